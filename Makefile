@@ -1,0 +1,72 @@
+# make lab    install once, open JupyterLab at the first notebook
+# make test   the fast tests
+# make check  what CI runs
+
+PYTHON ?= python3
+LAB_ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKED := $(VENV)/.stamp-locked
+INSTALLED := $(VENV)/.stamp-installed
+FIRST := notebooks/01_feature_maps.ipynb
+
+# idle threads sleep instead of spinning, so that two jobs can share two cores
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: help install lab test check check-all format lint types contract notebooks
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("resviz needs Python 3.11 or newer; try: make lab PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(LOCKED): requirements.lock | $(BIN)/python
+	$(BIN)/python -m pip install -r requirements.lock
+	@touch $@
+
+$(INSTALLED): pyproject.toml $(LOCKED)
+	$(BIN)/python -m pip install --no-deps -e .
+	@touch $@
+
+install: $(INSTALLED)
+
+lab: $(INSTALLED)
+	$(BIN)/jupyter lab $(FIRST) $(LAB_ARGS)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow and not gpu and not browser" $(PYTEST_ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+contract: $(INSTALLED)
+	$(BIN)/lint-imports
+
+notebooks: $(INSTALLED)
+	$(BIN)/python tests/notebooks.py
+
+check: $(INSTALLED)
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory types
+	$(MAKE) --no-print-directory contract
+	$(BIN)/python -m pytest -m "not gpu and not browser" --durations=10 $(PYTEST_ARGS)
+	$(MAKE) --no-print-directory notebooks
+
+check-all: $(INSTALLED)
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory types
+	$(MAKE) --no-print-directory contract
+	$(BIN)/python -m pytest --durations=20 $(PYTEST_ARGS)
+	$(MAKE) --no-print-directory notebooks
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

@@ -1,0 +1,125 @@
+"""resviz: see what happens inside a residual network.
+
+    import resviz as rv
+
+    net = rv.load_model("resnet50", fallback="cifar10-resnet56")
+    images = rv.load_images(["cat.png"], net)
+    rv.explore_feature_maps(rv.record(net, images))
+
+Public names load on first use, so that ``import resviz`` alone stays fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resviz import networks
+    from resviz.analysis.gradients import gradient_norms
+    from resviz.analysis.residuals import residual_branches
+    from resviz.attribution.explain import explain
+    from resviz.attribution.explanation import Explanation, load_explanation
+    from resviz.errors import NonFinite, NotTraceable, ResvizWarning, WeightsUnavailable
+    from resviz.images import Preset, load_images, preset_of
+    from resviz.networks.layers import list_layers
+    from resviz.networks.load import load_model, packaged_networks
+    from resviz.networks.predict import predict
+    from resviz.recording.recorder import record
+    from resviz.recording.recording import Recording, load_recording
+    from resviz.views.figures.depth import plot_depth_profile
+    from resviz.views.figures.explanation import plot_explanation
+    from resviz.views.figures.feature_maps import plot_feature_maps
+    from resviz.views.figures.residuals import plot_residual_branches
+    from resviz.views.figures.training import plot_training
+    from resviz.views.widgets.explanation import explore_explanation
+    from resviz.views.widgets.feature_maps import explore_feature_maps
+    from resviz.views.widgets.gradients import explore_gradients
+    from resviz.views.widgets.residuals import explore_residuals
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Explanation",
+    "NonFinite",
+    "NotTraceable",
+    "Preset",
+    "Recording",
+    "ResvizWarning",
+    "WeightsUnavailable",
+    "explain",
+    "explore_explanation",
+    "explore_feature_maps",
+    "explore_gradients",
+    "explore_residuals",
+    "gradient_norms",
+    "list_layers",
+    "load_explanation",
+    "load_images",
+    "load_model",
+    "load_recording",
+    "networks",
+    "packaged_networks",
+    "plot_depth_profile",
+    "plot_explanation",
+    "plot_feature_maps",
+    "plot_residual_branches",
+    "plot_training",
+    "predict",
+    "preset_of",
+    "record",
+    "residual_branches",
+]
+
+# public name -> the module that defines it; the imports above tell type checkers the same
+_HOME = {
+    "Explanation": "attribution.explanation",
+    "NonFinite": "errors",
+    "NotTraceable": "errors",
+    "Preset": "images",
+    "Recording": "recording.recording",
+    "ResvizWarning": "errors",
+    "WeightsUnavailable": "errors",
+    "explain": "attribution.explain",
+    "explore_explanation": "views.widgets.explanation",
+    "explore_feature_maps": "views.widgets.feature_maps",
+    "explore_gradients": "views.widgets.gradients",
+    "explore_residuals": "views.widgets.residuals",
+    "gradient_norms": "analysis.gradients",
+    "list_layers": "networks.layers",
+    "load_explanation": "attribution.explanation",
+    "load_images": "images",
+    "load_model": "networks.load",
+    "load_recording": "recording.recording",
+    "packaged_networks": "networks.load",
+    "plot_depth_profile": "views.figures.depth",
+    "plot_explanation": "views.figures.explanation",
+    "plot_feature_maps": "views.figures.feature_maps",
+    "plot_residual_branches": "views.figures.residuals",
+    "plot_training": "views.figures.training",
+    "predict": "networks.predict",
+    "preset_of": "images",
+    "record": "recording.recorder",
+    "residual_branches": "analysis.residuals",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "networks":
+        # cifar with it, so that rv.networks.cifar.cifar_resnet needs no import of its own
+        importlib.import_module(f"{__name__}.networks.cifar")
+        return importlib.import_module(f"{__name__}.networks")
+    if name not in _HOME:
+        # with name and obj, Python itself suggests the closest public name
+        raise AttributeError(
+            f"module 'resviz' has no attribute {name!r}",
+            name=name,
+            obj=importlib.import_module(__name__),
+        )
+    value: object = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__) + ["__version__"]

@@ -1,0 +1,122 @@
+"""Fixtures for all tests: the test data folder, torchvision's cache, seeds.
+
+- `testdata`: Path of the test data folder (RESVIZ_TESTDATA, else ../shared/testdata beside the
+  checkout). Without it a test fails; with RESVIZ_NO_TESTDATA=1 it is skipped and counted.
+- `testdata_module`: the folder's load_weights.py (cifar_net, imagenet_net, cifar_images,
+  imagenet_images).
+- `torch_home`: Path of a torchvision cache with real ImageNet weights for resnet18 and resnet50.
+  `use_torch_home` also sets TORCH_HOME to it for the test.
+- seeds are set before every test; torch uses two threads.
+- `gpu` tests are skipped without CUDA, `browser` tests without Chromium or playwright.
+
+For "the network is left as found" see left_as_found.py.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+NO_TESTDATA = "no test data folder (RESVIZ_NO_TESTDATA=1)"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    torch.set_num_threads(2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, with the reason."""
+    lacking = {}
+    if not torch.cuda.is_available():
+        lacking["gpu"] = "no CUDA device"
+    if shutil.which("chromium") is None or importlib.util.find_spec("playwright") is None:
+        lacking["browser"] = "no Chromium or no playwright"
+    for item in items:
+        for mark, reason in lacking.items():
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests did not run for want of test data."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    count = sum(NO_TESTDATA in str(report.longrepr) for report in skipped)
+    if count:
+        terminalreporter.write_line(f"{count} tests skipped: {NO_TESTDATA}", yellow=True)
+
+
+def testdata_folder() -> Path:
+    """Where the test data should be, whether or not it is there."""
+    return Path(os.environ.get("RESVIZ_TESTDATA") or CHECKOUT.parent / "shared" / "testdata")
+
+
+testdata_folder.__test__ = False  # type: ignore[attr-defined]  # a function, not a test
+
+
+@pytest.fixture(scope="session")
+def testdata() -> Path:
+    """The test data folder; skips or fails the test where there is none."""
+    folder = testdata_folder()
+    if (folder / "load_weights.py").is_file():
+        return folder
+    if os.environ.get("RESVIZ_NO_TESTDATA") == "1":
+        pytest.skip(NO_TESTDATA)
+    pytest.fail(
+        f"no test data in {folder}: set RESVIZ_TESTDATA to its folder, "
+        "or RESVIZ_NO_TESTDATA=1 to skip what needs it",
+        pytrace=False,
+    )
+
+
+def _import_from(folder: Path, name: str) -> ModuleType:
+    """Module `name` of the test data, which is read-only: no __pycache__ is written there."""
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = keep
+    return module
+
+
+@pytest.fixture(scope="session")
+def testdata_module(testdata: Path) -> ModuleType:
+    """load_weights.py of the test data."""
+    return _import_from(testdata, "load_weights")
+
+
+@pytest.fixture(scope="session")
+def torch_home(
+    testdata: Path, testdata_module: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder to use as TORCH_HOME: torchvision finds resnet18 and resnet50 weights there."""
+    home = tmp_path_factory.mktemp("torch_home")
+    _import_from(testdata, "make_torch_home").main(str(home))
+    return home
+
+
+@pytest.fixture
+def use_torch_home(torch_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`torch_home`, with TORCH_HOME set to it during this test."""
+    monkeypatch.setenv("TORCH_HOME", str(torch_home))
+    return torch_home
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
