@@ -3,9 +3,9 @@
     python tests/notebooks.py                      # all of notebooks/
     python tests/notebooks.py notebooks/01_feature_maps.ipynb --keep folder
 
-Each must be committed without outputs, with cells of at most 15 lines and no `def` or `class`;
-then it is run from top to bottom in a fresh kernel, in its own folder. `--keep` saves the
-executed copies to look at.
+Each must be committed without outputs, with the kernel python3, cells of at most 15 lines and no
+`def` or `class`. Then it is run from top to bottom in a fresh kernel, in its own folder. `--keep`
+saves the executed copies to look at.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ def problems(path: Path) -> list[str]:
     """What a notebook must not have, one line each."""
     notebook = nbformat.read(path, as_version=4)
     found = []
+    if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
+        found.append(f"{path.name}: no kernelspec python3; JupyterLab would ask for a kernel first")
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type != "code":
             continue

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from left_as_found import assert_left_as_found, left_as_found
 from torch import nn
+
+from left_as_found import assert_left_as_found, left_as_found
 
 
 @pytest.fixture
