@@ -1,0 +1,52 @@
+"""The errors and the warning that resviz raises beyond Python's own.
+
+Every message has the form ``<function>: <what we got>; <what would be right>. <next step>``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class WeightsUnavailable(RuntimeError):
+    """Pretrained weights that are neither in the package, nor cached, nor to be downloaded now."""
+
+
+class NonFinite(RuntimeError):
+    """A network produced NaN or infinity where a finite number is needed."""
+
+
+class NotTraceable(RuntimeError):
+    """A network whose structure cannot be read by torch.fx."""
+
+
+class UnreadableImage(ValueError):
+    """A picture that is missing, damaged, or of a kind that cannot be turned into RGB."""
+
+
+class ResvizWarning(UserWarning):
+    """Something the user should see, though the call went on: a fallback, a picture left out."""
+
+
+def closest(name: str, options: Iterable[str], n: int = 2) -> str:
+    """The n options most like `name`, quoted, for the end of an error message.
+
+    Args:
+        name: what the caller wrote.
+        options: what would have been right.
+        n: how many to name; fewer where there are fewer.
+
+    Returns:
+        For example ``"'layer4.0.conv1', 'layer3.0.conv1'"``; "" where there are no options.
+
+    Example:
+        >>> closest("resnet51", ["alexnet", "resnet50", "resnet152"])
+        "'resnet50', 'resnet152'"
+    """
+    by_lower: dict[str, list[str]] = {}
+    for option in dict.fromkeys(options):
+        by_lower.setdefault(option.lower(), []).append(option)
+    found = difflib.get_close_matches(name.lower(), list(by_lower), n=n, cutoff=0.0)
+    names = [option for lower in found for option in by_lower[lower]][:n]
+    return ", ".join(repr(option) for option in names)
