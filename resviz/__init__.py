@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from resviz.attribution.explain import explain
     from resviz.attribution.explanation import Explanation, load_explanation
     from resviz.errors import NonFinite, NotTraceable, ResvizWarning, WeightsUnavailable
-    from resviz.images import Preset, load_images, preset_of
+    from resviz.images import load_images
     from resviz.networks.layers import list_layers
     from resviz.networks.load import load_model, packaged_networks
     from resviz.networks.predict import predict
+    from resviz.preset import Preset, preset_of
     from resviz.recording.recorder import record
     from resviz.recording.recording import Recording, load_recording
     from resviz.views.figures.depth import plot_depth_profile
@@ -76,7 +77,7 @@ _HOME = {
     "Explanation": "attribution.explanation",
     "NonFinite": "errors",
     "NotTraceable": "errors",
-    "Preset": "images",
+    "Preset": "preset",
     "Recording": "recording.recording",
     "ResvizWarning": "errors",
     "WeightsUnavailable": "errors",
@@ -98,7 +99,7 @@ _HOME = {
     "plot_residual_branches": "views.figures.residuals",
     "plot_training": "views.figures.training",
     "predict": "networks.predict",
-    "preset_of": "images",
+    "preset_of": "preset",
     "record": "recording.recorder",
     "residual_branches": "analysis.residuals",
 }
@@ -106,8 +107,6 @@ _HOME = {
 
 def __getattr__(name: str) -> object:
     if name == "networks":
-        # cifar with it, so that rv.networks.cifar.cifar_resnet needs no import of its own
-        importlib.import_module(f"{__name__}.networks.cifar")
         return importlib.import_module(f"{__name__}.networks")
     if name not in _HOME:
         # with name and obj, Python itself suggests the closest public name

@@ -13,7 +13,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = SETTINGS["project"]
 CONDA_NAMES = {"pytorch": "torch"}  # conda-forge name -> PyPI name, where they differ
 
 
@@ -135,3 +136,22 @@ def test_changelog_opens_with_unreleased():
 def test_licence():
     assert PROJECT["license"] == "BSD-3-Clause"
     assert (ROOT / "LICENSE").read_text().startswith("BSD 3-Clause License")
+
+
+def modules(folder: str) -> set[str]:
+    """Dotted names of the modules and packages right under a package."""
+    files = (ROOT / folder).glob("*.py")
+    packages = (ROOT / folder).glob("*/__init__.py")
+    names = {path.stem for path in files} | {path.parent.name for path in packages}
+    return {f"{folder.replace('/', '.')}.{name}" for name in names - {"__init__"}}
+
+
+def test_every_module_stands_on_a_floor():
+    layers = SETTINGS["tool"]["importlinter"]["contracts"][0]["layers"]
+    floors = set(re.findall(r"[\w.]+", " ".join(layers)))
+    assert (modules("resviz") - {"resviz.views"}) | modules("resviz/views") <= floors
+
+
+def test_every_module_below_the_views_is_kept_from_drawing():
+    contract = SETTINGS["tool"]["importlinter"]["contracts"][1]
+    assert modules("resviz") - {"resviz.views", "resviz.cli"} == set(contract["source_modules"])
