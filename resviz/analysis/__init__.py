@@ -1,0 +1,1 @@
+"""Studies of one or several networks, over recorded passes."""

@@ -1,0 +1,181 @@
+"""Hooks, modes and gradient state: the only place that touches them, and puts them back.
+
+Everything here is a context manager. Whatever happens inside, an error or an interrupt included,
+the network leaves as it came: hooks, training modes, ``requires_grad``, buffers, random state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class Hooks:
+    """Hooks that live as long as one ``with`` block.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 2))
+        >>> with Hooks() as hooks:
+        ...     hooks.forward(net[0], lambda module, args, output: print(tuple(output.shape)))
+        ...     _ = net(torch.zeros(1, 2))
+        (1, 2)
+        >>> len(net[0]._forward_hooks)
+        0
+    """
+
+    def __init__(self) -> None:
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> Hooks:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        while self._handles:
+            self._handles.pop().remove()
+
+    def forward(self, module: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> None:
+        """Call ``hook(module, args, output)`` after each call; a result replaces the output."""
+        self._handles.append(module.register_forward_hook(hook))
+
+    def before_forward(self, module: nn.Module, hook: Callable[[nn.Module, Any], Any]) -> None:
+        """Call ``hook(module, args)`` before each call."""
+        self._handles.append(module.register_forward_pre_hook(hook))
+
+    def gradient(self, tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> None:
+        """Call ``hook(gradient)`` when the gradient of `tensor`, as it is now, is complete.
+
+        Bound to the version of `tensor` at this moment: a later in-place write does not move it.
+        """
+        self._handles.append(tensor.register_hook(hook))  # type: ignore[no-untyped-call]
+
+    def node(self, node: Any, hook: Callable[[tuple[Any, ...], tuple[Any, ...]], None]) -> None:
+        """Call ``hook(grad_inputs, grad_outputs)`` after an autograd node has run."""
+        self._handles.append(node.register_hook(hook))
+
+
+def batch_norms(net: nn.Module) -> list[nn.Module]:
+    """The BatchNorm modules of a network, in order."""
+    return [module for module in net.modules() if isinstance(module, _BatchNorm)]
+
+
+@contextmanager
+def _modes(net: nn.Module, batch_stats: bool) -> Iterator[None]:
+    """Every module in eval mode, BatchNorm alone in train mode where `batch_stats` says so."""
+    before = [(module, module.training) for module in net.modules()]
+    try:
+        for module, _ in before:
+            module.training = batch_stats and isinstance(module, _BatchNorm)
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
+
+
+@contextmanager
+def _buffers(net: nn.Module) -> Iterator[None]:
+    """Buffers that the block writes or replaces get their tensor and its values back."""
+    before = [
+        (module, name, buffer, buffer.detach().clone())
+        for module in net.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    versions = [None if buffer.is_inference() else buffer._version for _, _, buffer, _ in before]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for (module, name, buffer, values), version in zip(before, versions, strict=True):
+                if module._buffers.get(name) is not buffer:
+                    module._buffers[name] = buffer
+                if version is None or buffer._version != version:
+                    _write(buffer, values)
+
+
+def _write(buffer: Tensor, values: Tensor) -> None:
+    if buffer.is_inference():
+        with torch.inference_mode():
+            buffer.copy_(values)
+    else:
+        buffer.copy_(values)
+
+
+@contextmanager
+def _requires_grad(net: nn.Module) -> Iterator[None]:
+    """Every floating parameter differentiable; frozen ones are frozen again at the end."""
+    frozen = [p for p in net.parameters() if not p.requires_grad and p.is_floating_point()]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+
+
+def _random_devices(net: nn.Module) -> list[int]:
+    devices = {p.device for p in net.parameters()} | {b.device for b in net.buffers()}
+    return sorted({d.index or 0 for d in devices if d.type == "cuda"})
+
+
+@contextmanager
+def left_as_found(
+    net: nn.Module, *, grad: bool = False, batch_stats: bool = False, parameters: bool = False
+) -> Iterator[Hooks]:
+    """A frame in which a network may be run and watched; everything is put back at its end.
+
+    Inside: eval mode (BatchNorm in train mode with `batch_stats`), gradients on or off as `grad`
+    says, also under a caller's ``no_grad`` or ``inference_mode``; with `parameters`, frozen
+    parameters can be differentiated. Afterwards modes, hooks, ``requires_grad``, buffers, the
+    random state of CPU and CUDA, and the gradient mode are as before. ``.grad`` is never touched.
+
+    Yields:
+        A :class:`Hooks` whose hooks end with the frame.
+
+    Example:
+        >>> net = nn.Dropout(0.5)
+        >>> with left_as_found(net) as hooks:
+        ...     net.training
+        False
+        >>> net.training
+        True
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=_random_devices(net)))
+        stack.enter_context(_modes(net, batch_stats))
+        stack.enter_context(_buffers(net))
+        if parameters:
+            stack.enter_context(_requires_grad(net))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.set_grad_enabled(grad))
+        yield stack.enter_context(Hooks())
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Eval mode and no gradients, for a plain forward pass; put back afterwards."""
+    with left_as_found(net):
+        yield
+
+
+@contextmanager
+def gradients(enabled: bool) -> Iterator[None]:
+    """Gradients on or off for one block, whatever the caller's mode is."""
+    with torch.inference_mode(False), torch.set_grad_enabled(enabled):
+        yield
+
+
+def switch_gradients(enabled: bool) -> None:
+    """Gradients on or off from here on: only inside :func:`left_as_found`, whose end undoes it."""
+    torch.set_grad_enabled(enabled)

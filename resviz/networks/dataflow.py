@@ -1,0 +1,310 @@
+"""What a network computes, seen while it runs: depth, and every residual addition.
+
+A ``TorchFunctionMode`` sees each torch function once and links its result to its operands. An
+addition of two activations is *residual* where both come from one earlier tensor, one of them by
+way of more parameters than the other: that one is the branch F(x), the other the shortcut
+(He et al. 2015, arXiv 1512.03385, Eq. 1 and 2). Nothing depends on class or module names, and
+nothing on the network being traceable ahead of time.
+"""
+
+from __future__ import annotations
+
+import heapq
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+_ADDITIONS = {"add", "add_", "__add__", "__radd__", "__iadd__"}
+_WEIGHTED = {
+    *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+    *("linear", "bilinear", "matmul", "__matmul__", "mm", "bmm", "einsum", "addmm", "embedding"),
+    *("multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"),
+}
+_FRESH = {  # results that take only shape, dtype or device from their operand
+    *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "zeros_like", "ones_like"),
+    *("full_like", "empty_like", "rand_like", "randn_like", "randint_like", "bernoulli"),
+}
+_LAYOUT = {
+    *("view", "reshape", "permute", "transpose", "flatten", "unflatten", "contiguous", "clone"),
+    *("squeeze", "unsqueeze", "movedim", "to", "float", "half", "bfloat16", "type_as", "view_as"),
+    *("swapaxes", "dropout", "__get__"),
+}
+_SEARCH_LIMIT = 20_000
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One tensor at one moment: what made it, from what, at which depth."""
+
+    index: int
+    operation: str
+    owner: str
+    parents: tuple[Node, ...]
+    parametered: bool
+    weight: int
+    depth: int
+    numel: int
+    edge: tuple[Any, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """A residual addition as it happened.
+
+    ``name`` is torchvision's ("layer1.0.add"), ``owner`` the module it happened in, ``call`` that
+    module's call; operand number ``branch_operand`` is F(x). ``root`` is the tensor that both
+    operands come from.
+    """
+
+    name: str
+    owner: str
+    call: int
+    kind: str
+    depth: int
+    branch_operand: int
+    branch: Node
+    shortcut: Node
+    root: Node
+
+
+@dataclass(slots=True)
+class _Mark:
+    node: Node
+    cost: list[float]  # parametered functions between here and operand 0, operand 1
+    via: list[_Mark | None]
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+
+
+class Dataflow(TorchFunctionMode):
+    """Watches a forward pass; use as a context manager around it.
+
+    Args:
+        net: the network. Its modules must be reported through :meth:`enter` and :meth:`leave`.
+        before_addition: called with (addition, branch, shortcut) before a residual addition runs.
+        after_addition: called with (addition, sum) after it.
+    """
+
+    def __init__(
+        self,
+        before_addition: Callable[[Addition, Tensor, Tensor], None] | None = None,
+        after_addition: Callable[[Addition, Tensor], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self.additions: list[Addition] = []
+        self.parameter_depths: dict[int, int] = {}  # id(parameter) -> depth
+        self.weights: set[int] = set()  # ids of parameters that weigh a layer
+        self.projections: set[str] = set()  # layers on a projection shortcut
+        self._before, self._after = before_addition, after_addition
+        self._nodes: dict[int, tuple[weakref.ref[Tensor], Node | None]] = {}
+        self._count = 0
+        self._stack: list[tuple[str, int]] = [("", 0)]
+        self._names: Counter[tuple[str, int]] = Counter()
+
+    # ---- the module that is running
+    def enter(self, path: str, call: int) -> None:
+        """A module starts to run."""
+        self._stack.append((path, call))
+
+    def leave(self) -> None:
+        """The module that started last has run."""
+        self._stack.pop()
+
+    # ---- tensors and nodes
+    def source(self, tensor: Tensor) -> None:
+        """Declare an input of the network."""
+        self._register(tensor, self._node("input", (), False, 0, tensor))
+
+    def node_of(self, value: Any) -> Node | None:
+        """The node of a tensor (the first one in a tuple or dict), None for a constant."""
+        for tensor in _tensors(value):
+            entry = self._nodes.get(id(tensor))
+            if entry is not None and entry[0]() is tensor:
+                return entry[1]
+        return None
+
+    def depth_of(self, value: Any) -> int:
+        """Weighted layers on the longest path from the input to this tensor."""
+        node = self.node_of(value)
+        return node.depth if node is not None else 0
+
+    def _node(
+        self, name: str, parents: tuple[Node, ...], parametered: bool, weight: int, out: Tensor
+    ) -> Node:
+        self._count += 1
+        depth = max((p.depth for p in parents), default=0) + weight
+        edge = None
+        if out.requires_grad:
+            found = torch.autograd.graph.get_gradient_edge(out)
+            edge = (found.node, found.output_nr)
+        owner = self._stack[-1][0]
+        return Node(
+            self._count, name, owner, parents, parametered, weight, depth, out.numel(), edge
+        )
+
+    def _register(self, tensor: Tensor, node: Node | None) -> None:
+        self._nodes[id(tensor)] = (weakref.ref(tensor), node)
+
+    # ---- every torch function
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        operands = list(_tensors(args)) + (list(_tensors(kwargs)) if kwargs else [])
+        parents: list[Node] = []
+        constants: list[Tensor] = []
+        for tensor in operands:
+            entry = self._nodes.get(id(tensor))
+            if entry is None or entry[0]() is not tensor:
+                if isinstance(tensor, nn.Parameter):
+                    constants.append(tensor)
+            elif entry[1] is None:  # derived from parameters alone
+                constants.append(tensor)
+            else:
+                parents.append(entry[1])
+        if not parents:
+            out = func(*args, **kwargs)
+            if constants:
+                for tensor in _tensors(out):
+                    if not isinstance(tensor, nn.Parameter):
+                        self._register(tensor, None)
+            return out
+        if name in _FRESH:
+            return func(*args, **kwargs)
+        pair = (*args, *(kwargs[k] for k in ("input", "other") if k in kwargs))[:2]
+        addition = self._addition(pair, parents) if name in _ADDITIONS else None
+        if addition is not None and self._before is not None:
+            self._before(addition, pair[addition.branch_operand], pair[1 - addition.branch_operand])
+        versions = {id(t): _version(t) for t in operands}
+        out = func(*args, **kwargs)
+        self._link(name, out, tuple(parents), constants, versions)
+        if addition is not None and self._after is not None:
+            self._after(addition, out)
+        return out
+
+    def _link(
+        self,
+        name: str,
+        out: Any,
+        parents: tuple[Node, ...],
+        constants: list[Tensor],
+        versions: dict[int, int],
+    ) -> None:
+        heavy = [c for c in constants if c.ndim >= 2] if name in _WEIGHTED else []
+        attention = name == "multi_head_attention_forward"
+        weight = len(heavy) if attention else min(len(heavy), 1)
+        for tensor in _tensors(out):
+            if versions.get(id(tensor)) == _version(tensor):
+                continue  # handed through untouched: dropout in eval mode, contiguous()
+            self._register(tensor, self._node(name, parents, bool(constants), weight, tensor))
+        if constants:
+            self._note_parameters(constants, heavy, max(p.depth for p in parents), attention)
+
+    def _note_parameters(
+        self, constants: list[Tensor], heavy: list[Tensor], depth: int, attention: bool
+    ) -> None:
+        weights = {id(t) for t in heavy}
+        self.weights |= weights
+        step = 0 if attention else min(len(heavy), 1)
+        for tensor in constants:
+            step += attention and id(tensor) in weights
+            self.parameter_depths.setdefault(id(tensor), depth + step)
+
+    # ---- additions
+    def _addition(self, args: tuple[Any, ...], parents: list[Node]) -> Addition | None:
+        owner, call = self._stack[-1]
+        number = self._names[owner, call]
+        self._names[owner, call] += 1
+        if len(parents) != 2 or not all(isinstance(a, Tensor) for a in args):
+            return None
+        if args[0].shape != args[1].shape or not args[0].is_floating_point():
+            return None
+        found = _residual(parents[0], parents[1])
+        if found is None:
+            return None
+        kind, branch_operand, root, on_shortcut = found
+        name = (f"{owner}." if owner else "") + ("add" if number == 0 else f"add_{number}")
+        pair = parents[branch_operand], parents[1 - branch_operand]
+        depth = max(p.depth for p in parents)
+        addition = Addition(name, owner, call, kind, depth, branch_operand, *pair, root)
+        self.additions.append(addition)
+        if kind == "projection":
+            self.projections |= {node.owner for node in on_shortcut if node.parametered}
+        return addition
+
+
+def _version(tensor: Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _residual(first: Node, second: Node) -> tuple[str, int, Node, list[Node]] | None:
+    """(kind, which operand is the branch, root, nodes on the shortcut), or None."""
+    mark = _root(first, second)
+    if mark is None or mark.cost[0] == mark.cost[1]:
+        return None
+    branch = 0 if mark.cost[0] > mark.cost[1] else 1
+    path = list(_path(mark, 1 - branch))
+    shortcut_cost = mark.cost[1 - branch]
+    if sum(node.weight for node in path) > 1:
+        return None  # two branches, no shortcut
+    if shortcut_cost > 0:
+        return "projection", branch, mark.node, path
+    shortcut = (first, second)[1 - branch]
+    same_size = shortcut.numel == mark.node.numel
+    if same_size and all(node.operation in _LAYOUT for node in path):
+        return "identity", branch, mark.node, path
+    moves = {"pad", "cat", "getitem", "__getitem__"}
+    padded = not same_size or any(node.operation in moves for node in path)
+    return ("padded" if padded else "scaled"), branch, mark.node, path
+
+
+def _root(first: Node, second: Node) -> _Mark | None:
+    """The nearest tensor that one operand is, or that all ways to both operands lead through."""
+    inf = float("inf")
+    if first is second:
+        return None
+    marks = {first.index: _Mark(first, [0, inf], [None, None])}
+    marks[second.index] = _Mark(second, [inf, 0], [None, None])
+    heap = [-first.index, -second.index]
+    heapq.heapify(heap)
+    for _ in range(_SEARCH_LIMIT):
+        if not heap:
+            return None
+        mark = marks[-heapq.heappop(heap)]
+        reached = max(mark.cost) < inf
+        if reached and (mark.node is first or mark.node is second or not heap):
+            return mark
+        for parent in mark.node.parents:
+            known = marks.get(parent.index)
+            if known is None:
+                known = marks[parent.index] = _Mark(parent, [inf, inf], [None, None])
+                heapq.heappush(heap, -parent.index)
+            for side in (0, 1):
+                cost = mark.cost[side] + mark.node.parametered
+                if cost < known.cost[side]:
+                    known.cost[side], known.via[side] = cost, mark
+    return None
+
+
+def _path(mark: _Mark, side: int) -> Iterable[Node]:
+    """The nodes on the cheapest way from the root (left out) to an operand (included)."""
+    step = mark.via[side]
+    while step is not None:
+        yield step.node
+        step = step.via[side]

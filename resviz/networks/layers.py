@@ -1,0 +1,109 @@
+"""`list_layers`: what a network is made of, with depth and stage."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from resviz.hooks import left_as_found
+from resviz.networks import structure
+from resviz.networks.dataflow import Dataflow
+from resviz.preset import check_network, preset_of
+
+COLUMNS = ("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "parameters")
+
+
+def list_layers(
+    net: nn.Module, images: Tensor | tuple[Tensor, ...] | None = None, *, size: int | None = None
+) -> pd.DataFrame:
+    """The layers of a network in order of execution, with depth, stage and block.
+
+    Found by running the network once, without gradients; it is left as it was.
+
+    Args:
+        net: any network.
+        images: what to run it on; one is enough. None: zeros of the size its preset says.
+        size: side of those zeros instead of the preset's.
+
+    Returns:
+        A row per leaf-module call and per block: ``layer`` (dotted path), ``call``, ``type``,
+        ``kind`` ("leaf" or "block"), ``depth`` (1-based count of weighted layers on the longest
+        path from the input; projections run beside the main path and do not add to it),
+        ``stage``, ``block``, ``shape`` of the output, ``parameters`` (of its own).
+
+    Raises:
+        TypeError: `net` is no network.
+        ValueError: no images, and no preset that says what they would look like.
+
+    Example:
+        >>> from resviz.networks.cifar import cifar_resnet
+        >>> int(list_layers(cifar_resnet(20), torch.zeros(1, 3, 32, 32))["depth"].max())
+        20
+    """
+    check_network("list_layers", net)
+    inputs = _inputs(net, images, size)
+    modules = dict(net.named_modules())
+    rows: list[dict[str, Any]] = []
+    flow, running = Dataflow(), []
+    calls: dict[str, int] = {}
+
+    def enter(path: str, module: nn.Module, args: Any) -> None:
+        running.append(calls.get(path, 0))
+        calls[path] = running[-1] + 1
+        flow.enter(path, running[-1])
+
+    def leave(path: str, module: nn.Module, args: Any, output: Any) -> None:
+        flow.leave()
+        call = running.pop()
+        node = flow.node_of(output)
+        leaf = structure.is_leaf(module)
+        if isinstance(output, Tensor) and (leaf or structure.may_be_block(path, module)):
+            row = {"layer": path, "call": call, "type": type(module).__name__}
+            row |= {"kind": "leaf" if leaf else "block", "depth": node.depth if node else 0}
+            rows.append(row | {"shape": tuple(output.shape)})
+
+    with left_as_found(net) as hooks:
+        for path, module in modules.items():
+            if path:
+                hooks.before_forward(module, partial(enter, path))
+                hooks.forward(module, partial(leave, path))
+        with flow:
+            for tensor in inputs:
+                flow.source(tensor)
+            net(*inputs)
+    return _table(rows, modules, [addition.owner for addition in flow.additions])
+
+
+def _inputs(
+    net: nn.Module, images: Tensor | tuple[Tensor, ...] | None, size: int | None
+) -> tuple[Tensor, ...]:
+    first = next(net.parameters(), torch.zeros(()))
+    if images is not None:
+        given = images if isinstance(images, tuple) else (images,)
+        return tuple(tensor[:1].detach().clone().to(first.device) for tensor in given)
+    try:
+        preset = preset_of(net)
+    except ValueError as err:
+        raise ValueError(
+            f"list_layers: {type(net).__name__} has no preset that says what its images look like; "
+            "images would be right. Pass one: rv.list_layers(net, images)."
+        ) from err
+    height, width = (size, size) if size else preset.crop or (224, 224)
+    return (torch.zeros(1, 3, height, width, device=first.device, dtype=first.dtype),)
+
+
+def _table(
+    rows: list[dict[str, Any]], modules: dict[str, nn.Module], owners: list[str]
+) -> pd.DataFrame:
+    paths = structure.blocks([row["layer"] for row in rows if row["kind"] == "block"], owners)
+    rows = [row for row in rows if row["kind"] == "leaf" or row["layer"] in set(paths)]
+    stages = structure.stages([row["layer"] for row in rows], [row["shape"] for row in rows])
+    for row, stage in zip(rows, stages, strict=True):
+        own = modules[row["layer"]].parameters(recurse=False)
+        row |= {"stage": stage, "block": structure.block_of(row["layer"], paths)}
+        row["parameters"] = sum(p.numel() for p in own)
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,0 +1,97 @@
+"""Names for the parts of a network: which modules are blocks, which stage a layer belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from torch import nn
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_STAGE = re.compile(r"^(layer|stage|denseblock|block)_?\d+$")
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """True for a module without children."""
+    return next(module.children(), None) is None
+
+
+def may_be_block(path: str, module: nn.Module) -> bool:
+    """True for a module that computes something of its own out of several children."""
+    return bool(path) and not is_leaf(module) and not isinstance(module, _CONTAINERS)
+
+
+def blocks(candidates: Iterable[str], owners: Iterable[str]) -> list[str]:
+    """The blocks: owners of a residual addition, and, beside those, the outermost candidates.
+
+    A module that holds an owner deeper inside is a wrapper and no block; neither is a part of
+    another block.
+    """
+    owning = {path for path in owners if path}
+    chosen = {
+        path
+        for path in candidates
+        if path not in owning
+        and not any(inside(owner, path) for owner in owning)
+        and not any(inside(path, owner) for owner in owning)
+    }
+    outermost = {p for p in chosen if not any(inside(p, other) for other in chosen)}
+    return sorted(owning | outermost)
+
+
+def inside(path: str, outer: str) -> bool:
+    """True where `path` lies below `outer`."""
+    return path.startswith(f"{outer}.")
+
+
+def block_of(path: str, block_paths: Sequence[str]) -> str:
+    """The innermost block that `path` is or lies in, "" for none."""
+    found = [b for b in block_paths if path == b or inside(path, b)]
+    return max(found, key=len, default="")
+
+
+def stages(paths: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> list[str]:
+    """The stage of each layer, in order of execution.
+
+    ``layer1`` to ``layer4``, ``stage1``, ``denseblock1`` by name where the network has such names,
+    with ``stem`` before the first and ``head`` after the last; else the resolution of the output
+    ("56x56"), which is how the papers' tables divide a network; else the first part of the path.
+    """
+    named = [_named_stage(path) for path in paths]
+    if any(named):
+        first = next(i for i, name in enumerate(named) if name)
+        last = max(i for i, name in enumerate(named) if name)
+        result, current = [], "stem"
+        for i, name in enumerate(named):
+            current = name or (current if first <= i <= last else "stem" if i < first else "head")
+            result.append(current)
+        return result
+    return _by_resolution(paths, shapes)
+
+
+def _named_stage(path: str) -> str:
+    parts = path.split(".")
+    for i, part in enumerate(parts[:-1]):
+        if _STAGE.match(part):
+            return ".".join(parts[: i + 1])
+    return path if _STAGE.match(parts[-1]) else ""
+
+
+def _by_resolution(paths: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> list[str]:
+    sizes = [_size(shape) for shape in shapes]
+    if not any(sizes):
+        return [path.split(".")[0] for path in paths]
+    last = max(i for i, size in enumerate(sizes) if size)
+    result, current = [], next(size for size in sizes if size)
+    for i, size in enumerate(sizes):
+        current = size if 0 < size <= current else current  # attention windows may look larger
+        result.append(f"{current}x{current}" if i <= last else "head")
+    return result
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    """Height of a square map, (N, C, H, W) or (N, H, W, C); 0 for all else, pooled maps too."""
+    if len(shape) != 4:
+        return 0
+    channels_first, channels_last = shape[2] == shape[3] > 1, shape[1] == shape[2] > 1
+    return shape[2] if channels_first or channels_last else 0

@@ -1,0 +1,1 @@
+"""One recorded pass: the recorder, its statistics, and the record."""

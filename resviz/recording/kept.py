@@ -1,0 +1,132 @@
+"""Which tensors a recording keeps: reading `keep`, and storing clones under their keys."""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from resviz.errors import ResvizWarning, closest
+from resviz.hooks import left_as_found
+from resviz.networks.structure import may_be_block
+
+PARTS = ("branch", "shortcut", "sum", "grad_branch", "grad_shortcut", "grad_sum")
+_MUCH = 2**30
+_FEW = 4
+
+
+@dataclass
+class Kept:
+    """The request and, as the pass goes on, the clones.
+
+    Args:
+        wanted: keys as given: ``"layer4"``, ``"layer1.0.add:branch"``, ``"layer4:grad"``.
+        every_block: keep the stem's output and every block's too.
+    """
+
+    wanted: set[str]
+    every_block: bool
+    dtype: torch.dtype | None = None
+    device: torch.device | None = None
+    found: dict[str, dict[int, Tensor]] = field(default_factory=lambda: defaultdict(dict))
+
+    def wants(self, key: str) -> bool:
+        """True where `key` was asked for."""
+        return key in self.wanted
+
+    def store(self, key: str, call: int, tensor: Tensor) -> None:
+        """A clone of `tensor`, in the device and dtype asked for."""
+        value = tensor.detach()
+        dtype = self.dtype if self.dtype is not None and value.is_floating_point() else value.dtype
+        device = self.device if self.device is not None else value.device
+        self.found[key][call] = value.to(device=device, dtype=dtype, copy=True)
+
+    def tensors(self, device: torch.device | None) -> dict[str, Tensor]:
+        """All kept tensors by key; ``path#call`` where a module ran several times."""
+        result = {}
+        for key, calls in self.found.items():
+            for call, tensor in sorted(calls.items()):
+                name = key if len(calls) == 1 and call == 0 else f"{key}#{call}"
+                result[name] = tensor.to(device) if device is not None else tensor
+        return result
+
+
+def announce_size(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> None:
+    """Warn before the pass where the kept tensors will take more than a GiB.
+
+    Measured by a pass with one image, and only where there are several.
+    """
+    if len(inputs[0]) < _FEW or not (kept.wanted or kept.every_block):
+        return
+    paths = {
+        key.partition(":")[0].rpartition(".add")[0] or key.partition(":")[0] for key in kept.wanted
+    }
+    total = 0
+
+    def add(tensor: object) -> None:
+        nonlocal total
+        if isinstance(tensor, Tensor):
+            width = kept.dtype.itemsize if kept.dtype is not None else tensor.element_size()
+            total += tensor.numel() * width
+
+    with left_as_found(net) as hooks:
+        for path, module in net.named_modules():
+            if (
+                path in paths
+                or path in kept.wanted
+                or (kept.every_block and may_be_block(path, module))
+            ):
+                hooks.forward(module, lambda _, args, output: add(output))
+        net(*(tensor[:1].clone() for tensor in inputs))
+    total *= len(inputs[0])
+    if total > _MUCH:
+        warnings.warn(
+            f"record: the kept tensors take about {total / 2**30:.1f} GiB; fewer layers, fewer "
+            "images or keep_dtype=torch.float16 take less.",
+            ResvizWarning,
+            stacklevel=3,
+        )
+
+
+def read_keep(net: nn.Module, keep: str | Iterable[str], gradients: bool) -> tuple[set[str], bool]:
+    """(the keys asked for, whether "blocks" is among them).
+
+    Raises:
+        TypeError: a key that is no string.
+        ValueError: no such layer, no such part of an addition, a gradient without gradients.
+    """
+    keys = [keep] if isinstance(keep, str) else list(keep)
+    paths = {path for path, _ in net.named_modules() if path}
+    wanted = set()
+    for key in keys:
+        if not isinstance(key, str):
+            raise TypeError(f"record: keep has a {type(key).__name__}; layer names are strings.")
+        if key == "blocks":
+            continue
+        path, _, part = key.partition(":")
+        _check_key(key, path, part, paths, net, gradients)
+        wanted.add(key)
+    return wanted, "blocks" in keys
+
+
+def _check_key(
+    key: str, path: str, part: str, paths: set[str], net: nn.Module, gradients: bool
+) -> None:
+    if part in PARTS:
+        if not path.rpartition(".")[2].startswith("add"):
+            raise ValueError(
+                f"record: {key!r}; {part!r} is a part of an addition: 'layer1.0.add:{part}'."
+            )
+    elif part not in ("", "grad"):
+        raise ValueError(f"record: {key!r}; after ':' one of grad, {', '.join(PARTS)}.")
+    elif path not in paths:
+        raise ValueError(
+            f"record: no layer {path!r} in {type(net).__name__}; closest: {closest(path, paths)}."
+            " See rv.list_layers(net)."
+        )
+    if part.startswith("grad") and not gradients:
+        raise ValueError(f"record: {key!r} with gradients=False; gradients=True would be right.")

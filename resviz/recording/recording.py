@@ -1,0 +1,159 @@
+"""`Recording`: what one pass through a network showed, as tables, tensors and provenance."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+
+from resviz import storage
+from resviz.errors import closest
+
+_TABLES = ("layers", "residuals", "parameters")
+_TENSORS = ("logits", "targets", "loss", "pictures")
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One recorded pass. Made by :func:`resviz.record`; nothing in it refers to the network.
+
+    Attributes:
+        layers: a row per leaf-module call and per block output, in order of execution.
+            ``mean``, ``std``, ``rms``, ``norm``, ``min``, ``max`` are over the whole output tensor
+            (``shape``, N included), ``zero_fraction`` is the share of exact zeros. ``grad_rms`` and
+            ``grad_norm`` are of the gradient of the losses *summed* over the images.
+        residuals: a row per residual addition: rms of branch, shortcut and sum, their ``ratio``
+            (branch over shortcut) and ``cosine``; the gradient at the sum, and its two parts at the
+            block's input, with their cosine and the branch's share <g_branch, g> / |g|^2.
+        parameters: a row per parameter; ``grad_norm`` is of the *mean* loss over the images.
+        logits: (N, C) float32. targets: (N,) class indices, or None. loss: (N,).
+        pictures: (N, H, W, 3) uint8, what the network saw, or None where it has no pictures.
+        tensors: kept tensors by key; see :meth:`keys`.
+        provenance: network, weights, device, dtype, BatchNorm mode, loss, versions.
+    """
+
+    layers: pd.DataFrame
+    residuals: pd.DataFrame
+    parameters: pd.DataFrame
+    logits: Tensor
+    targets: Tensor | None
+    loss: Tensor | None
+    pictures: Tensor | None
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def keys(self) -> list[str]:
+        """Keys of the kept tensors: ``"layer4"``, ``"relu#1"`` (second call), ``"layer4:grad"``."""
+        return list(self.tensors)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.tensors
+
+    def __getitem__(self, key: str | tuple[str, int]) -> Tensor:
+        """A kept tensor: ``rec["layer4"]``; ``rec["layer1.0.relu", 1]`` for a second call.
+
+        Raises:
+            KeyError: the tensor was not kept, or the module ran several times and no call is given.
+        """
+        name, call = key if isinstance(key, tuple) else (key, None)
+        for candidate in [name] if call in (None, 0) else []:
+            if candidate in self.tensors:
+                return self.tensors[candidate]
+        if call is not None and f"{name}#{call}" in self.tensors:
+            return self.tensors[f"{name}#{call}"]
+        calls = [k for k in self.tensors if k.partition("#")[0] == name]
+        if calls and call is None:
+            raise KeyError(
+                f"Recording: {name!r} ran {len(calls)} times; say which: rec[{name!r}, 0]."
+            )
+        raise KeyError(
+            f"Recording: {key!r} was not kept; closest: {closest(name, self.tensors)}."
+            f" Ask for it: record(..., keep=[{name!r}])."
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the whole record to one file; :func:`load_recording` gives it back equal."""
+        tensors = {f"kept/{name}": value for name, value in self.tensors.items()}
+        for name in _TENSORS:
+            if getattr(self, name) is not None:
+                tensors[f"field/{name}"] = getattr(self, name)
+        meta: dict[str, Any] = {
+            "tables": {name: storage.table_to_json(getattr(self, name)) for name in _TABLES},
+            "kept": list(self.tensors),
+            "provenance": dict(self.provenance),
+        }
+        storage.write(path, "recording", tensors, meta)
+
+    def equals(self, other: Recording) -> bool:
+        """True where both hold the same tables, tensors and provenance, NaN equal to NaN."""
+        return (
+            all(getattr(self, name).equals(getattr(other, name)) for name in _TABLES)
+            and all(storage.tensors_equal(getattr(self, n), getattr(other, n)) for n in _TENSORS)
+            and list(self.tensors) == list(other.tensors)
+            and all(storage.tensors_equal(t, other.tensors[k]) for k, t in self.tensors.items())
+            and dict(self.provenance) == dict(other.provenance)
+        )
+
+    def _title(self) -> str:
+        about = self.provenance
+        return f"{about.get('network', 'network')} ({about.get('weights', 'own weights')})"
+
+    def __repr__(self) -> str:
+        about = self.provenance
+        kept = sum(t.numel() * t.element_size() for t in self.tensors.values())
+        gradients = f"loss {about.get('loss')}" if self.loss is not None else "no gradients"
+        return (
+            f"Recording of {self._title()}, {len(self.logits)} inputs, {gradients}, "
+            f"BatchNorm on {'batch' if about.get('batch_stats') else 'running'} statistics, "
+            f"{about.get('device')}, {about.get('dtype')}\n"
+            f"  layers      {len(self.layers)} rows, depth {self._depth()}\n"
+            f"  residuals   {len(self.residuals)} additions\n"
+            f"  parameters  {len(self.parameters)} rows\n"
+            f"  tensors     {len(self.tensors)} kept, {kept / 2**20:.1f} MiB"
+        )
+
+    def _depth(self) -> int:
+        return int(self.layers["depth"].max()) if len(self.layers) else 0
+
+    def _repr_html_(self) -> str:
+        import html
+
+        heading = html.escape(repr(self)).replace("\n", "<br>").replace("  ", "&ensp;")
+        columns = [
+            "layer",
+            "type",
+            "depth",
+            "shape",
+            "mean",
+            "std",
+            "rms",
+            "zero_fraction",
+            "grad_rms",
+        ]
+        table = self.layers[columns].to_html(
+            index=False, max_rows=12, float_format=lambda v: f"{v:.4g}", na_rep=""
+        )
+        return f"<div>{heading}</div>{table}"
+
+
+def load_recording(path: str | os.PathLike[str]) -> Recording:
+    """A :class:`Recording` from the file that :meth:`Recording.save` wrote. Runs no code from it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or no recording.
+    """
+    tensors, meta = storage.read(path, "recording")
+    fields: dict[str, Any] = {
+        name: storage.table_from_json(meta["tables"][name]) for name in _TABLES
+    }
+    fields |= {name: tensors.get(f"field/{name}") for name in _TENSORS}
+    return Recording(
+        **fields,
+        tensors={name: tensors[f"kept/{name}"] for name in meta["kept"]},
+        provenance=meta["provenance"],
+    )

@@ -1,0 +1,107 @@
+"""How the gradient at a block's input divides between branch and shortcut.
+
+An addition hands the same gradient to both operands, so the division is read where they part: at
+the tensor both come from. What each side sends there is read off the autograd nodes that take that
+tensor, in the one backward pass; nothing is copied and the forward pass is not changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from resviz.hooks import Hooks
+from resviz.networks.dataflow import Addition, Node
+from resviz.recording.statistics import mean_product, mean_square
+
+NAMES = ("grad_branch_ms", "grad_shortcut_ms", "grad_product")
+
+
+class GradientSplit:
+    """Collects the two parts of one addition's gradient and measures them when both are there.
+
+    Args:
+        addition: the addition.
+        hooks: where the hooks live.
+        done: called with (gradient of the branch, of the shortcut) before they are released.
+    """
+
+    def __init__(
+        self, addition: Addition, hooks: Hooks, done: Callable[[Tensor, Tensor], None]
+    ) -> None:
+        self.values: dict[str, Tensor | float] = {}
+        self._done = done
+        self._parts: list[Tensor | None] = [None, None]
+        root = addition.root
+        self._identity = addition.shortcut is root
+        sides = [_inputs(addition.branch, root)]
+        if not self._identity:
+            sides.append(_inputs(addition.shortcut, root))
+        self._waiting = [len(side) for side in sides] + [1] * self._identity
+        apart = all(sides) and not (len(sides) == 2 and sides[0].keys() & sides[1].keys())
+        if apart:
+            for number, side in enumerate(sides):
+                for (node, _), index in side.items():
+                    hooks.node(node, self._reader(number, index))
+
+    def _reader(self, side: int, index: int) -> Callable[[Any, Any], None]:
+        def read(grad_inputs: tuple[Tensor | None, ...], _: Any) -> None:
+            self._add(side, grad_inputs[index])
+
+        return read
+
+    def at_sum(self, gradient: Tensor) -> None:
+        """The gradient at the sum: for an identity it is the shortcut's part."""
+        if self._identity:
+            self._add(1, gradient)
+
+    def _add(self, side: int, gradient: Tensor | None) -> None:
+        self._waiting[side] -= 1
+        if gradient is not None:
+            known = self._parts[side]
+            self._parts[side] = gradient if known is None else known + gradient
+        if any(self._waiting):
+            return
+        branch, shortcut = self._parts
+        self._parts = [None, None]
+        if branch is None or shortcut is None or branch.shape != shortcut.shape:
+            return
+        measured = (mean_square(branch), mean_square(shortcut), mean_product(branch, shortcut))
+        self.values = dict(zip(NAMES, measured, strict=True))
+        self._done(branch, shortcut)
+
+
+def _inputs(operand: Node, root: Node) -> dict[tuple[Any, int], int]:
+    """The places where autograd nodes between `root` and `operand` take `root`."""
+    if operand.edge is None or root.edge is None:
+        return {}
+    target, output = root.edge
+    oldest = 0 if target.name().endswith("AccumulateGrad") else target._sequence_nr()
+    found: dict[tuple[Any, int], int] = {}
+    seen = {operand.edge[0]}
+    queue = [operand.edge[0]]
+    while queue:
+        node = queue.pop()
+        for index, (before, number) in enumerate(node.next_functions):
+            if before is target and number == output:
+                found[node, index] = index
+            elif before is not None and before not in seen and before._sequence_nr() >= oldest:
+                seen.add(before)
+                queue.append(before)
+    return found
+
+
+def split_columns(values: dict[str, float]) -> dict[str, float]:
+    """The columns of `residuals` from the three measured numbers."""
+    nan = float("nan")
+    branch, shortcut, product = (values.get(name, nan) for name in NAMES)
+    whole = branch + shortcut + 2 * product
+    scale = (branch * shortcut) ** 0.5
+    return {
+        "grad_branch_rms": branch**0.5,
+        "grad_shortcut_rms": shortcut**0.5,
+        "grad_cosine": product / scale if scale > 0 else nan,
+        "grad_branch_share": (branch + product) / whole if whole > 0 else nan,
+    }

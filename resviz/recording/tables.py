@@ -1,0 +1,148 @@
+"""The tables of a recording, from what a pass left on the device."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from resviz.networks import structure
+from resviz.recording.split import NAMES as SPLIT_NAMES
+from resviz.recording.split import split_columns
+from resviz.recording.statistics import NAMES, read
+
+if TYPE_CHECKING:
+    from resviz.recording.recorder import Pass
+
+LAYER_COLUMNS = (
+    *("layer", "call", "type", "kind", "depth", "stage", "block", "shape"),
+    *NAMES,
+    *("grad_rms", "grad_norm"),
+)
+RESIDUAL_COLUMNS = (
+    *("addition", "block", "call", "kind", "depth", "stage", "shape"),
+    *("branch_rms", "shortcut_rms", "sum_rms", "ratio", "cosine"),
+    *("grad_sum_rms", "grad_branch_rms", "grad_shortcut_rms", "grad_cosine", "grad_branch_share"),
+)
+PARAMETER_COLUMNS = (
+    *("parameter", "layer", "type", "depth", "stage", "weighted", "projection", "shape"),
+    *("norm", "grad_norm"),
+)
+
+
+def block_paths(seen: Pass) -> list[str]:
+    """The blocks of the network that ran."""
+    candidates = [row["layer"] for row in seen.rows if row["kind"] == "block"]
+    return structure.blocks(candidates, [row["addition"].owner for row in seen.additions])
+
+
+def layers(seen: Pass) -> pd.DataFrame:
+    """A row per leaf-module call and per block output, in order of execution."""
+    paths = block_paths(seen)
+    rows = [r for r in seen.rows if r["kind"] == "leaf" or r["layer"] in set(paths)]
+    numbers = read([v for r in rows for v in (*r["measured"].values, r.get("grad_ms", math.nan))])
+    width = len(numbers) // len(rows) if rows else 0
+    stages = structure.stages([r["layer"] for r in rows], [r["shape"] for r in rows])
+    table = []
+    for i, (row, stage) in enumerate(zip(rows, stages, strict=True)):
+        *statistics, grad_ms = numbers[i * width : (i + 1) * width]
+        grad_rms = math.sqrt(grad_ms) if grad_ms >= 0 else math.nan
+        known = {k: row[k] for k in ("layer", "call", "type", "kind", "depth", "shape")}
+        known |= {"stage": stage, "block": structure.block_of(row["layer"], paths)}
+        known |= row["measured"].named(statistics)
+        known |= {"grad_rms": grad_rms, "grad_norm": grad_rms * math.sqrt(math.prod(row["shape"]))}
+        table.append(known)
+    return pd.DataFrame(table, columns=list(LAYER_COLUMNS))
+
+
+def residuals(seen: Pass, layer_table: pd.DataFrame) -> pd.DataFrame:
+    """A row per residual addition."""
+    stage_of = dict(zip(layer_table["layer"], layer_table["stage"], strict=True))
+    values: list[Tensor | float] = []
+    for row in seen.additions:
+        split = row.get("split_values", {})
+        values += [row["branch"].values[2], row["shortcut"].values[2], row["product"]]
+        values += [row["sum_ms"], row.get("grad_sum_ms", math.nan)]
+        values += [split.get(name, math.nan) for name in SPLIT_NAMES]
+    numbers = read(values)
+    table = []
+    for i, row in enumerate(seen.additions):
+        branch, shortcut, product, total, grad_sum, *split = numbers[i * 8 : (i + 1) * 8]
+        addition = row["addition"]
+        known: dict[str, Any] = {"addition": addition.name, "block": addition.owner}
+        known |= {"call": addition.call, "kind": addition.kind, "depth": addition.depth}
+        known |= {"stage": _stage(addition.owner, stage_of), "shape": row["shape"]}
+        known |= _sizes(branch, shortcut, product, total)
+        known |= {"grad_sum_rms": math.sqrt(grad_sum) if grad_sum >= 0 else math.nan}
+        known |= split_columns(dict(zip(SPLIT_NAMES, split, strict=True)))
+        table.append(known)
+    return pd.DataFrame(table, columns=list(RESIDUAL_COLUMNS))
+
+
+def _sizes(branch: float, shortcut: float, product: float, total: float) -> dict[str, float]:
+    scale = math.sqrt(branch * shortcut)
+    return {
+        "branch_rms": math.sqrt(branch),
+        "shortcut_rms": math.sqrt(shortcut),
+        "sum_rms": math.sqrt(total),
+        "ratio": math.sqrt(branch / shortcut) if shortcut > 0 else math.nan,
+        "cosine": product / scale if scale > 0 else math.nan,
+    }
+
+
+def _stage(path: str, stage_of: dict[str, str]) -> str:
+    """The stage of a path, or of what is nearest to it."""
+    if path in stage_of:
+        return stage_of[path]
+    while path:
+        for layer, stage in stage_of.items():
+            if structure.inside(layer, path):
+                return stage
+        path = path.rpartition(".")[0]
+    return ""
+
+
+def parameters(
+    net: nn.Module, seen: Pass, layer_table: pd.DataFrame, grads: dict[str, Tensor | None] | None
+) -> pd.DataFrame:
+    """A row per parameter; `grads` are those of the mean loss, None for a forward pass alone."""
+    named = list(net.named_parameters())
+    modules = dict(net.named_modules())
+    stage_of = dict(zip(layer_table["layer"], layer_table["stage"], strict=True))
+    depth_of = dict(zip(layer_table["layer"], layer_table["depth"], strict=True))
+    norms = _norms([p for _, p in named])
+    grad_norms = _norms([(grads or {}).get(name) for name, _ in named])
+    numbers = read([*norms, *grad_norms])
+    table = []
+    for i, (name, parameter) in enumerate(named):
+        owner = name.rpartition(".")[0]
+        depth = seen.flow.parameter_depths.get(id(parameter), depth_of.get(owner, math.nan))
+        known: dict[str, Any] = {
+            "parameter": name,
+            "layer": owner,
+            "type": type(modules[owner]).__name__,
+        }
+        known |= {"depth": depth, "stage": _stage(owner, stage_of)}
+        known |= {"weighted": id(parameter) in seen.flow.weights}
+        known |= {"projection": owner in seen.flow.projections, "shape": tuple(parameter.shape)}
+        known |= {"norm": numbers[i], "grad_norm": numbers[len(named) + i]}
+        table.append(known)
+    return pd.DataFrame(table, columns=list(PARAMETER_COLUMNS))
+
+
+def _norms(tensors: list[Tensor | None]) -> list[Tensor | float]:
+    """L2 norms in float32 or better, one fused call per device and dtype; NaN for None."""
+    result: list[Tensor | float] = [math.nan] * len(tensors)
+    groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    for i, tensor in enumerate(tensors):
+        if tensor is not None and tensor.is_floating_point() and tensor.numel():
+            groups.setdefault((tensor.device, tensor.dtype), []).append(i)
+    for (_, dtype), members in groups.items():
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
+        chosen = [tensors[i].detach() for i in members]  # type: ignore[union-attr]
+        for i, norm in zip(members, torch._foreach_norm(chosen, 2, dtype=wide), strict=True):
+            result[i] = norm
+    return result

@@ -1,0 +1,85 @@
+"""One file for a record: tensors as safetensors, everything else as JSON in its header.
+
+Opening such a file runs no code from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+_FORMAT = "resviz-1"
+
+
+def write(
+    path: str | os.PathLike[str], kind: str, tensors: dict[str, Tensor], meta: dict[str, Any]
+) -> None:
+    """Write `tensors` and JSON-able `meta` to `path`; a broken write leaves no file."""
+    header = {"format": _FORMAT, "kind": kind, "meta": json.dumps(meta)}
+    target = pathlib.Path(path)
+    part = target.with_name(target.name + ".part")
+    try:
+        # safetensors refuses tensors that share memory
+        save_file(
+            {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, part, header
+        )
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What :func:`write` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or holds something else than `kind`.
+    """
+    if not pathlib.Path(path).exists():
+        raise FileNotFoundError(f"load: no file {os.fspath(path)!r}.")
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header.get("format") != _FORMAT or header.get("kind") != kind:
+            found = header.get("kind", "no resviz record")
+            raise ValueError(f"load: {os.fspath(path)!r} holds {found}; a {kind} was expected.")
+        return tensors, json.loads(header["meta"])
+    except (SafetensorError, json.JSONDecodeError, KeyError) as error:
+        raise ValueError(f"load: {os.fspath(path)!r} is damaged or no resviz file.") from error
+
+
+def table_to_json(table: pd.DataFrame) -> dict[str, Any]:
+    """Columns as lists, with their dtypes; floats keep every bit."""
+    return {
+        "columns": {str(name): table[name].tolist() for name in table},
+        "dtypes": {str(name): str(table[name].dtype) for name in table},
+    }
+
+
+def table_from_json(data: dict[str, Any]) -> pd.DataFrame:
+    """The table that :func:`table_to_json` was given; lists come back as tuples."""
+    columns = {}
+    for name, values in data["columns"].items():
+        restored = [tuple(v) if isinstance(v, list) else v for v in values]
+        columns[name] = pd.Series(restored, dtype=data["dtypes"][name])
+    return pd.DataFrame(columns)
+
+
+def tensors_equal(one: Tensor | None, other: Tensor | None) -> bool:
+    """Same dtype, shape and values; NaN equals NaN."""
+    if one is None or other is None:
+        return one is other
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return torch.equal(torch.nan_to_num(one), torch.nan_to_num(other)) and torch.equal(
+        one.isnan(), other.isnan()
+    )
