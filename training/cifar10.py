@@ -172,7 +172,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def write_result(net: torch.nn.Module, log: list[dict[str, float]], folder: pathlib.Path) -> None:
-    """The log, and float16 weights; BatchNorm's variances, which can leave its range, in float32."""
+    """The log, and float16 weights; BatchNorm variances, which can leave its range, as float32."""
     state = {
         k: v.contiguous()
         if "running_var" in k or not v.is_floating_point()
