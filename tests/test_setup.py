@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -155,3 +157,31 @@ def test_every_module_stands_on_a_floor():
 def test_every_module_below_the_views_is_kept_from_drawing():
     contract = SETTINGS["tool"]["importlinter"]["contracts"][1]
     assert modules("resviz") - {"resviz.views", "resviz.cli"} == set(contract["source_modules"])
+
+
+def test_the_test_data_is_there(testdata: Path):
+    assert (testdata / "expected.json").is_file()
+
+
+def without_testdata(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The test above, run where there is no test data."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RESVIZ_")}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", f"{__file__}::test_the_test_data_is_there"],
+        cwd=ROOT,
+        env={**kept, "RESVIZ_TESTDATA": str(folder), **variables},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_without_test_data_a_test_fails(tmp_path: Path):
+    done = without_testdata(tmp_path)
+    assert done.returncode == 1
+    assert f"no test data in {tmp_path}" in done.stdout
+
+
+def test_without_test_data_a_test_is_skipped_and_counted_when_told(tmp_path: Path):
+    done = without_testdata(tmp_path, RESVIZ_NO_TESTDATA="1")
+    assert done.returncode == 0, done.stdout
+    assert "1 tests skipped: no test data folder" in done.stdout
