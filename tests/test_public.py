@@ -1,0 +1,81 @@
+"""The public names: they load lazily, all of them exist, and type checkers see the same ones."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import resviz
+
+
+def run(code: str) -> str:
+    """What `code` prints in a fresh interpreter in which warnings are errors."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_import_alone_loads_nothing_heavy():
+    code = "import resviz, sys; print(*(name.partition('.')[0] for name in sys.modules))"
+    loaded = set(run(code).split())
+    heavy = {"torch", "torchvision", "plotly", "numpy", "pandas", "ipywidgets", "anywidget"}
+    assert "resviz" in loaded
+    assert not loaded & (heavy | {"captum", "matplotlib", "PIL", "IPython"})
+
+
+def test_listing_names_loads_nothing_heavy():
+    assert run("import resviz, sys; dir(resviz); print('torch' in sys.modules)") == "False"
+
+
+@pytest.mark.parametrize("name", resviz.__all__)
+def test_name_resolves(name: str):
+    value = getattr(resviz, name)
+    assert value.__name__.rpartition(".")[2] == name
+    assert value.__doc__, f"{name} has no docstring"
+    assert name in dir(resviz)
+
+
+def test_networks_is_reached_without_an_import():
+    assert (
+        run("import resviz as rv; print(rv.networks.cifar.cifar_resnet.__name__)") == "cifar_resnet"
+    )
+
+
+def test_star_import_gives_the_public_names():
+    names = run("from resviz import *; print(*sorted(n for n in dir() if n[0] != '_'))").split()
+    assert names == sorted(resviz.__all__)
+
+
+def test_unknown_name_is_an_attribute_error_with_a_suggestion():
+    with pytest.raises(AttributeError, match="no attribute 'explian'") as caught:
+        resviz.explian  # noqa: B018
+    assert caught.value.name == "explian"
+    assert caught.value.obj is resviz
+
+
+def test_type_checkers_see_the_names_where_they_are_defined():
+    tree = ast.parse(Path(resviz.__file__).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    imports = {
+        alias.name: node.module.removeprefix("resviz").lstrip(".")
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imports == {**resviz._HOME, "networks": ""}
+    assert sorted(imports) == sorted(resviz.__all__)
+
+
+def test_version():
+    assert metadata.version("resviz") == resviz.__version__
+
+
+def test_the_package_is_typed():
+    assert (Path(resviz.__file__).parent / "py.typed").exists()
