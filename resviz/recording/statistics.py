@@ -52,6 +52,11 @@ def _wide(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
+def widest(x: Tensor) -> torch.dtype:
+    """float64, but on Apple's GPUs, which have none."""
+    return torch.float32 if x.device.type == "mps" else torch.float64
+
+
 def _rows(x: Tensor) -> tuple[Tensor, Tensor]:
     """A flat tensor as rows of 4096, and the rest as one row."""
     whole = x.numel() // _ROW * _ROW
@@ -62,15 +67,26 @@ def _sum(x: Tensor) -> Tensor:
     return torch.stack([rows.sum(1).double().sum() for rows in _rows(x)]).sum()
 
 
-def _sum_of_squares(x: Tensor) -> Tensor:
+def _sum_of_squares(x: Tensor) -> float:
     norms = (torch.linalg.vector_norm(rows, dim=1).double() for rows in _rows(x))
-    return torch.stack([torch.dot(n, n) for n in norms]).sum()
+    total = float(sum(torch.dot(n, n) for n in norms))
+    return total if _squares_fit(total / x.numel(), x) else float(x.double().square().sum())
+
+
+def _squares_fit(mean_square: float, *operands: Tensor) -> bool:
+    """False where float32 squares vanished or overflowed: 1e-23 squared is 0."""
+    if 1e-30 < abs(mean_square) < 1e30:
+        return True
+    largest = [max(abs(float(v)) for v in torch.aminmax(x)) for x in operands]
+    return any(v == 0 or not math.isfinite(v) for v in largest)
 
 
 def _zeros(x: Tensor, low: float, high: float) -> float:
     """Exact zeros: none outside [low, high]; one sum where no value is negative."""
-    if low > 0 or high < 0 or low != low:
+    if low > 0 or high < 0:
         return 0.0
+    if math.isnan(low):  # sign() makes a zero of NaN
+        return float((x == 0).sum())
     sign = torch.sign(x)
     nonzero = sum(float(rows.sum()) for rows in _rows(sign if low == 0 else sign.abs_()))
     return x.numel() - nonzero
@@ -94,7 +110,7 @@ def measure(x: Tensor) -> Measured:
         variance, mean = torch.var_mean(x, correction=0)
         low, high = torch.aminmax(x)
         zeros = count - torch.count_nonzero(x)
-        return Measured(count, (mean, variance, variance + mean * mean, low, high, zeros))
+        return Measured(count, (mean, variance, mean_square(x), low, high, zeros))
     return Measured(count, _on_cpu(x))
 
 
@@ -102,10 +118,12 @@ def _on_cpu(x: Tensor) -> tuple[float, ...]:
     count = x.numel()
     low, high = (float(v) for v in torch.aminmax(x))
     mean = float(_sum(x)) / count
-    mean_square = float(_sum_of_squares(x)) / count
+    if not math.isfinite(mean) and math.isfinite(high - low):
+        mean = float(x.double().mean())
+    mean_square = _sum_of_squares(x) / count
     variance = mean_square - mean * mean
     if variance < 1e-4 * mean_square:  # two large numbers cancel: centre first
-        variance = float(_sum_of_squares(x - mean)) / count
+        variance = _sum_of_squares(x - mean) / count
     return mean, variance, mean_square, low, high, _zeros(x, low, high)
 
 
@@ -115,9 +133,9 @@ def mean_square(x: Tensor) -> Tensor | float:
         return math.nan
     x = _wide(flat(x))
     if x.device.type != "cpu":
-        norm = torch.linalg.vector_norm(x)
+        norm = torch.linalg.vector_norm(x, dtype=widest(x))
         return norm * norm / x.numel()
-    return float(_sum_of_squares(x)) / x.numel()
+    return _sum_of_squares(x) / x.numel()
 
 
 def mean_product(x: Tensor, y: Tensor) -> Tensor | float:
@@ -126,13 +144,14 @@ def mean_product(x: Tensor, y: Tensor) -> Tensor | float:
         return math.nan
     x, y = _wide(flat(x)), _wide(flat(y, like=x))
     if x.device.type != "cpu":
-        return torch.dot(x, y.to(x.dtype)) / x.numel()
+        return torch.dot(x.to(widest(x)), y.to(widest(x))) / x.numel()
     products = (
         torch.bmm(a.unsqueeze(1), b.unsqueeze(2)).double().sum()
         for a, b in zip(_rows(x), _rows(y.to(x.dtype)), strict=True)
         if a.numel()
     )
-    return float(sum(products)) / x.numel()
+    mean = float(sum(products)) / x.numel()
+    return mean if _squares_fit(mean, x, y) else float((x.double() * y.double()).mean())
 
 
 def read(values: list[Tensor | float]) -> list[float]:
@@ -140,5 +159,6 @@ def read(values: list[Tensor | float]) -> list[float]:
     tensors = [v for v in values if isinstance(v, Tensor)]
     if not tensors:
         return [float(v) for v in values]
-    numbers = iter(torch.stack([t.detach().double().reshape(()) for t in tensors]).tolist())
+    scalars = [t.detach().to(widest(t)).reshape(()) for t in tensors]
+    numbers = iter(torch.stack(scalars).tolist())
     return [next(numbers) if isinstance(v, Tensor) else float(v) for v in values]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from resviz.networks import structure
 from resviz.recording.split import NAMES as SPLIT_NAMES
 from resviz.recording.split import split_columns
-from resviz.recording.statistics import NAMES, read
+from resviz.recording.statistics import NAMES, mean_square, read, widest
 
 if TYPE_CHECKING:
     from resviz.recording.recorder import Pass
@@ -133,16 +134,20 @@ def parameters(
     return pd.DataFrame(table, columns=list(PARAMETER_COLUMNS))
 
 
-def _norms(tensors: list[Tensor | None]) -> list[Tensor | float]:
-    """L2 norms in float32 or better, one fused call per device and dtype; NaN for None."""
+def _norms(tensors: Sequence[Tensor | None]) -> list[Tensor | float]:
+    """L2 norms of parameters or gradients, NaN for None; on a GPU one fused call per dtype."""
     result: list[Tensor | float] = [math.nan] * len(tensors)
     groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
     for i, tensor in enumerate(tensors):
-        if tensor is not None and tensor.is_floating_point() and tensor.numel():
+        if tensor is None or not tensor.is_floating_point() or not tensor.numel():
+            continue
+        if tensor.device.type == "cpu":  # _foreach_norm accumulates in float32 there
+            result[i] = math.sqrt(mean_square(tensor) * tensor.numel())
+        else:
             groups.setdefault((tensor.device, tensor.dtype), []).append(i)
-    for (_, dtype), members in groups.items():
-        wide = torch.float64 if dtype == torch.float64 else torch.float32
-        chosen = [tensors[i].detach() for i in members]  # type: ignore[union-attr]
-        for i, norm in zip(members, torch._foreach_norm(chosen, 2, dtype=wide), strict=True):
+    for members in groups.values():
+        chosen = [t.detach() for i in members if (t := tensors[i]) is not None]
+        norms = torch._foreach_norm(chosen, 2, dtype=widest(chosen[0]))
+        for i, norm in zip(members, norms, strict=True):
             result[i] = norm
     return result
