@@ -14,7 +14,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -57,9 +57,9 @@ class Node:
 class Addition:
     """A residual addition as it happened.
 
-    ``name`` is torchvision's ("layer1.0.add"), ``owner`` the module it happened in, ``call`` that
-    module's call; operand number ``branch_operand`` is F(x). ``root`` is the tensor that both
-    operands come from.
+    ``name`` is torchvision's ("layer1.0.add"), ``call`` the call of the module it happened in,
+    ``owner`` that module, or the one around it where it only adds; operand number
+    ``branch_operand`` is F(x). ``root`` is the tensor that both operands come from.
     """
 
     name: str
@@ -73,10 +73,17 @@ class Addition:
     root: Node
 
 
+class _Frame(NamedTuple):
+    path: str
+    call: int
+    leaf: bool
+
+
 @dataclass(slots=True)
 class _Mark:
     node: Node
-    cost: list[float]  # parametered functions between here and operand 0, operand 1
+    cost: list[float]  # parametered functions on the cheapest way to operand 0, operand 1
+    dearest: list[float]  # and on the dearest
     via: list[_Mark | None]
 
 
@@ -113,13 +120,13 @@ class Dataflow(TorchFunctionMode):
         self._before, self._after = before_addition, after_addition
         self._nodes: dict[int, tuple[weakref.ref[Tensor], Node | None]] = {}
         self._count = 0
-        self._stack: list[tuple[str, int]] = [("", 0)]
+        self._stack = [_Frame("", 0, False)]
         self._names: Counter[tuple[str, int]] = Counter()
 
     # ---- the module that is running
-    def enter(self, path: str, call: int) -> None:
-        """A module starts to run."""
-        self._stack.append((path, call))
+    def enter(self, path: str, call: int, leaf: bool) -> None:
+        """A module starts to run; `leaf` says that it has no children."""
+        self._stack.append(_Frame(path, call, leaf))
 
     def leave(self) -> None:
         """The module that started last has run."""
@@ -148,14 +155,8 @@ class Dataflow(TorchFunctionMode):
     ) -> Node:
         self._count += 1
         depth = max((p.depth for p in parents), default=0) + weight
-        edge = None
-        if out.requires_grad:
-            found = torch.autograd.graph.get_gradient_edge(out)
-            edge = (found.node, found.output_nr)
-        owner = self._stack[-1][0]
-        return Node(
-            self._count, name, owner, parents, parametered, weight, depth, out.numel(), edge
-        )
+        numel, edge, owner = out.numel(), _edge(out), self._stack[-1].path
+        return Node(self._count, name, owner, parents, parametered, weight, depth, numel, edge)
 
     def _register(self, tensor: Tensor, node: Node | None) -> None:
         self._nodes[id(tensor)] = (weakref.ref(tensor), node)
@@ -178,6 +179,8 @@ class Dataflow(TorchFunctionMode):
                 constants.append(tensor)
             else:
                 parents.append(entry[1])
+                if entry[1].edge is None:  # made inside a Function of the user's own
+                    entry[1].edge = _edge(tensor)
         if not parents:
             out = func(*args, **kwargs)
             if constants:
@@ -188,12 +191,16 @@ class Dataflow(TorchFunctionMode):
         if name in _FRESH:
             return func(*args, **kwargs)
         pair = (*args, *(kwargs[k] for k in ("input", "other") if k in kwargs))[:2]
-        addition = self._addition(pair, parents) if name in _ADDITIONS else None
+        alpha = kwargs.get("alpha", 1)
+        addition = self._addition(pair, alpha) if name in _ADDITIONS else None
         if addition is not None and self._before is not None:
-            self._before(addition, pair[addition.branch_operand], pair[1 - addition.branch_operand])
+            added = pair if alpha == 1 else (pair[0], pair[1].detach() * alpha)
+            branch = addition.branch_operand
+            self._before(addition, added[branch], added[1 - branch])
         versions = {id(t): _version(t) for t in operands}
         out = func(*args, **kwargs)
-        self._link(name, out, tuple(parents), constants, versions)
+        written = args[:1] if name.endswith("_") else ()  # x[:, :3] = y returns nothing
+        self._link(name, (out, written), tuple(parents), constants, versions)
         if addition is not None and self._after is not None:
             self._after(addition, out)
         return out
@@ -209,7 +216,7 @@ class Dataflow(TorchFunctionMode):
         heavy = [c for c in constants if c.ndim >= 2] if name in _WEIGHTED else []
         attention = name == "multi_head_attention_forward"
         weight = len(heavy) if attention else min(len(heavy), 1)
-        for tensor in _tensors(out):
+        for tensor in {id(t): t for t in _tensors(out)}.values():
             if versions.get(id(tensor)) == _version(tensor):
                 continue  # handed through untouched: dropout in eval mode, contiguous()
             self._register(tensor, self._node(name, parents, bool(constants), weight, tensor))
@@ -227,26 +234,36 @@ class Dataflow(TorchFunctionMode):
             self.parameter_depths.setdefault(id(tensor), depth + step)
 
     # ---- additions
-    def _addition(self, args: tuple[Any, ...], parents: list[Node]) -> Addition | None:
-        owner, call = self._stack[-1]
-        number = self._names[owner, call]
-        self._names[owner, call] += 1
-        if len(parents) != 2 or not all(isinstance(a, Tensor) for a in args):
+    def _addition(self, pair: tuple[Any, ...], alpha: float) -> Addition | None:
+        path, call, _ = self._stack[-1]
+        number = self._names[path, call]
+        self._names[path, call] += 1
+        if len(pair) != 2 or not all(isinstance(a, Tensor) for a in pair):
             return None
-        if args[0].shape != args[1].shape or not args[0].is_floating_point():
+        if pair[0].shape != pair[1].shape or not pair[0].is_floating_point():
             return None
-        found = _residual(parents[0], parents[1])
-        if found is None:
+        first, second = (self.node_of(a) for a in pair)
+        found = _residual(first, second) if first is not None and second is not None else None
+        if first is None or second is None or found is None:
             return None
         kind, branch_operand, root, on_shortcut = found
-        name = (f"{owner}." if owner else "") + ("add" if number == 0 else f"add_{number}")
-        pair = parents[branch_operand], parents[1 - branch_operand]
-        depth = max(p.depth for p in parents)
-        addition = Addition(name, owner, call, kind, depth, branch_operand, *pair, root)
+        kind = "scaled" if kind == "identity" and alpha != 1 and branch_operand == 0 else kind
+        name = (f"{path}." if path else "") + ("add" if number == 0 else f"add_{number}")
+        nodes = (first, second) if branch_operand == 0 else (second, first)
+        owner = next(frame.path for frame in reversed(self._stack) if not frame.leaf)
+        depth = max(first.depth, second.depth)
+        addition = Addition(name, owner, call, kind, depth, branch_operand, *nodes, root)
         self.additions.append(addition)
         if kind == "projection":
             self.projections |= {node.owner for node in on_shortcut if node.parametered}
         return addition
+
+
+def _edge(tensor: Tensor) -> tuple[Any, int] | None:
+    if not tensor.requires_grad:
+        return None
+    found = torch.autograd.graph.get_gradient_edge(tensor)
+    return found.node, found.output_nr
 
 
 def _version(tensor: Tensor) -> int:
@@ -256,9 +273,13 @@ def _version(tensor: Tensor) -> int:
 def _residual(first: Node, second: Node) -> tuple[str, int, Node, list[Node]] | None:
     """(kind, which operand is the branch, root, nodes on the shortcut), or None."""
     mark = _root(first, second)
-    if mark is None or mark.cost[0] == mark.cost[1]:
+    if mark is None:
         return None
-    branch = 0 if mark.cost[0] > mark.cost[1] else 1
+    # a branch may have a free way through as well: x + x * gate(x), or a shortcut inside it
+    costs = [(mark.cost[side], mark.dearest[side]) for side in (0, 1)]
+    if costs[0] == costs[1]:
+        return None
+    branch = 0 if costs[0] > costs[1] else 1
     path = list(_path(mark, 1 - branch))
     shortcut_cost = mark.cost[1 - branch]
     if sum(node.weight for node in path) > 1:
@@ -267,7 +288,7 @@ def _residual(first: Node, second: Node) -> tuple[str, int, Node, list[Node]] | 
         return "projection", branch, mark.node, path
     shortcut = (first, second)[1 - branch]
     same_size = shortcut.numel == mark.node.numel
-    if same_size and all(node.operation in _LAYOUT for node in path):
+    if same_size and all(node.operation in _LAYOUT | _ADDITIONS for node in path):
         return "identity", branch, mark.node, path
     moves = {"pad", "cat", "getitem", "__getitem__"}
     padded = not same_size or any(node.operation in moves for node in path)
@@ -279,8 +300,8 @@ def _root(first: Node, second: Node) -> _Mark | None:
     inf = float("inf")
     if first is second:
         return None
-    marks = {first.index: _Mark(first, [0, inf], [None, None])}
-    marks[second.index] = _Mark(second, [inf, 0], [None, None])
+    marks = {first.index: _Mark(first, [0, inf], [0, -inf], [None, None])}
+    marks[second.index] = _Mark(second, [inf, 0], [-inf, 0], [None, None])
     heap = [-first.index, -second.index]
     heapq.heapify(heap)
     for _ in range(_SEARCH_LIMIT):
@@ -293,10 +314,12 @@ def _root(first: Node, second: Node) -> _Mark | None:
         for parent in mark.node.parents:
             known = marks.get(parent.index)
             if known is None:
-                known = marks[parent.index] = _Mark(parent, [inf, inf], [None, None])
+                known = marks[parent.index] = _Mark(parent, [inf] * 2, [-inf] * 2, [None] * 2)
                 heapq.heappush(heap, -parent.index)
             for side in (0, 1):
-                cost = mark.cost[side] + mark.node.parametered
+                step = mark.node.parametered
+                known.dearest[side] = max(known.dearest[side], mark.dearest[side] + step)
+                cost = mark.cost[side] + step
                 if cost < known.cost[side]:
                     known.cost[side], known.via[side] = cost, mark
     return None

@@ -54,7 +54,7 @@ def list_layers(
     def enter(path: str, module: nn.Module, args: Any) -> None:
         running.append(calls.get(path, 0))
         calls[path] = running[-1] + 1
-        flow.enter(path, running[-1])
+        flow.enter(path, running[-1], structure.is_leaf(modules[path]))
 
     def leave(path: str, module: nn.Module, args: Any, output: Any) -> None:
         flow.leave()

@@ -18,7 +18,12 @@ def is_leaf(module: nn.Module) -> bool:
 
 def may_be_block(path: str, module: nn.Module) -> bool:
     """True for a module that computes something of its own out of several children."""
-    return bool(path) and not is_leaf(module) and not isinstance(module, _CONTAINERS)
+    return bool(path) and not is_leaf(module) and not _only_contains(module)
+
+
+def _only_contains(module: nn.Module) -> bool:
+    """True for a Sequential and its like, but not for one with a ``forward`` of its own."""
+    return any(isinstance(module, c) and type(module).forward is c.forward for c in _CONTAINERS)
 
 
 def blocks(candidates: Iterable[str], owners: Iterable[str]) -> list[str]:

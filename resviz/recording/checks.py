@@ -46,7 +46,7 @@ def check_images(net: nn.Module, images: object) -> tuple[Tensor, ...]:
 
     Raises:
         TypeError: no tensors.
-        ValueError: no images, or the wrong number of dimensions or channels for the first layer.
+        ValueError: no images.
     """
     inputs = tuple(images) if isinstance(images, tuple | list) else (images,)
     for tensor in inputs:
@@ -59,11 +59,16 @@ def check_images(net: nn.Module, images: object) -> tuple[Tensor, ...]:
             raise ValueError(f"record: images of shape {tuple(tensor.shape)}; at least one.")
     if not inputs:
         raise ValueError("record: no images; a tensor (N, 3, H, W).")
-    first = next((m for m in net.modules() if not list(m.children())), None)
-    if isinstance(first, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-        _check_convolution(first, inputs[0])
     device = next((p.device for p in net.parameters()), inputs[0].device)
     return tuple(tensor.to(device) for tensor in inputs)
+
+
+def check_first_call(module: nn.Module, args: tuple[Any, ...], inputs: Sequence[Tensor]) -> None:
+    """Raise ValueError where the first convolution gets images that it cannot take."""
+    if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) or not args:
+        return
+    if any(args[0] is images for images in inputs):
+        _check_convolution(module, args[0])
 
 
 def _check_convolution(first: nn.Conv1d | nn.Conv2d | nn.Conv3d, images: Tensor) -> None:

@@ -18,6 +18,7 @@ from resviz.recording import tables
 from resviz.recording.checks import (
     check_batch_stats,
     check_finite,
+    check_first_call,
     check_hookable,
     check_images,
     check_kept,
@@ -44,6 +45,7 @@ class Pass:
         self._running: list[int] = []
         self._measured: dict[int, tuple[weakref.ref[Tensor], int, Measured]] = {}
         self._stem: tuple[str, int] | None = None
+        self._inputs: tuple[Tensor, ...] = ()
         self._forward = True
         self._watch()
 
@@ -56,7 +58,7 @@ class Pass:
             self._hooks.forward(module, self._leaving(path, module))
 
     def _entering(self, path: str, module: nn.Module) -> Any:
-        block = may_be_block(path, module)
+        leaf, block = is_leaf(module), may_be_block(path, module)
 
         def enter(_: nn.Module, args: Any) -> None:
             if not self._forward:
@@ -64,7 +66,9 @@ class Pass:
             call = self._calls[path]
             self._calls[path] += 1
             self._running.append(call)
-            self.flow.enter(path, call)
+            if not self.rows:
+                check_first_call(module, args, self._inputs)
+            self.flow.enter(path, call, leaf)
             if block and self._kept.every_block and self._stem is None and self.rows:
                 last = next((r for r in reversed(self.rows) if r["kind"] == "leaf"), None)
                 if last is not None and args and isinstance(args[0], Tensor):
@@ -152,11 +156,12 @@ class Pass:
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Any:
         """The forward pass."""
+        self._inputs = inputs
         with self.flow:
             for tensor in inputs:
                 self.flow.source(tensor)
             output = self._net(*inputs)
-        self._forward = False
+        self._forward, self._inputs = False, ()
         self._measured.clear()
         return output
 
@@ -307,7 +312,15 @@ def _backward(
         return {}
     named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
     inputs = [p for _, p in named] + [leaf for leaf in leaves if leaf.requires_grad]
-    grads = torch.autograd.grad(per_image.sum(), inputs, allow_unused=True)
+    try:
+        grads = torch.autograd.grad(per_image.sum(), inputs, allow_unused=True)
+    except RuntimeError as err:
+        if "use_reentrant" not in str(err):
+            raise
+        raise RuntimeError(
+            "record: a network with checkpointing that is reentrant; use_reentrant=False would be "
+            "right. Or record with checkpointing off, or with gradients=False."
+        ) from err
     count = len(per_image)
     return {
         name: None if grad is None else grad / count
