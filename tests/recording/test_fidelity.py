@@ -14,10 +14,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from left_as_found import left_as_found
-from recording.rewrites import Rewrite, Trace, perturb
 from torch import Tensor, nn
 
+from left_as_found import left_as_found
+from recording.rewrites import Rewrite, Trace, perturb
 from resviz.recording.recorder import record
 from resviz.recording.recording import Recording
 

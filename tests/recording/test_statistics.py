@@ -1,4 +1,4 @@
-"""`measure`, `mean_square`, `mean_product`: against float64, for every dtype, layout and extreme."""
+"""`measure`, `mean_square`, `mean_product` against float64: every dtype, layout and extreme."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from resviz.recording import statistics
 from resviz.recording.statistics import NAMES, flat, mean_product, mean_square, measure, read
 
 
