@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from torch import nn
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_SHRUNK = 0.6  # a new stage is about half as large; attention windows and bias tables are not
 _STAGE = re.compile(r"^(layer|stage|denseblock|block)_?\d+$")
 
 
@@ -88,9 +89,10 @@ def _by_resolution(paths: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> l
         return [path.split(".")[0] for path in paths]
     last = max(i for i, size in enumerate(sizes) if size)
     result, current = [], next(size for size in sizes if size)
-    for i, size in enumerate(sizes):
-        current = size if 0 < size <= current else current  # attention windows may look larger
-        result.append(f"{current}x{current}" if i <= last else "head")
+    for i, (path, shape, size) in enumerate(zip(paths, shapes, sizes, strict=True)):
+        current = size if 0 < size <= _SHRUNK * current else current
+        after = path.split(".")[0] if len(shape) == 3 else "head"  # tokens after patches: encoder
+        result.append(f"{current}x{current}" if i <= last else after)
     return result
 
 
