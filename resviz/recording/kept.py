@@ -45,6 +45,12 @@ class Kept:
         device = self.device if self.device is not None else value.device
         self.found[key][call] = value.to(device=device, dtype=dtype, copy=True)
 
+    def drop_parts_of_blocks(self, blocks: Iterable[str], stem: str | None) -> None:
+        """Under "blocks", what looked like a block but is a part of one is not kept."""
+        if self.every_block:
+            asked = {*self.wanted, *blocks, stem}
+            self.found = {key: calls for key, calls in self.found.items() if key in asked}
+
     def tensors(self, device: torch.device | None) -> dict[str, Tensor]:
         """All kept tensors by key; ``path#call`` where a module ran several times."""
         result = {}

@@ -154,6 +154,11 @@ class Pass:
 
         self._hooks.gradient(total, at_sum)
 
+    @property
+    def stem(self) -> str | None:
+        """The last layer before the first block, where "blocks" are kept."""
+        return self._stem[0] if self._stem is not None else None
+
     def forward(self, inputs: tuple[Tensor, ...]) -> Any:
         """The forward pass."""
         self._inputs = inputs
@@ -258,6 +263,7 @@ def record(
             seen.end()
         layers = tables.layers(seen)
         parameters = tables.parameters(net, seen, layers, grads if gradients else None)
+        kept.drop_parts_of_blocks(tables.block_paths(seen), seen.stem)
     check_kept(kept, layers, seen)
     if not allow_nonfinite:
         check_finite(layers)
