@@ -31,6 +31,7 @@ class Hooks:
 
     def __init__(self) -> None:
         self._handles: list[Any] = []
+        self._untouched: list[Tensor] = []
 
     def __enter__(self) -> Hooks:
         return self
@@ -43,6 +44,8 @@ class Hooks:
     ) -> None:
         while self._handles:
             self._handles.pop().remove()
+        while self._untouched:
+            self._untouched.pop()._backward_hooks = None
 
     def forward(self, module: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> None:
         """Call ``hook(module, args, output)`` after each call; a result replaces the output."""
@@ -57,6 +60,8 @@ class Hooks:
 
         Bound to the version of `tensor` at this moment: a later in-place write does not move it.
         """
+        if tensor.is_leaf and tensor._backward_hooks is None:  # a parameter without a dictionary
+            self._untouched.append(tensor)
         self._handles.append(tensor.register_hook(hook))  # type: ignore[no-untyped-call]
 
     def node(self, node: Any, hook: Callable[[tuple[Any, ...], tuple[Any, ...]], None]) -> None:
@@ -84,31 +89,26 @@ def _modes(net: nn.Module, batch_stats: bool) -> Iterator[None]:
 
 @contextmanager
 def _buffers(net: nn.Module) -> Iterator[None]:
-    """Buffers that the block writes or replaces get their tensor and its values back."""
-    before = [
-        (module, name, buffer, buffer.detach().clone())
+    """The block works on copies of the buffers; the network gets its own back.
+
+    Its own are not written at all, which would break a graph the caller has not used yet; nor
+    would version counters tell of it, as BatchNorm's kernels do not raise them.
+    """
+    own = [
+        (module._buffers, name, buffer)
         for module in net.modules()
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
-    versions = [None if buffer.is_inference() else buffer._version for _, _, buffer, _ in before]
     try:
+        with torch.no_grad():
+            copies = {id(buffer): buffer.detach().clone() for _, _, buffer in own}
+        for buffers, name, buffer in own:
+            buffers[name] = copies[id(buffer)]
         yield
     finally:
-        with torch.no_grad():
-            for (module, name, buffer, values), version in zip(before, versions, strict=True):
-                if module._buffers.get(name) is not buffer:
-                    module._buffers[name] = buffer
-                if version is None or buffer._version != version:
-                    _write(buffer, values)
-
-
-def _write(buffer: Tensor, values: Tensor) -> None:
-    if buffer.is_inference():
-        with torch.inference_mode():
-            buffer.copy_(values)
-    else:
-        buffer.copy_(values)
+        for buffers, name, buffer in own:
+            buffers[name] = buffer
 
 
 @contextmanager
@@ -152,12 +152,12 @@ def left_as_found(
         True
     """
     with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.random.fork_rng(devices=_random_devices(net)))
         stack.enter_context(_modes(net, batch_stats))
         stack.enter_context(_buffers(net))
         if parameters:
             stack.enter_context(_requires_grad(net))
-        stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.set_grad_enabled(grad))
         yield stack.enter_context(Hooks())
 

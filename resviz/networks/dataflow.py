@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -131,6 +130,11 @@ class Dataflow(TorchFunctionMode):
     def leave(self) -> None:
         """The module that started last has run."""
         self._stack.pop()
+
+    def end(self) -> None:
+        """The pass is over: let go of its tensors and of those who listened."""
+        self._before = self._after = None
+        self._nodes.clear()
 
     # ---- tensors and nodes
     def source(self, tensor: Tensor) -> None:
@@ -260,10 +264,7 @@ class Dataflow(TorchFunctionMode):
 
 
 def _edge(tensor: Tensor) -> tuple[Any, int] | None:
-    if not tensor.requires_grad:
-        return None
-    found = torch.autograd.graph.get_gradient_edge(tensor)
-    return found.node, found.output_nr
+    return (tensor.grad_fn, tensor.output_nr) if tensor.grad_fn is not None else None
 
 
 def _version(tensor: Tensor) -> int:

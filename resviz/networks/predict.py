@@ -50,7 +50,7 @@ def predict(
     if preset is not None:
         check_preset("predict", preset)
     with evaluating(net):
-        logits = net(images.to(_device_of(net, images)))
+        logits = net(images.detach().to(_device_of(net, images), copy=True))
     names = _names(net, _checked(logits, len(images)), preset)
     best = logits.detach().float().softmax(1).cpu().topk(min(top, logits.shape[1]), dim=1)
     rows = [

@@ -162,13 +162,15 @@ class Pass:
     def forward(self, inputs: tuple[Tensor, ...]) -> Any:
         """The forward pass."""
         self._inputs = inputs
-        with self.flow:
-            for tensor in inputs:
-                self.flow.source(tensor)
-            output = self._net(*inputs)
-        self._forward, self._inputs = False, ()
-        self._measured.clear()
-        return output
+        try:
+            with self.flow:
+                for tensor in inputs:
+                    self.flow.source(tensor)
+                return self._net(*inputs)
+        finally:
+            self._forward, self._inputs = False, ()
+            self._measured.clear()
+            self.flow.end()
 
     def end(self) -> None:
         """Let go of the autograd graph."""
