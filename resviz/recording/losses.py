@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,23 +15,6 @@ LOSSES: dict[str, Loss] = {
     "logit": lambda logits, targets: logits.gather(1, targets[:, None]).squeeze(1),
     "cross_entropy": lambda logits, targets: F.cross_entropy(logits, targets, reduction="none"),
 }
-
-
-def logits_of(output: Any) -> Tensor:
-    """The logits in what a network returned: the tensor itself, ``logits``, ``out``, the first."""
-    if isinstance(output, Mapping):
-        output = output.get("logits", output.get("out"))
-    elif isinstance(output, tuple | list):
-        output = getattr(output, "logits", output[0] if output else None)
-    elif not isinstance(output, Tensor):
-        output = getattr(output, "logits", None)
-    if not isinstance(output, Tensor):
-        raise TypeError(
-            "record: the network returned no tensor of logits; a tensor, a tuple that starts with "
-            "one, or a dict with 'logits' or 'out' is read. Wrap the network in a module that "
-            "returns the tensor you mean."
-        )
-    return output
 
 
 def check_targets(targets: Tensor | Sequence[int], logits: Tensor) -> Tensor:

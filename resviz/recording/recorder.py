@@ -12,20 +12,18 @@ from torch import Tensor, nn
 
 from resviz.hooks import Hooks, left_as_found
 from resviz.networks.dataflow import Addition, Dataflow
+from resviz.networks.inputs import check_first_call, check_hookable, check_images, logits_of
 from resviz.networks.structure import is_leaf, may_be_block
 from resviz.preset import Preset
+from resviz.provenance import displayed, preset_or_none, provenance
 from resviz.recording import tables
 from resviz.recording.checks import (
     check_batch_stats,
     check_finite,
-    check_first_call,
-    check_hookable,
-    check_images,
     check_kept,
 )
 from resviz.recording.kept import Kept, announce_size, read_keep
-from resviz.recording.losses import Loss, choose, logits_of
-from resviz.recording.provenance import displayed, preset_or_none, provenance
+from resviz.recording.losses import Loss, choose
 from resviz.recording.recording import Recording
 from resviz.recording.split import GradientSplit
 from resviz.recording.statistics import Measured, mean_product, mean_square, measure
@@ -67,7 +65,7 @@ class Pass:
             self._calls[path] += 1
             self._running.append(call)
             if not self.rows:
-                check_first_call(module, args, self._inputs)
+                check_first_call("record", module, args, self._inputs)
             self.flow.enter(path, call, leaf)
             if block and self._kept.every_block and self._stem is None and self.rows:
                 last = next((r for r in reversed(self.rows) if r["kind"] == "leaf"), None)
@@ -248,9 +246,9 @@ def record(
         >>> len(rec.residuals), rec["layer3"].shape
         (9, torch.Size([2, 64, 8, 8]))
     """
-    check_hookable(net)
+    check_hookable("record", net)
     wanted, every_block = read_keep(net, keep, gradients)
-    inputs = check_images(net, images)
+    inputs = check_images("record", net, images)
     check_batch_stats(net, inputs, batch_stats)
     final = torch.device(keep_device) if keep_device is not None else None
     kept = Kept(wanted, every_block, keep_dtype, final if final != torch.device("cpu") else None)
@@ -258,7 +256,7 @@ def record(
     with left_as_found(net, grad=gradients, batch_stats=batch_stats, parameters=gradients) as hooks:
         leaves = tuple(_leaf(tensor, gradients) for tensor in inputs)
         seen = Pass(net, kept, hooks, gradients)
-        logits = logits_of(seen.forward(tuple(leaf.clone() for leaf in leaves)))
+        logits = logits_of("record", seen.forward(tuple(leaf.clone() for leaf in leaves)))
         chosen, per_image, loss_name = _loss(logits, targets, loss, gradients)
         if gradients:
             grads = _backward(net, leaves, per_image)
@@ -269,7 +267,7 @@ def record(
     check_kept(kept, layers, seen)
     if not allow_nonfinite:
         check_finite(layers)
-    known = preset_or_none(net, preset)
+    known = preset_or_none("record", net, preset)
     return Recording(
         layers=layers,
         residuals=tables.residuals(seen, layers),
