@@ -11,12 +11,13 @@ import pathlib
 from typing import Any
 
 import pandas as pd
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 _FORMAT = "resviz-1"
+# what reading a file raises whose header was written by somebody else
+WRONG_CONTENT = (AttributeError, KeyError, RecursionError, TypeError)
 
 
 def write(
@@ -43,7 +44,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or holds something else than `kind`.
     """
-    if not pathlib.Path(path).exists():
+    if not pathlib.Path(path).is_file():
         raise FileNotFoundError(f"load: no file {os.fspath(path)!r}.")
     try:
         with safe_open(path, "pt") as file:
@@ -52,9 +53,17 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
         if header.get("format") != _FORMAT or header.get("kind") != kind:
             found = header.get("kind", "no resviz record")
             raise ValueError(f"load: {os.fspath(path)!r} holds {found}; a {kind} was expected.")
-        return tensors, json.loads(header["meta"])
-    except (SafetensorError, json.JSONDecodeError, KeyError) as error:
-        raise ValueError(f"load: {os.fspath(path)!r} is damaged or no resviz file.") from error
+        meta = json.loads(header["meta"])
+        if not isinstance(meta, dict):
+            raise TypeError("the header is no dictionary")
+        return tensors, meta
+    except (SafetensorError, json.JSONDecodeError, *WRONG_CONTENT) as error:
+        raise damaged(path) from error
+
+
+def damaged(path: str | os.PathLike[str]) -> ValueError:
+    """The error for a file whose content makes no sense."""
+    return ValueError(f"load: {os.fspath(path)!r} is damaged or no resviz file.")
 
 
 def table_to_json(table: pd.DataFrame) -> dict[str, Any]:
@@ -65,8 +74,15 @@ def table_to_json(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def table_from_json(data: dict[str, Any]) -> pd.DataFrame:
-    """The table that :func:`table_to_json` was given; lists come back as tuples."""
+def table_from_json(data: dict[str, Any], required: str) -> pd.DataFrame:
+    """The table that :func:`table_to_json` was given; lists come back as tuples.
+
+    Raises:
+        ValueError: column `required` is missing, or columns differ in length.
+        AttributeError, KeyError, TypeError: `data` is no such table; see WRONG_CONTENT.
+    """
+    if required not in data["columns"] or len({len(v) for v in data["columns"].values()}) > 1:
+        raise ValueError("not a table")
     columns = {}
     for name, values in data["columns"].items():
         restored = [tuple(v) if isinstance(v, list) else v for v in values]
@@ -80,6 +96,4 @@ def tensors_equal(one: Tensor | None, other: Tensor | None) -> bool:
         return one is other
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
-    return torch.equal(torch.nan_to_num(one), torch.nan_to_num(other)) and torch.equal(
-        one.isnan(), other.isnan()
-    )
+    return bool(((one == other) | ((one != one) & (other != other))).all())

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from resviz.hooks import left_as_found
 from resviz.networks import structure
 from resviz.networks.dataflow import Dataflow
-from resviz.preset import check_network, preset_of
+from resviz.networks.inputs import check_hookable
+from resviz.preset import preset_of
 
 COLUMNS = ("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "parameters")
 
@@ -44,7 +45,7 @@ def list_layers(
         >>> int(list_layers(cifar_resnet(20), torch.zeros(1, 3, 32, 32))["depth"].max())
         20
     """
-    check_network("list_layers", net)
+    check_hookable("list_layers", net)
     inputs = _inputs(net, images, size)
     modules = dict(net.named_modules())
     rows: list[dict[str, Any]] = []

@@ -87,7 +87,10 @@ def announce_size(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> Non
                 or (kept.every_block and may_be_block(path, module))
             ):
                 hooks.forward(module, lambda _, args, output: add(output))
-        net(*(tensor[:1].clone() for tensor in inputs))
+        try:
+            net(*(tensor[:1].clone() for tensor in inputs))
+        except (RuntimeError, ValueError, TypeError, LookupError, AssertionError):
+            return  # made for one batch size, or wrong images: the pass itself will tell
     total *= len(inputs[0])
     if total > _MUCH:
         warnings.warn(

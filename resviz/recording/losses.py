@@ -24,7 +24,10 @@ def check_targets(targets: Tensor | Sequence[int], logits: Tensor) -> Tensor:
         TypeError: not integers.
         ValueError: not as many as images, or outside 0..C-1.
     """
-    chosen = torch.as_tensor(targets)
+    try:
+        chosen = torch.as_tensor(targets)
+    except (TypeError, ValueError, RuntimeError) as err:
+        raise TypeError(f"record: targets {targets!r}; class indices are integers.") from err
     if chosen.is_floating_point() or chosen.dtype == torch.bool:
         raise TypeError(f"record: targets are {chosen.dtype}; class indices are integers.")
     if chosen.shape != logits.shape[:1]:

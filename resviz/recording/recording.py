@@ -148,12 +148,14 @@ def load_recording(path: str | os.PathLike[str]) -> Recording:
         ValueError: the file is damaged or no recording.
     """
     tensors, meta = storage.read(path, "recording")
-    fields: dict[str, Any] = {
-        name: storage.table_from_json(meta["tables"][name]) for name in _TABLES
-    }
-    fields |= {name: tensors.get(f"field/{name}") for name in _TENSORS}
-    return Recording(
-        **fields,
-        tensors={name: tensors[f"kept/{name}"] for name in meta["kept"]},
-        provenance=meta["provenance"],
-    )
+    try:
+        fields: dict[str, Any] = {
+            name: storage.table_from_json(meta["tables"][name], required)
+            for name, required in zip(_TABLES, ("layer", "addition", "parameter"), strict=True)
+        }
+        fields |= {name: tensors.get(f"field/{name}") for name in _TENSORS}
+        fields["logits"] = tensors["field/logits"]
+        kept = {name: tensors[f"kept/{name}"] for name in meta["kept"]}
+        return Recording(**fields, tensors=kept, provenance={**meta["provenance"]})
+    except (ValueError, *storage.WRONG_CONTENT) as error:
+        raise storage.damaged(path) from error
