@@ -23,9 +23,15 @@ WRONG_CONTENT = (AttributeError, KeyError, RecursionError, TypeError)
 def write(
     path: str | os.PathLike[str], kind: str, tensors: dict[str, Tensor], meta: dict[str, Any]
 ) -> None:
-    """Write `tensors` and JSON-able `meta` to `path`; a broken write leaves no file."""
+    """Write `tensors` and JSON-able `meta` to `path`; a broken write leaves no file.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
     header = {"format": _FORMAT, "kind": kind, "meta": json.dumps(meta)}
     target = pathlib.Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"save: no folder {str(target.parent)!r}; make it first.")
     part = target.with_name(target.name + ".part")
     try:
         # safetensors refuses tensors that share memory

@@ -86,15 +86,16 @@ class _Mark:
     via: list[_Mark | None]
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors in a tensor, tuple, list or dict, in order."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, tuple | list):
         for item in value:
-            yield from _tensors(item)
+            yield from tensors_in(item)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _tensors(item)
+            yield from tensors_in(item)
 
 
 class Dataflow(TorchFunctionMode):
@@ -118,6 +119,7 @@ class Dataflow(TorchFunctionMode):
         self.projections: set[str] = set()  # layers on a projection shortcut
         self._before, self._after = before_addition, after_addition
         self._nodes: dict[int, tuple[weakref.ref[Tensor], Node | None]] = {}
+        self._origins: dict[int, tuple[Tensor, ...]] = {}
         self._count = 0
         self._stack = [_Frame("", 0, False)]
         self._names: Counter[tuple[str, int]] = Counter()
@@ -135,6 +137,7 @@ class Dataflow(TorchFunctionMode):
         """The pass is over: let go of its tensors and of those who listened."""
         self._before = self._after = None
         self._nodes.clear()
+        self._origins.clear()
 
     # ---- tensors and nodes
     def source(self, tensor: Tensor) -> None:
@@ -143,7 +146,7 @@ class Dataflow(TorchFunctionMode):
 
     def node_of(self, value: Any) -> Node | None:
         """The node of a tensor (the first one in a tuple or dict), None for a constant."""
-        for tensor in _tensors(value):
+        for tensor in tensors_in(value):
             entry = self._nodes.get(id(tensor))
             if entry is not None and entry[0]() is tensor:
                 return entry[1]
@@ -171,7 +174,7 @@ class Dataflow(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        operands = list(_tensors(args)) + (list(_tensors(kwargs)) if kwargs else [])
+        operands = list(tensors_in(args)) + (list(tensors_in(kwargs)) if kwargs else [])
         parents: list[Node] = []
         constants: list[Tensor] = []
         for tensor in operands:
@@ -188,9 +191,11 @@ class Dataflow(TorchFunctionMode):
         if not parents:
             out = func(*args, **kwargs)
             if constants:
-                for tensor in _tensors(out):
+                origins = tuple(origin for c in constants for origin in self._origins_of(c))
+                for tensor in tensors_in(out):
                     if not isinstance(tensor, nn.Parameter):
                         self._register(tensor, None)
+                        self._origins[id(tensor)] = origins
             return out
         if name in _FRESH:
             return func(*args, **kwargs)
@@ -220,7 +225,7 @@ class Dataflow(TorchFunctionMode):
         heavy = [c for c in constants if c.ndim >= 2] if name in _WEIGHTED else []
         attention = name == "multi_head_attention_forward"
         weight = len(heavy) if attention else min(len(heavy), 1)
-        for tensor in {id(t): t for t in _tensors(out)}.values():
+        for tensor in {id(t): t for t in tensors_in(out)}.values():
             if versions.get(id(tensor)) == _version(tensor):
                 continue  # handed through untouched: dropout in eval mode, contiguous()
             self._register(tensor, self._node(name, parents, bool(constants), weight, tensor))
@@ -231,11 +236,19 @@ class Dataflow(TorchFunctionMode):
         self, constants: list[Tensor], heavy: list[Tensor], depth: int, attention: bool
     ) -> None:
         weights = {id(t) for t in heavy}
-        self.weights |= weights
         step = 0 if attention else min(len(heavy), 1)
         for tensor in constants:
             step += attention and id(tensor) in weights
-            self.parameter_depths.setdefault(id(tensor), depth + step)
+            for origin in self._origins_of(tensor):
+                if id(tensor) in weights and origin.ndim >= 2:
+                    self.weights.add(id(origin))
+                self.parameter_depths.setdefault(id(origin), depth + step)
+
+    def _origins_of(self, constant: Tensor) -> tuple[Tensor, ...]:
+        """The parameters that a constant comes from: under weight_norm, more than one."""
+        if isinstance(constant, nn.Parameter):
+            return (constant,)
+        return self._origins.get(id(constant), ())
 
     # ---- additions
     def _addition(self, pair: tuple[Any, ...], alpha: float) -> Addition | None:

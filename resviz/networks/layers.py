@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from resviz.hooks import left_as_found
 from resviz.networks import structure
-from resviz.networks.dataflow import Dataflow
-from resviz.networks.inputs import check_hookable
+from resviz.networks.dataflow import Dataflow, tensors_in
+from resviz.networks.inputs import check_hookable, check_images
 from resviz.preset import preset_of
 
 COLUMNS = ("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "parameters")
@@ -37,7 +37,8 @@ def list_layers(
         ``stage``, ``block``, ``shape`` of the output, ``parameters`` (of its own).
 
     Raises:
-        TypeError: `net` is no network.
+        NotTraceable: a scripted or compiled network, in which hooks do not fire.
+        TypeError: `net` is no network, or `images` no tensor.
         ValueError: no images, and no preset that says what they would look like.
 
     Example:
@@ -61,11 +62,11 @@ def list_layers(
         flow.leave()
         call = running.pop()
         node = flow.node_of(output)
-        leaf = structure.is_leaf(module)
-        if isinstance(output, Tensor) and (leaf or structure.may_be_block(path, module)):
+        leaf, tensor = structure.is_leaf(module), next(tensors_in(output), None)
+        if tensor is not None and (leaf or structure.may_be_block(path, module)):
             row = {"layer": path, "call": call, "type": type(module).__name__}
             row |= {"kind": "leaf" if leaf else "block", "depth": node.depth if node else 0}
-            rows.append(row | {"shape": tuple(output.shape)})
+            rows.append(row | {"shape": tuple(tensor.shape)})
 
     with left_as_found(net) as hooks:
         for path, module in modules.items():
@@ -84,8 +85,8 @@ def _inputs(
 ) -> tuple[Tensor, ...]:
     first = next(net.parameters(), torch.zeros(()))
     if images is not None:
-        given = images if isinstance(images, tuple) else (images,)
-        return tuple(tensor[:1].detach().clone().to(first.device) for tensor in given)
+        given = check_images("list_layers", net, images)
+        return tuple(tensor[:1].detach().clone() for tensor in given)
     try:
         preset = preset_of(net)
     except ValueError as err:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.hooks import Hooks, left_as_found
-from resviz.networks.dataflow import Addition, Dataflow
+from resviz.networks.dataflow import Addition, Dataflow, tensors_in
 from resviz.networks.inputs import check_first_call, check_hookable, check_images, logits_of
 from resviz.networks.structure import is_leaf, may_be_block
 from resviz.preset import Preset
@@ -84,7 +84,7 @@ class Pass:
                 return
             call = self._running.pop()
             self.flow.leave()
-            tensor = _first_tensor(output)
+            tensor = next(tensors_in(output), None)
             if tensor is None:
                 return
             depth = self.flow.depth_of(output)
@@ -175,16 +175,6 @@ class Pass:
         for row in self.additions:
             split = row.pop("split", None)
             row["split_values"] = split.values if split is not None else {}
-
-
-def _first_tensor(output: Any) -> Tensor | None:
-    if isinstance(output, Tensor):
-        return output
-    if isinstance(output, dict):
-        output = tuple(output.values())
-    if isinstance(output, tuple | list):
-        return next((t for t in map(_first_tensor, output) if t is not None), None)
-    return None
 
 
 def record(
