@@ -1,0 +1,171 @@
+"""hooks.py: whatever happens inside a frame, everything is as before at its end."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from left_as_found import left_as_found as unchanged
+from resviz.hooks import Hooks, batch_norms, evaluating, gradients, left_as_found
+from resviz.networks.cifar import cifar_resnet
+
+
+@pytest.fixture
+def net() -> nn.Module:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5)).train()
+    net[1].eval()
+    net[0].bias.requires_grad_(False)
+    return net
+
+
+IMAGES = torch.randn(4, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+
+
+class Stop(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt, Stop])
+@pytest.mark.parametrize("batch_stats", [False, True])
+def test_everything_is_put_back(net: nn.Module, error: type[BaseException] | None, batch_stats):
+    settings = {"grad": True, "batch_stats": batch_stats, "parameters": True}
+
+    def inside() -> None:
+        with left_as_found(net, **settings) as hooks:
+            hooks.forward(net[0], lambda m, a, out: None)
+            hooks.before_forward(net[1], lambda m, a: None)
+            out = net(IMAGES)
+            hooks.gradient(out, lambda g: None)
+            hooks.node(out.grad_fn, lambda gi, go: None)
+            out.sum().backward(inputs=[out])
+            torch.rand(3)
+            if error is not None:
+                raise error
+
+    with unchanged(net):
+        if error is None:
+            inside()
+        else:
+            with pytest.raises(error):
+                inside()
+
+
+def test_modes_inside(net: nn.Module):
+    with left_as_found(net):
+        assert not any(m.training for m in net.modules())
+    with left_as_found(net, batch_stats=True):
+        assert [m.training for m in net] == [False, True, False, False]
+    assert [m.training for m in net] == [True, False, True, True]
+
+
+def test_running_statistics_survive_batch_statistics():
+    net = cifar_resnet(8, seed=0)
+    before = copy.deepcopy(net.state_dict())
+    with left_as_found(net, batch_stats=True):
+        net(torch.randn(8, 3, 16, 16))
+        inside = net.bn1.running_mean.clone()
+    assert not torch.equal(inside, before["bn1.running_mean"])
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_a_buffer_of_two_modules_stays_one():
+    one, other = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+    other.running_mean = one.running_mean
+    net = nn.Sequential(one, other)
+    with unchanged(net), left_as_found(net, batch_stats=True):
+        assert one.running_mean is other.running_mean
+        net(torch.randn(4, 4, 3, 3))
+
+
+def test_gradient_mode(net: nn.Module):
+    for outside in (torch.no_grad, torch.enable_grad, torch.inference_mode):
+        with outside():
+            with left_as_found(net, grad=True):
+                assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+                assert net(IMAGES.clone()).requires_grad
+            with left_as_found(net):
+                assert not torch.is_grad_enabled()
+                assert not net(IMAGES).requires_grad
+            with gradients(True):
+                assert torch.is_grad_enabled()
+            with evaluating(net):
+                assert not torch.is_grad_enabled() and not net.training
+
+
+def test_frozen_parameters_are_differentiable_inside(net: nn.Module):
+    with left_as_found(net, grad=True, parameters=True):
+        assert net[0].bias.requires_grad
+        out = net(IMAGES)
+        (grad,) = torch.autograd.grad(out.sum(), [net[0].bias])
+        assert grad is not None
+    assert not net[0].bias.requires_grad and net[0].weight.requires_grad
+
+
+def test_integer_parameters_are_left_alone():
+    net = nn.Module()
+    net.table = nn.Parameter(torch.arange(3), requires_grad=False)
+    with unchanged(net), left_as_found(net, grad=True, parameters=True):
+        assert not net.table.requires_grad
+
+
+def test_the_random_state_is_the_callers(net: nn.Module):
+    torch.manual_seed(4)
+    right = torch.rand(3)
+    torch.manual_seed(4)
+    with left_as_found(net):
+        torch.rand(100)
+    assert torch.equal(torch.rand(3), right)
+
+
+def test_a_gradient_hook_binds_to_the_tensor_as_it_is():
+    x = torch.ones(3, requires_grad=True)
+    y = x * 2
+    seen: list[Tensor] = []
+    with Hooks() as hooks:
+        hooks.gradient(y, seen.append)
+        y.mul_(5)
+        y.sum().backward()
+    assert [g.tolist() for g in seen] == [[5.0] * 3]
+    assert x.grad.tolist() == [10.0] * 3
+
+
+def test_a_hook_on_a_parameter_leaves_no_dictionary():
+    for own in (None, lambda g: g):
+        parameter = nn.Parameter(torch.ones(2))
+        if own is not None:
+            parameter.register_hook(own)
+        before = parameter._backward_hooks
+        with Hooks() as hooks:
+            hooks.gradient(parameter, lambda g: None)
+            hooks.gradient(parameter, lambda g: None)
+        assert parameter._backward_hooks is before
+        (parameter * 2).sum().backward()
+        assert parameter.grad.tolist() == [2.0, 2.0]
+
+
+def test_node_hooks_see_both_sides_and_end():
+    x = torch.ones(3, requires_grad=True)
+    y = x * 2
+    seen = []
+    with Hooks() as hooks:
+        hooks.node(y.grad_fn, lambda gi, go: seen.append((gi[0].tolist(), go[0].tolist())))
+        y.sum().backward(retain_graph=True)
+    y.sum().backward()
+    assert seen == [([2.0] * 3, [1.0] * 3)]
+
+
+def test_nested_frames(net: nn.Module):
+    with unchanged(net), left_as_found(net, batch_stats=True, grad=True):
+        with left_as_found(net):
+            assert not net[1].training and not torch.is_grad_enabled()
+            net(IMAGES)
+        assert net[1].training and torch.is_grad_enabled()
+
+
+def test_batch_norms():
+    net = nn.Sequential(nn.BatchNorm1d(2), nn.LayerNorm(2), nn.BatchNorm3d(2), nn.SyncBatchNorm(2))
+    assert batch_norms(net) == [net[0], net[2], net[3]]
