@@ -1,0 +1,1 @@
+"""Data to figures and widgets; nothing here runs a network or sets a hook."""

@@ -1,0 +1,61 @@
+"""`Figure`: a plotly figure that carries its own picture."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import plotly.graph_objects as go
+
+from resviz.views.static import plain, static_png
+
+PLOTLY = "application/vnd.plotly.v1+json"
+
+
+class Figure(go.Figure):  # type: ignore[misc]
+    """A plotly figure whose notebook output holds plotly JSON, a PNG and a line of text.
+
+    plotly's own output embeds its whole JavaScript or points to a server. This one relies on the
+    JupyterLab extension that plotly installs, and on the PNG wherever there is none: in a notebook
+    that is reopened without a kernel, on a page that shows notebooks, in a PDF.
+    """
+
+    def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        figure = json.loads(self.to_json())
+        figure["config"] = {"responsive": True, "displaylogo": False}
+        return {
+            PLOTLY: figure,
+            "image/png": base64.b64encode(static_png(self)).decode("ascii"),
+            "text/plain": summary(self),
+        }
+
+    def _repr_html_(self) -> None:
+        """None: plotly's HTML would load its JavaScript from a server."""
+
+    def _ipython_display_(self) -> None:
+        raise NotImplementedError  # IPython then asks for the mime bundle
+
+    def show(self, *args: Any, **kwargs: Any) -> None:
+        """Display the figure in a notebook; elsewhere, or with arguments, as plotly does."""
+        if args or kwargs or not _in_notebook():
+            super().show(*args, **kwargs)
+            return
+        from IPython.display import display
+
+        display(self)  # type: ignore[no-untyped-call]
+
+
+def summary(figure: go.Figure) -> str:
+    """One line of text about a figure: its title without the markup."""
+    title = figure.layout.title.text or "untitled"
+    return "Figure: " + "; ".join(plain(title).splitlines())
+
+
+def _in_notebook() -> bool:
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    shell = get_ipython()
+    return shell is not None and hasattr(shell, "kernel")

@@ -1,0 +1,1 @@
+"""`plot_*`: one file per subject, each from data to a figure."""

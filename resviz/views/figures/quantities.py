@@ -1,0 +1,101 @@
+"""What each column of a table measures, in the words that a plot prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from resviz.errors import closest
+from resviz.views.style import escape
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A measured column: its title, its axis label, whether it is a size (log axis), and a note."""
+
+    title: str
+    axis: str
+    magnitude: bool
+    note: str = ""
+
+
+_SUMMED = "gradient of the losses summed over the images"
+_MEAN = "gradient of the mean loss over the images"
+_SPLIT = "gradient parts at the block's input; " + _SUMMED
+
+QUANTITIES: dict[str, dict[str, Quantity]] = {
+    "parameters": {
+        "grad_norm": Quantity("Weight gradients", "L2 norm of the weight gradient", True, _MEAN),
+        "weight_norm": Quantity("Weights", "L2 norm of the weight", True),
+    },
+    "layers": {
+        "mean": Quantity("Activations: mean", "mean", False),
+        "std": Quantity("Activations: standard deviation", "standard deviation", True),
+        "rms": Quantity("Activations: size", "root mean square", True),
+        "norm": Quantity("Activations: norm", "L2 norm", True),
+        "min": Quantity("Activations: minimum", "minimum", False),
+        "max": Quantity("Activations: maximum", "maximum", False),
+        "zero_fraction": Quantity("Activations: exact zeros", "share of exact zeros", False),
+        "grad_rms": Quantity(
+            "Activation gradients", "rms of the activation gradient", True, _SUMMED
+        ),
+        "grad_norm": Quantity(
+            "Activation gradients", "L2 norm of the activation gradient", True, _SUMMED
+        ),
+    },
+    "residuals": {
+        "branch_rms": Quantity("Branch at each addition", "branch, rms", True),
+        "shortcut_rms": Quantity("Shortcut at each addition", "shortcut, rms", True),
+        "sum_rms": Quantity("Sum at each addition", "sum, rms", True),
+        "ratio": Quantity("Branch over shortcut", "rms of branch / rms of shortcut", True),
+        "cosine": Quantity("Branch against shortcut", "cosine of branch and shortcut", False),
+        "grad_sum_rms": Quantity("Gradient at each sum", "rms of the gradient", True, _SUMMED),
+        "grad_branch_rms": Quantity("Gradient through the branch", "rms", True, _SPLIT),
+        "grad_shortcut_rms": Quantity("Gradient through the shortcut", "rms", True, _SPLIT),
+        "grad_cosine": Quantity("Gradient parts", "cosine of the two parts", False, _SPLIT),
+        "grad_branch_share": Quantity("Gradient parts", "share of the branch", False, _SPLIT),
+    },
+}
+
+
+def quantity_of(table: str, column: str, columns: Sequence[str]) -> Quantity:
+    """What `column` of `table` measures; a column of the user's own is named by itself.
+
+    Raises:
+        ValueError: there is no such column.
+    """
+    if column not in columns:
+        known = [name for name in QUANTITIES[table] if name in columns] or list(columns)
+        raise ValueError(
+            f"plot_depth_profile: no column {column!r} in the table of {table};"
+            f" closest: {closest(column, known)}."
+        )
+    return QUANTITIES[table].get(column, Quantity(column, column, False))
+
+
+def conditions(about: Mapping[str, Any]) -> dict[str, str]:
+    """How a table was measured: loss, BatchNorm mode, images, dtype, as short words."""
+    words: dict[str, str] = {}
+    if about.get("loss"):
+        words["loss"] = f"loss: {escape(about['loss'])}"
+    if about.get("batch_stats") is not None:
+        mode = "batch" if about["batch_stats"] else "running"
+        words["batch_stats"] = f"BatchNorm on {mode} statistics"
+    if about.get("images"):
+        plural = "" if about["images"] == 1 else "s"
+        words["images"] = f"{about['images']} image{plural}"
+    for name in ("dtype", "weights"):
+        if about.get(name):
+            value = str(about[name]).removeprefix("torch.")
+            words[name] = escape(value if name == "dtype" else f"weights: {value}")
+    return words
+
+
+def shared_conditions(abouts: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
+    """(what all have in common as one line, what is particular to each)."""
+    words = [conditions(about) for about in abouts]
+    names = dict.fromkeys(name for each in words for name in each)
+    common = [n for n in names if len({each.get(n, "") for each in words}) == 1]
+    own = [", ".join(w for n, w in each.items() if n not in common) for each in words]
+    return " · ".join(words[0][n] for n in common) if words else "", own

@@ -1,0 +1,111 @@
+"""Colours, fonts and the plotly template that every figure shares.
+
+The eight line colours are Okabe and Ito's (2008), which people with colour-blindness can tell
+apart. Magnitudes use viridis or cividis; signed values a blue-red map centred on 0. The background
+is white in every theme, so that a figure reads the same in a light and in a dark notebook, and in
+its static picture.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+
+import numpy as np
+import plotly.colors
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C7B00")
+INK = "#222222"
+FAINT = "#5f6670"
+GRID = "#e3e6ea"
+BACKGROUND = "#ffffff"
+SHADES = ("#eef2f7", "#ffffff")
+MAGNITUDE = "Viridis"
+MAGNITUDES = ("Viridis", "Cividis")
+SIGNED = "RdBu_r"
+FONT = 13
+SMALL = 11
+FAMILY = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+
+def colour(index: int) -> str:
+    """The line colour of the n-th network or quantity; repeats after eight."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def translucent(colour_code: str, opacity: float) -> str:
+    """``"#0072B2"`` as a CSS ``rgba(...)``."""
+    red, green, blue = (int(colour_code[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+@functools.cache
+def colour_table(name: str) -> NDArray[np.uint8]:
+    """A named plotly colour scale as 256 colours, (256, 3) uint8."""
+    rgb = plotly.colors.sample_colorscale(name, np.linspace(0, 1, 256).tolist(), colortype="tuple")
+    return np.rint(np.array(rgb) * 255).astype(np.uint8)
+
+
+def escape(text: object) -> str:
+    """`text` for a plotly label: its ``<``, ``>`` and ``&`` are shown, not obeyed.
+
+    Example:
+        >>> escape("a<b>.png")
+        'a&lt;b&gt;.png'
+    """
+    return html.escape(str(text), quote=False)
+
+
+def heading(title: str, *lines: str) -> str:
+    """A plotly title with smaller lines below it; the caller escapes what users wrote."""
+    below = "".join(
+        f'<br><span style="font-size:{SMALL}px;color:{FAINT}">{line}</span>'
+        for line in lines
+        if line
+    )
+    return f"{title}{below}"
+
+
+def _axis() -> dict[str, object]:
+    return {
+        "gridcolor": GRID,
+        "zeroline": False,
+        "linecolor": FAINT,
+        "showline": True,
+        "ticks": "outside",
+        "tickcolor": FAINT,
+        "ticklen": 4,
+        "title": {"font": {"size": FONT}, "standoff": 8},
+        "tickfont": {"size": SMALL},
+        "automargin": True,
+    }
+
+
+def template() -> go.layout.Template:
+    """The template of every figure: white card, dark ink, one font."""
+    return go.layout.Template(
+        layout={
+            "font": {"family": FAMILY, "size": FONT, "color": INK},
+            "paper_bgcolor": BACKGROUND,
+            "plot_bgcolor": BACKGROUND,
+            "colorway": list(COLOURS),
+            "title": {
+                "x": 0.0,
+                "xref": "container",
+                "xanchor": "left",
+                "pad": {"l": 16},
+                "yref": "container",
+                "y": 1.0,
+                "yanchor": "top",
+                "font": {"size": 16},
+            },
+            "margin": {"l": 72, "r": 24, "t": 96, "b": 56},
+            "hoverlabel": {"font": {"size": SMALL + 1}, "align": "left", "namelength": -1},
+            "hovermode": "closest",
+            "legend": {"font": {"size": SMALL + 1}},
+            "xaxis": _axis(),
+            "yaxis": _axis(),
+        }
+    )
