@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,8 @@ class Preset:
                 f"Preset: interpolation {self.interpolation!r}; one of {', '.join(INTERPOLATIONS)}."
             )
         classes: Any = self.classes
-        if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+        listed = isinstance(classes, Collection) and not isinstance(classes, str)
+        if not listed or not all(isinstance(name, str) for name in classes):
             raise TypeError(f"Preset: classes {classes!r}; a sequence of strings, one per output.")
         self._set("classes", tuple(classes))
 
