@@ -1,0 +1,122 @@
+"""`Preset`, `preset_of`, `set_preset`: what they accept, keep and refuse."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from typing import Any
+
+import pytest
+from torch import nn
+
+import resviz as rv
+
+HALF = (0.5, 0.5, 0.5)
+
+
+def preset(**changes: Any) -> rv.Preset:
+    fields: dict[str, Any] = {"name": "mine", "weights": "own", "mean": HALF, "std": HALF}
+    return rv.Preset(**{**fields, "resize": 64, "crop": 64, **changes})
+
+
+def test_sequences_become_tuples_and_a_number_a_square() -> None:
+    made = preset(mean=[0, 0.5, 1], std=[1, 2, 3], resize=[40, 30], crop=[32, 24], classes=["a"])
+    assert made.mean == (0.0, 0.5, 1.0) and made.std == (1.0, 2.0, 3.0)
+    assert made.resize == (40, 30) and made.crop == (32, 24) and made.classes == ("a",)
+    assert preset(crop=24).crop == (24, 24)
+    assert preset(resize=None, crop=None).resize is None
+
+
+def test_it_is_frozen_equal_by_value_and_survives_copies() -> None:
+    made = preset(classes=("cat", "dog"))
+    assert made == preset(classes=["cat", "dog"]) and hash(made) == hash(
+        preset(classes=made.classes)
+    )
+    assert pickle.loads(pickle.dumps(made)) == made
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.name = "other"  # type: ignore[misc]
+    with pytest.raises(ValueError, match="at least 1 pixel"):
+        dataclasses.replace(made, resize=0)
+
+
+WRONG_TYPES = [
+    {"name": 3},
+    {"weights": None},
+    {"mean": 0.5},
+    {"mean": "abc"},
+    {"std": None},
+    {"resize": True},
+    {"resize": 64.0},
+    {"resize": "64"},
+    {"resize": (64.0, 64)},
+    {"crop": True},
+    {"crop": 64.5},
+    {"classes": "cat"},
+    {"classes": [1, 2]},
+    {"classes": None},
+    {"classes": 10},
+    {"classes": (name for name in ["cat"])},
+]
+WRONG_VALUES = [
+    {"mean": (0.5,)},
+    {"mean": (0.5, 0.5, float("nan"))},
+    {"mean": (123.7, 116.3, 103.5)},
+    {"std": (0, 1, 1)},
+    {"std": (1, 1, -1)},
+    {"std": (1, 1, float("inf"))},
+    {"resize": 0},
+    {"resize": (64,)},
+    {"resize": (64, 0)},
+    {"crop": 0},
+    {"crop": (64, 64, 3)},
+    {"interpolation": "lanczos"},
+    {"interpolation": 2},
+]
+
+
+@pytest.mark.parametrize("change", WRONG_TYPES, ids=str)
+def test_wrong_types(change: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=rf"^Preset: {next(iter(change))} .*; "):
+        preset(**change)
+
+
+@pytest.mark.parametrize("change", WRONG_VALUES, ids=str)
+def test_wrong_values(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"^Preset: {next(iter(change))} .*; "):
+        preset(**change)
+
+
+def test_means_of_0_to_255_are_told_what_to_do() -> None:
+    with pytest.raises(ValueError, match="Divide means of pixels in 0..255 by 255"):
+        preset(mean=(123.7, 116.3, 103.5), std=(58.4, 57.1, 57.4))
+
+
+def test_a_network_keeps_its_preset_through_copies_and_wrappers() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3))
+    keys = list(net.state_dict())
+    rv.set_preset(net, preset())
+    assert rv.preset_of(net) == preset()
+    assert rv.preset_of(copy.deepcopy(net)) == preset()
+    assert rv.preset_of(nn.DataParallel(net)) == preset()
+    assert list(net.state_dict()) == keys
+    rv.set_preset(net, preset(name="other"))
+    assert rv.preset_of(net).name == "other"
+
+
+def test_a_network_without_a_preset_says_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"^preset_of: Conv2d has no preset; .*Pass preset=rv\.P"):
+        rv.preset_of(nn.Conv2d(3, 4, 3))
+    net = nn.Conv2d(3, 4, 3)
+    net.resviz_preset = "resnet50"  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="no preset"):
+        rv.preset_of(net)
+
+
+def test_arguments_of_the_wrong_type() -> None:
+    with pytest.raises(TypeError, match=r"^preset_of: a network of type str; an nn.Module"):
+        rv.preset_of("resnet50")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^set_preset: a network of type Preset"):
+        rv.set_preset(preset(), preset())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^set_preset: a preset of type dict; an rv.Preset"):
+        rv.set_preset(nn.Conv2d(3, 4, 3), {})  # type: ignore[arg-type]
