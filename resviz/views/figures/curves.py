@@ -90,6 +90,14 @@ def kind_of(table: Any, y: str) -> str:
     return "layers" if y in table.layers else "residuals"
 
 
+def columns_of(table: Any, kind: str) -> list[str]:
+    """Names to choose from: of the table, or of all tables of a recording."""
+    frames = [table_of(table, kind)]
+    if not isinstance(table, pd.DataFrame):
+        frames += [table_of(table, each) for each in _KEYS if each != kind]
+    return list(dict.fromkeys(str(name) for frame in frames for name in frame))
+
+
 def table_of(table: Any, kind: str) -> pd.DataFrame:
     """The DataFrame of that kind: the table itself, or a recording's."""
     if isinstance(table, pd.DataFrame):
@@ -133,11 +141,11 @@ def curve(
                 f"plot_depth_profile: the tables of {name!r} have different layers; a list holds"
                 " the same network under several seeds. Give other networks a name of their own."
             )
-    values = np.column_stack([frame[y].to_numpy(dtype=float) for frame in frames])
+    values = np.column_stack([_numbers(frame, y) for frame in frames])
     label = "layer" if "layer" in first else keys[0]
     described = pd.DataFrame(
         {
-            "x": first[x].to_numpy(dtype=float),
+            "x": _numbers(first, x),
             "layer": first[label].astype(str),
             "shape": [_shape(s) for s in first["shape"]] if "shape" in first else "",
             "stage": [_stage(s) for s in first["stage"]] if "stage" in first else "",
@@ -150,6 +158,14 @@ def curve(
         else np.zeros(len(first), bool)
     )
     return Curve(name, described, values, aside, about(tables[0]))
+
+
+def _numbers(frame: pd.DataFrame, column: str) -> Floats:
+    if not pd.api.types.is_numeric_dtype(frame[column]):
+        raise ValueError(
+            f"plot_depth_profile: {column!r} holds no numbers; a column of numbers would be right."
+        )
+    return frame[column].to_numpy(dtype=float)
 
 
 def _shape(shape: Any) -> str:

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from resviz.views import style
 from resviz.views.figure import Figure
-from resviz.views.figures.curves import Curve, as_tables, curve, kind_of, stage_bounds, table_of
+from resviz.views.figures.curves import (
+    Curve,
+    as_tables,
+    columns_of,
+    curve,
+    kind_of,
+    stage_bounds,
+    table_of,
+)
 from resviz.views.figures.panels import Panel, add_panel, depth_axis, shade_stages
 from resviz.views.figures.quantities import Quantity, quantity_of, shared_conditions
 
@@ -63,10 +71,7 @@ def plot_depth_profile(
     """
     lists = as_tables(tables, "plot_depth_profile")
     one = next(iter(lists.values()))[0]
-    kind = kind_of(one, y)
-    columns = [str(name) for name in table_of(one, kind)]
-    quantity = quantity_of(kind, y, columns)
-    quantity_of(kind, x, columns)
+    kind, quantity = _measured(lists, x, y)
     curves = [curve(name, several, kind, x, y, rows) for name, several in lists.items()]
     log = quantity.magnitude if log is None else log
     _check(curves, y, log)
@@ -95,6 +100,23 @@ def plot_depth_profile(
         }
     )
     return fig
+
+
+def _measured(lists: Mapping[str, Sequence[Any]], x: str, y: str) -> tuple[str, Quantity]:
+    """The kind of table that `y` is in, the same in all, and what `y` measures."""
+    tables = [table for several in lists.values() for table in several]
+    kinds = dict.fromkeys(kind_of(table, y) for table in tables)
+    if len(kinds) > 1:
+        raise ValueError(
+            f"plot_depth_profile: tables of different kinds ({', '.join(kinds)}), in which {y!r} is"
+            " not the same quantity; tables of one kind would be right."
+        )
+    kind = next(iter(kinds))
+    for table in tables:
+        for column in (x, y):
+            columns = [str(name) for name in table_of(table, kind)]
+            quantity = quantity_of(kind, column, columns, columns_of(table, kind))
+    return kind, quantity
 
 
 def _empty(curves: Sequence[Curve], theory: Mapping[str, Any]) -> Figure:

@@ -59,14 +59,24 @@ QUANTITIES: dict[str, dict[str, Quantity]] = {
 }
 
 
-def quantity_of(table: str, column: str, columns: Sequence[str]) -> Quantity:
+def quantity_of(
+    table: str, column: str, columns: Sequence[str], others: Sequence[str] = ()
+) -> Quantity:
     """What `column` of `table` measures; a column of the user's own is named by itself.
+
+    Args:
+        table: the kind of table.
+        column: the wanted column.
+        columns: those it has.
+        others: columns that may have been meant, beside these.
 
     Raises:
         ValueError: there is no such column.
     """
     if column not in columns:
-        known = [name for name in QUANTITIES[table] if name in columns] or list(columns)
+        measured = [name for each in QUANTITIES.values() for name in each]
+        offered = dict.fromkeys([*columns, *others])
+        known = [name for name in offered if name in measured or name == "depth"] or list(offered)
         raise ValueError(
             f"plot_depth_profile: no column {column!r} in the table of {table};"
             f" closest: {closest(column, known)}."
@@ -75,7 +85,7 @@ def quantity_of(table: str, column: str, columns: Sequence[str]) -> Quantity:
 
 
 def conditions(about: Mapping[str, Any]) -> dict[str, str]:
-    """How a table was measured: loss, BatchNorm mode, images, dtype, as short words."""
+    """How a table was measured: loss, BatchNorm mode, images, dtype, as short words; never none."""
     words: dict[str, str] = {}
     if about.get("loss"):
         words["loss"] = f"loss: {escape(about['loss'])}"
@@ -89,7 +99,7 @@ def conditions(about: Mapping[str, Any]) -> dict[str, str]:
         if about.get(name):
             value = str(about[name]).removeprefix("torch.")
             words[name] = escape(value if name == "dtype" else f"weights: {value}")
-    return words
+    return words or {"unknown": "how it was measured is not known"}
 
 
 def shared_conditions(abouts: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
