@@ -1,0 +1,147 @@
+"""Records of small random networks for the views, made once, and the helpers that read figures."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+import resviz as rv
+from resviz.networks.cifar import cifar_resnet
+
+HOSTILE = "<script>alert(1)</script><b>bold</b>"
+CLASSES = (*("airplane", "automobile", "bird", "cat", "deer"), *("dog", "frog", "horse", "ship"))
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def preset() -> rv.Preset:
+    half = (0.5, 0.5, 0.5)
+    return rv.Preset(
+        "toy-net", "random", half, half, resize=32, crop=32, classes=(*CLASSES, HOSTILE)
+    )
+
+
+@pytest.fixture(scope="session")
+def images() -> torch.Tensor:
+    return torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(7))
+
+
+@pytest.fixture(scope="session")
+def net() -> Any:
+    return cifar_resnet(8, seed=0)
+
+
+@pytest.fixture(scope="session")
+def rec(net: Any, images: torch.Tensor, preset: rv.Preset) -> Any:
+    additions = [f"layer1.0.add:{part}" for part in ("branch", "shortcut", "sum")]
+    keep = ["conv1", "layer1", "layer3", "layer1.0.relu", *additions]
+    return rv.record(net, images, preset=preset, keep=keep)
+
+
+@pytest.fixture(scope="session")
+def blind(net: Any, images: torch.Tensor) -> Any:
+    """A recording without pictures: nobody said what the network's numbers look like."""
+    return rv.record(net, images, gradients=False, keep="blocks")
+
+
+@pytest.fixture(scope="session")
+def norms(images: torch.Tensor) -> list[Any]:
+    """`gradient_norms` of one network under three seeds; with projections."""
+    return [
+        rv.gradient_norms(cifar_resnet(20, shortcut="B", seed=seed), images) for seed in range(3)
+    ]
+
+
+@pytest.fixture(scope="session")
+def in_training(images: torch.Tensor) -> Any:
+    """The same with BatchNorm on the batch's statistics."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rv.errors.ResvizWarning)  # a small batch
+        return rv.gradient_norms(cifar_resnet(20, shortcut="B", seed=0), images, batch_stats=True)
+
+
+@pytest.fixture(scope="session")
+def exp(net: Any, images: torch.Tensor, preset: rv.Preset) -> Any:
+    """Two methods, two layers, two targets of each image; the second target has a hostile name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rv.errors.ResvizWarning)  # some maps are blank
+        return rv.explain(
+            net,
+            images,
+            [[3, 9], [4, 9], [5, 9]],
+            methods=["grad_cam", "hires_cam"],
+            layers=["layer2", "layer3"],
+            preset=preset,
+        )
+
+
+@pytest.fixture
+def zeros() -> pd.DataFrame:
+    """A table by hand, with exact zeros, two stages and a provenance."""
+    table = pd.DataFrame(
+        {
+            "layer": ["a.conv", "b.conv", "c.conv", "d.conv"],
+            "parameter": ["a.conv.weight", "b.conv.weight", "c.conv.weight", "d.conv.weight"],
+            "type": "Conv2d",
+            "depth": [1, 2, 3, 4],
+            "stage": ["layer1", "layer1", "layer2", "layer2"],
+            "projection": False,
+            "grad_norm": [0.5, 0.0, 2.0, 0.0],
+            "shape": [(4, 3, 3, 3)] * 4,
+        }
+    )
+    return table
+
+
+class Read:
+    """What a figure or a PNG shows, as data."""
+
+    @staticmethod
+    def picture(png: bytes) -> np.ndarray[Any, Any]:
+        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+    @staticmethod
+    def named(figure: Any, name: str) -> Any:
+        found = [trace for trace in figure.data if trace.name == name]
+        assert len(found) == 1, [trace.name for trace in figure.data]
+        return found[0]
+
+    @staticmethod
+    def title(figure: Any) -> str:
+        return str(figure.layout.title.text)
+
+    @staticmethod
+    def text(figure: Any) -> str:
+        """Everything that plotly reads as markup: titles, names, notes, hover, hover data."""
+        parts = [figure.layout.title.text or ""]
+        parts += [note.text for note in figure.layout.annotations]
+        parts += [shape.label.text or "" for shape in figure.layout.shapes]
+        for trace in figure.data:
+            parts += [trace.name or "", trace.hovertemplate or ""]
+            parts += [str(t) for t in (getattr(trace, "text", None) or ())]
+            data = trace.customdata
+            if data is not None and np.asarray(data).dtype == object:
+                parts += [str(v) for v in np.asarray(data).ravel()]
+        return "\n".join(parts)
+
+
+@pytest.fixture(scope="session")
+def read() -> type[Read]:
+    return Read
+
+
+@pytest.fixture(scope="session")
+def hostile() -> str:
+    return HOSTILE
