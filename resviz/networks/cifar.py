@@ -209,18 +209,24 @@ def cifar_resnet(
         The network in eval mode: (N, 3, H, W) to (N, classes) logits.
 
     Raises:
-        ValueError: depth is not 6n+2, or an option is unknown.
+        TypeError: depth or classes is no whole number.
+        ValueError: depth is not 6n+2, there are no classes, or an option is unknown.
 
     Example:
         >>> net = cifar_resnet(20, shortcut="none", seed=0)
         >>> net(torch.zeros(1, 3, 32, 32)).shape
         torch.Size([1, 10])
     """
+    for name, number in (("depth", depth), ("classes", classes)):
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise TypeError(f"cifar_resnet: {name} {number!r}; a whole number.")
     if depth < 8 or (depth - 2) % 6:
         nearest = max(8, 6 * round((depth - 2) / 6) + 2)
         raise ValueError(f"cifar_resnet: depth {depth}; depths are 6n+2. The nearest is {nearest}.")
     if shortcut not in SHORTCUTS:
         raise ValueError(f"cifar_resnet: shortcut {shortcut!r}; one of {', '.join(SHORTCUTS)}.")
+    if classes < 1:
+        raise ValueError(f"cifar_resnet: classes {classes}; at least 1.")
     make_activation = _choice("activation", activation, ACTIVATIONS)
     fill = _choice("init", init, INITS)
     with ExitStack() as stack:
