@@ -1,0 +1,187 @@
+"""`predict`: the table, whatever the network and its mode; errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import resviz as rv
+from left_as_found import assert_left_as_found, left_as_found
+from resviz.networks.cifar import cifar_resnet
+
+NAMES = ("cat", "dog", "fox", "owl")
+COLUMNS = ["image", "rank", "index", "label", "probability"]
+
+
+def preset(classes: tuple[str, ...] = NAMES) -> rv.Preset:
+    return rv.Preset("mine", "own", (0, 0, 0), (1, 1, 1), None, None, classes=classes)
+
+
+class Constant(nn.Module):
+    """Gives the logits it was made with, one row per image."""
+
+    def __init__(self, logits: Any) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, x: Tensor) -> Any:
+        return self.logits
+
+
+class Raising(nn.Module):
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.error = error
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.conv(x)
+        raise self.error
+
+
+@pytest.fixture
+def net() -> nn.Module:
+    net = cifar_resnet(8, classes=4, seed=0)
+    rv.set_preset(net, preset())
+    return net
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.randn(3, 3, 32, 32)
+
+
+def test_the_table_by_hand() -> None:
+    logits = torch.tensor([[0.0, 2.0, 1.0, -1.0], [3.0, 0.0, 0.0, 4.0]])
+    table = rv.predict(Constant(logits), torch.zeros(2, 3, 4, 4), top=2, preset=preset())
+    assert table.columns.tolist() == COLUMNS
+    assert table[["image", "rank", "index", "label"]].values.tolist() == [
+        [0, 1, 1, "dog"],
+        [0, 2, 2, "fox"],
+        [1, 1, 3, "owl"],
+        [1, 2, 0, "cat"],
+    ]
+    e = 2.718281828459045
+    total = 1 + e**2 + e + 1 / e
+    assert table.probability[0] == pytest.approx(e**2 / total, rel=1e-6)
+    assert table.probability[1] == pytest.approx(e / total, rel=1e-6)
+    assert table.index.tolist() == [0, 1, 2, 3]
+
+
+def test_all_classes_in_order_of_probability(net: nn.Module, images: Tensor) -> None:
+    table = rv.predict(net, images, top=99)
+    assert len(table) == 12 and table["rank"].tolist() == [1, 2, 3, 4] * 3
+    with torch.no_grad():
+        expected = net(images).softmax(1)
+    for image, rows in table.groupby("image"):
+        assert rows.probability.is_monotonic_decreasing
+        assert rows.probability.sum() == pytest.approx(1, abs=1e-6)
+        assert sorted(rows["index"]) == [0, 1, 2, 3]
+        assert rows.label.tolist() == [NAMES[index] for index in rows["index"]]
+        for index, probability in zip(rows["index"], rows.probability, strict=True):
+            assert probability == pytest.approx(expected[image, index].item(), abs=1e-6)
+
+
+def test_five_by_default_and_names_where_nobody_knows_them(images: Tensor) -> None:
+    net = cifar_resnet(8, seed=0)
+    table = rv.predict(net, images)
+    assert len(table) == 15
+    assert table.label.tolist() == [f"class {index}" for index in table["index"]]
+    rv.set_preset(net, preset(()))
+    assert rv.predict(net, images).label.str.startswith("class ").all()
+
+
+def test_the_modes_of_the_network_do_not_matter(net: nn.Module, images: Tensor) -> None:
+    expected = rv.predict(net, images)
+    net.train()
+    net.layer2.eval()
+    net.linear.weight.grad = torch.ones_like(net.linear.weight)
+    net.conv1.register_forward_hook(lambda *_: None)
+    table = assert_left_as_found(net, lambda: rv.predict(net, images))
+    assert table.equals(expected)
+    with torch.inference_mode():
+        assert assert_left_as_found(net, lambda: rv.predict(net, images)).equals(expected)
+    images.requires_grad_()
+    assert assert_left_as_found(net, lambda: rv.predict(net, images)).equals(expected)
+    assert images.grad is None
+
+
+def test_dropout_is_off() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(12, 4)).train()
+    images = torch.randn(2, 3, 2, 2)
+    assert rv.predict(net, images).equals(rv.predict(net, images))
+    assert net.training
+
+
+def test_a_network_that_changes_its_input_changes_a_copy() -> None:
+    net = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(12, 4))
+    images = torch.randn(2, 3, 2, 2)
+    before = images.clone()
+    rv.predict(net, images)
+    assert torch.equal(images, before)
+
+
+def test_half_precision(images: Tensor) -> None:
+    net = cifar_resnet(8, seed=0).bfloat16()
+    table = rv.predict(net, images.bfloat16(), top=10)
+    assert table.groupby("image").probability.sum().tolist() == pytest.approx([1, 1, 1], abs=1e-5)
+
+
+def test_networks_on_something_else_than_pictures() -> None:
+    audio = nn.Sequential(nn.Conv1d(1, 4, 3), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    assert len(rv.predict(audio, torch.randn(2, 1, 50), top=1)) == 2
+    text = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(12, 4))
+    assert len(rv.predict(text, torch.randint(9, (2, 3)), top=1)) == 2
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt()], ids=repr)
+def test_the_network_is_left_as_found_after_an_error(error: BaseException, images: Tensor) -> None:
+    net = Raising(error).train()
+    with pytest.raises(type(error)), left_as_found(net):
+        rv.predict(net, images)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "what"),
+    [
+        ({"images": "cat.png"}, TypeError, "images of type str; a tensor. rv.load_images"),
+        ({"images": torch.zeros(3, 32, 32)}, ValueError, r"shape \(3, 32, 32\).*images\[None\]"),
+        ({"images": torch.zeros(0, 3, 32, 32)}, ValueError, r"shape \(0, 3, 32, 32\)"),
+        ({"images": torch.zeros(5)}, ValueError, r"images of shape \(5,\)"),
+        ({"images": torch.zeros(1, 3, 8, 8).byte()}, ValueError, "dtype torch.uint8; floats"),
+        ({"top": 0}, ValueError, "top 0; at least 1"),
+        ({"top": -1}, ValueError, "top -1; "),
+        ({"top": 2.5}, TypeError, "top 2.5; a whole number"),
+        ({"top": True}, TypeError, "top True; "),
+        ({"preset": "resnet50"}, TypeError, "a preset of type str; an rv.Preset"),
+        ({"preset": preset(("a", "b"))}, ValueError, "names 2 classes and the network has 4"),
+        ({"net": "resnet50"}, TypeError, "a network of type str; an nn.Module"),
+    ],
+    ids=lambda value: "" if isinstance(value, dict) else None,
+)
+def test_bad_arguments(
+    net: nn.Module, images: Tensor, options: dict[str, Any], kind: type[Exception], what: str
+) -> None:
+    with pytest.raises(kind, match=f"^predict: .*{what}"), left_as_found(net.train()):
+        rv.predict(**{"net": net, "images": images, **options})
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [torch.zeros(2, 3, 4), torch.zeros(3, 4), torch.zeros(2), (torch.zeros(2, 4),), None],
+    ids=str,
+)
+def test_networks_that_give_something_else(logits: Any) -> None:
+    with pytest.raises(ValueError, match=r"^predict: the network gives .*; a tensor of logits"):
+        rv.predict(Constant(logits), torch.zeros(2, 3, 4, 4))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_logits_that_are_not_finite(value: float) -> None:
+    logits = torch.zeros(3, 4)
+    logits[1, 2] = value
+    with pytest.raises(rv.NonFinite, match=r"^predict: .* for image 1 \(1 of 3 images\); finite"):
+        rv.predict(Constant(logits), torch.zeros(3, 3, 4, 4))
