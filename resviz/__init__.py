@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from resviz.images import load_images
     from resviz.networks.layers import list_layers
     from resviz.networks.load import load_model, packaged_networks
+    from resviz.networks.packaged import training_log
     from resviz.networks.predict import predict
-    from resviz.preset import Preset, preset_of
+    from resviz.preset import Preset, preset_of, set_preset
     from resviz.recording.recorder import record
     from resviz.recording.recording import Recording, load_recording
     from resviz.views.figures.depth import plot_depth_profile
@@ -70,6 +71,8 @@ __all__ = [
     "preset_of",
     "record",
     "residual_branches",
+    "set_preset",
+    "training_log",
 ]
 
 # public name -> the module that defines it; the imports above tell type checkers the same
@@ -102,6 +105,8 @@ _HOME = {
     "preset_of": "preset",
     "record": "recording.recorder",
     "residual_branches": "analysis.residuals",
+    "set_preset": "preset",
+    "training_log": "networks.packaged",
 }
 
 

@@ -52,6 +52,30 @@ def packaged_networks() -> pd.DataFrame:
     return frame.sort_values(["depth", "network"], ignore_index=True)
 
 
+def training_log(network: str) -> pd.DataFrame:
+    """How a packaged network was trained: a row per epoch.
+
+    Args:
+        network: "cifar10-resnet20" and so on; see :func:`packaged_networks`.
+
+    Returns:
+        epoch, train_loss and train_error (means over the epoch, on augmented images, errors in
+        percent), test_loss and test_error (after it), seconds.
+
+    Raises:
+        ValueError: no such network in the package.
+
+    Example:
+        >>> list(training_log("cifar10-resnet20").columns)[:3]  # doctest: +SKIP
+        ['epoch', 'train_loss', 'train_error']
+    """
+    file = PACKAGED / f"{network}.csv"
+    if not file.is_file():
+        known = [path.stem for path in sorted(PACKAGED.glob("*.csv"))]
+        raise ValueError(f"training_log: no log of {network!r}; one of {', '.join(known)}.")
+    return pd.read_csv(file)
+
+
 def packaged_files() -> list[pathlib.Path]:
     """The weights files in the package."""
     return [file for file in sorted(PACKAGED.glob("*.safetensors")) if NAME.fullmatch(file.stem)]
