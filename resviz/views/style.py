@@ -58,6 +58,11 @@ def escape(text: object) -> str:
     return html.escape(str(text), quote=False)
 
 
+def not_finite(count: int) -> str:
+    """What a title says of values that cannot be drawn; "" where there are none."""
+    return f" · {count} value{'' if count == 1 else 's'} not finite, not drawn" if count else ""
+
+
 def heading(title: str, *lines: str) -> str:
     """A plotly title with smaller lines below it; the caller escapes what users wrote."""
     below = "".join(

@@ -62,6 +62,19 @@ def as_tables(tables: Any, caller: str) -> dict[str, list[Any]]:
     return lists
 
 
+def as_table(table: Any, caller: str) -> Any:
+    """The one table or recording, for a figure that shows one network.
+
+    Raises:
+        TypeError: something else.
+        ValueError: several.
+    """
+    several = [each for tables in as_tables(table, caller).values() for each in tables]
+    if len(several) > 1:
+        raise ValueError(f"{caller}: {len(several)} tables; one network at a time is drawn.")
+    return several[0]
+
+
 def _is_recording(table: Any) -> bool:
     return hasattr(table, "layers") and hasattr(table, "provenance")
 

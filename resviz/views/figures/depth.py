@@ -184,8 +184,7 @@ def _shade(fig: Figure, panel: Panel, curves: Sequence[Curve]) -> str:
 
 
 def _not_finite(curves: Sequence[Curve]) -> str:
-    count = sum(int(np.isinf(each.values).sum() + np.isnan(each.values).sum()) for each in curves)
-    return f" · {count} values not finite, not drawn" if count else ""
+    return style.not_finite(sum(int((~np.isfinite(each.values)).sum()) for each in curves))
 
 
 def _add_theory(

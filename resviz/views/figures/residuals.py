@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from resviz.errors import closest
 from resviz.views import style
 from resviz.views.figure import Figure
-from resviz.views.figures.curves import about, as_tables, curve, stage_bounds, table_of
+from resviz.views.figures.curves import about, as_table, curve, stage_bounds, table_of
 from resviz.views.figures.panels import Panel, add_panel, depth_axis, shade_stages
 from resviz.views.figures.quantities import conditions
 
@@ -23,6 +24,8 @@ _COSINES = {
 _HEIGHT, _TOP, _BOTTOM = 720, 96, 56
 _DOMAINS = ((0.62, 1.0), (0.34, 0.56), (0.0, 0.28))
 _PANELS = ("size", "ratio", "cosine")
+_SHOWN = {"size": _SIZES, "ratio": {"ratio": "branch / shortcut"}, "cosine": _COSINES}
+_SPLIT = "gradients of the losses summed over the images, split at each block's input"
 
 
 def plot_residual_branches(
@@ -41,15 +44,11 @@ def plot_residual_branches(
 
     Raises:
         TypeError: something else than a table or a recording.
-        ValueError: the network has no residual additions, or an unknown panel.
+        ValueError: several networks, no residual additions, an unknown panel or column.
     """
-    table = next(iter(as_tables(rec_or_df, "plot_residual_branches").values()))[0]
+    table = as_table(rec_or_df, "plot_residual_branches")
     frame = table_of(table, "residuals").reset_index(drop=True)
-    if frame.empty:
-        raise ValueError("plot_residual_branches: no residual additions; a plain network has none.")
-    unknown = set(panels) - set(_PANELS)
-    if unknown or not panels:
-        raise ValueError(f"plot_residual_branches: panels {panels}; known: {', '.join(_PANELS)}.")
+    _check(frame, x, panels)
     height = {1: 420, 2: 580}.get(len(panels), _HEIGHT)
     fig = Figure(
         layout={
@@ -74,12 +73,35 @@ def plot_residual_branches(
         title={
             "text": style.heading(
                 f"Residual additions{': ' + network if network else ''}",
-                "gradients of the losses summed over the images, split at each block's input",
-                " · ".join(words.values()),
+                _SPLIT if any(c.startswith("grad") for c in _drawn(frame, panels)) else "",
+                " · ".join(words.values()) + _not_finite(frame, panels),
             )
         }
     )
     return fig
+
+
+def _check(frame: pd.DataFrame, x: str, panels: tuple[str, ...]) -> None:
+    known = [str(column) for column in frame]
+    for column in ("addition", "kind", "shape", "ratio", x):
+        if column not in frame:
+            raise ValueError(
+                f"plot_residual_branches: no column {column!r} in the table of residuals;"
+                f" closest: {closest(column, known)}."
+            )
+    if frame.empty:
+        raise ValueError("plot_residual_branches: no residual additions; a plain network has none.")
+    if set(panels) - set(_PANELS) or not panels:
+        raise ValueError(f"plot_residual_branches: panels {panels}; known: {', '.join(_PANELS)}.")
+
+
+def _drawn(frame: pd.DataFrame, panels: tuple[str, ...]) -> list[str]:
+    return [column for name in panels for column in _columns(frame, _SHOWN[name])]
+
+
+def _not_finite(frame: pd.DataFrame, panels: tuple[str, ...]) -> str:
+    values = frame[_drawn(frame, panels)].to_numpy(dtype=float)
+    return style.not_finite(int((~np.isfinite(values)).sum()))
 
 
 def _columns(frame: pd.DataFrame, names: dict[str, str]) -> dict[str, str]:
@@ -117,7 +139,7 @@ def _add_panels(
 
 
 def _fill(fig: Figure, panel: Panel, frame: pd.DataFrame, xs: Any, name: str) -> None:
-    texts = {"size": _SIZES, "ratio": {"ratio": "branch / shortcut"}, "cosine": _COSINES}[name]
+    texts = _SHOWN[name]
     first = {"size": 0, "ratio": 3, "cosine": 4}[name]
     line = {"size": None, "ratio": 1.0, "cosine": 0.0}[name]
     if line is not None:

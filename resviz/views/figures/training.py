@@ -9,7 +9,9 @@ import pandas as pd
 
 from resviz.views import style
 from resviz.views.figure import Figure
+from resviz.views.figures.panels import Panel, add_panel
 
+_HEIGHT, _TOP, _BOTTOM = 460, 84, 56
 _ERRORS = {"train_error": "training error", "test_error": "test error"}
 
 
@@ -25,39 +27,44 @@ def plot_training(
     Args:
         logs: ``{"ResNet-20": table}`` with columns ``epoch``, ``train_error`` and/or
             ``test_error``, in percent; or one such table.
-        log: a logarithmic error axis.
+        log: a logarithmic error axis; an error of exactly 0 stands in a strip below it.
         title: replaces the first line of the title.
 
     Raises:
         TypeError: something else than tables.
-        ValueError: a column is missing.
+        ValueError: no tables, an empty one, or a column is missing.
 
     Example:
         >>> log = pd.DataFrame({"epoch": [1, 2], "train_error": [50.0, 40.0]})
         >>> [trace.name for trace in plot_training({"ResNet-20": log}).data]
         ['ResNet-20, training error']
     """
-    named = {"network": logs} if isinstance(logs, pd.DataFrame) else dict(logs)
-    for name, table in named.items():
-        _check(name, table)
+    named = _named(logs)
     longest = max(map(len, named)) + 16
     fig = Figure(
         layout={
             "template": style.template(),
-            "height": 460,
-            "margin": {"l": 84, "r": min(60 + 8 * longest, 330), "t": 84, "b": 56},
-            "xaxis": {"title": {"text": "epoch"}},
-            "yaxis": {
-                "title": {"text": "error (%)"},
-                "type": "log" if log else "linear",
-                "rangemode": "tozero",
-            },
+            "height": _HEIGHT,
+            "margin": {"l": 84, "r": min(60 + 8 * longest, 330), "t": _TOP, "b": _BOTTOM},
         }
     )
+    errors = [t[c].to_numpy(float) for t in named.values() for c in _ERRORS if c in t]
+    values = np.concatenate(errors)
+    top = 1.05 * (np.nanmax(values, initial=0.0) or 1.0)
+    panel = add_panel(
+        fig,
+        (0, 1),
+        values,
+        title="error (%)",
+        log=log,
+        pixels=_HEIGHT - _TOP - _BOTTOM,
+        limits=(0.0, float(top)),
+    )
+    fig.update_layout(xaxis={"title": {"text": "epoch"}, "anchor": panel.zero or panel.y})
     for number, (name, table) in enumerate(named.items()):
         for column, what in _ERRORS.items():
             if column in table:
-                _add_line(fig, name, table, column, what, style.colour(number))
+                _add_line(fig, panel, name, table, column, what, style.colour(number))
     fig.update_layout(
         title={
             "text": style.heading(
@@ -69,7 +76,21 @@ def plot_training(
     return fig
 
 
-def _check(name: str, table: object) -> None:
+def _named(logs: object) -> dict[str, pd.DataFrame]:
+    if not isinstance(logs, (pd.DataFrame, Mapping)):
+        raise TypeError(
+            f"plot_training: a {type(logs).__name__};"
+            ' a DataFrame or a dict of them is right: {"ResNet-20": table}.'
+        )
+    named = {"network": logs} if isinstance(logs, pd.DataFrame) else dict(logs)
+    if not named:
+        raise ValueError("plot_training: no tables; at least one is needed.")
+    for name, table in named.items():
+        _check(name, table)
+    return {str(name): table for name, table in named.items()}
+
+
+def _check(name: object, table: object) -> None:
     if not isinstance(table, pd.DataFrame):
         raise TypeError(
             f"plot_training: a {type(table).__name__} under {name!r};"
@@ -80,18 +101,42 @@ def _check(name: str, table: object) -> None:
             f"plot_training: the table of {name!r} has columns {', '.join(map(str, table))};"
             f" needed: epoch and one of {', '.join(_ERRORS)}."
         )
+    if table.empty:
+        raise ValueError(f"plot_training: the table of {name!r} is empty; an epoch is needed.")
 
 
 def _add_line(
-    fig: Figure, name: str, table: pd.DataFrame, column: str, what: str, colour: str
+    fig: Figure,
+    panel: Panel,
+    name: str,
+    table: pd.DataFrame,
+    column: str,
+    what: str,
+    colour: str,
 ) -> None:
     bold = column == "test_error"
+    hover = f"{style.escape(name)}<br>epoch %{{x}}<br>{what} %{{y:.2f}} %<extra></extra>"
+    values = table[column].to_numpy(dtype=np.float64)
+    zero = (values == 0) & (panel.zero is not None)
+    if zero.any():
+        fig.add_scatter(
+            x=table["epoch"][zero],
+            y=np.zeros(int(zero.sum())),
+            yaxis=panel.zero,
+            mode="markers",
+            name=f"{style.escape(name)}, {what}, exactly 0",
+            legendgroup=name,
+            showlegend=False,
+            marker={"symbol": "circle" if bold else "circle-open", "size": 5, "color": colour},
+            hovertemplate=hover,
+        )
     fig.add_scatter(
         x=table["epoch"],
-        y=table[column].to_numpy(dtype=np.float64),
+        y=np.where(zero, np.nan, values),
+        yaxis=panel.y,
         mode="lines",
         name=f"{style.escape(name)}, {what}",
         legendgroup=name,
         line={"color": colour, "width": 3 if bold else 1.4, "dash": "solid" if bold else "dash"},
-        hovertemplate=f"{style.escape(name)}<br>epoch %{{x}}<br>{what} %{{y:.2f}} %<extra></extra>",
+        hovertemplate=hover,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from resviz.views.figure import Figure
-from resviz.views.figures.curves import as_tables, table_of
+from resviz.views.figures.curves import as_table, table_of
 from resviz.views.figures.feature_maps import plot_feature_maps
 from resviz.views.figures.residuals import plot_residual_branches
 from resviz.views.static import static_png
@@ -31,8 +31,8 @@ class ResidualsView(View):
     """The view of :func:`explore_residuals`."""
 
     def __init__(self, rec: Any) -> None:
-        table = next(iter(as_tables(rec, "explore_residuals").values()))[0]
-        self._rec = rec
+        table = as_table(rec, "explore_residuals")
+        self._rec = table
         self._frame = table_of(table, "residuals")
         if self._frame.empty:
             raise ValueError("explore_residuals: no residual additions; a plain network has none.")
@@ -42,8 +42,8 @@ class ResidualsView(View):
             "panel": dropdown("show", list(_PANELS)),
             "addition": dropdown("addition", self._frame["addition"].tolist()),
         }
-        if hasattr(rec, "logits"):
-            controls["image"] = dropdown("photograph", images_of(len(rec.logits)))
+        if hasattr(table, "logits"):
+            controls["image"] = dropdown("photograph", images_of(len(table.logits)))
         below = widgets.HBox(list(self._maps.values()), layout={"flex_flow": "row wrap"})
         super().__init__(controls, [self._chart, self._facts, below])
 
@@ -88,6 +88,7 @@ def explore_residuals(rec: Any) -> ResidualsView:
             sum of an addition were kept, their channels are shown side by side.
 
     Raises:
-        ValueError: the network has no residual additions.
+        TypeError: something else than a table or a recording.
+        ValueError: several networks, or no residual additions.
     """
     return ResidualsView(rec)
