@@ -75,6 +75,8 @@ def channels_of(
             f" Keep it: rv.record(net, images, keep=[{name!r}])."
         ) from error
     shape = tuple(int(size) for size in tensor.shape)
+    if axes is not None and sorted(axes) not in (sorted("NCHW"), sorted("NCL")):
+        raise ValueError(f"{caller}: axes={axes!r}; the letters of NCHW or NCL, in some order.")
     axes = axes or guess_axes(rec, name, shape)
     if (
         axes is None
@@ -85,16 +87,17 @@ def channels_of(
             f"{caller}: {name!r} has shape {shape}: no pictures to show; (N, C, H, W), (N, C, L) or"
             " (N, T, C) can be. Its statistics are in rec.layers."
         )
-    if not -shape[0] <= image < shape[0]:
-        raise ValueError(f"{caller}: image {image} of {shape[0]}; 0 to {shape[0] - 1} are there.")
-    order = [axes.index(a) - 1 for a in ("CHW" if len(axes) == 4 else "CL")]
-    return Channels(name, as_array(tensor[image]).transpose(order), axes, shape)
+    if not 0 <= image < shape[axes.index("N")]:
+        raise ValueError(f"{caller}: image {image} of {shape[axes.index('N')]}; counted from 0.")
+    order = [axes.index(a) for a in ("NCHW" if len(axes) == 4 else "NCL")]
+    return Channels(name, as_array(tensor.permute(*order)[image]), axes, shape)
 
 
 def guess_axes(rec: Any, name: str, shape: Sequence[int]) -> str | None:
     """The axes of a tensor from its shape and its layer's type; None where it has no maps."""
-    if len(shape) == 4:
-        return "NHWC" if shape[1] == shape[2] != shape[3] else "NCHW"
+    if len(shape) == 4:  # BatchNorm2d wants NCHW, also where C = H, as of a wide photograph
+        last = shape[1] == shape[2] != shape[3] and "BatchNorm2d" not in set(rec.layers["type"])
+        return "NHWC" if last else "NCHW"
     if len(shape) != 3:
         return None
     layer = name.partition("#")[0].partition(":")[0]

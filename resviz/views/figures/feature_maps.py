@@ -11,6 +11,7 @@ import numpy as np
 from resviz.views import style
 from resviz.views.channels import Channels, channels_of, choose
 from resviz.views.figure import Figure
+from resviz.views.figures.quantities import conditions
 from resviz.views.pictures import Floats, coloured, data_uri, limits
 
 SCALES = ("unit", "layer")
@@ -61,15 +62,19 @@ def plot_feature_maps(
 def _title(rec: Any, found: Channels, shown: Any, image: int, sort: str, scale: str) -> str:
     about = rec.provenance
     order = "in order of number" if sort == "index" else f"largest {sort} first"
+    if sort == "index" and list(shown) != sorted(shown):
+        order = "as listed"
     how = {
         "layer": "one colour scale over these channels",
         "unit": "each channel on its own colour scale",
     }[scale]
+    modes = {n: w for n, w in conditions(about).items() if n in ("batch_stats", "dtype")}
+    measured = "".join(f" · {words}" for words in modes.values())
     return style.heading(
         f"Feature maps: {style.escape(found.layer)}",
         f"image {image} · {len(shown)} of {len(found.maps)} channels, {order} · {how}",
         f"{style.escape(about.get('network', 'network'))} · {found.axes}"
-        f" {' × '.join(map(str, found.shape))}",
+        f" {' × '.join(map(str, found.shape))}{measured}",
     )
 
 
@@ -193,7 +198,7 @@ def add_colour_bar(
     if own:
         ends = ("−largest", "0", "largest") if low < 0 else ("least", "", "largest")
         bar |= {"tickvals": [low, (low + high) / 2, high], "ticktext": list(ends)}
-        bar["title"]["text"] = f"{title}, per channel"
+        bar["title"]["text"] = f"{title}, each on its own scale"
     fig.add_scatter(
         x=[None],
         y=[None],

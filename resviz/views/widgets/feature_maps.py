@@ -64,6 +64,7 @@ class FeatureMapsView(View):
             chosen["layer"],
             chosen["image"],
             channels=[int(c) for c in channels],
+            sort=chosen["sort"],
             scale=chosen["scale"],
         )
 
