@@ -18,7 +18,7 @@ class NonFinite(RuntimeError):
 
 
 class NotTraceable(RuntimeError):
-    """A network whose structure cannot be read by torch.fx."""
+    """A network in which hooks do not fire: scripted or compiled."""
 
 
 class UnreadableImage(ValueError):

@@ -59,7 +59,7 @@ def check_images(function: str, net: nn.Module, images: object) -> tuple[Tensor,
 def check_first_call(
     function: str, module: nn.Module, args: tuple[Any, ...], inputs: Sequence[Tensor]
 ) -> None:
-    """Raise ValueError where the first convolution gets images that it cannot take."""
+    """Raise ValueError or TypeError where the first convolution cannot take the images."""
     if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) or not args:
         return
     if any(args[0] is images for images in inputs):
@@ -81,6 +81,12 @@ def _check_convolution(
         raise ValueError(
             f"{function}: images of shape {tuple(images.shape)}; {shape} would be right. "
             "rv.load_images(..., net) makes them."
+        )
+    dtype = first.weight.dtype
+    if images.dtype != dtype and not torch.is_autocast_enabled(images.device.type):
+        raise TypeError(
+            f"{function}: images of {images.dtype} in a network of {dtype}; the same dtype would "
+            "be right. rv.load_images(..., net) makes them."
         )
 
 

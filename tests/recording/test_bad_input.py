@@ -280,3 +280,9 @@ def test_outputs_that_are_no_classes_need_a_loss_or_no_gradients(images):
     assert record(net, images, gradients=False).logits.shape == (2, 4, 16, 16)
     rec = record(net, images, loss=lambda out, _: out.mean((1, 2, 3)))
     assert rec.parameters["grad_norm"].notna().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bfloat16, torch.float64])
+def test_images_of_another_dtype(net: nn.Module, images: Tensor, dtype: torch.dtype) -> None:
+    with pytest.raises(TypeError, match="in a network of torch.float32"), left_as_found(net):
+        record(net, images.to(dtype))
