@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from numbers import Integral
 from typing import TypeVar
 
 import torch
@@ -209,7 +210,7 @@ def cifar_resnet(
         The network in eval mode: (N, 3, H, W) to (N, classes) logits.
 
     Raises:
-        TypeError: depth or classes is no whole number.
+        TypeError: depth, classes or seed is no whole number.
         ValueError: depth is not 6n+2, there are no classes, or an option is unknown.
 
     Example:
@@ -217,8 +218,9 @@ def cifar_resnet(
         >>> net(torch.zeros(1, 3, 32, 32)).shape
         torch.Size([1, 10])
     """
-    for name, number in (("depth", depth), ("classes", classes)):
-        if isinstance(number, bool) or not isinstance(number, int):
+    whole: dict[str, object] = {"depth": depth, "classes": classes, "seed": seed or 0}
+    for name, number in whole.items():
+        if isinstance(number, bool) or not isinstance(number, Integral):
             raise TypeError(f"cifar_resnet: {name} {number!r}; a whole number.")
     if depth < 8 or (depth - 2) % 6:
         nearest = max(8, 6 * round((depth - 2) / 6) + 2)
@@ -233,7 +235,7 @@ def cifar_resnet(
         if seed is not None:  # on the CPU alone: the random state of other devices is not involved
             stack.enter_context(torch.random.fork_rng(devices=[]))
             stack.enter_context(torch.device("cpu"))
-            torch.default_generator.manual_seed(seed)
+            torch.default_generator.manual_seed(int(seed))
         net = CifarResNet(depth, shortcut, norm, preactivation, make_activation, classes)
         if fill is not None:
             _initialise(net, fill)

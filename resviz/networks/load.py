@@ -6,8 +6,9 @@ import enum
 import os
 import pathlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -62,7 +63,7 @@ def load_model(
         FileNotFoundError: no such weights file.
         ValueError: unknown network, weights or device; a file that is damaged, holds code, or does
             not fit (the first missing, unexpected and misshapen keys are listed).
-        TypeError: `network` is neither a name nor a network.
+        TypeError: `network` is neither a name nor a network, or an option is of another type.
 
     Example:
         >>> net = load_model("cifar10-resnet20", weights="random", seed=0, device="cpu")
@@ -70,7 +71,8 @@ def load_model(
         torch.Size([1, 10])
     """
     where = _device(device)
-    _check_options(fallback, classes, preset)
+    _check_options(fallback, seed, classes, preset)
+    seed = None if seed is None else int(seed)  # torch takes no numpy integer
     if isinstance(network, nn.Module):
         net, own_preset = _own(network, weights, classes)
     else:
@@ -92,14 +94,22 @@ def load_model(
 
 
 def _check_options(
-    fallback: str | None, classes: Sequence[str] | None, preset: Preset | None
+    fallback: str | None, seed: object, classes: object, preset: Preset | None
 ) -> None:
     if fallback is not None:
         _check_name(fallback, "fallback ")
-    if classes is not None and (isinstance(classes, str) or not len(classes)):
+    if isinstance(seed, bool) or not isinstance(seed, Integral | None):
+        raise TypeError(f"load_model: seed {seed!r}; a whole number, or None.")
+    if classes is not None and not _are_names(classes):
         raise TypeError(f"load_model: classes {classes!r}; a sequence of names, one per output.")
     if preset is not None:
         check_preset("load_model", preset)
+
+
+def _are_names(classes: object) -> bool:
+    if not isinstance(classes, Collection) or isinstance(classes, str):
+        return False
+    return len(classes) > 0 and all(isinstance(name, str) for name in classes)
 
 
 def _device(device: str | torch.device | None) -> torch.device:
