@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import pathlib
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -33,6 +35,16 @@ def weighted_layers(net: nn.Module) -> list[str]:
     return [n for n, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For many small networks, where several threads mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_every_combination_builds_and_runs() -> None:
     """All structures with all activations; each init meets each of both."""
     images = torch.randn(1, 3, 8, 8)
@@ -165,12 +177,18 @@ def test_options_that_cannot_be_right(options: dict[str, Any], what: str) -> Non
         ({"depth": "20"}, "depth '20'"),
         ({"depth": 20.0}, "depth 20.0"),
         ({"classes": 2.0}, "classes"),
+        ({"seed": 1.5}, "seed 1.5"),
     ],
     ids=str,
 )
 def test_options_of_the_wrong_type(options: dict[str, Any], what: str) -> None:
     with pytest.raises(TypeError, match=f"^cifar_resnet: {what}.*; a whole number"):
         cifar_resnet(**options)
+
+
+def test_numpys_whole_numbers_are_whole_numbers() -> None:
+    net = cifar_resnet(np.int64(8), classes=np.int32(3), seed=np.int64(1))  # type: ignore[arg-type]
+    assert bytes_of(net.linear.weight) == bytes_of(cifar_resnet(8, classes=3, seed=1).linear.weight)
 
 
 # --- published weights
