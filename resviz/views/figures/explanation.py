@@ -10,6 +10,7 @@ import numpy as np
 from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.feature_maps import add_colour_bar
+from resviz.views.figures.quantities import conditions
 from resviz.views.overlays import MapPanel, panels_of, photograph
 from resviz.views.pictures import Pixels, data_uri, enlarged
 
@@ -63,9 +64,7 @@ def plot_explanation(
     fig = _sheet(len(panels) + (picture is not None), columns, picture, panels)
     place = 0
     if picture is not None:
-        _add_picture(
-            fig, 0, columns, enlarged(picture, _TILE), ["photograph", style.escape(name)], None
-        )
+        _add_picture(fig, 0, columns, enlarged(picture, _TILE), ["photograph", name], None)
         place = 1
     for panel in panels:
         shown = enlarged(panel.over(picture, opacity), _TILE)
@@ -86,7 +85,9 @@ def plot_explanation(
 
 def _title(exp: Any, image: int, picture: Pixels | None, scale: str, name: str) -> str:
     about = exp.provenance
-    alone = "" if picture is not None else "this network has no pictures: maps alone"
+    words = conditions(about)
+    measured = " · ".join(words[name] for name in ("dtype", "weights") if name in words)
+    alone = "" if picture is not None else " · this network has no pictures: maps alone"
     how = (
         "one colour scale over all maps"
         if scale == "shared"
@@ -95,7 +96,7 @@ def _title(exp: Any, image: int, picture: Pixels | None, scale: str, name: str) 
     network = style.escape(about.get("network", "network"))
     names = ", ".join(style.escape(name) for name in exp.target_names[image])
     return style.heading(
-        f"Explanation of {names}", f"{network} · {style.escape(name)} · {how}", alone
+        f"Explanation of {names}", f"{network} · {style.escape(name)} · {how}", measured + alone
     )
 
 
@@ -153,7 +154,7 @@ def _add_picture(
         y0=top + dy / 2,
         dy=dy,
         hoverinfo="skip",
-        name=words[0],
+        name=style.escape(words[0]),
     )
     if raw is not None:  # unseen, for the hover: the map at its own resolution
         dy, dx = height / raw.shape[0], width / raw.shape[1]
@@ -166,7 +167,7 @@ def _add_picture(
             dy=dy,
             opacity=0,
             showscale=False,
-            name=words[0],
+            name=style.escape(words[0]),
             customdata=np.stack([rows, across], axis=-1),
             hovertemplate=f"{style.escape(words[0])}<br>{style.escape(words[1])}"
             "<br>row %{customdata[0]}, column %{customdata[1]}"

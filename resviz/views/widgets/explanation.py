@@ -26,15 +26,25 @@ class ExplanationView(View):
     def __init__(self, exp: Any) -> None:
         self._exp = exp
         self._picture = picture("explanation over the photograph")
-        names = [f"{i}: {name}" for i, name in enumerate(exp.target_names[0])]
         controls = {
             "image": dropdown("photograph", images_of(len(exp.targets))),
             "method": dropdown("method", exp.methods),
             "layer": dropdown("layer", exp.layers),
-            "target": dropdown("target", list(zip(names, range(len(names)), strict=True))),
+            "target": dropdown("target", self._targets(0)),
             "opacity": _opacity(),
         }
+        controls["image"].observe(self._other_image, "value")
         super().__init__(controls, [self._picture])
+
+    def _targets(self, image: int) -> list[tuple[str, int]]:
+        return [(f"{i}: {name}", i) for i, name in enumerate(self._exp.target_names[image])]
+
+    def _other_image(self, change: Any) -> None:
+        """Each image has targets of its own; the place in the list stays."""
+        control = self._controls["target"]
+        place, targets = control.value, self._targets(change["new"])
+        control.options = targets
+        control.value = min(place, len(targets) - 1)
 
     def figure(self) -> Figure:
         """The chosen map over the photograph."""

@@ -53,16 +53,20 @@ class GradientsView(View):
 
 
 def _columns(tables: dict[str, list[Any]]) -> list[str]:
-    """The quantities that every table has."""
+    """The quantities that every table has numbers of."""
     found = []
     for name in _OFFERED:
+        measured = []
         try:
             for several in tables.values():
                 kind = kind_of(several[0], name)
-                quantity_of(kind, name, [str(c) for c in table_of(several[0], kind)])
+                table = table_of(several[0], kind)
+                quantity_of(kind, name, [str(c) for c in table])
+                measured.append(bool(table[name].notna().any()))
         except (ValueError, TypeError, KeyError):
             continue
-        found.append(name)
+        if all(measured):
+            found.append(name)
     if not found:
         raise ValueError(
             f"explore_gradients: the tables share none of {', '.join(_OFFERED)}; tables of "

@@ -84,9 +84,9 @@ def _first(options: Sequence[Any]) -> Any:
     return first[1] if isinstance(first, tuple) else first
 
 
-def picture(alt: str) -> Any:
-    """A place for a PNG; `alt` is read by screen readers."""
-    return widgets.Image(format="png", alt=alt, layout={"max_width": "100%", "width": "auto"})
+def picture(what: str) -> Any:
+    """A place for a PNG; `what` is its tooltip, which screen readers read."""
+    return widgets.Image(format="png", tooltip=what, layout={"max_width": "100%", "width": "auto"})
 
 
 def images_of(count: int) -> list[tuple[str, int]]:
