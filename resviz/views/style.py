@@ -100,7 +100,10 @@ def template() -> go.layout.Template:
                 "x": 0.0,
                 "xref": "container",
                 "xanchor": "left",
-                "pad": {"l": 16},
+                "pad": {
+                    "l": 16,
+                    "t": 16,
+                },  # a widget draws titles of several lines 15 pixels too high
                 "yref": "container",
                 "y": 1.0,
                 "yanchor": "top",

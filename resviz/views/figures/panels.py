@@ -66,7 +66,7 @@ def add_panel(
         "type": "log" if log else "linear",
     }
     if log:
-        axis |= {"exponentformat": "power", "dtick": max(1, round((span[1] - span[0]) / 6))}
+        axis |= _log_ticks(span[0], span[1])
     fig.update_layout({_layout_name(names[0]): axis})
     if zeros:
         fig.update_layout(
@@ -83,6 +83,16 @@ def add_panel(
             }
         )
     return Panel(names[0], names[1] if zeros else None, log, low, high)
+
+
+def _log_ticks(low: float, high: float) -> dict[str, Any]:
+    """Decades; below two of them also 2 and 5, so that every axis has numbers to read."""
+    if high - low >= 2:
+        return {"exponentformat": "power", "dtick": max(1, round((high - low) / 6))}
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    values = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    shown = [value for value in values if low <= math.log10(value) <= high]
+    return {"tickvals": shown, "ticktext": [f"{value:g}" for value in shown]}
 
 
 def _axis_names(fig: Figure) -> tuple[str, str]:

@@ -25,7 +25,7 @@ class ExplanationView(View):
 
     def __init__(self, exp: Any) -> None:
         self._exp = exp
-        self._picture = picture("explanation over the photograph")
+        self._picture = picture()
         controls = {
             "image": dropdown("photograph", images_of(len(exp.targets))),
             "method": dropdown("method", exp.methods),
@@ -69,7 +69,7 @@ class LiveExplanationView(View):
     def __init__(self, net: Any, images: Any, preset: Any) -> None:
         self._net, self._images, self._preset = net, images, preset
         self._known: dict[tuple[int, str, str, str], Any] = {}
-        self._picture = picture("explanation over the photograph")
+        self._picture = picture()
         self._guesses = predict(net, images, top=_TOP, preset=preset)
         classes = list(preset.classes) if preset is not None else []
         if not classes:

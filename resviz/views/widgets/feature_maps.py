@@ -29,8 +29,8 @@ class FeatureMapsView(View):
                 "(N, C, H, W), (N, C, L) or (N, T, C) would be right. Record with keep='blocks'."
             )
         self._rec = rec
-        self._mosaic = picture("feature maps of the chosen layer")
-        self._channel = picture("the chosen channel over the photograph")
+        self._mosaic = picture()
+        self._channel = picture()
         self._facts = widgets.HTML()
         controls = {
             "layer": dropdown("layer", layers, tip="a kept layer"),

@@ -12,7 +12,7 @@ from resviz.views.figures.curves import as_table, table_of
 from resviz.views.figures.feature_maps import plot_feature_maps
 from resviz.views.figures.residuals import plot_residual_branches
 from resviz.views.static import static_png
-from resviz.views.widgets.view import View, dropdown, images_of, picture, redraw
+from resviz.views.widgets.view import NOTHING, View, dropdown, images_of, picture, redraw
 
 _PANELS = {
     "all": ("size", "ratio", "cosine"),
@@ -37,7 +37,7 @@ class ResidualsView(View):
         if self._frame.empty:
             raise ValueError("explore_residuals: no residual additions; a plain network has none.")
         self._chart, self._facts = widgets.VBox(), widgets.HTML()
-        self._maps = {part: picture(f"{part} of the chosen addition") for part in _PARTS}
+        self._maps = {part: picture() for part in _PARTS}
         controls = {
             "panel": dropdown("show", list(_PANELS)),
             "addition": dropdown("addition", self._frame["addition"].tolist()),
@@ -64,7 +64,7 @@ class ResidualsView(View):
         for part, place in self._maps.items():
             key = f"{name}:{part}"
             known = key in self._kept(name)
-            place.value = self._channels(key) if known else b""
+            place.value = self._channels(key) if known else NOTHING
             place.layout.display = None if known else "none"
 
     def _kept(self, name: str) -> list[str]:

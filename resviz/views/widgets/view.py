@@ -8,11 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
 
 from resviz.views.figure import Figure, summary
+from resviz.views.pictures import png
 from resviz.views.static import static_png
 
 _WIDE = {"description_width": "initial"}
+# one white pixel, for a picture that is not there yet
+NOTHING = png(np.full((1, 1, 3), 255, dtype=np.uint8))
 
 
 class View(widgets.VBox):  # type: ignore[misc]
@@ -84,9 +88,9 @@ def _first(options: Sequence[Any]) -> Any:
     return first[1] if isinstance(first, tuple) else first
 
 
-def picture(what: str) -> Any:
-    """A place for a PNG; `what` is its tooltip, which screen readers read."""
-    return widgets.Image(format="png", tooltip=what, layout={"max_width": "100%", "width": "auto"})
+def picture() -> Any:
+    """A place for a PNG. No tooltip: in ipywidgets 8 an Image with one does not render."""
+    return widgets.Image(value=NOTHING, format="png", layout={"max_width": "100%", "width": "auto"})
 
 
 def images_of(count: int) -> list[tuple[str, int]]:
@@ -98,7 +102,9 @@ def redraw(box: Any, figure: Callable[[], Figure]) -> None:
     """Put a live plotly figure into `box`, in place of the one before."""
     import plotly.graph_objects as go
 
-    before = box.children
-    box.children = (go.FigureWidget(figure()),)
+    before, drawn = box.children, figure()
+    box.layout.min_height = f"{drawn.layout.height}px"  # else the box cuts off the title
+    box.layout.overflow = "visible"
+    box.children = (go.FigureWidget(drawn),)
     for old in before:
         old.close()
