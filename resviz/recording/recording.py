@@ -46,6 +46,11 @@ class Recording:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        about = {key: value for key, value in self.provenance.items() if key != "classes"}
+        for name in _TABLES:  # a table by itself still says how it was measured
+            getattr(self, name).attrs.update(about)
+
     def keys(self) -> list[str]:
         """Keys of the kept tensors: ``"layer4"``, ``"relu#1"`` (second call), ``"layer4:grad"``."""
         return list(self.tensors)

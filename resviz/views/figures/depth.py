@@ -21,6 +21,7 @@ from resviz.views.figures.curves import (
 )
 from resviz.views.figures.panels import Panel, add_panel, depth_axis, shade_stages
 from resviz.views.figures.quantities import Quantity, quantity_of, shared_conditions
+from resviz.views.static import plain
 
 _HEIGHT, _TOP, _BOTTOM, _LEFT = 460, 96, 56, 84
 _HOVER = (
@@ -75,7 +76,7 @@ def plot_depth_profile(
     curves = [curve(name, several, kind, x, y, rows) for name, several in lists.items()]
     log = quantity.magnitude if log is None else log
     _check(curves, y, log)
-    fig = _empty(curves, theory or {})
+    fig = _empty()
     values = np.concatenate([each.values.ravel() for each in curves])
     pixels = _HEIGHT - _TOP - _BOTTOM
     limits = (-0.02, 1.02) if y == "zero_fraction" else None
@@ -89,6 +90,7 @@ def plot_depth_profile(
     common, own = shared_conditions([each.about for each in curves])
     for number, (each, extra) in enumerate(zip(curves, own, strict=True)):
         add_curve(fig, panel, each, style.colour(number), name=_legend(each, extra))
+    fig.update_layout(margin_r=_legend_width(fig))
     heading = style.escape(title) if title else f"{quantity.title} against {_x_title(x)}"
     fig.update_layout(
         title={
@@ -119,20 +121,13 @@ def _measured(lists: Mapping[str, Sequence[Any]], x: str, y: str) -> tuple[str, 
     return kind, quantity
 
 
-def _empty(curves: Sequence[Curve], theory: Mapping[str, Any]) -> Figure:
-    names = [each.name for each in curves] + list(theory)
-    longest = max(map(len, names))
+def _empty() -> Figure:
     return Figure(
         layout={
             "template": style.template(),
             "height": _HEIGHT,
             "showlegend": True,
-            "margin": {
-                "l": _LEFT,
-                "r": min(60 + 8 * max(longest, 14), 330),
-                "t": _TOP,
-                "b": _BOTTOM,
-            },
+            "margin": {"l": _LEFT, "t": _TOP, "b": _BOTTOM},
         }
     )
 
@@ -162,6 +157,12 @@ def _x_title(x: str) -> str:
 def _legend(each: Curve, extra: str) -> str:
     seeds = f"<br>median and range of {each.seeds} seeds" if each.seeds > 1 else ""
     return style.escape(each.name) + (f"<br>{extra}" if extra else "") + seeds
+
+
+def _legend_width(fig: Figure) -> int:
+    """Pixels that the longest line of the legend takes, beside its line and marker."""
+    lines = [line for trace in fig.data for line in plain(trace.name or "").splitlines()]
+    return min(70 + round(6.6 * max(map(len, lines), default=0)), 400)
 
 
 def _rows_note(kind: str, table: Any, rows: str | Sequence[str] | None) -> str:

@@ -20,6 +20,10 @@ _STRIP = 26  # pixels
 _GAP = 8
 
 
+_STEPS = (1, 2, 5, 10, 20, 50, 100, 200)  # whole layers between the numbers of the depth axis
+_NARROW = 0.05  # of the axis: a stage this short gets no name
+
+
 @dataclass(frozen=True)
 class Panel:
     """One panel: the name of its y axis, of its zero strip's (or None), and its log limits."""
@@ -125,7 +129,9 @@ def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
 
 def shade_stages(fig: Figure, panels: list[Panel], bounds: list[tuple[str, float, float]]) -> None:
     """Stages as alternating stripes behind every panel; their names stand in the first panel."""
+    whole = max((high for _, _, high in bounds), default=0) - min((b[1] for b in bounds), default=0)
     for number, (stage, low, high) in enumerate(bounds):
+        room = high - low > _NARROW * whole
         for panel in panels:
             for y in filter(None, (panel.y, panel.zero)):
                 fig.add_shape(
@@ -140,7 +146,7 @@ def shade_stages(fig: Figure, panels: list[Panel], bounds: list[tuple[str, float
                     line={"width": 0},
                     layer="below",
                     label={
-                        "text": style.escape(stage) if y == panels[0].y else "",
+                        "text": style.escape(stage) if y == panels[0].y and room else "",
                         "textposition": "top center",
                         "font": {"size": style.SMALL, "color": style.FAINT},
                     },
@@ -154,6 +160,7 @@ def depth_axis(fig: Figure, foot: Panel, low: float, high: float, title: str) ->
         xaxis={
             "range": [low - room, high + room],
             "title": {"text": title},
+            "dtick": next((s for s in _STEPS if s * 10 >= high - low), _STEPS[-1]),
             "anchor": foot.zero or foot.y,
             "showgrid": False,
             "zeroline": False,
