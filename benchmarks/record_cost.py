@@ -1,6 +1,6 @@
 """What `record` costs, as a ratio to the plain pass.
 
-    python benchmarks/record_cost.py                  # resnet50, batch 8 at 224; cifar resnet56, batch 128
+    python benchmarks/record_cost.py     # resnet50, batch 8 at 224; cifar resnet56, batch 128
     python benchmarks/record_cost.py --rounds 3 --device cuda
 
 The ways are run in turn, round after round, in one process: what else the machine does falls on

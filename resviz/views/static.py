@@ -11,6 +11,7 @@ import base64
 import html
 import io
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,11 @@ def static_png(figure_or_view: Any, *, scale: float = 1.0) -> bytes:
     drawing = _Drawing(figure)
     drawing.draw()
     out = io.BytesIO()
-    drawing.canvas.savefig(out, format="png", dpi=100 * scale)
+    with warnings.catch_warnings():  # a letter the font lacks is drawn as a box
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font", category=UserWarning
+        )
+        drawing.canvas.savefig(out, format="png", dpi=100 * scale)
     return out.getvalue()
 
 

@@ -18,7 +18,6 @@ from left_as_found import left_as_found
 from resviz.attribution import cam
 from resviz.networks.cifar import cifar_resnet
 
-
 # in small random networks some maps are rightly blank, and said to be
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
 

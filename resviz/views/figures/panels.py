@@ -21,7 +21,7 @@ _GAP = 8
 
 
 _STEPS = (1, 2, 5, 10, 20, 50, 100, 200)  # whole layers between the numbers of the depth axis
-_NARROW = 0.05  # of the axis: a stage this short gets no name
+_NARROW = 0.04  # of the axis: a stage this short gets no name
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,88 @@
+"""Static pictures and mime bundles: what a reader sees where no JavaScript runs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+import resviz as rv
+from resviz.views.static import plain, static_png
+
+PLOTLY = "application/vnd.plotly.v1+json"
+
+
+def test_pictures_of_every_figure(rec: Any, exp: Any, norms: Any, read: Any) -> None:
+    log = pd.DataFrame({"epoch": [1, 2], "train_error": [50.0, 40.0], "test_error": [60.0, 55.0]})
+    figures = [
+        rv.plot_depth_profile({"net": norms}),
+        rv.plot_residual_branches(rec),
+        rv.plot_feature_maps(rec, "layer1"),
+        rv.plot_explanation(exp, targets=[0]),
+        rv.plot_training({"net": log}),
+    ]
+    for figure in figures:
+        picture = read.picture(static_png(figure))
+        assert picture.shape == (figure.layout.height, figure.layout.width or 900, 3)
+        assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
+        assert (picture[-1] == 255).all()  # nothing runs over the foot
+
+
+def test_scale(zeros: pd.DataFrame, read: Any) -> None:
+    figure = rv.plot_depth_profile({"toy": zeros})
+    one, two = (read.picture(static_png(figure, scale=s)).shape for s in (1, 2))
+    assert (two[0], two[1]) == (2 * one[0], 2 * one[1])
+
+
+def test_the_strip_of_zeros_is_drawn(zeros: pd.DataFrame, read: Any) -> None:
+    figure = rv.plot_depth_profile({"toy": zeros})
+    picture = read.picture(static_png(figure))
+    figure.data = [t for t in figure.data if t.yaxis != "y2"]
+    differ = (picture != read.picture(static_png(figure))).any(axis=2)
+    rows = np.flatnonzero(differ.any(axis=1))
+    assert len(rows) and rows.min() > 0.7 * len(picture)  # markers near the foot
+    columns = np.flatnonzero(differ.any(axis=0))
+    assert np.sum(np.diff(columns) > 5) == 1  # two of them
+
+
+def test_depths_are_whole_numbers(zeros: pd.DataFrame, norms: Any) -> None:
+    for figure in (rv.plot_depth_profile({"a": zeros}), rv.plot_depth_profile({"a": norms})):
+        step = figure.layout.xaxis.dtick
+        assert step == int(step) >= 1 and 20 / step <= 20
+
+
+def test_mime_bundle(norms: Any, read: Any) -> None:
+    figure = rv.plot_depth_profile({"a": norms, "b": norms[0]})
+    bundle = figure._repr_mimebundle_()
+    assert set(bundle) == {PLOTLY, "image/png", "text/plain"}
+    assert len(json.dumps(bundle)) < 300_000
+    assert read.picture(base64.b64decode(bundle["image/png"])).shape[0] == figure.layout.height
+    text = bundle["text/plain"]
+    assert text.startswith("Figure: Weight gradients against depth") and "<" not in text
+    assert figure._repr_html_() is None
+    parsed = go.Figure({k: bundle[PLOTLY][k] for k in ("data", "layout")})
+    assert len(parsed.data) == len(figure.data)
+
+
+def test_hostile_and_foreign_names_are_drawn(zeros: pd.DataFrame, hostile: str) -> None:
+    """A name may hold markup, mathematics, or letters that the font lacks; no warning is raised."""
+    for name in (hostile, "$x^$", "猫", "a % b"):
+        assert static_png(rv.plot_depth_profile({name: zeros}, title=name))
+
+
+def test_text_without_markup() -> None:
+    assert plain("<b>a</b><br>1 &lt; 2 &amp; 3") == "a\n1 < 2 & 3"
+    assert not re.search("[<>]", plain('<span style="x">y</span>'))
+
+
+def test_errors() -> None:
+    with pytest.raises(TypeError, match="static_png: a int"):
+        static_png(3)
+    with pytest.raises(ValueError, match="static_png: a trace of type 'bar'"):
+        static_png(go.Figure(go.Bar(x=[1], y=[2])))
