@@ -417,6 +417,8 @@ def _draw_note(drawing: _Drawing, note: Any) -> None:
 
 def _dress(ax: Axes, x: Any, y: Any, xname: str, yname: str) -> None:
     """Ranges, ticks, titles, grid and frame of one pair of axes."""
+    from matplotlib.ticker import MultipleLocator
+
     for axis, limit in ((x, ax.set_xlim), (y, ax.set_ylim)):
         if axis.range is not None:
             limit(*(10**v if axis.type == "log" else v for v in axis.range))
@@ -430,6 +432,8 @@ def _dress(ax: Axes, x: Any, y: Any, xname: str, yname: str) -> None:
             labels = axis.ticktext if axis.ticktext is not None else axis.tickvals
             drawn.set_ticks(list(axis.tickvals), [plain(str(t)) for t in labels])
             drawn.set_ticks([], minor=True)
+        elif axis.dtick is not None and axis.type != "log":
+            drawn.set_major_locator(MultipleLocator(axis.dtick))
         if axis.title.text:
             drawn.set_label_text(
                 plain(axis.title.text),

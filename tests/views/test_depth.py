@@ -54,6 +54,14 @@ def test_no_zeros_no_strip(norms: Any) -> None:
     assert "yaxis2" not in figure.layout.to_plotly_json()
 
 
+def test_another_column_along_the_axis(rec: Any) -> None:
+    """Not whole numbers: the values fill the axis, and ticks are not forced to 1, 2, 3."""
+    axis = rv.plot_depth_profile(rec, y="grad_rms", x="zero_fraction").layout.xaxis
+    blocks = rec.layers[rec.layers["kind"] == "block"]["zero_fraction"]
+    span = blocks.max() - blocks.min()
+    assert span < axis.range[1] - axis.range[0] < 1.1 * span and axis.dtick is None
+
+
 def test_all_zeros(zeros: pd.DataFrame, read: Any) -> None:
     figure = rv.plot_depth_profile({"toy": zeros.assign(grad_norm=0.0)})
     assert list(read.named(figure, "toy, exactly 0").x) == [1, 2, 3, 4]

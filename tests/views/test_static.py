@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 import pytest
 
 import resviz as rv
+from resviz.views import static
 from resviz.views.static import plain, static_png
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -55,6 +56,10 @@ def test_depths_are_whole_numbers(zeros: pd.DataFrame, norms: Any) -> None:
     for figure in (rv.plot_depth_profile({"a": zeros}), rv.plot_depth_profile({"a": norms})):
         step = figure.layout.xaxis.dtick
         assert step == int(step) >= 1 and 20 / step <= 20
+        drawing = static._Drawing(figure)
+        drawing.draw()
+        ticks = drawing.axes["x", "y"].get_xticks()
+        assert all(float(tick).is_integer() for tick in ticks) and len(ticks) > 3
 
 
 def test_mime_bundle(norms: Any, read: Any) -> None:

@@ -45,6 +45,8 @@ def test_no_error_at_all_is_drawn_on_a_log_axis(log: pd.DataFrame) -> None:
     assert figure.layout.yaxis.type == "log"
     strips = [t for t in figure.data if t.yaxis == "y2"]
     assert [(list(t.x), list(t.y)) for t in strips] == [([3], [0])]
+    left, right = figure.layout.xaxis.range  # one range for the lines and the strip
+    assert left < 1 and right > 3
     assert static_png(figure) != static_png(rv.plot_training({"net": log + 1}, log=True))
 
 

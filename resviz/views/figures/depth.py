@@ -161,7 +161,8 @@ def _legend(each: Curve, extra: str) -> str:
 
 def _legend_width(fig: Figure) -> int:
     """Pixels that the longest line of the legend takes, beside its line and marker."""
-    lines = [line for trace in fig.data for line in plain(trace.name or "").splitlines()]
+    named = [trace.name or "" for trace in fig.data if trace.showlegend is not False]
+    lines = [line for name in named for line in plain(name).splitlines()]
     return min(70 + round(6.6 * max(map(len, lines), default=0)), 400)
 
 
@@ -238,7 +239,7 @@ def add_curve(fig: Figure, panel: Panel, each: Curve, colour: str, *, name: str)
             y=drawn[each.aside],
             yaxis=panel.y,
             mode="markers",
-            name=f"{name}, projections",
+            name=f"{style.escape(each.name)}, projections",
             legendgroup=name,
             customdata=hover[each.aside],
             hovertemplate=_HOVER,

@@ -155,12 +155,14 @@ def shade_stages(fig: Figure, panels: list[Panel], bounds: list[tuple[str, float
 
 def depth_axis(fig: Figure, foot: Panel, low: float, high: float, title: str) -> None:
     """The x axis that all panels share, below the last one."""
-    room = max(0.02 * (high - low), 0.6)
+    whole = low.is_integer() and high.is_integer()
+    room = max(0.02 * (high - low), 0.6) if whole else 0.03 * (high - low)
+    step = next((s for s in _STEPS if s * 10 >= high - low), _STEPS[-1])
     fig.update_layout(
         xaxis={
             "range": [low - room, high + room],
             "title": {"text": title},
-            "dtick": next((s for s in _STEPS if s * 10 >= high - low), _STEPS[-1]),
+            "dtick": step if whole else None,
             "anchor": foot.zero or foot.y,
             "showgrid": False,
             "zeroline": False,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from resviz.views import style
 from resviz.views.figure import Figure
-from resviz.views.figures.panels import Panel, add_panel
+from resviz.views.figures.panels import Panel, add_panel, depth_axis
 
 _HEIGHT, _TOP, _BOTTOM = 460, 84, 56
 _ERRORS = {"train_error": "training error", "test_error": "test error"}
@@ -60,7 +60,8 @@ def plot_training(
         pixels=_HEIGHT - _TOP - _BOTTOM,
         limits=(0.0, float(top)),
     )
-    fig.update_layout(xaxis={"title": {"text": "epoch"}, "anchor": panel.zero or panel.y})
+    epochs = np.concatenate([table["epoch"].to_numpy(float) for table in named.values()])
+    depth_axis(fig, panel, float(epochs.min()), float(epochs.max()), "epoch")
     for number, (name, table) in enumerate(named.items()):
         for column, what in _ERRORS.items():
             if column in table:
