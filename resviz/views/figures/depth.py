@@ -163,7 +163,7 @@ def _legend_width(fig: Figure) -> int:
     """Pixels that the longest line of the legend takes, beside its line and marker."""
     named = [trace.name or "" for trace in fig.data if trace.showlegend is not False]
     lines = [line for name in named for line in plain(name).splitlines()]
-    return min(70 + round(6.6 * max(map(len, lines), default=0)), 400)
+    return min(84 + round(7.6 * max(map(len, lines), default=0)), 430)
 
 
 def _rows_note(kind: str, table: Any, rows: str | Sequence[str] | None) -> str:
