@@ -149,7 +149,7 @@ def read_layers(
     """Paths and calls of the layers asked for; "auto" is the last one with positions.
 
     "auto" runs the network once on one image to see which that is: the last output (N, C, H, W)
-    with more than one position that no pooling made.
+    with more than one position that no pooling made, in the second half of the depth.
 
     Raises:
         TypeError: a layer that is neither a path nor (path, call).
@@ -190,8 +190,11 @@ def _last_spatial(net: nn.Module, inputs: tuple[Tensor, ...]) -> Layer:
         shape = row["shape"]
         positions = len(shape) == 4 and min(shape[2:]) > 1 and "Pool" not in row["type"]
         if positions and not (shape[1] == shape[2] != shape[3]):
+            if 2 * row["depth"] < table["depth"].max():  # a patch embedding, and then tokens
+                break
             return row["layer"], row["call"]
     raise ValueError(
-        f"explain: {type(net).__name__} has no layer with positions (N, C, H, W); a convolutional "
-        "network, or images large enough to leave more than one position, would be right."
+        f"explain: {type(net).__name__} has no layer with positions (N, C, H, W) in the second "
+        "half of its depth; a convolutional network, or images large enough to leave more than one "
+        "position, would be right. Or name a layer: layers=[...]."
     )

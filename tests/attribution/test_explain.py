@@ -293,6 +293,27 @@ def test_tokens_are_refused() -> None:
         rv.explain(net, torch.randn(1, 3, 64, 64), 0, layers="features.1")
 
 
+def test_auto_refuses_a_patch_embedding() -> None:
+    net = torchvision.models.VisionTransformer(32, 8, 3, 2, 16, 32, num_classes=5)
+    with pytest.raises(ValueError, match="no layer with positions"):
+        rv.explain(net, torch.randn(1, 3, 32, 32), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("resnet18", "layer4.1"),
+        ("densenet121", "features.norm5"),
+        ("mobilenet_v2", "features.18.2"),
+        ("vgg11", "features.19"),
+        ("swin_t", "permute"),
+    ],
+)
+def test_auto_is_the_last_layer_with_positions(name: str, layer: str) -> None:
+    net = torchvision.models.get_model(name, weights=None)
+    assert rv.explain(net, torch.randn(1, 3, 96, 96), 1).layers == [layer]
+
+
 def test_a_blank_map_says_why(net: nn.Module, images: Tensor) -> None:
     with torch.no_grad():
         net.fc.weight[0] = -1.0
