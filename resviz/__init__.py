@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from resviz.analysis.residuals import residual_branches
     from resviz.attribution.explain import explain
     from resviz.attribution.explanation import Explanation, load_explanation
+    from resviz.attribution.methods import explanation_methods
+    from resviz.attribution.targets import target
     from resviz.errors import NonFinite, NotTraceable, ResvizWarning, WeightsUnavailable
     from resviz.images import load_images
     from resviz.networks.layers import list_layers
@@ -50,6 +52,7 @@ __all__ = [
     "ResvizWarning",
     "WeightsUnavailable",
     "explain",
+    "explanation_methods",
     "explore_explanation",
     "explore_feature_maps",
     "explore_gradients",
@@ -72,6 +75,7 @@ __all__ = [
     "record",
     "residual_branches",
     "set_preset",
+    "target",
     "training_log",
 ]
 
@@ -85,6 +89,7 @@ _HOME = {
     "ResvizWarning": "errors",
     "WeightsUnavailable": "errors",
     "explain": "attribution.explain",
+    "explanation_methods": "attribution.methods",
     "explore_explanation": "views.widgets.explanation",
     "explore_feature_maps": "views.widgets.feature_maps",
     "explore_gradients": "views.widgets.gradients",
@@ -106,6 +111,7 @@ _HOME = {
     "record": "recording.recorder",
     "residual_branches": "analysis.residuals",
     "set_preset": "preset",
+    "target": "attribution.targets",
     "training_log": "networks.packaged",
 }
 

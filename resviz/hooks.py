@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -32,6 +33,7 @@ class Hooks:
     def __init__(self) -> None:
         self._handles: list[Any] = []
         self._untouched: list[Tensor] = []
+        self._replaced: list[tuple[nn.Module, Any]] = []
 
     def __enter__(self) -> Hooks:
         return self
@@ -46,6 +48,12 @@ class Hooks:
             self._handles.pop().remove()
         while self._untouched:
             self._untouched.pop()._backward_hooks = None
+        while self._replaced:
+            module, own = self._replaced.pop()
+            if own is None:
+                del module.forward
+            else:
+                module.forward = own
 
     def forward(self, module: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> None:
         """Call ``hook(module, args, output)`` after each call; a result replaces the output."""
@@ -63,6 +71,14 @@ class Hooks:
         if tensor.is_leaf and tensor._backward_hooks is None:  # a parameter without a dictionary
             self._untouched.append(tensor)
         self._handles.append(tensor.register_hook(hook))  # type: ignore[no-untyped-call]
+
+    def instead(self, module: nn.Module, function: Callable[..., Any]) -> None:
+        """Let calls of `module` run ``function(forward, *args, **kwargs)`` in place of `forward`.
+
+        `forward` is the module's own.
+        """
+        self._replaced.append((module, module.__dict__.get("forward")))
+        module.forward = partial(function, module.forward)
 
     def node(self, node: Any, hook: Callable[[tuple[Any, ...], tuple[Any, ...]], None]) -> None:
         """Call ``hook(grad_inputs, grad_outputs)`` after an autograd node has run."""

@@ -57,7 +57,7 @@ def test_lock_has_no_local_builds():
     assert not [str(pin) for pin in locked().values() if "+" in str(pin.specifier)]
 
 
-@pytest.mark.parametrize("item", needed() + needed("dev"), ids=str)
+@pytest.mark.parametrize("item", needed() + needed("dev") + needed("bench"), ids=str)
 def test_lock_satisfies_the_ranges(item: Requirement):
     pin = locked()[canonicalize_name(item.name)]
     assert item.specifier.contains(pinned_version(pin), prereleases=True)

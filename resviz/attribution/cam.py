@@ -1,44 +1,84 @@
 """Class activation maps: each method is one function of activations and gradients.
 
-A: (N, C, h, w), the activations; g: the same shape, the gradient of the target's score. Each
-returns (N, h, w), with the ReLU its paper has and nothing else: no scaling, no resizing.
+A: (n, C, h, w), the activations; g: the same shape, the gradient of the target's score. Each
+returns (n, h, w), as its paper has it up to the last ReLU, which :func:`resviz.explain` applies:
+no scaling, no resizing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
+import torch
 from torch import Tensor
 
 
+def weighted_sum(weights: Tensor, activations: Tensor) -> Tensor:
+    """sum_k w_k A_k: weights (n, C), activations (n, C, h, w)."""
+    flat = activations.flatten(2)
+    return torch.bmm(weights.unsqueeze(1), flat).view(len(flat), *activations.shape[2:])
+
+
 def grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """ReLU(sum_k w_k A_k), w_k = mean_ij g_k: Selvaraju et al. 2016, arXiv 1610.02391, Eq. 1-2."""
-    weights = gradients.mean((2, 3), keepdim=True)
-    return (weights * activations).sum(1).relu()
+    """sum_k w_k A_k, w_k = mean_ij g_k: Selvaraju et al. 2016, arXiv 1610.02391, Eq. 1-2."""
+    return weighted_sum(gradients.mean((2, 3)), activations)
+
+
+def grad_cam_pp(activations: Tensor, gradients: Tensor) -> Tensor:
+    """w_k = sum over g > 0 of g / (2 + S_k g), S_k = sum_ij A_k: arXiv 1710.11063, Eq. 19.
+
+    That is alpha relu(g) with alpha = g^2 / (2 g^2 + S_k g^3), without the division 0 / 0. Where
+    2 + S_k g is not positive (S_k < 0) the equation has no meaning and alpha counts as 0.
+    """
+    total = activations.sum((2, 3), keepdim=True)
+    positive = gradients.relu()
+    weights = (positive / (total * positive + 2)).relu().sum((2, 3))
+    return weighted_sum(weights, activations)
 
 
 def hires_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """ReLU(sum_k g_k A_k): Draelos and Carin 2020, arXiv 2011.08891."""
-    return (gradients * activations).sum(1).relu()
+    """sum_k g_k A_k: Draelos and Carin 2020, arXiv 2011.08891."""
+    return (gradients * activations).sum(1)
+
+
+def xgrad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """w_k = sum_ij g A / sum_ij A: Fu et al. 2020, arXiv 2008.02312; 0 for a dead channel."""
+    product = (gradients * activations).sum((2, 3))
+    total = activations.sum((2, 3))
+    return weighted_sum(torch.where(total != 0, product / total, 0.0), activations)
 
 
 def layer_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """ReLU(sum_k relu(g_k) A_k): Jiang et al. 2021, IEEE TIP 30."""
-    return (gradients.relu() * activations).sum(1).relu()
+    """sum_k relu(g_k) A_k: Jiang et al. 2021, IEEE TIP 30."""
+    return (gradients.relu() * activations).sum(1)
 
 
-@dataclass(frozen=True)
-class Method:
-    """A row of the registry: the function, and where it comes from."""
+def eigen_cam(activations: Tensor, _: Tensor | None = None) -> Tensor:
+    """A on its first right singular vector: Muhammad and Yeasin 2020, arXiv 2008.00299.
 
-    function: Callable[[Tensor, Tensor], Tensor]
-    source: str
-    signed: bool = False
+    A singular vector has no sign of its own. It is the one in which the map agrees with sum_k A_k.
+    """
+    return _first_component(activations, activations.sum(1))
 
 
-METHODS = {
-    "grad_cam": Method(grad_cam, "Selvaraju et al. 2016, arXiv 1610.02391"),
-    "hires_cam": Method(hires_cam, "Draelos and Carin 2020, arXiv 2011.08891"),
-    "layer_cam": Method(layer_cam, "Jiang et al. 2021, IEEE TIP 30"),
-}
+def eigen_grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """G A on its first right singular vector: Eigen-CAM of the weighted activations.
+
+    The sign is the one in which the map agrees with sum_k g_k A_k, the evidence for the target.
+    """
+    weighted = gradients * activations
+    return _first_component(weighted, weighted.sum(1))
+
+
+def _first_component(maps: Tensor, like: Tensor) -> Tensor:
+    """(n, h, w): U_1 s_1 of the (hw, C) matrix, through its (hw, hw) or (C, C) Gram matrix."""
+    flat = maps.flatten(2).transpose(1, 2)  # (n, hw, C)
+    wide = flat.shape[1] <= flat.shape[2]
+    gram = flat @ flat.transpose(1, 2) if wide else flat.transpose(1, 2) @ flat
+    values, vectors = torch.linalg.eigh(gram.double())
+    first = vectors[..., -1]  # eigenvalues ascend
+    if wide:
+        projected = first * values[:, -1:].clamp_min(0).sqrt()
+    else:
+        projected = (flat.double() @ first.unsqueeze(2)).squeeze(2)
+    agrees = (projected * like.flatten(1).double()).sum(1, keepdim=True)
+    projected = torch.where(agrees < 0, -projected, projected)
+    return projected.to(maps.dtype).view_as(like)

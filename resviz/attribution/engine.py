@@ -10,68 +10,107 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from resviz.errors import closest
+from resviz.attribution.layers import Layer
+from resviz.attribution.positions import Reading, Reshape, grid_of, read, read_by
 from resviz.hooks import left_as_found, switch_gradients
-from resviz.networks.inputs import check_first_call, logits_of
-from resviz.networks.layers import list_layers
+from resviz.networks.inputs import check_first_call
 
-Layer = tuple[str, int]  # dotted path, call
-Scores = Callable[[Tensor], Tensor]  # logits -> (N, T)
+Scores = Callable[[Any], Tensor]  # output -> (N, T)
 
 
 @dataclass(frozen=True)
 class Captured:
-    """What the engine saw: per layer the activations (N, C, h, w) and T gradients of that shape."""
+    """What the engine saw.
+
+    Attributes:
+        activations: (N, C, h, w) of each layer.
+        gradients: T gradients of that shape for each layer; none without a backward pass.
+        readings: how each layer's output was read.
+        written: the in-place operations that wrote over each layer's output afterwards.
+        output: of the network, detached where it is a tensor.
+        scores: (N, T).
+        output_gradients: T gradients of the output, None where it is no single tensor.
+    """
 
     activations: dict[Layer, Tensor]
     gradients: dict[Layer, list[Tensor]]
-    logits: Tensor
+    readings: dict[Layer, Reading]
+    written: dict[Layer, list[str]]
+    output: Any
     scores: Tensor
+    output_gradients: list[Tensor | None] = field(default_factory=list)
 
 
 class _Graph:
     """Hooks that start the autograd graph at the first layer asked for."""
 
-    def __init__(self, wanted: Sequence[Layer], inputs: Sequence[Tensor]) -> None:
+    def __init__(
+        self, wanted: Sequence[Layer], inputs: Sequence[Tensor], reshape: Reshape | None, grad: bool
+    ) -> None:
         self.found: dict[Layer, Tensor] = {}
+        self.handed: dict[Layer, Tensor] = {}
+        self.readings: dict[Layer, Reading] = {}
         self.calls: Counter[str] = Counter()
-        self._wanted, self._inputs = set(wanted), inputs
+        self.grids: list[tuple[int, int]] = []
+        self.inputs = inputs
+        self._wanted, self._reshape, self._grad = set(wanted), reshape, grad
 
     def before(self, module: nn.Module, args: Any) -> None:
-        check_first_call("explain", module, args, self._inputs)
+        check_first_call("explain", module, args, self.inputs)
+        if isinstance(module, nn.Conv2d) and args and isinstance(args[0], Tensor):
+            grid = grid_of(module, args[0])
+            if grid is not None:
+                self.grids.append(grid)
 
     def after(self, path: str, module: nn.Module, args: Any, output: Any) -> Any:
         layer = (path, self.calls[path])
         self.calls[path] += 1
         if layer not in self._wanted:
             return None
-        _check_spatial(layer, module, output)
+        self.readings[layer] = self._read(layer, module, output)
+        if not self._grad:
+            self.found[layer] = output.detach().clone()
+            return None
         switch_gradients(True)
         if not output.requires_grad:
             output = output.detach().requires_grad_()
         self.found[layer] = output
-        return output.clone()
+        handed = self.handed[layer] = output.clone()
+        return handed
 
-
-def _check_spatial(layer: Layer, module: nn.Module, output: Any) -> None:
-    shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    where = f"explain: layer {layer[0]!r} ({type(module).__name__}) gives {shape}"
-    right = "; (N, C, H, W) with H and W above 1 would be right."
-    if not isinstance(output, Tensor) or output.ndim != 4 or min(output.shape[2:]) < 2:
-        raise ValueError(f"{where}{right} Choose a layer before pooling: rv.list_layers(net).")
-    if output.shape[1] == output.shape[2] != output.shape[3]:
-        raise ValueError(f"{where}, channels last as in Swin{right} Permute them in a wrapper.")
+    def _read(self, layer: Layer, module: nn.Module, output: Any) -> Reading:
+        if isinstance(output, Tensor) and output.is_floating_point():
+            if self._reshape is not None:
+                return read_by(self._reshape, output.detach())
+            image = self.inputs[0].shape[2:] if self.inputs[0].ndim == 4 else (1, 1)
+            reading = read(tuple(output.shape), image, self.grids)
+            if reading is not None:
+                return reading
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(
+            f"explain: layer {layer[0]!r} ({type(module).__name__}) gives {shape}; (N, C, H, W) "
+            "with H and W above 1, (N, H, W, C), or tokens of patches (N, T, C) would be right. "
+            "Choose a layer before pooling: rv.list_layers(net); or pass reshape=."
+        )
 
 
 def capture(
-    net: nn.Module, inputs: tuple[Tensor, ...], layers: Sequence[Layer], scores_of: Scores
+    net: nn.Module,
+    inputs: tuple[Tensor, ...],
+    layers: Sequence[Layer],
+    scores_of: Scores,
+    *,
+    backward: bool = True,
+    unreached: str = "error",
+    reshape: Reshape | None = None,
+    batch_stats: bool = False,
 ) -> Captured:
     """One forward pass, and one backward pass per target.
 
@@ -79,26 +118,56 @@ def capture(
         net: the network; left as found.
         inputs: on its device.
         layers: paths and calls.
-        scores_of: from the logits, (N, C) as a rule, to the scores (N, T) to explain.
+        scores_of: from the network's output to the scores (N, T) to explain.
+        backward: False for the activations alone.
+        unreached: "error", or "zero": layers that the score does not depend on have gradient 0.
+        reshape: from a layer's output to (N, C, h, w), instead of the reading found by shape.
+        batch_stats: BatchNorm on this batch's statistics.
 
     Raises:
+        RuntimeError: parameters that were made under ``inference_mode``.
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
-    graph = _Graph(layers, inputs)
+    if backward:
+        _check_differentiable(net)
+    graph = _Graph(layers, inputs, reshape, backward)
     modules = dict(net.named_modules())
-    with left_as_found(net) as hooks:
-        inputs = graph._inputs = tuple(tensor.detach().clone() for tensor in inputs)
+    with left_as_found(net, batch_stats=batch_stats) as hooks:
+        inputs = graph.inputs = tuple(tensor.detach().clone() for tensor in inputs)
         for module in modules.values():
             if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
                 hooks.before_forward(module, graph.before)
         for path in {path for path, _ in layers}:
             hooks.forward(modules[path], partial(graph.after, path))
-        logits = logits_of("explain", net(*inputs))
+        output = net(*inputs)
         _check_ran(graph, layers)
-        scores = scores_of(logits)
-        gradients = _gradients(graph.found, scores)
-    found = {layer: graph.found[layer].detach() for layer in layers}
-    return Captured(found, gradients, logits.detach(), scores.detach())
+        scores = scores_of(output)
+        written = {layer: _written(tensor) for layer, tensor in graph.handed.items()}
+        graph.handed.clear()
+        gradients: dict[Layer, list[Tensor]] = {}
+        at_output: list[Tensor | None] = []
+        if backward:
+            gradients, at_output = _gradients(graph.found, scores, output, unreached)
+        maps = graph.readings
+        return Captured(
+            {layer: maps[layer].maps(graph.found[layer].detach()) for layer in layers},
+            {layer: [maps[layer].maps(g) for g in several] for layer, several in gradients.items()},
+            maps,
+            written,
+            output.detach() if isinstance(output, Tensor) else output,
+            scores.detach(),
+            at_output,
+        )
+
+
+def _check_differentiable(net: nn.Module) -> None:
+    for name, parameter in net.named_parameters():
+        if parameter.is_inference():
+            raise RuntimeError(
+                f"explain: parameter {name!r} was made under torch.inference_mode and cannot be "
+                "differentiated through; a network made outside of it would be right. Load it "
+                "again, or take methods without gradients: rv.explanation_methods()."
+            )
 
 
 def _check_ran(graph: _Graph, layers: Sequence[Layer]) -> None:
@@ -117,84 +186,42 @@ def _check_ran(graph: _Graph, layers: Sequence[Layer]) -> None:
         )
 
 
-def _gradients(found: dict[Layer, Tensor], scores: Tensor) -> dict[Layer, list[Tensor]]:
+def _written(handed: Tensor) -> list[str]:
+    """In-place operations on the tensor that was handed on, in order: ``["add", "relu"]``."""
+    found: list[str] = []
+    node: Any = handed.grad_fn
+    for _ in range(handed._version):
+        if node is None or node.name().startswith("Clone"):
+            break
+        found.append(node.name().partition("Backward")[0].lower())
+        node = node.next_functions[0][0] if node.next_functions else None
+    return found[::-1]
+
+
+def _gradients(
+    found: dict[Layer, Tensor], scores: Tensor, output: Any, unreached: str
+) -> tuple[dict[Layer, list[Tensor]], list[Tensor | None]]:
     """The gradient of each column of scores, summed over the images, at each layer."""
     result: dict[Layer, list[Tensor]] = {layer: [] for layer in found}
+    at_output: list[Tensor | None] = []
     if not scores.requires_grad:
         raise ValueError(
             f"explain: layer {next(iter(found))[0]!r} does not reach the target; a layer that the "
             "score depends on would be right. Look for a .detach() in the target."
         )
+    one = isinstance(output, Tensor) and bool(output.requires_grad)
+    inputs = [*found.values(), *([output] if one else [])]
     columns = scores.shape[1]
     for column in range(columns):
-        gradients = torch.autograd.grad(
-            scores[:, column].sum(),
-            list(found.values()),
-            retain_graph=column < columns - 1,
-            allow_unused=True,
+        gradients: Sequence[Tensor | None] = torch.autograd.grad(
+            scores[:, column].sum(), inputs, retain_graph=column < columns - 1, allow_unused=True
         )
-        for layer, gradient in zip(found, gradients, strict=True):
-            if gradient is None:
+        at_output.append(gradients[-1] if one else None)
+        for (layer, tensor), gradient in zip(found.items(), gradients, strict=False):
+            if gradient is None and unreached == "error":
                 raise ValueError(
                     f"explain: layer {layer[0]!r} does not reach the target; a layer that the "
                     "score depends on would be right."
                 )
-            result[layer].append(gradient)
-    return result
-
-
-def read_layers(
-    net: nn.Module, inputs: tuple[Tensor, ...], layers: str | Sequence[str | Layer]
-) -> list[Layer]:
-    """Paths and calls of the layers asked for; "auto" is the last one with positions.
-
-    "auto" runs the network once on one image to see which that is: the last output (N, C, H, W)
-    with more than one position that no pooling made, in the second half of the depth.
-
-    Raises:
-        TypeError: a layer that is neither a path nor (path, call).
-        ValueError: no such layer, or none with positions.
-    """
-    if isinstance(layers, str) and layers == "auto":
-        return [_last_spatial(net, inputs)]
-    chosen = [layers] if isinstance(layers, str) or _is_layer(layers) else list(layers)
-    if not chosen:
-        raise ValueError("explain: no layers; a path such as 'layer4', or layers='auto'.")
-    return [_read_layer(net, layer) for layer in chosen]
-
-
-def _is_layer(value: object) -> bool:
-    pair = isinstance(value, tuple) and len(value) == 2
-    return pair and isinstance(value[0], str) and isinstance(value[1], int)  # type: ignore[index]
-
-
-def _read_layer(net: nn.Module, layer: object) -> Layer:
-    if isinstance(layer, str):
-        path, call = layer, 0
-    elif _is_layer(layer):
-        path, call = layer  # type: ignore[misc]
-    else:
-        raise TypeError(f"explain: layer {layer!r}; a path, or (path, call).")
-    paths = [name for name, _ in net.named_modules() if name]
-    if path not in paths:
-        raise ValueError(
-            f"explain: no layer {path!r} in {type(net).__name__}; closest: {closest(path, paths)}."
-            " See rv.list_layers(net)."
-        )
-    return path, call
-
-
-def _last_spatial(net: nn.Module, inputs: tuple[Tensor, ...]) -> Layer:
-    table = list_layers(net, inputs)
-    for row in reversed(table.to_dict("records")):
-        shape = row["shape"]
-        positions = len(shape) == 4 and min(shape[2:]) > 1 and "Pool" not in row["type"]
-        if positions and not (shape[1] == shape[2] != shape[3]):
-            if 2 * row["depth"] < table["depth"].max():  # a patch embedding, and then tokens
-                break
-            return row["layer"], row["call"]
-    raise ValueError(
-        f"explain: {type(net).__name__} has no layer with positions (N, C, H, W) in the second "
-        "half of its depth; a convolutional network, or images large enough to leave more than one "
-        "position, would be right. Or name a layer: layers=[...]."
-    )
+            result[layer].append(torch.zeros_like(tensor) if gradient is None else gradient)
+    return result, at_output

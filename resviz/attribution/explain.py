@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from resviz.attribution.cam import METHODS
-from resviz.attribution.engine import Captured, Layer, capture, read_layers
+from resviz.attribution.diagnosis import diagnose, evidence, untrained
+from resviz.attribution.engine import Captured, capture
 from resviz.attribution.explanation import Explanation
+from resviz.attribution.head import AllClasses, all_classes, find_head
+from resviz.attribution.layers import Layer, key_of, read_layers
+from resviz.attribution.methods import METHODS, Method
+from resviz.attribution.positions import Reshape
+from resviz.attribution.scoring import Scorer
+from resviz.attribution.split import split as split_at
 from resviz.attribution.targets import Targets
 from resviz.errors import NonFinite, ResvizWarning, closest
+from resviz.hooks import gradients
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.preset import Preset
 from resviz.provenance import displayed, preset_or_none, provenance
+
+INPUT = "input"  # the layer name of maps over the pixels themselves
+_CACHE = 4 * 2**20  # bytes of activations that a CPU keeps close while it makes maps of them
+
+Maps = dict[tuple[str, str], Tensor]
 
 
 def explain(
@@ -25,35 +38,60 @@ def explain(
     targets: Any = None,
     *,
     methods: str | Sequence[str] = "grad_cam",
-    layers: str | Sequence[str | Layer] = "auto",
+    layers: str | Layer | Sequence[str | Layer] = "auto",
     preset: Preset | None = None,
+    relu: bool = True,
+    split: bool = False,
+    batch_stats: bool = False,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    chunk: int | None = None,
+    progress: bool | None = None,
+    reshape: Reshape | None = None,
 ) -> Explanation:
     """Maps of several methods at several layers, from one forward pass and one backward per target.
 
-    The map of a layer explains exactly the tensor that the module returned, before any later
-    in-place operation. The network is run in eval mode and left as it was; ``.grad`` is never
-    touched. Works under ``no_grad``, with frozen parameters, and in any dtype: maps are computed in
-    float32 or better.
+    All methods made of activations and gradients share those passes, at all layers; methods that
+    mask or perturb run their own. The map of a layer explains exactly the tensor that the module
+    returned, before any later in-place operation. The network is run in eval mode and left as it
+    was, also after an interrupt; ``.grad`` is never touched. Works under ``no_grad`` and
+    ``inference_mode``, with frozen parameters, under autocast and in any dtype: maps are computed
+    in float32 or better.
 
     Args:
-        net: any network whose chosen layers give (N, C, H, W).
-        images: (N, 3, H, W) as the network wants them; a tuple for several inputs.
+        net: any network whose chosen layers have positions: (N, C, H, W), channels last as in Swin,
+            or tokens of patches as in ViT.
+        images: (N, 3, H, W) as the network wants them; a tuple for several inputs, of which the
+            first is the picture.
         targets: None, each image's predicted class; one class (index or name) for all; N classes;
-            N lists of T classes; a function (logits) -> (N,), or a list of functions.
-        methods: "grad_cam", "layer_cam", "hires_cam", or several.
-        layers: dotted paths, (path, call) for a module that runs several times, or "auto": the last
-            layer with positions.
+            N lists of T classes; ``rv.target("a") - rv.target("b")`` in their place; a function
+            (output) -> (N,), or a list of functions. See :func:`resviz.target` for regions of a
+            segmentation.
+        methods: names; :func:`resviz.explanation_methods` lists them with their papers.
+        layers: dotted paths, (path, call) for a module that runs several times, "auto": the last
+            layer with positions, or "blocks": every residual block.
         preset: for class names and pictures, instead of the network's own.
+        relu: the last ReLU of the CAM family; False keeps what speaks against the target.
+        split: also divide each block's Grad-CAM between branch and shortcut:
+            :meth:`Explanation.split`.
+        batch_stats: BatchNorm on this batch's own statistics, as in training; only for methods that
+            need no further passes.
+        options: of methods, ``{"integrated_gradients": {"steps": 100}}``.
+        chunk: how many masked or perturbed pictures run at once; None: 8 on a CPU, 64 on a GPU.
+        progress: None shows a bar over what takes more than a second, False never.
+        reshape: from a layer's output to (N, C, h, w), where the shape alone does not tell.
 
     Returns:
-        An :class:`Explanation`; ``maps[method, layer]`` is (N, T, h, w), raw.
+        An :class:`Explanation`; ``maps[method, layer]`` is (N, T, h, w), raw. Maps over the input's
+        pixels have the layer "input".
 
     Raises:
         NonFinite: a map holds NaN or infinity.
         NotTraceable: a scripted or compiled network.
+        RuntimeError: parameters made under ``inference_mode``, which cannot be differentiated.
         TypeError: arguments of a wrong type.
-        ValueError: an unknown method or layer, one that never ran, has no positions or does not
-            reach the target; targets out of range or too few; images of a wrong shape.
+        ValueError: an unknown method, layer or option; a layer that never ran, has no positions or
+            does not reach the target; targets out of range or too few; images of a wrong shape; a
+            method that this network does not allow.
 
     Example:
         >>> from resviz.networks.cifar import cifar_resnet
@@ -62,89 +100,277 @@ def explain(
         torch.Size([1, 1, 8, 8])
     """
     check_hookable("explain", net)
-    chosen = _read_methods(methods)
+    asked = _read_methods(methods, options)
+    _check_settings(asked, batch_stats, chunk)
     inputs = check_images("explain", net, images)
     known = preset_or_none("explain", net, preset)
-    wanted = read_layers(net, inputs, layers)
-    asked = Targets(targets, len(inputs[0]), known.classes if known is not None else ())
-    seen = capture(net, inputs, wanted, asked.scores)
-    maps = _maps(seen, chosen, wanted)
-    notes = _notes(maps, seen)
-    about = provenance(net, inputs, known, methods=chosen, notes=notes)
-    about["layers"] = [_key(layer) for layer in wanted]
-    about["layers_chosen"] = "last with positions" if layers == "auto" else "as asked"
-    return Explanation(
-        maps=maps,
-        targets=asked.indices or [],
-        target_names=asked.names or [],
-        scores=seen.scores.cpu(),
-        logits=seen.logits.float().cpu(),
-        pictures=displayed(inputs[0], known),
-        provenance=about,
-    )
+    classes = known.classes if known is not None else ()
+    aims = Targets(targets, len(inputs[0]), classes)
+    with gradients(False):
+        wanted = read_layers(net, inputs, layers)
+        run = _Run(net, inputs, aims, asked, wanted, relu, split, batch_stats, reshape)
+        run.pass_through()
+        scorer = Scorer(net, inputs, aims, chunk, progress)
+        maps = {(n, key): values for n in asked for key, values in run.maps(n, scorer).items()}
+        _check_finite(maps)
+        return run.record(maps, known, layers)
 
 
-def _read_methods(methods: str | Sequence[str]) -> list[str]:
+@dataclass
+class _Asked:
+    """A method and its options."""
+
+    name: str
+    method: Method
+    options: dict[str, Any]
+
+
+def _read_methods(
+    methods: str | Sequence[str], options: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, _Asked]:
     chosen = [methods] if isinstance(methods, str) else list(methods)
-    for method in chosen:
-        if method not in METHODS:
+    for name in [*chosen, *(options or {})]:
+        if name not in METHODS:
             raise ValueError(
-                f"explain: no method {method!r}; closest: {closest(str(method), METHODS)}."
+                f"explain: no method {name!r}; closest: {closest(str(name), METHODS)}. See "
+                "rv.explanation_methods()."
             )
     if not chosen:
         raise ValueError(f"explain: no methods; one of {', '.join(METHODS)}.")
-    return chosen
+    result = {}
+    for name in dict.fromkeys(chosen):
+        method, given = METHODS[name], dict((options or {}).get(name, {}))
+        for option in given:
+            if option not in method.options:
+                near = closest(option, method.options) or "it has none"
+                raise ValueError(f"explain: no option {option!r} of {name}; closest: {near}.")
+        result[name] = _Asked(name, method, {**method.options, **given})
+    return result
 
 
-def _key(layer: Layer) -> str:
-    path, call = layer
-    return path if call == 0 else f"{path}#{call}"
+def _check_settings(asked: Mapping[str, _Asked], batch_stats: bool, chunk: int | None) -> None:
+    further = [n for n, a in asked.items() if a.method.kind in ("masks", "captum")]
+    if batch_stats and further:
+        raise ValueError(
+            f"explain: batch_stats=True with {further[0]}, whose passes hold other pictures than "
+            "the batch; the running statistics would be right: batch_stats=False."
+        )
+    if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
+        raise ValueError(f"explain: chunk={chunk!r}; a whole number from 1, or None.")
 
 
-def _maps(
-    seen: Captured, methods: Sequence[str], layers: Sequence[Layer]
-) -> dict[tuple[str, str], Tensor]:
-    maps = {}
-    for method in methods:
-        for layer in layers:
-            activations = _wide(seen.activations[layer])
-            columns = [
-                METHODS[method].function(activations, _wide(gradient))
-                for gradient in seen.gradients[layer]
+class _Run:
+    """One call of :func:`explain`: the shared pass, and maps made from it."""
+
+    def __init__(
+        self,
+        net: nn.Module,
+        inputs: tuple[Tensor, ...],
+        aims: Targets,
+        asked: dict[str, _Asked],
+        layers: list[Layer],
+        relu: bool,
+        split: bool,
+        batch_stats: bool,
+        reshape: Reshape | None,
+    ) -> None:
+        self.net, self.inputs, self.aims, self.asked, self.layers = net, inputs, aims, asked, layers
+        self.relu, self.want_split, self.batch_stats, self.reshape = (
+            relu,
+            split,
+            batch_stats,
+            reshape,
+        )
+        self.head: AllClasses | None = None
+        self.columns = 0
+        self.seen: Captured
+
+    def pass_through(self) -> None:
+        """The one forward pass, and the backward passes that the methods need."""
+        kinds = {asked.method.kind for asked in self.asked.values()}
+        guided = "guided_grad_cam" in self.asked
+        self.seen = capture(
+            self.net,
+            self.inputs,
+            self.layers,
+            self._scores,
+            backward="gradients" in kinds or guided or self.want_split,
+            reshape=self.reshape,
+            batch_stats=self.batch_stats,
+        )
+        for layer in reversed(self.layers):
+            head = find_head(self.net, self.seen.activations[layer], self.seen.output)
+            if head is not None:
+                activations = _wide(self.seen.activations[layer])
+                self.head = all_classes(key_of(layer), activations, head, tuple(self.aims.classes))
+                break
+
+    def _scores(self, output: Any) -> Tensor:
+        scores = self.aims.scores(output)
+        self.columns = scores.shape[1]
+        if "finer_cam" in self.asked:
+            contrast = self.aims.contrasted(output, **self.asked["finer_cam"].options)
+            scores = torch.cat([scores, contrast.scores(output)], 1)
+        return scores
+
+    def maps(self, name: str, scorer: Scorer) -> dict[str, Tensor]:
+        """The method's maps by layer."""
+        asked = self.asked[name]
+        method, options = asked.method, asked.options
+        if method.at == "input":
+            images = range(len(self.inputs[0]))
+            parts = [method.function(scorer, image, **options) for image in images]
+            return {INPUT: _ready(torch.stack(parts))}
+        maps = {}
+        for layer in self.layers:
+            values = self._at(asked, layer, scorer)
+            maps[key_of(layer)] = _ready(
+                values.relu() if self.relu and not method.signed else values
+            )
+        return maps
+
+    def _at(self, asked: _Asked, layer: Layer, scorer: Scorer) -> Tensor:
+        """(N, T, h, w) of a method at a layer."""
+        seen, method = self.seen, asked.method
+        activations = seen.activations[layer]
+        images = range(len(activations))
+        if method.kind == "gradients":
+            contrast = asked.name == "finer_cam"
+            chosen = seen.gradients[layer][self.columns :] if contrast else seen.gradients[layer]
+            columns = [_in_parts(method.function, activations, g) for g in chosen[: self.columns]]
+            return torch.stack(columns, 1)
+        if method.kind == "activations":
+            one = _in_parts(method.function, activations, activations)
+            return one.unsqueeze(1).expand(-1, self.columns, -1, -1)
+        if method.kind == "head":
+            return self._cam(layer)
+        wide = _wide(activations)
+        if asked.name == "guided_grad_cam":
+            cams = self._at(_Asked("grad_cam", METHODS["grad_cam"], {}), layer, scorer).relu()
+            return torch.stack([method.function(scorer, i, cams[i]) for i in images])
+        more = (layer, seen.readings[layer]) if asked.name == "ablation_cam" else ()
+        return torch.stack([method.function(scorer, i, wide, *more) for i in images])
+
+    def _cam(self, layer: Layer) -> Tensor:
+        if self.head is None or self.head.layer != key_of(layer):
+            raise ValueError(
+                f"explain: cam at {layer[0]!r}, and the logits are not one linear layer of its "
+                "mean over positions; the last layer of a network that ends in global pooling and "
+                "one linear layer would be right. grad_cam needs neither."
+            )
+        factor = self.head.activations[0, 0].numel()  # CAM has no 1 / (h w)
+        columns = []
+        for column in range(self.columns):
+            rows = [
+                factor * self.head.map(self._class(n, column), relu=False)[n]
+                for n in range(len(self.inputs[0]))
             ]
-            result = torch.stack(columns, 1).cpu()
-            if not bool(result.isfinite().all()):
-                raise NonFinite(
-                    f"explain: {method} at {layer[0]!r} holds NaN or infinity; finite activations "
-                    "and gradients would be right. rv.record names the layer where they begin."
-                )
-            maps[method, _key(layer)] = result
-    return maps
+            columns.append(torch.stack(rows))
+        return torch.stack(columns, 1)
+
+    def _class(self, image: int, column: int) -> int:
+        index = self.aims.indices[image][column]
+        if index < 0:
+            raise ValueError(
+                f"explain: cam of {self.aims.names[image][column]!r}; one class would be right. "
+                "Explanation.all_classes takes differences."
+            )
+        return index
+
+    def record(self, maps: Maps, known: Preset | None, layers: object) -> Explanation:
+        """The explanation, with what was measured about it."""
+        seen, aims = self.seen, self.aims
+        table = evidence(seen, self.columns)
+        about = provenance(self.net, self.inputs, known, methods=list(self.asked))
+        about |= {
+            "layers": [key_of(layer) for layer in self.layers],
+            "layers_chosen": _chosen(layers),
+            "explained": [self._explained(layer) for layer in self.layers],
+            "relu": self.relu,
+            "batch_stats": self.batch_stats,
+            "untrained": untrained(self.net, known.weights if known is not None else None),
+            "options": {name: asked.options for name, asked in self.asked.items() if asked.options},
+        }
+        about["notes"] = _notes(maps, table, aims, about)
+        logits = seen.output if isinstance(seen.output, Tensor) and seen.output.ndim == 2 else None
+        return Explanation(
+            maps=maps,
+            targets=aims.indices,
+            target_names=aims.names,
+            scores=seen.scores[:, : self.columns].cpu(),
+            logits=logits.float().cpu() if logits is not None else None,
+            pictures=displayed(self.inputs[0], known),
+            evidence=table,
+            head=self.head,
+            parts=split_at(self.net, self.inputs, seen, self.columns) if self.want_split else None,
+            provenance=about,
+        )
+
+    def _explained(self, layer: Layer) -> dict[str, Any]:
+        """Which tensor it was: path, call, shape, how it was read, what wrote over it later."""
+        path, call = layer
+        reading = self.seen.readings[layer]
+        return {
+            "layer": key_of(layer),
+            "path": path,
+            "call": call,
+            "shape": list(self.seen.activations[layer].shape),
+            "axes": reading.axes,
+            "read_as": reading.words(),
+            "written_over_by": self.seen.written.get(layer, []),
+        }
+
+
+def _chosen(layers: object) -> str:
+    named = {"auto": "last with positions", "blocks": "every residual block"}
+    return named.get(layers, "as asked") if isinstance(layers, str) else "as asked"
 
 
 def _wide(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
-def _notes(maps: dict[tuple[str, str], Tensor], seen: Captured) -> list[str]:
+def _in_parts(
+    function: Callable[[Tensor, Tensor], Tensor], activations: Tensor, gradient: Tensor
+) -> Tensor:
+    """(N, h, w); on a CPU image by image where the whole batch would not stay in its cache."""
+    whole = activations.numel() * activations.element_size()
+    size = len(activations)
+    if activations.device.type == "cpu" and whole > _CACHE:
+        size = max(1, size * _CACHE // whole)
+    parts = zip(torch.split(activations, size), torch.split(gradient, size), strict=True)
+    return torch.cat([function(_wide(a), _wide(g)) for a, g in parts])
+
+
+def _ready(maps: Tensor) -> Tensor:
+    """On the CPU, contiguous, in float32 or float64."""
+    return _wide(maps.detach()).cpu().contiguous()
+
+
+def _check_finite(maps: Maps) -> None:
+    for (method, layer), values in maps.items():
+        if not bool(values.isfinite().all()):
+            raise NonFinite(
+                f"explain: {method} at {layer!r} holds NaN or infinity; finite activations "
+                "and gradients would be right. rv.record names the layer where they begin."
+            )
+
+
+def _notes(maps: Maps, table: Any, aims: Targets, about: Mapping[str, Any]) -> list[str]:
     """A sentence, with the reason, for every map that is zero everywhere; warned about, too."""
+    blank = {key: values for key, values in maps.items() if not values.flatten(2).any(2).all()}
+    if not blank:
+        return []
+    known = {**about, "untrained": False}
     notes = []
-    by_key = {_key(layer): layer for layer in seen.activations}
-    for (method, key), result in maps.items():
-        blank = (result == 0).flatten(2).all(2).nonzero().tolist()
-        for image, target in blank:
-            layer = by_key[key]
-            why = _reason(seen.activations[layer][image], seen.gradients[layer][target][image])
-            notes.append(f"{method} at {key}, image {image}, target {target} is zero: {why}")
+    for row in diagnose(blank, table, aims.names, known).to_dict("records"):
+        column = aims.names[row["image"]].index(row["target"])
+        if not maps[row["method"], row["layer"]][row["image"], column].any():
+            notes.append(
+                f"{row['method']} at {row['layer']}, image {row['image']}, target "
+                f"{row['target']!r} is zero: {row['words']}"
+            )
     if notes:
         more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
-        warnings.warn(f"explain: {notes[0]}{more}", ResvizWarning, stacklevel=3)
+        warnings.warn(f"explain: {notes[0]}{more}", ResvizWarning, stacklevel=4)
     return notes
-
-
-def _reason(activations: Tensor, gradient: Tensor) -> str:
-    if not bool(gradient.any()):
-        return "the target's gradient is exactly 0 here; the score does not feel this layer."
-    if not bool(activations.any()):
-        return "every activation of the layer is 0; its channels are dead on this image."
-    return "no position speaks for this class, only against it."

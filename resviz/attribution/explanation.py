@@ -13,8 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resviz import storage
+from resviz.attribution.diagnosis import diagnose
+from resviz.attribution.head import AllClasses
+from resviz.attribution.split import Split
 
 _TENSORS = ("scores", "logits", "pictures")
+_HEAD = ("activations", "weight", "bias")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +28,15 @@ class Explanation:
     Attributes:
         maps: (method, layer) to (N, T, h, w): N images, T targets each, h x w positions of the
             layer. Raw: the method's own ReLU, no scaling, no resizing. A second call of a module
-            is the layer "layer1.0.relu#1".
-        targets: class indices, N lists of T; -1 for a function.
-        target_names: their names. scores: (N, T), the logits that are explained.
-        logits: (N, C) as a rule. pictures: (N, H, W, 3) uint8, or None.
-        provenance: network, weights, device, dtype, versions, layers, notes.
+            is the layer "layer1.0.relu#1"; maps over the pixels have the layer "input".
+        targets: class indices, N lists of T; -1 for a difference or a function.
+        target_names: their names. scores: (N, T), what is explained: logits as a rule.
+        logits: (N, C), or None for a network that gives something else.
+        pictures: (N, H, W, 3) uint8, or None.
+        evidence: a row per layer, image and target: what :meth:`diagnose` looks at.
+        provenance: network, weights, device, dtype, versions, layers, options, notes;
+            "explained" says which tensor each map belongs to: path, call, shape, how it was read,
+            and which in-place operations wrote over it afterwards.
     """
 
     maps: Mapping[tuple[str, str], Tensor]
@@ -37,7 +45,51 @@ class Explanation:
     scores: Tensor
     logits: Tensor | None = None
     pictures: Tensor | None = None
+    evidence: pd.DataFrame = field(default_factory=pd.DataFrame)
+    head: AllClasses | None = None
+    parts: Split | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def all_classes(self) -> AllClasses:
+        """Any class's Grad-CAM at the last layer, in closed form: ``exp.all_classes["tabby"]``.
+
+        ``exp.all_classes[target("tiger cat") - target("espresso")]`` is A minus B. No network is
+        needed.
+
+        Raises:
+            ValueError: no layer of the explanation is followed by pooling and one linear layer.
+        """
+        if self.head is None:
+            raise ValueError(
+                "all_classes: no layer of this explanation is followed by global pooling and one "
+                f"linear layer; there are {', '.join(self.layers)}. Explain the last layer with "
+                "positions of such a network: layers='auto'."
+            )
+        return self.head
+
+    def diagnose(self) -> pd.DataFrame:
+        """Why a map is blank or not to be trusted; an empty table for healthy maps.
+
+        Returns:
+            A row per finding: method, layer, image, target (its name), cause ("no positive
+            evidence", "dead channels", "no gradient", "gradient at rounding level", "saturated
+            softmax", "untrained weights") and the reason in words.
+        """
+        return diagnose(self.maps, self.evidence, self.target_names, self.provenance)
+
+    def split(self) -> Split:
+        """Each block's Grad-CAM divided into what the branch and what the shortcut brought.
+
+        Raises:
+            ValueError: it was not asked for: ``explain(..., split=True)``.
+        """
+        if self.parts is None:
+            raise ValueError(
+                "split: this explanation holds no parts; explain(..., split=True) at block outputs "
+                "would be right."
+            )
+        return self.parts
 
     @property
     def methods(self) -> list[str]:
@@ -81,23 +133,38 @@ class Explanation:
         for name in _TENSORS:
             if getattr(self, name) is not None:
                 tensors[f"field/{name}"] = getattr(self, name)
-        meta = {
+        meta: dict[str, Any] = {
             "keys": [list(key) for key in self.maps],
             "targets": self.targets,
             "target_names": self.target_names,
             "provenance": dict(self.provenance),
+            "evidence": storage.table_to_json(self.evidence),
         }
+        if self.head is not None:
+            tensors |= {f"head/{name}": getattr(self.head, name) for name in _HEAD}
+            meta["head"] = {"layer": self.head.layer, "classes": list(self.head.classes)}
+        if self.parts is not None:
+            tensors |= {f"part/{i}": value for i, value in enumerate(self.parts.maps.values())}
+            meta["parts"] = {
+                "keys": [list(key) for key in self.parts.maps],
+                "table": storage.table_to_json(self.parts.table),
+            }
         storage.write(path, "explanation", tensors, meta)
 
     def equals(self, other: Explanation) -> bool:
-        """True where both hold the same maps, targets and provenance."""
+        """True where both hold the same maps, targets, measurements and provenance."""
         return (
-            list(self.maps) == list(other.maps)
-            and all(storage.tensors_equal(m, other.maps[k]) for k, m in self.maps.items())
+            _same(self.maps, other.maps)
             and all(storage.tensors_equal(getattr(self, n), getattr(other, n)) for n in _TENSORS)
             and (self.targets, self.target_names) == (other.targets, other.target_names)
+            and self.evidence.equals(other.evidence)
+            and _same(_tensors_of(self.head), _tensors_of(other.head))
+            and _same(self._part_maps(), other._part_maps())
             and dict(self.provenance) == dict(other.provenance)
         )
+
+    def _part_maps(self) -> Mapping[Any, Tensor]:
+        return self.parts.maps if self.parts is not None else {}
 
     def __repr__(self) -> str:
         about = self.provenance
@@ -117,6 +184,16 @@ class Explanation:
         return f"<div>{heading}</div>{table}"
 
 
+def _same(one: Mapping[Any, Tensor], other: Mapping[Any, Tensor]) -> bool:
+    return list(one) == list(other) and all(
+        storage.tensors_equal(value, other[key]) for key, value in one.items()
+    )
+
+
+def _tensors_of(head: AllClasses | None) -> dict[str, Tensor]:
+    return {name: getattr(head, name) for name in _HEAD} if head is not None else {}
+
+
 def load_explanation(path: str | os.PathLike[str]) -> Explanation:
     """An :class:`Explanation` from a file of :meth:`Explanation.save`. Runs no code from it.
 
@@ -125,13 +202,34 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
         ValueError: the file is damaged or no explanation.
     """
     tensors, meta = storage.read(path, "explanation")
-    keys = [(method, layer) for method, layer in meta["keys"]]
-    return Explanation(
-        maps={key: tensors[f"map/{i}"] for i, key in enumerate(keys)},
-        targets=meta["targets"],
-        target_names=meta["target_names"],
-        scores=tensors["field/scores"],
-        logits=tensors.get("field/logits"),
-        pictures=tensors.get("field/pictures"),
-        provenance=meta["provenance"],
-    )
+    try:
+        keys = [(method, layer) for method, layer in meta["keys"]]
+        return Explanation(
+            maps={key: tensors[f"map/{i}"] for i, key in enumerate(keys)},
+            targets=meta["targets"],
+            target_names=meta["target_names"],
+            scores=tensors["field/scores"],
+            logits=tensors.get("field/logits"),
+            pictures=tensors.get("field/pictures"),
+            evidence=storage.table_from_json(meta["evidence"], "layer"),
+            head=_head(tensors, meta.get("head")),
+            parts=_split(tensors, meta.get("parts")),
+            provenance=meta["provenance"],
+        )
+    except (ValueError, *storage.WRONG_CONTENT) as error:
+        raise storage.damaged(path) from error
+
+
+def _head(tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None) -> AllClasses | None:
+    if meta is None:
+        return None
+    parts = {name: tensors[f"head/{name}"] for name in _HEAD}
+    return AllClasses(layer=meta["layer"], classes=tuple(meta["classes"]), **parts)
+
+
+def _split(tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None) -> Split | None:
+    if meta is None:
+        return None
+    keys = [(layer, part) for layer, part in meta["keys"]]
+    maps = {key: tensors[f"part/{i}"] for i, key in enumerate(keys)}
+    return Split(maps, storage.table_from_json(meta["table"], "layer"))

@@ -47,7 +47,21 @@ def list_layers(
         20
     """
     check_hookable("list_layers", net)
-    inputs = _inputs(net, images, size)
+    rows, owners = _run(net, _inputs(net, images, size))
+    return _table(rows, dict(net.named_modules()), owners)
+
+
+def residual_blocks(net: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
+    """Paths of the modules in which residual additions happen, in order of execution.
+
+    Found by running one of the images, without gradients; the network is left as it was.
+    """
+    _, owners = _run(net, tuple(tensor[:1].detach().clone() for tensor in inputs))
+    return [path for path in dict.fromkeys(owners) if path]
+
+
+def _run(net: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[list[dict[str, Any]], list[str]]:
+    """A row per leaf call and possible block, and the owner of each residual addition."""
     modules = dict(net.named_modules())
     rows: list[dict[str, Any]] = []
     flow, running = Dataflow(), []
@@ -77,7 +91,7 @@ def list_layers(
             for tensor in inputs:
                 flow.source(tensor)
             net(*inputs)
-    return _table(rows, modules, [addition.owner for addition in flow.additions])
+    return rows, [addition.owner for addition in flow.additions]
 
 
 def _inputs(

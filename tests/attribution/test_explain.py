@@ -16,10 +16,14 @@ from torch import Tensor, nn
 import resviz as rv
 from left_as_found import left_as_found
 from resviz.attribution import cam
+from resviz.attribution.methods import METHODS
 from resviz.networks.cifar import cifar_resnet
 
 # in small random networks some maps are rightly blank, and said to be
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
+
+
+GRADIENT_METHODS = [name for name, row in METHODS.items() if row.kind == "gradients"]
 
 
 class PoolAndLinear(nn.Module):
@@ -93,7 +97,7 @@ def test_layers_that_are_written_over_afterwards(layer: str) -> None:
     score = safe(image)[0, 3]
     handle.remove()
     (gradient,) = torch.autograd.grad(score, kept[0])
-    expected = cam.grad_cam(kept[0].detach(), gradient)[0]
+    expected = cam.grad_cam(kept[0].detach(), gradient)[0].relu()
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6 * float(expected.max()))
 
 
@@ -133,14 +137,17 @@ def test_hires_cam_sums_to_the_logit_without_bias(net: nn.Module, images: Tensor
     net, images = net.double(), images.double()
     seen = capture(net, (images,), [("relu", 1)], lambda logits: logits[:, 1:2])
     signed = (seen.activations["relu", 1] * seen.gradients["relu", 1][0]).sum((1, 2, 3))
-    torch.testing.assert_close(signed, seen.logits[:, 1] - net.fc.bias[1].detach())
+    torch.testing.assert_close(signed, seen.output[:, 1] - net.fc.bias[1].detach())
+    exp = rv.explain(net, images, 1, methods="hires_cam", layers=[("relu", 1)], relu=False)
+    summed = exp.maps["hires_cam", "relu#1"].sum((1, 2, 3)).double()
+    torch.testing.assert_close(summed, exp.scores[:, 0] - net.fc.bias[1].detach())
 
 
 def test_batch_equals_one_by_one(net: nn.Module, images: Tensor) -> None:
     net, images = net.double(), images.double()
-    together = rv.explain(net, images, [[0, 4], [1, 3], [2, 2]], methods=list(cam.METHODS))
+    together = rv.explain(net, images, [[0, 4], [1, 3], [2, 2]], methods=GRADIENT_METHODS)
     for i, targets in enumerate([[0, 4], [1, 3], [2, 2]]):
-        alone = rv.explain(net, images[i : i + 1], [targets], methods=list(cam.METHODS))
+        alone = rv.explain(net, images[i : i + 1], [targets], methods=GRADIENT_METHODS)
         for key, maps in alone.maps.items():
             torch.testing.assert_close(together.maps[key][i], maps[0], rtol=1e-12, atol=1e-14)
 
@@ -221,7 +228,7 @@ def test_left_as_found(net: nn.Module, images: Tensor, monkeypatch: pytest.Monke
     net.conv2.weight.requires_grad_(False)
     before = images.clone()
     with left_as_found(net):
-        rv.explain(net, images, 1, methods=list(cam.METHODS), layers=["conv1", "bn2"])
+        rv.explain(net, images, 1, methods=GRADIENT_METHODS, layers=["conv1", "bn2"])
     assert torch.equal(images, before)
     with pytest.raises(ValueError, match="no layer"), left_as_found(net):
         rv.explain(net, images, layers="layer9")
@@ -235,7 +242,7 @@ def test_left_as_found(net: nn.Module, images: Tensor, monkeypatch: pytest.Monke
     backward.fc.register_full_backward_hook(_interrupt)
     with pytest.raises(KeyboardInterrupt), left_as_found(backward):
         rv.explain(backward, images, layers="conv1")
-    monkeypatch.setattr("resviz.attribution.engine._check_spatial", _interrupt)
+    monkeypatch.setattr("resviz.attribution.engine.read", _interrupt)
     with pytest.raises(KeyboardInterrupt), left_as_found(net):
         rv.explain(net, images, layers="conv1")
 
@@ -287,18 +294,6 @@ def test_a_layer_that_does_not_reach_the_target() -> None:
         rv.explain(TwoHeads(), torch.randn(1, 3, 12, 12), 0, layers=["unused", "conv1"])
 
 
-def test_tokens_are_refused() -> None:
-    net = torchvision.models.swin_t(weights=None)
-    with pytest.raises(ValueError, match="channels last as in Swin"):
-        rv.explain(net, torch.randn(1, 3, 64, 64), 0, layers="features.1")
-
-
-def test_auto_refuses_a_patch_embedding() -> None:
-    net = torchvision.models.VisionTransformer(32, 8, 3, 2, 16, 32, num_classes=5)
-    with pytest.raises(ValueError, match="no layer with positions"):
-        rv.explain(net, torch.randn(1, 3, 32, 32), 0)
-
-
 @pytest.mark.parametrize(
     ("name", "layer"),
     [
@@ -307,11 +302,20 @@ def test_auto_refuses_a_patch_embedding() -> None:
         ("mobilenet_v2", "features.18.2"),
         ("vgg11", "features.19"),
         ("swin_t", "permute"),
+        ("convnext_tiny", "features.7.2"),
     ],
 )
 def test_auto_is_the_last_layer_with_positions(name: str, layer: str) -> None:
     net = torchvision.models.get_model(name, weights=None)
     assert rv.explain(net, torch.randn(1, 3, 96, 96), 1).layers == [layer]
+
+
+def test_auto_in_a_transformer_is_the_last_layer_its_class_token_reads() -> None:
+    net = torchvision.models.VisionTransformer(32, 8, 3, 2, 16, 32, num_classes=5)
+    nn.init.normal_(net.heads.head.weight)
+    exp = rv.explain(net, torch.randn(2, 3, 32, 32), 0)
+    assert exp.layers == ["encoder.layers.encoder_layer_2.ln_1"]
+    assert exp.maps["grad_cam", exp.layers[0]].shape == (2, 1, 4, 4)
 
 
 def test_a_blank_map_says_why(net: nn.Module, images: Tensor) -> None:
@@ -363,8 +367,8 @@ def test_gpu_agrees_with_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     net = torchvision.models.resnet18(weights=None).eval()
     images = torch.randn(2, 3, 64, 64)
     layers = ["layer1", "layer4"]
-    one = rv.explain(net, images, [3, 7], methods=list(cam.METHODS), layers=layers)
-    other = rv.explain(net.cuda(), images.cuda(), [3, 7], methods=list(cam.METHODS), layers=layers)
+    one = rv.explain(net, images, [3, 7], methods=GRADIENT_METHODS, layers=layers)
+    other = rv.explain(net.cuda(), images.cuda(), [3, 7], methods=GRADIENT_METHODS, layers=layers)
     for key, maps in one.maps.items():
         scale = float(maps.abs().max())
         torch.testing.assert_close(other.maps[key], maps, rtol=1e-4, atol=1e-4 * scale)

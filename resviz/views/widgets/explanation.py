@@ -7,8 +7,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from resviz.attribution.cam import METHODS
 from resviz.attribution.explain import explain
+from resviz.attribution.methods import METHODS
 from resviz.errors import ResvizWarning
 from resviz.networks.layers import list_layers
 from resviz.networks.predict import predict
@@ -86,7 +86,7 @@ class LiveExplanationView(View):
                 description="class",
                 tooltip="type a part of a class's name",
             ),
-            "method": dropdown("method", list(METHODS)),
+            "method": dropdown("method", _quick_methods()),
             "layer": dropdown("layer", layers, layers[-1]),
             "opacity": _opacity(),
         }
@@ -155,6 +155,11 @@ def _opacity() -> Any:
     return widgets.FloatSlider(
         value=0.6, min=0, max=1, step=0.1, description="opacity", continuous_update=False
     )
+
+
+def _quick_methods() -> list[str]:
+    """Those that one shared pass gives."""
+    return [name for name, row in METHODS.items() if row.kind in ("gradients", "activations")]
 
 
 def _stage_ends(net: Any, images: Any) -> list[str]:

@@ -1,0 +1,284 @@
+"""Maps over the input pixels through Captum, for the targets of one image at a time.
+
+Each function takes a :class:`Scorer` and the image's number and returns (T, H, W), one map per
+target, at the input's resolution; how the colour channels become one value is part of the method
+and stated there. Methods that put hooks on a network work on a copy of it.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from resviz.attribution.scoring import Scorer, bar
+from resviz.hooks import Hooks, left_as_found
+
+Forward = Callable[[Tensor], Tensor]
+
+
+def saliency(scorer: Scorer, image: int) -> Tensor:
+    """Max over colours of |dy/dx|: Simonyan et al. 2013, arXiv 1312.6034, section 3.1."""
+    from captum.attr import Saliency
+
+    def one(forward: Forward, picture: Tensor) -> Tensor:
+        return Saliency(forward).attribute(picture, abs=True).amax(1)
+
+    return _each_target(scorer, image, one, 1, "saliency")
+
+
+def smooth_grad(
+    scorer: Scorer, image: int, *, samples: int = 25, noise: float = 0.15, seed: int = 0
+) -> Tensor:
+    """Max over colours of |mean gradient| over noisy copies: Smilkov et al. 2017, arXiv 1706.03825.
+
+    The noise's standard deviation is `noise` times the picture's range.
+    """
+    from captum.attr import NoiseTunnel, Saliency
+
+    def one(forward: Forward, picture: Tensor) -> Tensor:
+        torch.manual_seed(seed)
+        mean = NoiseTunnel(Saliency(forward)).attribute(
+            picture,
+            nt_type="smoothgrad",
+            nt_samples=samples,
+            nt_samples_batch_size=min(scorer.chunk, samples),
+            stdevs=noise * float(picture.max() - picture.min()),
+            abs=False,
+        )
+        return mean.abs().amax(1)
+
+    return _each_target(scorer, image, one, samples, "smooth_grad")
+
+
+def integrated_gradients(scorer: Scorer, image: int, *, steps: int = 50) -> Tensor:
+    """Sum over colours of (x - x') times the mean gradient on the way from x': arXiv 1703.01365.
+
+    x' = 0, the mean colour. The map sums to the score less the baseline's (completeness), up to
+    the error of `steps` Gauss-Legendre points.
+    """
+    from captum.attr import IntegratedGradients
+
+    def one(forward: Forward, picture: Tensor) -> Tensor:
+        return (
+            IntegratedGradients(forward)
+            .attribute(picture, n_steps=steps, internal_batch_size=scorer.chunk)
+            .sum(1)
+        )
+
+    return _each_target(scorer, image, one, steps, "integrated_gradients")
+
+
+def gradient_shap(
+    scorer: Scorer, image: int, *, samples: int = 25, noise: float = 0.1, seed: int = 0
+) -> Tensor:
+    """Sum over colours of expected gradients: Lundberg and Lee 2017, arXiv 1705.07874.
+
+    Between the picture, with noise of `noise` times its range, and the mean colour.
+    """
+    from captum.attr import GradientShap
+
+    def one(forward: Forward, picture: Tensor) -> Tensor:
+        torch.manual_seed(seed)
+        total = torch.zeros_like(picture[:, 0])
+        done = 0
+        while done < samples:  # Captum runs all its samples at once: a chunk a call
+            count = min(scorer.chunk, samples - done)
+            part = GradientShap(forward).attribute(
+                picture,
+                baselines=torch.zeros_like(picture),
+                n_samples=count,
+                stdevs=noise * float(picture.max() - picture.min()),
+            )
+            total += part.sum(1) * count / samples
+            done += count
+        return total
+
+    return _each_target(scorer, image, one, samples, "gradient_shap")
+
+
+def guided_backprop(scorer: Scorer, image: int) -> Tensor:
+    """Max over colours of |guided gradient|: Springenberg et al. 2014, arXiv 1412.6806.
+
+    Negative gradients are dropped at every ReLU module.
+    """
+    return _guided(scorer, image).abs().amax(1)
+
+
+def guided_grad_cam(scorer: Scorer, image: int, grad_cam: Tensor) -> Tensor:
+    """Guided gradient times the upsampled Grad-CAM, max over colours of the absolute value.
+
+    Selvaraju et al. 2016, arXiv 1610.02391, section 3.2. `grad_cam`: (T, h, w), with its ReLU.
+    """
+    guided = _guided(scorer, image)
+    size = guided.shape[2:]
+    maps = F.interpolate(grad_cam[:, None].to(guided), size, mode="bilinear", align_corners=False)
+    return (guided * maps).abs().amax(1)
+
+
+def deep_lift(scorer: Scorer, image: int) -> Tensor:
+    """Sum over colours of DeepLIFT's rescale rule from the mean colour: arXiv 1704.02685.
+
+    Raises:
+        ValueError: a module that runs several times, as ReLUs of residual blocks do: the rule needs
+            each to run once.
+    """
+    from captum.attr import DeepLift
+
+    calls, _ = _watched(scorer, image)
+    again = [path for path, count in calls.items() if count > 1]
+    if again:
+        raise ValueError(
+            f"explain: deep_lift, and {again[0]!r} runs {calls[again[0]]} times in a pass; a "
+            "network in which every module runs once would be right. integrated_gradients has no "
+            "such limit."
+        )
+
+    def one(scored: nn.Module, picture: Tensor) -> Tensor:
+        return DeepLift(scored).attribute(picture, baselines=torch.zeros_like(picture)).sum(1)
+
+    return _on_a_copy(scorer, image, one, "deep_lift")
+
+
+# ---- running Captum
+def _each_target(
+    scorer: Scorer,
+    image: int,
+    one: Callable[[Forward, Tensor], Tensor],
+    passes: int,
+    what: str,
+) -> Tensor:
+    """(T, H, W) from a function of the forward pass of one target and the picture."""
+    columns = scorer.targets.columns
+    picture = scorer.inputs[0][image : image + 1].clone()
+    maps = []
+    with (
+        left_as_found(scorer.net, grad=True),
+        bar(columns * passes, what, scorer.progress) as shown,
+        _quiet(),
+    ):
+        for column in range(columns):
+
+            def forward(part: Tensor, column: int = column) -> Tensor:
+                shown.update(len(part))
+                # a copy: a network may write over its input, and Captum differentiates it
+                output = scorer.net(*scorer.batch(image, part.clone()))
+                return scorer.targets.of(output, image, column)
+
+            maps.append(one(forward, picture).detach())
+    return torch.cat(maps)
+
+
+class _Scored(nn.Module):
+    """A network that gives one target's score, (M, 1)."""
+
+    def __init__(self, net: nn.Module, scorer: Scorer, image: int, column: int) -> None:
+        super().__init__()
+        self.net = net
+        self._read: Any = (scorer, image, column)
+
+    def forward(self, part: Tensor) -> Tensor:
+        scorer, image, column = self._read
+        output = self.net(*scorer.batch(image, part.clone()))
+        return scorer.targets.of(output, image, column).unsqueeze(1)
+
+
+def _on_a_copy(
+    scorer: Scorer, image: int, one: Callable[[nn.Module, Tensor], Tensor], what: str
+) -> Tensor:
+    """The same for methods that put hooks on the network: those go on a copy."""
+    with left_as_found(scorer.net, grad=True), _quiet():
+        net = copy.deepcopy(scorer.net)
+        for module in net.modules():
+            if hasattr(module, "inplace"):
+                module.inplace = False  # type: ignore[assignment]
+        picture = scorer.inputs[0][image : image + 1].clone()
+        columns = range(scorer.targets.columns)
+        with bar(len(columns), what, scorer.progress) as shown:
+            maps = []
+            for column in columns:
+                scored = _Scored(net, scorer, image, column).eval()
+                maps.append(one(scored, picture.clone()).detach())
+                shown.update()
+    return torch.cat(maps)
+
+
+def _guided(scorer: Scorer, image: int) -> Tensor:
+    """(T, 3, H, W) guided gradients."""
+    from captum.attr import GuidedBackprop
+
+    calls, functional = _watched(scorer, image)
+    relus = {p for p, m in scorer.net.named_modules() if isinstance(m, nn.ReLU)} & set(calls)
+    if not relus or functional:
+        got = f"{functional} ReLUs that are no modules" if functional else "no ReLU modules"
+        raise ValueError(
+            f"explain: guided backpropagation, and the network has {got}; a network whose ReLUs "
+            "are all nn.ReLU modules would be right: the others would be passed unguided."
+        )
+    return _on_a_copy(
+        scorer,
+        image,
+        lambda scored, picture: GuidedBackprop(scored).attribute(picture),
+        "guided_backprop",
+    )
+
+
+class _Relus(TorchFunctionMode):
+    """Counts calls of the ReLU functions."""
+
+    count = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if getattr(func, "__name__", "") in ("relu", "relu_"):
+            self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _watched(scorer: Scorer, image: int) -> tuple[Counter[str], int]:
+    """(calls of each leaf module, ReLUs that no nn.ReLU module made), from one pass."""
+    calls: Counter[str] = Counter()
+
+    def count(path: str) -> Callable[..., None]:
+        def hook(*_: Any) -> None:
+            calls[path] += 1
+
+        return hook
+
+    with left_as_found(scorer.net) as hooks:
+        by_module = _count_leaves(scorer.net, hooks, count)
+        with _Relus() as seen:
+            scorer.net(*scorer.batch(image, scorer.inputs[0][image : image + 1].clone()))
+    return calls, seen.count - sum(calls[path] for path in by_module)
+
+
+def _count_leaves(
+    net: nn.Module, hooks: Hooks, count: Callable[[str], Callable[..., None]]
+) -> list[str]:
+    """Hooks on every leaf; the paths of those that are nn.ReLU."""
+    relus = []
+    for path, module in net.named_modules():
+        if next(module.children(), None) is None:
+            hooks.forward(module, count(path))
+            if isinstance(module, nn.ReLU):
+                relus.append(path)
+    return relus
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Captum announces its hooks and gradients; they are wanted here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"captum\.")
+        warnings.filterwarnings("ignore", message="Setting (back|for)ward", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Input Tensor .* did not", category=UserWarning)
+        yield

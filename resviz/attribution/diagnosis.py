@@ -1,0 +1,177 @@
+"""Why a map is blank or not to be trusted, in words, from what was measured with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from resviz.attribution.engine import Captured
+from resviz.attribution.layers import key_of
+from resviz.hooks import batch_norms
+
+COLUMNS = (
+    *("layer", "image", "target", "dead_channels", "activation_norm", "gradient_norm"),
+    *("effect_bound", "output_gradient", "top_probability", "rounding"),
+)
+_DEAD = 0.95  # of the channels
+_SURE, _FLAT = 0.999, 1e-3
+
+
+def evidence(seen: Captured, columns: int) -> pd.DataFrame:
+    """What :func:`diagnose` looks at: a row per layer, image and target.
+
+    dead_channels: share of channels that are 0 at every position. activation_norm, gradient_norm:
+    L2. effect_bound: their product, which no first-order effect of the layer on the score exceeds.
+    output_gradient: largest gradient of the score at the network's output. top_probability: softmax
+    of the logits. rounding: the score's scale times the machine epsilon of its dtype.
+    """
+    probability = _top(seen.output)
+    scale = _scale(seen)
+    rows: list[dict[str, Any]] = []
+    for layer, activations in seen.activations.items():
+        dead = 1 - activations.flatten(2).any(2).float().mean(1)
+        size = _norms(activations)
+        gradients = [_norms(g) for g in seen.gradients.get(layer, [])[:columns]]
+        for column in range(columns):
+            slope = gradients[column] if gradients else torch.full_like(size, float("nan"))
+            out = _largest(seen.output_gradients, column, len(size))
+            table = torch.stack([dead, size, slope, size * slope], 1).cpu().tolist()
+            for image, (share, a, g, bound) in enumerate(table):
+                row = {"layer": key_of(layer), "image": image, "target": column}
+                row |= {"dead_channels": share, "activation_norm": a, "gradient_norm": g}
+                row |= {"effect_bound": bound, "output_gradient": out[image]}
+                row |= {"top_probability": probability[image] if probability else float("nan")}
+                rows.append(row | {"rounding": scale[image]})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _norms(tensor: Tensor) -> Tensor:
+    """(N,) L2 norms, in float32 or better."""
+    wide = tensor if tensor.dtype == torch.float64 else tensor.float()
+    return wide.flatten(1).norm(dim=1)
+
+
+def _top(output: Any) -> list[float]:
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        return []
+    return output.float().softmax(1).amax(1).cpu().tolist()
+
+
+def _scale(seen: Captured) -> list[float]:
+    """What rounding alone does to each image's score."""
+    output = seen.output
+    if isinstance(output, Tensor) and output.ndim == 2:
+        size = output.float().abs().amax(1).cpu()
+        eps = torch.finfo(output.dtype).eps
+    else:
+        size, eps = seen.scores.float().abs().amax(1).cpu(), torch.finfo(torch.float32).eps
+    return (size * eps).tolist()
+
+
+def _largest(gradients: Sequence[Tensor | None], column: int, count: int) -> list[float]:
+    known = gradients[column] if column < len(gradients) else None
+    if known is None:
+        return [float("nan")] * count
+    return known.float().flatten(1).abs().amax(1).cpu().tolist()
+
+
+def untrained(net: nn.Module, weights: str | None) -> bool:
+    """True for random weights by name, or where every BatchNorm is as it was made."""
+    if weights == "random":
+        return True
+    norms = [module for module in batch_norms(net) if module.running_mean is not None]
+    return bool(norms) and all(_as_made(module) for module in norms)
+
+
+def _as_made(norm: Any) -> bool:
+    start = not bool(norm.running_mean.any()) and bool((norm.running_var == 1).all())
+    if norm.weight is None:
+        return start
+    trivial = bool(((norm.weight == 1) | (norm.weight == 0)).all()) and not bool(norm.bias.any())
+    return start and trivial
+
+
+def diagnose(
+    maps: Mapping[tuple[str, str], Tensor],
+    table: pd.DataFrame,
+    names: Sequence[Sequence[str]],
+    about: Mapping[str, Any],
+) -> pd.DataFrame:
+    """A row per finding: method, layer, image, target, cause, words; no rows for healthy maps."""
+    found: list[dict[str, Any]] = []
+    known: dict[tuple[str, int, int], Mapping[Any, Any]] = {
+        (row["layer"], row["image"], row["target"]): row for row in table.to_dict("records")
+    }
+    for (method, layer), values in maps.items():
+        for image in range(values.shape[0]):
+            for column in range(values.shape[1]):
+                row = known.get((layer, image, column)) or _of_any_layer(known, image, column)
+                causes = _causes(values[image, column], row, layer, about)
+                found += [
+                    {
+                        "method": method,
+                        "layer": layer,
+                        "image": image,
+                        "target": names[image][column],
+                        "cause": cause,
+                        "words": words,
+                    }
+                    for cause, words in causes
+                ]
+    columns = ["method", "layer", "image", "target", "cause", "words"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def _of_any_layer(
+    known: Mapping[tuple[str, int, int], Mapping[Any, Any]], image: int, column: int
+) -> Mapping[Any, Any]:
+    """What is the same for every layer: for maps over the input."""
+    for (_, i, t), row in known.items():
+        if (i, t) == (image, column):
+            nan = float("nan")
+            return {**row, "dead_channels": nan, "gradient_norm": nan, "effect_bound": nan}
+    return {}
+
+
+def _causes(
+    values: Tensor, row: Mapping[Any, Any], layer: str, about: Mapping[str, Any]
+) -> Iterable[tuple[str, str]]:
+    if about.get("untrained"):
+        yield (
+            "untrained weights",
+            "the network's weights are as initialised; the map shows the architecture, not what "
+            "was learned.",
+        )
+    dead, slope = row.get("dead_channels", 0.0), row.get("gradient_norm", float("nan"))
+    if row.get("output_gradient", 1.0) < _FLAT and row.get("top_probability", 0.0) > _SURE:
+        yield (
+            "saturated softmax",
+            f"the score hardly depends on the logits (largest gradient "
+            f"{row['output_gradient']:.1g}) at a probability of {row['top_probability']:.6f}; "
+            "explain the logit instead: targets by class index or name.",
+        )
+    elif slope == 0:
+        yield "no gradient", f"the score does not depend on {layer}: its gradient is exactly 0."
+    elif dead < 1 and row.get("effect_bound", 1.0) < row.get("rounding", 0.0):
+        yield (
+            "gradient at rounding level",
+            f"gradient times activation at {layer} is at most {row['effect_bound']:.1g}, less than "
+            f"what rounding does to the score ({row['rounding']:.1g}); try float64.",
+        )
+    if dead == 1:
+        yield "dead channels", f"every activation of {layer} is 0: its channels are dead here."
+    elif dead > _DEAD:
+        yield (
+            "dead channels",
+            f"{dead:.0%} of the channels of {layer} are 0 everywhere on this image; the map rests "
+            "on the few others.",
+        )
+    elif not bool(values.any()) and slope != 0:
+        yield (
+            "no positive evidence",
+            "no position speaks for this class, only against it; relu=False shows that.",
+        )

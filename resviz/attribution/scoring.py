@@ -1,0 +1,97 @@
+"""Scores of many variants of one picture, in chunks: what methods without gradients run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resviz.attribution.targets import Targets
+from resviz.hooks import left_as_found
+from resviz.networks.inputs import logits_of
+
+_CPU_CHUNK, _GPU_CHUNK = 8, 64
+
+
+class Scorer:
+    """Scores of variants of one image of a batch, without gradients.
+
+    Args:
+        net: the network; left as found by every call.
+        inputs: the batch, on its device.
+        targets: resolved.
+        chunk: variants in one pass; None: 8 on a CPU, where more are slower, 64 on a GPU.
+        progress: None shows a bar over what takes more than a second, True at once, False never.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        inputs: tuple[Tensor, ...],
+        targets: Targets,
+        chunk: int | None = None,
+        progress: bool | None = None,
+    ) -> None:
+        self.net, self.targets = net, targets
+        self.inputs = tuple(tensor.detach() for tensor in inputs)
+        self.chunk = chunk or chunk_for(inputs[0])
+        self.progress = progress
+
+    def scores(
+        self,
+        image: int,
+        variants: Iterable[Tensor],
+        total: int,
+        what: str,
+        *,
+        as_probability: bool = False,
+        each: Callable[[Tensor], None] | None = None,
+    ) -> Tensor:
+        """(M, T) scores of M variants of an image for its T targets.
+
+        Args:
+            image: its number in the batch.
+            variants: chunks (m, C, H, W).
+            total: M, for the bar.
+            what: what the bar says.
+            as_probability: targets that are classes give their softmax probability.
+            each: called with the scores of each chunk as it is done.
+        """
+        parts = []
+        with left_as_found(self.net), bar(total, what, self.progress) as shown:
+            for part in variants:
+                parts.append(self.read(self.net(*self.batch(image, part)), image, as_probability))
+                if each is not None:
+                    each(parts[-1])
+                shown.update(len(part))
+        return torch.cat(parts)
+
+    def batch(self, image: int, part: Tensor) -> tuple[Tensor, ...]:
+        """Inputs of the network: `part` first, the image's other inputs as they are."""
+        others = (t[image : image + 1].expand(len(part), *t.shape[1:]) for t in self.inputs[1:])
+        return part, *others
+
+    def read(self, output: Any, image: int, as_probability: bool = False) -> Tensor:
+        """(M, T) from the output for M variants of one image."""
+        targets = self.targets
+        columns = [targets.of(output, image, column) for column in range(targets.columns)]
+        if as_probability and -1 not in targets.indices[image]:
+            logits = logits_of(targets.function, output)
+            if logits.ndim == 2:
+                return logits.float().softmax(1)[:, targets.indices[image]]
+        return torch.stack(columns, 1)
+
+
+def chunk_for(images: Tensor) -> int:
+    """How many variants run at once where nobody says."""
+    return _CPU_CHUNK if images.device.type == "cpu" else _GPU_CHUNK
+
+
+def bar(total: int, what: str, progress: bool | None) -> Any:
+    """A tqdm bar; see :class:`Scorer` for `progress`."""
+    from tqdm.auto import tqdm
+
+    delay = 1.0 if progress is None else 0.0
+    return tqdm(total=total, desc=what, disable=progress is False, delay=delay, leave=False)

@@ -1,0 +1,168 @@
+"""A residual block's Grad-CAM, divided into what came through the branch and the shortcut."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from resviz.attribution.cam import weighted_sum
+from resviz.attribution.engine import Captured
+from resviz.attribution.layers import Layer, key_of
+from resviz.hooks import left_as_found
+from resviz.networks.dataflow import Addition, Dataflow
+from resviz.networks.structure import is_leaf
+
+_SAME = 1e-5  # of the output's rms
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Grad-CAM before its ReLU as a sum: what the branch brought, what the shortcut brought.
+
+    With w_k the channel weights at the block's output and m = 1[sum > 0] (1 everywhere where no
+    ReLU follows the addition): sum_k w_k A_k = sum_k w_k m branch_k + sum_k w_k m shortcut_k.
+
+    Attributes:
+        maps: (layer, "branch" or "shortcut") to (N, T, h, w), signed.
+        table: a row per layer, image and target: layer, addition, kind (identity | projection |
+            padded | scaled), image, target, branch and shortcut (sums of the two maps over the
+            positions), branch_share (branch over both), branch_rms, shortcut_rms, ratio (branch
+            over shortcut, of the tensors), grad_norm (L2 norm of the score's gradient at the
+            block's output).
+    """
+
+    maps: Mapping[tuple[str, str], Tensor] = field(default_factory=dict)
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+@dataclass
+class _Parts:
+    addition: Addition
+    branch: Tensor
+    shortcut: Tensor
+    output: Tensor
+
+
+def split(net: nn.Module, inputs: tuple[Tensor, ...], seen: Captured, columns: int) -> Split:
+    """The split at every layer of a capture that is the output of a residual block.
+
+    Args:
+        net: the network; run once more, without gradients.
+        inputs: those of the capture.
+        seen: the capture, with gradients.
+        columns: how many of its gradients belong to targets.
+
+    Raises:
+        ValueError: none of the layers is the output of a residual block.
+    """
+    found = _parts(net, inputs, list(seen.activations))
+    if not found:
+        raise ValueError(
+            f"explain: split=True, and none of {', '.join(key_of(x) for x in seen.activations)} "
+            "ends in a residual addition; block outputs would be right: layers='blocks'."
+        )
+    maps: dict[tuple[str, str], Tensor] = {}
+    rows: list[dict[str, Any]] = []
+    for layer, parts in found.items():
+        gradients = seen.gradients[layer][:columns]
+        reading = seen.readings[layer]
+        both = [reading.maps(part).float() for part in _masked(parts)]
+        for name, part in zip(("branch", "shortcut"), both, strict=True):
+            per_target = [weighted_sum(g.float().mean((2, 3)), part) for g in gradients]
+            maps[key_of(layer), name] = torch.stack(per_target, 1).cpu()
+        rows += _rows(key_of(layer), parts, gradients, maps)
+    return Split(maps, pd.DataFrame(rows))
+
+
+def _masked(parts: _Parts) -> tuple[Tensor, Tensor]:
+    """M branch and m shortcut, which add up to the block's output."""
+    total = parts.branch + parts.shortcut
+    room = _SAME * float(total.float().pow(2).mean().sqrt())
+    if float((parts.output - total).abs().max()) <= room:
+        return parts.branch, parts.shortcut
+    if float((parts.output - total.relu()).abs().max()) <= room:
+        mask = (total > 0).to(total.dtype)
+        return parts.branch * mask, parts.shortcut * mask
+    raise ValueError(
+        f"explain: split=True, and {parts.addition.owner!r} gives neither its residual sum nor the "
+        "ReLU of it; a block that ends in its addition would be right. Name other layers."
+    )
+
+
+def _rows(
+    key: str, parts: _Parts, gradients: Sequence[Tensor], maps: Mapping[tuple[str, str], Tensor]
+) -> list[dict[str, Any]]:
+    rows = []
+    branch_rms, shortcut_rms = (
+        part.float().flatten(1).pow(2).mean(1).sqrt().tolist()
+        for part in (parts.branch, parts.shortcut)
+    )
+    for image, (of_branch, of_shortcut) in enumerate(zip(branch_rms, shortcut_rms, strict=True)):
+        for column, gradient in enumerate(gradients):
+            branch, shortcut = (
+                float(maps[key, name][image, column].sum()) for name in ("branch", "shortcut")
+            )
+            whole = branch + shortcut
+            row: dict[str, Any] = {
+                "layer": key,
+                "addition": parts.addition.name,
+                "kind": parts.addition.kind,
+            }
+            row |= {"image": image, "target": column, "branch": branch, "shortcut": shortcut}
+            row |= {"branch_share": branch / whole if whole else float("nan")}
+            row |= {"branch_rms": of_branch, "shortcut_rms": of_shortcut}
+            row |= {"ratio": of_branch / of_shortcut if of_shortcut else float("inf")}
+            rows.append(row | {"grad_norm": float(gradient[image].float().norm())})
+    return rows
+
+
+def _parts(
+    net: nn.Module, inputs: tuple[Tensor, ...], layers: Sequence[Layer]
+) -> dict[Layer, _Parts]:
+    """The last residual addition inside each layer that is a block, and the layer's output.
+
+    A stage counts as its last block.
+    """
+    last: dict[str, tuple[Addition, Tensor, Tensor]] = {}
+    found: dict[Layer, _Parts] = {}
+    calls: Counter[str] = Counter()
+    running: list[tuple[str, int]] = []
+
+    def adding(addition: Addition, branch: Tensor, shortcut: Tensor) -> None:
+        for path, _ in running:
+            last[path] = (addition, branch.detach().clone(), shortcut.detach().clone())
+
+    flow = Dataflow(adding)
+
+    def enter(path: str, module: nn.Module, args: Any) -> None:
+        running.append((path, calls[path]))
+        flow.enter(path, calls[path], is_leaf(module))
+        calls[path] += 1
+
+    def leave(path: str, module: nn.Module, args: Any, output: Any) -> None:
+        flow.leave()
+        layer = running.pop()
+        addition = last.pop(path, None)
+        if layer in wanted and addition is not None and isinstance(output, Tensor):
+            found[layer] = _Parts(*addition, output.detach().clone())
+
+    wanted = set(layers)
+    with left_as_found(net) as hooks:
+        for path, module in net.named_modules():
+            if path:
+                hooks.before_forward(module, partial(enter, path))
+                hooks.forward(module, partial(leave, path))
+        with flow:
+            copies = tuple(tensor.detach().clone() for tensor in inputs)
+            for tensor in copies:
+                flow.source(tensor)
+            net(*copies)
+    flow.end()
+    return {layer: found[layer] for layer in layers if layer in found}
