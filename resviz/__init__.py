@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from resviz.analysis.residuals import residual_branches
     from resviz.attribution.explain import explain
     from resviz.attribution.explanation import Explanation, load_explanation
+    from resviz.attribution.faithfulness import faithfulness
     from resviz.attribution.methods import explanation_methods
-    from resviz.attribution.targets import target
+    from resviz.attribution.target import target
     from resviz.errors import NonFinite, NotTraceable, ResvizWarning, WeightsUnavailable
     from resviz.images import load_images
     from resviz.networks.layers import list_layers
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from resviz.recording.recording import Recording, load_recording
     from resviz.views.figures.depth import plot_depth_profile
     from resviz.views.figures.explanation import plot_explanation
+    from resviz.views.figures.faithfulness import plot_faithfulness
     from resviz.views.figures.feature_maps import plot_feature_maps
     from resviz.views.figures.residuals import plot_residual_branches
     from resviz.views.figures.training import plot_training
@@ -57,6 +59,7 @@ __all__ = [
     "explore_feature_maps",
     "explore_gradients",
     "explore_residuals",
+    "faithfulness",
     "gradient_norms",
     "list_layers",
     "load_explanation",
@@ -67,6 +70,7 @@ __all__ = [
     "packaged_networks",
     "plot_depth_profile",
     "plot_explanation",
+    "plot_faithfulness",
     "plot_feature_maps",
     "plot_residual_branches",
     "plot_training",
@@ -94,6 +98,7 @@ _HOME = {
     "explore_feature_maps": "views.widgets.feature_maps",
     "explore_gradients": "views.widgets.gradients",
     "explore_residuals": "views.widgets.residuals",
+    "faithfulness": "attribution.faithfulness",
     "gradient_norms": "analysis.gradients",
     "list_layers": "networks.layers",
     "load_explanation": "attribution.explanation",
@@ -103,6 +108,7 @@ _HOME = {
     "packaged_networks": "networks.load",
     "plot_depth_profile": "views.figures.depth",
     "plot_explanation": "views.figures.explanation",
+    "plot_faithfulness": "views.figures.faithfulness",
     "plot_feature_maps": "views.figures.feature_maps",
     "plot_residual_branches": "views.figures.residuals",
     "plot_training": "views.figures.training",
@@ -111,7 +117,7 @@ _HOME = {
     "record": "recording.recorder",
     "residual_branches": "analysis.residuals",
     "set_preset": "preset",
-    "target": "attribution.targets",
+    "target": "attribution.target",
     "training_log": "networks.packaged",
 }
 

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+_READS_ONLY = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)  # in eval mode
+
 
 class Hooks:
     """Hooks that live as long as one ``with`` block.
@@ -95,24 +97,29 @@ def _modes(net: nn.Module, batch_stats: bool) -> Iterator[None]:
     """Every module in eval mode, BatchNorm alone in train mode where `batch_stats` says so."""
     before = [(module, module.training) for module in net.modules()]
     try:
-        for module, _ in before:
-            module.training = batch_stats and isinstance(module, _BatchNorm)
+        for module, mode in before:
+            wanted = batch_stats and isinstance(module, _BatchNorm)
+            if mode != wanted:  # setting an attribute of a module is slow
+                module.training = wanted
         yield
     finally:
         for module, mode in before:
-            module.training = mode
+            if module.training is not mode:
+                module.training = mode
 
 
 @contextmanager
-def _buffers(net: nn.Module) -> Iterator[None]:
+def _buffers(net: nn.Module, batch_stats: bool) -> Iterator[None]:
     """The block works on copies of the buffers; the network gets its own back.
 
     Its own are not written at all, which would break a graph the caller has not used yet; nor
-    would version counters tell of it, as BatchNorm's kernels do not raise them.
+    would version counters tell of it, as BatchNorm's kernels do not raise them. torch's own
+    BatchNorm writes to its buffers in train mode alone: in eval mode they need no copies.
     """
     own = [
         (module._buffers, name, buffer)
         for module in net.modules()
+        if batch_stats or type(module) not in _READS_ONLY
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
@@ -141,6 +148,8 @@ def _requires_grad(net: nn.Module) -> Iterator[None]:
 
 
 def _random_devices(net: nn.Module) -> list[int]:
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return []
     devices = {p.device for p in net.parameters()} | {b.device for b in net.buffers()}
     return sorted({d.index or 0 for d in devices if d.type == "cuda"})
 
@@ -171,7 +180,7 @@ def left_as_found(
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.random.fork_rng(devices=_random_devices(net)))
         stack.enter_context(_modes(net, batch_stats))
-        stack.enter_context(_buffers(net))
+        stack.enter_context(_buffers(net, batch_stats))
         if parameters:
             stack.enter_context(_requires_grad(net))
         stack.enter_context(torch.set_grad_enabled(grad))

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from resviz.attribution.engine import check_differentiable
 from resviz.attribution.scoring import Scorer, bar
 from resviz.hooks import Hooks, left_as_found
 
@@ -42,19 +43,13 @@ def smooth_grad(
 
     The noise's standard deviation is `noise` times the picture's range.
     """
-    from captum.attr import NoiseTunnel, Saliency
+    from captum.attr import Saliency
 
     def one(forward: Forward, picture: Tensor) -> Tensor:
-        torch.manual_seed(seed)
-        mean = NoiseTunnel(Saliency(forward)).attribute(
-            picture,
-            nt_type="smoothgrad",
-            nt_samples=samples,
-            nt_samples_batch_size=min(scorer.chunk, samples),
-            stdevs=noise * float(picture.max() - picture.min()),
-            abs=False,
-        )
-        return mean.abs().amax(1)
+        total = torch.zeros_like(picture, dtype=torch.float32)
+        for noisy, _ in _noisy(picture, samples, noise, seed, scorer.chunk):
+            total += Saliency(forward).attribute(noisy, abs=False).float().sum(0)
+        return (total / samples).abs().amax(1)
 
     return _each_target(scorer, image, one, samples, "smooth_grad")
 
@@ -82,27 +77,39 @@ def gradient_shap(
 ) -> Tensor:
     """Sum over colours of expected gradients: Lundberg and Lee 2017, arXiv 1705.07874.
 
-    Between the picture, with noise of `noise` times its range, and the mean colour.
+    The mean of x~ times the gradient at a random point between x~ and the mean colour, x~ being the
+    picture with noise of `noise` times its range. Captum's GradientShap draws from NumPy's global
+    generator; here every sample comes from `seed`.
     """
-    from captum.attr import GradientShap
+    from captum.attr import Saliency
 
     def one(forward: Forward, picture: Tensor) -> Tensor:
-        torch.manual_seed(seed)
-        total = torch.zeros_like(picture[:, 0])
-        done = 0
-        while done < samples:  # Captum runs all its samples at once: a chunk a call
-            count = min(scorer.chunk, samples - done)
-            part = GradientShap(forward).attribute(
-                picture,
-                baselines=torch.zeros_like(picture),
-                n_samples=count,
-                stdevs=noise * float(picture.max() - picture.min()),
-            )
-            total += part.sum(1) * count / samples
-            done += count
-        return total
+        total = torch.zeros_like(picture, dtype=torch.float32)
+        for noisy, along in _noisy(picture, samples, noise, seed, scorer.chunk):
+            slopes = Saliency(forward).attribute(noisy * along, abs=False)
+            total += (slopes * noisy).detach().float().sum(0)
+        return (total / samples).sum(1)
 
     return _each_target(scorer, image, one, samples, "gradient_shap")
+
+
+def _noisy(
+    picture: Tensor, samples: int, noise: float, seed: int, chunk: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Chunks of noisy copies (m, C, H, W), with a random number in 0..1 each, (m, 1, 1, 1).
+
+    Drawn on the CPU, sample by sample: the same on every device and for every chunk.
+    """
+    random = torch.Generator().manual_seed(seed)
+    size = noise * float(picture.max() - picture.min())
+    drawn: list[tuple[Tensor, Tensor]] = []
+    for number in range(samples):
+        shift = torch.randn(picture.shape, generator=random) * size
+        drawn.append((shift, torch.rand(1, 1, 1, 1, generator=random)))
+        if len(drawn) == chunk or number == samples - 1:
+            shifts, along = (torch.cat(part) for part in zip(*drawn, strict=True))
+            yield picture + shifts.to(picture), along.to(picture)
+            drawn = []
 
 
 def guided_backprop(scorer: Scorer, image: int) -> Tensor:
@@ -129,11 +136,12 @@ def deep_lift(scorer: Scorer, image: int) -> Tensor:
 
     Raises:
         ValueError: a module that runs several times, as ReLUs of residual blocks do: the rule needs
-            each to run once.
+            each to run once; or activation functions that Captum has no rule for.
     """
     from captum.attr import DeepLift
 
-    calls, _ = _watched(scorer, image)
+    calls, functional = _watched(scorer, image)
+    _check_activations(scorer.net, functional)
     again = [path for path, count in calls.items() if count > 1]
     if again:
         raise ValueError(
@@ -148,6 +156,26 @@ def deep_lift(scorer: Scorer, image: int) -> Tensor:
     return _on_a_copy(scorer, image, one, "deep_lift")
 
 
+def _check_activations(net: nn.Module, functional: int) -> None:
+    """Raise where DeepLIFT would take an activation function for a linear one."""
+    from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
+
+    others = [
+        f"{path!r} ({type(module).__name__})"
+        for path, module in net.named_modules()
+        if type(module).__module__ == "torch.nn.modules.activation"
+        and type(module) not in SUPPORTED_NON_LINEAR
+    ]
+    got = [f"{functional} ReLUs that are no modules"] if functional else []
+    got += [f"{others[0]}, for which there is no rule"] if others else []
+    if got:
+        raise ValueError(
+            f"explain: deep_lift, and the network has {' and '.join(got)}; a network whose "
+            "activation functions are modules with a rule (ReLU, ELU, Sigmoid, Tanh, ...) would be "
+            "right. integrated_gradients has no such limit."
+        )
+
+
 # ---- running Captum
 def _each_target(
     scorer: Scorer,
@@ -157,6 +185,7 @@ def _each_target(
     what: str,
 ) -> Tensor:
     """(T, H, W) from a function of the forward pass of one target and the picture."""
+    check_differentiable(scorer.net)
     columns = scorer.targets.columns
     picture = scorer.inputs[0][image : image + 1].clone()
     maps = []
@@ -170,7 +199,8 @@ def _each_target(
             def forward(part: Tensor, column: int = column) -> Tensor:
                 shown.update(len(part))
                 # a copy: a network may write over its input, and Captum differentiates it
-                output = scorer.net(*scorer.batch(image, part.clone()))
+                given = part.to(picture.dtype, copy=True)  # Captum's noise is float32
+                output = scorer.net(*scorer.batch(image, given))
                 return scorer.targets.of(output, image, column)
 
             maps.append(one(forward, picture).detach())

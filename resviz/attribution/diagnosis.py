@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -18,35 +18,45 @@ COLUMNS = (
     *("effect_bound", "output_gradient", "top_probability", "rounding"),
 )
 _DEAD = 0.95  # of the channels
+_POSITIVE = ("grad_cam_pp", "layer_cam")
 _SURE, _FLAT = 0.999, 1e-3
 
 
 def evidence(seen: Captured, columns: int) -> pd.DataFrame:
-    """What :func:`diagnose` looks at: a row per layer, image and target.
+    """What :func:`findings` look at: a row per layer, image and target.
 
     dead_channels: share of channels that are 0 at every position. activation_norm, gradient_norm:
     L2. effect_bound: their product, which no first-order effect of the layer on the score exceeds.
     output_gradient: largest gradient of the score at the network's output. top_probability: softmax
-    of the logits. rounding: the score's scale times the machine epsilon of its dtype.
+    of the logits. rounding: what rounding the logits and the score itself does to the score.
     """
-    probability = _top(seen.output)
-    scale = _scale(seen)
+    probability = _top(seen.logits)
+    eps, size_of_output = _precision(seen.logits)
     rows: list[dict[str, Any]] = []
-    for layer, activations in seen.activations.items():
-        dead = 1 - activations.flatten(2).any(2).float().mean(1)
-        size = _norms(activations)
+    nothing = seen.scores.new_full((len(seen.scores),), float("nan"))
+    for layer in seen.activations or [("input", 0)]:  # the pixels, where no layer was asked for
+        activations = seen.activations.get(layer)
+        dead, size = (nothing, nothing) if activations is None else _state(activations)
         gradients = [_norms(g) for g in seen.gradients.get(layer, [])[:columns]]
         for column in range(columns):
             slope = gradients[column] if gradients else torch.full_like(size, float("nan"))
             out = _largest(seen.output_gradients, column, len(size))
+            score = seen.scores[:, column].abs().tolist()
             table = torch.stack([dead, size, slope, size * slope], 1).cpu().tolist()
             for image, (share, a, g, bound) in enumerate(table):
                 row = {"layer": key_of(layer), "image": image, "target": column}
                 row |= {"dead_channels": share, "activation_norm": a, "gradient_norm": g}
                 row |= {"effect_bound": bound, "output_gradient": out[image]}
                 row |= {"top_probability": probability[image] if probability else float("nan")}
-                rows.append(row | {"rounding": scale[image]})
+                known = bool(size_of_output) and out[image] == out[image]
+                felt = out[image] * size_of_output[image] if known else 0.0
+                rows.append(row | {"rounding": eps * (score[image] + felt)})
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _state(activations: Tensor) -> tuple[Tensor, Tensor]:
+    """(share of dead channels, norm), (N,) each."""
+    return 1 - activations.flatten(2).any(2).float().mean(1), _norms(activations)
 
 
 def _norms(tensor: Tensor) -> Tensor:
@@ -55,21 +65,17 @@ def _norms(tensor: Tensor) -> Tensor:
     return wide.flatten(1).norm(dim=1)
 
 
-def _top(output: Any) -> list[float]:
-    if not isinstance(output, Tensor) or output.ndim != 2:
+def _top(logits: Tensor | None) -> list[float]:
+    if logits is None or logits.ndim != 2:
         return []
-    return output.float().softmax(1).amax(1).cpu().tolist()
+    return logits.float().softmax(1).amax(1).cpu().tolist()
 
 
-def _scale(seen: Captured) -> list[float]:
-    """What rounding alone does to each image's score."""
-    output = seen.output
-    if isinstance(output, Tensor) and output.ndim == 2:
-        size = output.float().abs().amax(1).cpu()
-        eps = torch.finfo(output.dtype).eps
-    else:
-        size, eps = seen.scores.float().abs().amax(1).cpu(), torch.finfo(torch.float32).eps
-    return (size * eps).tolist()
+def _precision(logits: Tensor | None) -> tuple[float, list[float]]:
+    """(machine epsilon, largest logit of each image); none where logits are no (N, C)."""
+    if logits is not None and logits.ndim == 2 and logits.is_floating_point():
+        return torch.finfo(logits.dtype).eps, logits.float().abs().amax(1).cpu().tolist()
+    return torch.finfo(torch.float32).eps, []
 
 
 def _largest(gradients: Sequence[Tensor | None], column: int, count: int) -> list[float]:
@@ -95,14 +101,27 @@ def _as_made(norm: Any) -> bool:
     return start and trivial
 
 
-def diagnose(
-    maps: Mapping[tuple[str, str], Tensor],
-    table: pd.DataFrame,
-    names: Sequence[Sequence[str]],
-    about: Mapping[str, Any],
-) -> pd.DataFrame:
-    """A row per finding: method, layer, image, target, cause, words; no rows for healthy maps."""
-    found: list[dict[str, Any]] = []
+class Finding(NamedTuple):
+    """One reason why one map is blank or not to be trusted."""
+
+    method: str
+    layer: str
+    image: int
+    column: int
+    cause: str
+    words: str
+
+
+def findings(
+    maps: Mapping[tuple[str, str], Tensor], table: pd.DataFrame, about: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Every reason there is, map by map; none for healthy maps.
+
+    Args:
+        maps: as in an Explanation.
+        table: its evidence.
+        about: its provenance.
+    """
     known: dict[tuple[str, int, int], Mapping[Any, Any]] = {
         (row["layer"], row["image"], row["target"]): row for row in table.to_dict("records")
     }
@@ -110,20 +129,8 @@ def diagnose(
         for image in range(values.shape[0]):
             for column in range(values.shape[1]):
                 row = known.get((layer, image, column)) or _of_any_layer(known, image, column)
-                causes = _causes(values[image, column], row, layer, about)
-                found += [
-                    {
-                        "method": method,
-                        "layer": layer,
-                        "image": image,
-                        "target": names[image][column],
-                        "cause": cause,
-                        "words": words,
-                    }
-                    for cause, words in causes
-                ]
-    columns = ["method", "layer", "image", "target", "cause", "words"]
-    return pd.DataFrame(found, columns=columns)
+                for cause, words in _causes(method, values[image, column], row, layer, about):
+                    yield Finding(method, layer, image, column, cause, words)
 
 
 def _of_any_layer(
@@ -138,7 +145,7 @@ def _of_any_layer(
 
 
 def _causes(
-    values: Tensor, row: Mapping[Any, Any], layer: str, about: Mapping[str, Any]
+    method: str, values: Tensor, row: Mapping[Any, Any], layer: str, about: Mapping[str, Any]
 ) -> Iterable[tuple[str, str]]:
     if about.get("untrained"):
         yield (
@@ -171,7 +178,15 @@ def _causes(
             "on the few others.",
         )
     elif not bool(values.any()) and slope != 0:
-        yield (
-            "no positive evidence",
-            "no position speaks for this class, only against it; relu=False shows that.",
-        )
+        yield _nothing(method, layer, about)
+
+
+def _nothing(method: str, layer: str, about: Mapping[str, Any]) -> tuple[str, str]:
+    """Why a map is 0 everywhere though the score feels the layer."""
+    if layer == "input":
+        return "no gradient", "the score does not change with the pixels, as this method asks."
+    words = "no position speaks for this class, only against it"
+    if method in _POSITIVE:  # their weights are positive gradients: nothing else is in the map
+        return "no positive evidence", f"{words}: no gradient is positive."
+    hint = "; relu=False shows that" if about.get("relu", True) else ""
+    return "no positive evidence", f"{words}{hint}."

@@ -18,9 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from resviz.attribution.layers import Layer
-from resviz.attribution.positions import Reading, Reshape, grid_of, read, read_by
+from resviz.attribution.positions import (
+    Reading,
+    Reshape,
+    grid_of,
+    is_channels_last,
+    read,
+    read_by,
+)
 from resviz.hooks import left_as_found, switch_gradients
-from resviz.networks.inputs import check_first_call
+from resviz.networks.inputs import check_first_call, logits_or_none
 
 Scores = Callable[[Any], Tensor]  # output -> (N, T)
 
@@ -34,16 +41,16 @@ class Captured:
         gradients: T gradients of that shape for each layer; none without a backward pass.
         readings: how each layer's output was read.
         written: the in-place operations that wrote over each layer's output afterwards.
-        output: of the network, detached where it is a tensor.
+        logits: in what the network returned, None where there are none.
         scores: (N, T).
-        output_gradients: T gradients of the output, None where it is no single tensor.
+        output_gradients: T gradients at the logits, None where there are none.
     """
 
     activations: dict[Layer, Tensor]
     gradients: dict[Layer, list[Tensor]]
     readings: dict[Layer, Reading]
     written: dict[Layer, list[str]]
-    output: Any
+    logits: Tensor | None
     scores: Tensor
     output_gradients: list[Tensor | None] = field(default_factory=list)
 
@@ -52,7 +59,12 @@ class _Graph:
     """Hooks that start the autograd graph at the first layer asked for."""
 
     def __init__(
-        self, wanted: Sequence[Layer], inputs: Sequence[Tensor], reshape: Reshape | None, grad: bool
+        self,
+        net: nn.Module,
+        wanted: Sequence[Layer],
+        inputs: Sequence[Tensor],
+        reshape: Reshape | None,
+        grad: bool,
     ) -> None:
         self.found: dict[Layer, Tensor] = {}
         self.handed: dict[Layer, Tensor] = {}
@@ -60,6 +72,7 @@ class _Graph:
         self.calls: Counter[str] = Counter()
         self.grids: list[tuple[int, int]] = []
         self.inputs = inputs
+        self._net = net
         self._wanted, self._reshape, self._grad = set(wanted), reshape, grad
 
     def before(self, module: nn.Module, args: Any) -> None:
@@ -88,9 +101,11 @@ class _Graph:
     def _read(self, layer: Layer, module: nn.Module, output: Any) -> Reading:
         if isinstance(output, Tensor) and output.is_floating_point():
             if self._reshape is not None:
-                return read_by(self._reshape, output.detach())
-            image = self.inputs[0].shape[2:] if self.inputs[0].ndim == 4 else (1, 1)
-            reading = read(tuple(output.shape), image, self.grids)
+                return read_by(self._reshape, output.detach(), len(self.inputs[0]))
+            self._check_batch(layer, module, output)
+            image = self.inputs[0].shape[2:] if self.inputs[0].ndim == 4 else None
+            order = partial(is_channels_last, self._net, layer[0])
+            reading = read(tuple(output.shape), image, self.grids, order)
             if reading is not None:
                 return reading
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
@@ -99,6 +114,15 @@ class _Graph:
             "with H and W above 1, (N, H, W, C), or tokens of patches (N, T, C) would be right. "
             "Choose a layer before pooling: rv.list_layers(net); or pass reshape=."
         )
+
+    def _check_batch(self, layer: Layer, module: nn.Module, output: Tensor) -> None:
+        count = len(self.inputs[0])
+        if output.ndim and len(output) != count:
+            raise ValueError(
+                f"explain: layer {layer[0]!r} ({type(module).__name__}) gives "
+                f"{tuple(output.shape)} for {count} images; a layer whose first axis is the "
+                "images would be right, as in a detector's backbone."
+            )
 
 
 def capture(
@@ -117,7 +141,7 @@ def capture(
     Args:
         net: the network; left as found.
         inputs: on its device.
-        layers: paths and calls.
+        layers: paths and calls; none for the scores and their gradient at the output.
         scores_of: from the network's output to the scores (N, T) to explain.
         backward: False for the activations alone.
         unreached: "error", or "zero": layers that the score does not depend on have gradient 0.
@@ -129,8 +153,8 @@ def capture(
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
     if backward:
-        _check_differentiable(net)
-    graph = _Graph(layers, inputs, reshape, backward)
+        check_differentiable(net)
+    graph = _Graph(net, layers, inputs, reshape, backward)
     modules = dict(net.named_modules())
     with left_as_found(net, batch_stats=batch_stats) as hooks:
         inputs = graph.inputs = tuple(tensor.detach().clone() for tensor in inputs)
@@ -141,33 +165,38 @@ def capture(
             hooks.forward(modules[path], partial(graph.after, path))
         output = net(*inputs)
         _check_ran(graph, layers)
+        if not layers and isinstance(output, Tensor) and output.is_floating_point():
+            switch_gradients(True)
+            output = output.detach().requires_grad_()
+        logits = logits_or_none(output)
         scores = scores_of(output)
         written = {layer: _written(tensor) for layer, tensor in graph.handed.items()}
         graph.handed.clear()
         gradients: dict[Layer, list[Tensor]] = {}
         at_output: list[Tensor | None] = []
-        if backward:
-            gradients, at_output = _gradients(graph.found, scores, output, unreached)
+        if backward and (layers or isinstance(output, Tensor)):
+            gradients, at_output = _gradients(graph.found, scores, logits, unreached)
         maps = graph.readings
         return Captured(
             {layer: maps[layer].maps(graph.found[layer].detach()) for layer in layers},
             {layer: [maps[layer].maps(g) for g in several] for layer, several in gradients.items()},
             maps,
             written,
-            output.detach() if isinstance(output, Tensor) else output,
+            None if logits is None else logits.detach(),
             scores.detach(),
             at_output,
         )
 
 
-def _check_differentiable(net: nn.Module) -> None:
-    for name, parameter in net.named_parameters():
-        if parameter.is_inference():
-            raise RuntimeError(
-                f"explain: parameter {name!r} was made under torch.inference_mode and cannot be "
-                "differentiated through; a network made outside of it would be right. Load it "
-                "again, or take methods without gradients: rv.explanation_methods()."
-            )
+def check_differentiable(net: nn.Module) -> None:
+    """Raise RuntimeError for parameters that were made under ``inference_mode``."""
+    if any(parameter.is_inference() for parameter in net.parameters()):
+        name = next(name for name, p in net.named_parameters() if p.is_inference())
+        raise RuntimeError(
+            f"explain: parameter {name!r} was made under torch.inference_mode and cannot be "
+            "differentiated through; a network made outside of it would be right. Load it "
+            "again, or take methods without gradients: rv.explanation_methods()."
+        )
 
 
 def _check_ran(graph: _Graph, layers: Sequence[Layer]) -> None:
@@ -199,24 +228,25 @@ def _written(handed: Tensor) -> list[str]:
 
 
 def _gradients(
-    found: dict[Layer, Tensor], scores: Tensor, output: Any, unreached: str
+    found: dict[Layer, Tensor], scores: Tensor, logits: Tensor | None, unreached: str
 ) -> tuple[dict[Layer, list[Tensor]], list[Tensor | None]]:
     """The gradient of each column of scores, summed over the images, at each layer."""
     result: dict[Layer, list[Tensor]] = {layer: [] for layer in found}
     at_output: list[Tensor | None] = []
     if not scores.requires_grad:
+        first = next(iter(found), ("input", 0))[0]
         raise ValueError(
-            f"explain: layer {next(iter(found))[0]!r} does not reach the target; a layer that the "
+            f"explain: layer {first!r} does not reach the target; a layer that the "
             "score depends on would be right. Look for a .detach() in the target."
         )
-    one = isinstance(output, Tensor) and bool(output.requires_grad)
-    inputs = [*found.values(), *([output] if one else [])]
+    at_logits = [logits] if logits is not None and bool(logits.requires_grad) else []
+    inputs = [*found.values(), *at_logits]
     columns = scores.shape[1]
     for column in range(columns):
         gradients: Sequence[Tensor | None] = torch.autograd.grad(
             scores[:, column].sum(), inputs, retain_graph=column < columns - 1, allow_unused=True
         )
-        at_output.append(gradients[-1] if one else None)
+        at_output.append(gradients[-1] if at_logits else None)
         for (layer, tensor), gradient in zip(found.items(), gradients, strict=False):
             if gradient is None and unreached == "error":
                 raise ValueError(

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from resviz.attribution.diagnosis import diagnose, evidence, untrained
+from resviz.attribution.diagnosis import evidence, findings, untrained
 from resviz.attribution.engine import Captured, capture
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.head import AllClasses, all_classes, find_head
 from resviz.attribution.layers import Layer, key_of, read_layers
-from resviz.attribution.methods import METHODS, Method
+from resviz.attribution.methods import METHODS, Asked, check_passes, read_methods
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
+from resviz.attribution.split import Split
 from resviz.attribution.split import split as split_at
 from resviz.attribution.targets import Targets
-from resviz.errors import NonFinite, ResvizWarning, closest
+from resviz.errors import NonFinite, ResvizWarning
 from resviz.hooks import gradients
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.preset import Preset
@@ -100,14 +101,22 @@ def explain(
         torch.Size([1, 1, 8, 8])
     """
     check_hookable("explain", net)
-    asked = _read_methods(methods, options)
-    _check_settings(asked, batch_stats, chunk)
+    asked = read_methods(methods, options)
+    check_passes(asked, batch_stats, chunk)
     inputs = check_images("explain", net, images)
     known = preset_or_none("explain", net, preset)
     classes = known.classes if known is not None else ()
+    if len({len(tensor) for tensor in inputs}) > 1:
+        raise ValueError(
+            f"explain: inputs for {[len(tensor) for tensor in inputs]} images; as many in each "
+            "would be right."
+        )
     aims = Targets(targets, len(inputs[0]), classes)
     with gradients(False):
-        wanted = read_layers(net, inputs, layers)
+        if layers == "auto" and all(each.method.at == "input" for each in asked.values()):
+            wanted = []  # nothing is asked at a layer
+        else:
+            wanted = read_layers(net, inputs, layers)
         run = _Run(net, inputs, aims, asked, wanted, relu, split, batch_stats, reshape)
         run.pass_through()
         scorer = Scorer(net, inputs, aims, chunk, progress)
@@ -117,73 +126,25 @@ def explain(
 
 
 @dataclass
-class _Asked:
-    """A method and its options."""
-
-    name: str
-    method: Method
-    options: dict[str, Any]
-
-
-def _read_methods(
-    methods: str | Sequence[str], options: Mapping[str, Mapping[str, Any]] | None
-) -> dict[str, _Asked]:
-    chosen = [methods] if isinstance(methods, str) else list(methods)
-    for name in [*chosen, *(options or {})]:
-        if name not in METHODS:
-            raise ValueError(
-                f"explain: no method {name!r}; closest: {closest(str(name), METHODS)}. See "
-                "rv.explanation_methods()."
-            )
-    if not chosen:
-        raise ValueError(f"explain: no methods; one of {', '.join(METHODS)}.")
-    result = {}
-    for name in dict.fromkeys(chosen):
-        method, given = METHODS[name], dict((options or {}).get(name, {}))
-        for option in given:
-            if option not in method.options:
-                near = closest(option, method.options) or "it has none"
-                raise ValueError(f"explain: no option {option!r} of {name}; closest: {near}.")
-        result[name] = _Asked(name, method, {**method.options, **given})
-    return result
-
-
-def _check_settings(asked: Mapping[str, _Asked], batch_stats: bool, chunk: int | None) -> None:
-    further = [n for n, a in asked.items() if a.method.kind in ("masks", "captum")]
-    if batch_stats and further:
-        raise ValueError(
-            f"explain: batch_stats=True with {further[0]}, whose passes hold other pictures than "
-            "the batch; the running statistics would be right: batch_stats=False."
-        )
-    if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
-        raise ValueError(f"explain: chunk={chunk!r}; a whole number from 1, or None.")
-
-
 class _Run:
     """One call of :func:`explain`: the shared pass, and maps made from it."""
 
-    def __init__(
-        self,
-        net: nn.Module,
-        inputs: tuple[Tensor, ...],
-        aims: Targets,
-        asked: dict[str, _Asked],
-        layers: list[Layer],
-        relu: bool,
-        split: bool,
-        batch_stats: bool,
-        reshape: Reshape | None,
-    ) -> None:
-        self.net, self.inputs, self.aims, self.asked, self.layers = net, inputs, aims, asked, layers
-        self.relu, self.want_split, self.batch_stats, self.reshape = (
-            relu,
-            split,
-            batch_stats,
-            reshape,
-        )
-        self.head: AllClasses | None = None
-        self.columns = 0
-        self.seen: Captured
+    net: nn.Module
+    inputs: tuple[Tensor, ...]
+    aims: Targets
+    asked: dict[str, Asked]
+    layers: list[Layer]
+    relu: bool = True
+    split: bool = False
+    batch_stats: bool = False
+    reshape: Reshape | None = None
+    heads: dict[str, AllClasses] = field(default_factory=dict)
+    seen: Captured = field(init=False)
+
+    @property
+    def columns(self) -> int:
+        """Targets of each image."""
+        return self.aims.columns
 
     def pass_through(self) -> None:
         """The one forward pass, and the backward passes that the methods need."""
@@ -194,20 +155,18 @@ class _Run:
             self.inputs,
             self.layers,
             self._scores,
-            backward="gradients" in kinds or guided or self.want_split,
+            backward="gradients" in kinds or guided or self.split or not self.layers,
             reshape=self.reshape,
             batch_stats=self.batch_stats,
         )
-        for layer in reversed(self.layers):
-            head = find_head(self.net, self.seen.activations[layer], self.seen.output)
+        for layer in self.layers:
+            head = find_head(self.net, self.seen.activations[layer], self.seen.logits)
             if head is not None:
-                activations = _wide(self.seen.activations[layer])
-                self.head = all_classes(key_of(layer), activations, head, tuple(self.aims.classes))
-                break
+                activations, key = _wide(self.seen.activations[layer]), key_of(layer)
+                self.heads[key] = all_classes(key, activations, head, tuple(self.aims.classes))
 
     def _scores(self, output: Any) -> Tensor:
         scores = self.aims.scores(output)
-        self.columns = scores.shape[1]
         if "finer_cam" in self.asked:
             contrast = self.aims.contrasted(output, **self.asked["finer_cam"].options)
             scores = torch.cat([scores, contrast.scores(output)], 1)
@@ -229,7 +188,7 @@ class _Run:
             )
         return maps
 
-    def _at(self, asked: _Asked, layer: Layer, scorer: Scorer) -> Tensor:
+    def _at(self, asked: Asked, layer: Layer, scorer: Scorer) -> Tensor:
         """(N, T, h, w) of a method at a layer."""
         seen, method = self.seen, asked.method
         activations = seen.activations[layer]
@@ -244,25 +203,43 @@ class _Run:
             return one.unsqueeze(1).expand(-1, self.columns, -1, -1)
         if method.kind == "head":
             return self._cam(layer)
+        closed = self._ablated(layer) if asked.name == "ablation_cam" else None
+        if closed is not None:
+            return closed
         wide = _wide(activations)
         if asked.name == "guided_grad_cam":
-            cams = self._at(_Asked("grad_cam", METHODS["grad_cam"], {}), layer, scorer).relu()
+            cams = self._at(Asked("grad_cam", METHODS["grad_cam"], {}), layer, scorer).relu()
             return torch.stack([method.function(scorer, i, cams[i]) for i in images])
         more = (layer, seen.readings[layer]) if asked.name == "ablation_cam" else ()
         return torch.stack([method.function(scorer, i, wide, *more) for i in images])
 
+    def _ablated(self, layer: Layer) -> Tensor | None:
+        """Ablation-CAM without further passes, where pooling and one linear layer follow.
+
+        Without channel k the score falls by w_ck mean_ij A_k there.
+        """
+        head, indices = self.heads.get(key_of(layer)), torch.tensor(self.aims.indices)
+        if head is None or bool((indices < 0).any()):
+            return None
+        drop = head.weight[indices.to(head.weight.device)]  # (N, T, C)
+        drop = drop * head.activations.mean((2, 3)).unsqueeze(1)
+        scores = self.seen.scores[:, : self.columns].to(drop)
+        scale = torch.where(scores == 0, torch.ones_like(scores), scores.abs())
+        return torch.einsum("ntk,nkhw->nthw", drop / scale.unsqueeze(2), head.activations)
+
     def _cam(self, layer: Layer) -> Tensor:
-        if self.head is None or self.head.layer != key_of(layer):
+        head = self.heads.get(key_of(layer))
+        if head is None:
             raise ValueError(
                 f"explain: cam at {layer[0]!r}, and the logits are not one linear layer of its "
                 "mean over positions; the last layer of a network that ends in global pooling and "
                 "one linear layer would be right. grad_cam needs neither."
             )
-        factor = self.head.activations[0, 0].numel()  # CAM has no 1 / (h w)
+        factor = head.activations[0, 0].numel()  # CAM has no 1 / (h w)
         columns = []
         for column in range(self.columns):
             rows = [
-                factor * self.head.map(self._class(n, column), relu=False)[n]
+                factor * head.map(self._class(n, column), relu=False)[n]
                 for n in range(len(self.inputs[0]))
             ]
             columns.append(torch.stack(rows))
@@ -292,7 +269,7 @@ class _Run:
             "options": {name: asked.options for name, asked in self.asked.items() if asked.options},
         }
         about["notes"] = _notes(maps, table, aims, about)
-        logits = seen.output if isinstance(seen.output, Tensor) and seen.output.ndim == 2 else None
+        logits = seen.logits if seen.logits is not None and seen.logits.ndim == 2 else None
         return Explanation(
             maps=maps,
             targets=aims.indices,
@@ -301,10 +278,15 @@ class _Run:
             logits=logits.float().cpu() if logits is not None else None,
             pictures=displayed(self.inputs[0], known),
             evidence=table,
-            head=self.head,
-            parts=split_at(self.net, self.inputs, seen, self.columns) if self.want_split else None,
+            head=list(self.heads.values())[-1] if self.heads else None,
+            parts=self._parts(),
             provenance=about,
         )
+
+    def _parts(self) -> Split | None:
+        if not self.split:
+            return None
+        return split_at(self.net, self.inputs, self.seen, self.columns, self.batch_stats)
 
     def _explained(self, layer: Layer) -> dict[str, Any]:
         """Which tensor it was: path, call, shape, how it was read, what wrote over it later."""
@@ -361,14 +343,13 @@ def _notes(maps: Maps, table: Any, aims: Targets, about: Mapping[str, Any]) -> l
     blank = {key: values for key, values in maps.items() if not values.flatten(2).any(2).all()}
     if not blank:
         return []
-    known = {**about, "untrained": False}
     notes = []
-    for row in diagnose(blank, table, aims.names, known).to_dict("records"):
-        column = aims.names[row["image"]].index(row["target"])
-        if not maps[row["method"], row["layer"]][row["image"], column].any():
+    for found in findings(blank, table, {**about, "untrained": False}):
+        if not blank[found.method, found.layer][found.image, found.column].any():
+            name = aims.names[found.image][found.column]
             notes.append(
-                f"{row['method']} at {row['layer']}, image {row['image']}, target "
-                f"{row['target']!r} is zero: {row['words']}"
+                f"{found.method} at {found.layer}, image {found.image}, target {name!r} is zero: "
+                f"{found.words}"
             )
     if notes:
         more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resviz import storage
-from resviz.attribution.diagnosis import diagnose
+from resviz.attribution.diagnosis import findings
 from resviz.attribution.head import AllClasses
 from resviz.attribution.split import Split
 
@@ -76,7 +76,12 @@ class Explanation:
             evidence", "dead channels", "no gradient", "gradient at rounding level", "saturated
             softmax", "untrained weights") and the reason in words.
         """
-        return diagnose(self.maps, self.evidence, self.target_names, self.provenance)
+        rows = [
+            (f.method, f.layer, f.image, self.target_names[f.image][f.column], f.cause, f.words)
+            for f in findings(self.maps, self.evidence, self.provenance)
+        ]
+        columns = ["method", "layer", "image", "target", "cause", "words"]
+        return pd.DataFrame(rows, columns=columns)
 
     def split(self) -> Split:
         """Each block's Grad-CAM divided into what the branch and what the shortcut brought.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from resviz.attribution.cam import weighted_sum
-from resviz.attribution.targets import Target, index_of, target
+from resviz.attribution.target import Target, target
+from resviz.attribution.targets import index_of
 
 _SAME = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 
@@ -79,13 +79,13 @@ class AllClasses:
         return f"AllClasses: {len(self)} classes at {self.layer!r}, {len(self.activations)} images"
 
 
-def find_head(net: nn.Module, activations: Tensor, logits: Any) -> nn.Linear | None:
+def find_head(net: nn.Module, activations: Tensor, logits: Tensor | None) -> nn.Linear | None:
     """The linear layer that makes these logits out of the layer's mean over positions, or None.
 
     Found by its numbers, so that dropout, flatten and the like in between do not matter, and a ReLU
     or a second layer does.
     """
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.is_meta:
+    if logits is None or logits.ndim != 2:
         return None
     wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
     pooled, wanted = activations.to(wide).mean((2, 3)), logits.to(wide)

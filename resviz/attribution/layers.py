@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 from torch import Tensor, nn
 
-from resviz.attribution.positions import Reading, read
+from resviz.attribution.positions import Reading, is_channels_last, read
 from resviz.errors import closest
-from resviz.networks.layers import list_layers, residual_blocks
+from resviz.networks.dataflow import tensors_in
+from resviz.networks.inputs import logits_of
+from resviz.networks.layers import Survey, survey
 
 Layer = tuple[str, int]  # dotted path, call
 
@@ -37,7 +41,7 @@ def read_layers(net: nn.Module, inputs: tuple[Tensor, ...], layers: object) -> l
     if isinstance(layers, str) and layers == "auto":
         return [last_with_positions(net, inputs)]
     if isinstance(layers, str) and layers == "blocks":
-        found = residual_blocks(net, inputs)
+        found = survey(net, inputs).residual_blocks
         if not found:
             raise ValueError(
                 f"explain: layers='blocks', and {type(net).__name__} has no residual additions; a "
@@ -62,8 +66,8 @@ def _is_layer(value: object) -> bool:
 
 def _read_layer(net: nn.Module, layer: object) -> Layer:
     if isinstance(layer, str):
-        path, _, number = layer.partition("#")
-        call = int(number) if number.isdigit() else 0
+        before, _, number = layer.rpartition("#")
+        path, call = (before, int(number)) if number.isdigit() and before else (layer, 0)
     elif _is_layer(layer):
         path, call = layer  # type: ignore[misc]
     else:
@@ -82,10 +86,16 @@ def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...]) -> Layer:
 
     For a convolutional network: the last output with more than one position that no pooling made.
     For a transformer with a class token: the last token layer whose patch tokens get a gradient, as
-    nothing that is done to them afterwards reaches the class token any more.
+    nothing that is done to them afterwards reaches the class token any more. Where the output has
+    positions itself, as in segmentation: the last residual block, as later layers all but spell out
+    the output.
     """
-    table = list_layers(net, inputs)
-    readings = _readings(table, inputs[0])
+    seen = survey(net, inputs)
+    table = seen.table
+    dense = _before_dense_output(seen)
+    if dense is not None:
+        return dense
+    readings = _readings(net, table, inputs[0])
     deep = table["depth"] * 2 >= table["depth"].max()
     usable = [r is not None and d for r, d in zip(readings, deep, strict=True)]
     rows = table[pd.Series(usable, index=table.index) & ~table["type"].str.contains("Pool")]
@@ -101,12 +111,28 @@ def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...]) -> Layer:
     )
 
 
-def _readings(table: pd.DataFrame, images: Tensor) -> list[Reading | None]:
+def _best_logit(output: Any) -> Tensor:
+    return logits_of("explain", output).amax(1, keepdim=True)
+
+
+def _before_dense_output(seen: Survey) -> Layer | None:
+    """The last residual block before an output (N, C, H, W), which does not give C channels too."""
+    output = next(tensors_in(seen.output), None)
+    if output is None or output.ndim != 4:
+        return None
+    shapes = seen.table.drop_duplicates("layer", keep="last").set_index("layer")["shape"]
+    blocks = [b for b in seen.residual_blocks if shapes[b][1] != output.shape[1]]
+    return (blocks[-1], 0) if blocks else None
+
+
+def _readings(net: nn.Module, table: pd.DataFrame, images: Tensor) -> list[Reading | None]:
     """How each row of a table of layers is read; (index of the table is 0, 1, ...)."""
     grids: list[tuple[int, int]] = []
     readings = []
+    image = images.shape[2:] if images.ndim == 4 else None
     for row in table.to_dict("records"):
-        readings.append(read(row["shape"], images.shape[2:], grids))
+        order = partial(is_channels_last, net, row["layer"])
+        readings.append(read(row["shape"], image, grids, order))
         if row["type"] == "Conv2d" and len(row["shape"]) == 4:
             grids.append(row["shape"][2:])
     return readings
@@ -118,7 +144,9 @@ def _last_felt(net: nn.Module, inputs: tuple[Tensor, ...], rows: pd.DataFrame) -
     last = rows.tail(32)  # two or three blocks of a transformer
     layers = [(row["layer"], int(row["call"])) for row in last.to_dict("records")]
     one = tuple(tensor[:1] for tensor in inputs)
-    seen = capture(net, one, layers, lambda output: output.amax(1, keepdim=True), unreached="zero")
+    if any(parameter.is_inference() for parameter in net.parameters()):
+        net = copy.deepcopy(net)  # whose parameters can be differentiated through
+    seen = capture(net, one, layers, _best_logit, unreached="zero")
     for layer in reversed(layers):
         if bool(seen.gradients[layer][0].any()):
             return layer

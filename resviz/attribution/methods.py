@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 from torch import Tensor
 
 from resviz.attribution import cam, captum_methods, perturbation
+from resviz.errors import closest
 
 ARXIV = "https://arxiv.org/abs/"
 
@@ -115,7 +116,7 @@ METHODS = {
         perturbation.ablation_cam,
         "masks",
         "layer",
-        "1 forward per channel, from the layer on",
+        "1 forward per channel, from the layer on; none before pooling and one linear layer",
         "Desai and Ramaswamy 2020",
         "https://doi.org/10.1109/WACV45572.2020.9093360",
     ),
@@ -243,3 +244,91 @@ _OWN_WORDS = {
 def _definition(name: str, row: Method) -> str:
     line = (row.function.__doc__ or "").strip().splitlines()[0]
     return _OWN_WORDS.get(name, line.partition(": ")[0])
+
+
+@dataclass
+class Asked:
+    """A method and its options."""
+
+    name: str
+    method: Method
+    options: dict[str, Any]
+
+
+def read_methods(
+    methods: str | Sequence[str], options: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, Asked]:
+    """The rows asked for, with their options.
+
+    Raises:
+        ValueError: an unknown method or option, or no method.
+    """
+    listed = isinstance(methods, Iterable) and not isinstance(methods, str | Mapping)
+    chosen: list[Any] = list(methods) if listed else [methods]
+    _check_kinds(chosen, options)
+    for name in [*chosen, *(options or {})]:
+        if name not in METHODS:
+            raise ValueError(
+                f"explain: no method {name!r}; closest: {closest(name, METHODS)}. See "
+                "rv.explanation_methods()."
+            )
+    if not chosen:
+        raise ValueError(f"explain: no methods; one of {', '.join(METHODS)}.")
+    result = {}
+    for name in dict.fromkeys(chosen):
+        method, given = METHODS[name], dict((options or {}).get(name, {}))
+        for option, value in given.items():
+            if option not in method.options:
+                near = closest(option, method.options) or "it has none"
+                raise ValueError(f"explain: no option {option!r} of {name}; closest: {near}.")
+            _check_option(name, option, value)
+        result[name] = Asked(name, method, {**method.options, **given})
+    unused = [name for name in options or {} if name not in result]
+    if unused:
+        raise ValueError(
+            f"explain: options of {unused[0]}, which is not among the methods {', '.join(result)}; "
+            "options of those would be right."
+        )
+    return result
+
+
+def _check_kinds(methods: Sequence[object], options: object) -> None:
+    wrong = [method for method in methods if not isinstance(method, str)]
+    if wrong:
+        raise TypeError(f"explain: no method {wrong[0]!r}; a name, or a list of names.")
+    inner = list(options.values()) if isinstance(options, Mapping) else [options or {}]
+    if not all(isinstance(value, Mapping) for value in inner):
+        raise TypeError(f"explain: options {options!r}; {{method: {{option: value}}}}.")
+
+
+_COUNTS = ("masks", "cells", "samples", "steps", "references", "window", "stride")
+
+
+def _check_option(method: str, option: str, value: Any) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    number = whole or isinstance(value, float)
+    if option in _COUNTS:
+        right, words = (whole and value >= 1), "a whole number from 1"
+        right = right or (value is None and METHODS[method].options[option] is None)
+    elif option == "keep":
+        right, words = (number and 0 < value <= 1), "a number above 0, at most 1"
+    elif option == "noise":
+        right, words = (number and value >= 0), "a number from 0"
+    elif option == "seed":
+        right, words = whole, "a whole number"
+    else:
+        right, words = number, "a number"
+    if not right:
+        raise ValueError(f"explain: {option}={value!r} of {method}; {words} would be right.")
+
+
+def check_passes(asked: Mapping[str, Asked], batch_stats: bool, chunk: int | None) -> None:
+    """Raise ValueError for settings that the methods' further passes do not allow."""
+    further = [n for n, a in asked.items() if a.method.kind in ("masks", "captum")]
+    if batch_stats and further:
+        raise ValueError(
+            f"explain: batch_stats=True with {further[0]}, whose passes hold other pictures than "
+            "the batch; the running statistics would be right: batch_stats=False."
+        )
+    if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
+        raise ValueError(f"explain: chunk={chunk!r}; a whole number from 1, or None.")

@@ -53,7 +53,7 @@ def ablation_cam(
 
     The paper divides by y, which turns the map over where y is negative: |y| does not, and y = 0
     leaves the plain drop. The network is run from the layer on only, and not for channels that are
-    0 already.
+    0 already; where pooling and one linear layer follow, :func:`resviz.explain` needs no passes.
     """
     one = tuple(tensor[image : image + 1] for tensor in scorer.inputs)
     resumed = Resume(scorer.net, one, layer)
@@ -95,17 +95,18 @@ def rise(
     height, width = picture.shape[2:]
     random = torch.Generator().manual_seed(seed)
     total = picture.new_zeros(scorer.targets.columns, height, width, dtype=torch.float32)
+    cell = -(-height // cells), -(-width // cells)
+    # all of it at once, on the CPU: the same on every device and for every chunk
+    grids = (torch.rand(masks, 1, cells, cells, generator=random) < keep).float()
+    tops = torch.randint(0, cell[0], (masks,), generator=random).tolist()
+    lefts = torch.randint(0, cell[1], (masks,), generator=random).tolist()
 
-    def drawn(count: int) -> Tensor:
-        cell = -(-height // cells), -(-width // cells)
-        grid = (torch.rand(count, 1, cells, cells, generator=random) < keep).float()
+    def drawn(chosen: slice) -> Tensor:
         size = (cells + 1) * cell[0], (cells + 1) * cell[1]
-        large = F.interpolate(grid, size, mode="bilinear")
-        tops = torch.randint(0, cell[0], (count,), generator=random).tolist()
-        lefts = torch.randint(0, cell[1], (count,), generator=random).tolist()
+        large = F.interpolate(grids[chosen], size, mode="bilinear")
         crops = [
             each[:, top : top + height, left : left + width]
-            for each, top, left in zip(large, tops, lefts, strict=True)
+            for each, top, left in zip(large, tops[chosen], lefts[chosen], strict=True)
         ]
         return torch.stack(crops).to(picture.device)
 
@@ -114,7 +115,7 @@ def rise(
     def variants() -> Iterator[Tensor]:
         nonlocal used
         for start in range(0, masks, scorer.chunk):
-            used = drawn(min(scorer.chunk, masks - start))
+            used = drawn(slice(start, start + scorer.chunk))
             yield picture * used.to(picture.dtype)
 
     def add(scores: Tensor) -> None:
@@ -134,9 +135,14 @@ def occlusion(
     """
     from captum.attr import Occlusion
 
-    picture = scorer.inputs[0][image : image + 1]
+    picture = scorer.inputs[0][image : image + 1].clone()
     side = window or max(1, min(picture.shape[2:]) // 7)
     step = min(stride or max(1, side // 2), side)
+    if side > min(picture.shape[2:]):
+        raise ValueError(
+            f"explain: occlusion with a window of {side} on pictures of "
+            f"{tuple(picture.shape[2:])}; one that fits would be right."
+        )
     channels = picture.shape[1]
     places = [-(-(size - side) // step) + 1 for size in picture.shape[2:]]
     columns, maps = scorer.targets.columns, []
@@ -146,7 +152,7 @@ def occlusion(
 
             def forward(part: Tensor, column: int = column) -> Tensor:
                 shown.update(len(part))
-                output = scorer.net(*scorer.batch(image, part))
+                output = scorer.net(*scorer.batch(image, part.clone()))
                 return scorer.targets.of(output, image, column)
 
             fall = Occlusion(forward).attribute(

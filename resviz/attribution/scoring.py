@@ -35,7 +35,7 @@ class Scorer:
         progress: bool | None = None,
     ) -> None:
         self.net, self.targets = net, targets
-        self.inputs = tuple(tensor.detach() for tensor in inputs)
+        self.inputs = tuple(tensor.detach().clone() for tensor in inputs)
         self.chunk = chunk or chunk_for(inputs[0])
         self.progress = progress
 

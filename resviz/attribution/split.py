@@ -50,7 +50,13 @@ class _Parts:
     output: Tensor
 
 
-def split(net: nn.Module, inputs: tuple[Tensor, ...], seen: Captured, columns: int) -> Split:
+def split(
+    net: nn.Module,
+    inputs: tuple[Tensor, ...],
+    seen: Captured,
+    columns: int,
+    batch_stats: bool = False,
+) -> Split:
     """The split at every layer of a capture that is the output of a residual block.
 
     Args:
@@ -58,11 +64,12 @@ def split(net: nn.Module, inputs: tuple[Tensor, ...], seen: Captured, columns: i
         inputs: those of the capture.
         seen: the capture, with gradients.
         columns: how many of its gradients belong to targets.
+        batch_stats: BatchNorm as it was in the capture.
 
     Raises:
         ValueError: none of the layers is the output of a residual block.
     """
-    found = _parts(net, inputs, list(seen.activations))
+    found = _parts(net, inputs, list(seen.activations), batch_stats)
     if not found:
         raise ValueError(
             f"explain: split=True, and none of {', '.join(key_of(x) for x in seen.activations)} "
@@ -73,18 +80,22 @@ def split(net: nn.Module, inputs: tuple[Tensor, ...], seen: Captured, columns: i
     for layer, parts in found.items():
         gradients = seen.gradients[layer][:columns]
         reading = seen.readings[layer]
-        both = [reading.maps(part).float() for part in _masked(parts)]
+        both = [_wide(reading.maps(part)) for part in _masked(parts)]
         for name, part in zip(("branch", "shortcut"), both, strict=True):
-            per_target = [weighted_sum(g.float().mean((2, 3)), part) for g in gradients]
+            per_target = [weighted_sum(_wide(g).mean((2, 3)), part) for g in gradients]
             maps[key_of(layer), name] = torch.stack(per_target, 1).cpu()
         rows += _rows(key_of(layer), parts, gradients, maps)
     return Split(maps, pd.DataFrame(rows))
 
 
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
 def _masked(parts: _Parts) -> tuple[Tensor, Tensor]:
     """M branch and m shortcut, which add up to the block's output."""
     total = parts.branch + parts.shortcut
-    room = _SAME * float(total.float().pow(2).mean().sqrt())
+    room = _SAME * float(total.double().pow(2).mean().sqrt())
     if float((parts.output - total).abs().max()) <= room:
         return parts.branch, parts.shortcut
     if float((parts.output - total.relu()).abs().max()) <= room:
@@ -101,7 +112,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     rows = []
     branch_rms, shortcut_rms = (
-        part.float().flatten(1).pow(2).mean(1).sqrt().tolist()
+        part.double().flatten(1).pow(2).mean(1).sqrt().tolist()
         for part in (parts.branch, parts.shortcut)
     )
     for image, (of_branch, of_shortcut) in enumerate(zip(branch_rms, shortcut_rms, strict=True)):
@@ -124,7 +135,7 @@ def _rows(
 
 
 def _parts(
-    net: nn.Module, inputs: tuple[Tensor, ...], layers: Sequence[Layer]
+    net: nn.Module, inputs: tuple[Tensor, ...], layers: Sequence[Layer], batch_stats: bool
 ) -> dict[Layer, _Parts]:
     """The last residual addition inside each layer that is a block, and the layer's output.
 
@@ -154,7 +165,7 @@ def _parts(
             found[layer] = _Parts(*addition, output.detach().clone())
 
     wanted = set(layers)
-    with left_as_found(net) as hooks:
+    with left_as_found(net, batch_stats=batch_stats) as hooks:
         for path, module in net.named_modules():
             if path:
                 hooks.before_forward(module, partial(enter, path))

@@ -1,81 +1,19 @@
-"""What is explained: classes by index or name, differences of classes, functions of the output."""
+"""The targets of a batch, resolved when the output is there, and the scores that they are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from resviz.attribution.target import Target, spelled, target
 from resviz.errors import closest
 from resviz.networks.inputs import logits_of
 
 Function = Callable[[Any], Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """A sum of class scores, each with a weight: made by :func:`target`, and by ``+ - * /``.
-
-    Attributes:
-        terms: (class index or name, weight, region) each.
-    """
-
-    terms: tuple[tuple[int | str, float, Any], ...]
-
-    def __add__(self, other: Target) -> Target:
-        return Target(self.terms + other.terms) if isinstance(other, Target) else NotImplemented
-
-    def __sub__(self, other: Target) -> Target:
-        return self + -other if isinstance(other, Target) else NotImplemented
-
-    def __neg__(self) -> Target:
-        return self * -1.0
-
-    def __mul__(self, factor: float) -> Target:
-        return Target(tuple((name, weight * factor, where) for name, weight, where in self.terms))
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, divisor: float) -> Target:
-        return self * (1.0 / divisor)
-
-    def __str__(self) -> str:
-        named = [(n if isinstance(n, str) else f"class {n}", w) for n, w, _ in self.terms]
-        return spelled(named)
-
-
-def target(which: int | str, *, region: Any = None) -> Target:
-    """One class as a target that can be calculated with.
-
-    ``target("tiger cat") - target("espresso")`` explains what speaks for the one and against the
-    other; ``-target("espresso")`` what speaks against it (the counterfactual map of Grad-CAM,
-    arXiv 1610.02391, section 7). Names are looked up in the network's preset when the target is
-    used.
-
-    Args:
-        which: class index or name.
-        region: for a network that gives a map per class, (N, C, H, W): the positions over which the
-            class's scores are summed (Seg-Grad-CAM, Vinogradova et al. 2020, arXiv 2002.11434).
-            "predicted" (the default there): where the network says this class; "all"; or a mask
-            (H, W) or (N, H, W).
-
-    Raises:
-        TypeError: neither a class index nor a name.
-
-    Example:
-        >>> str(target("tiger cat") - target("espresso"))
-        'tiger cat - espresso'
-    """
-    if isinstance(which, str):
-        return Target(((which, 1.0, region),))
-    if isinstance(which, bool) or not hasattr(which, "__index__"):
-        raise TypeError(
-            f"target: a class of type {type(which).__name__}; a class index or a class name."
-        )
-    return Target(((which.__index__(), 1.0, region),))
 
 
 @dataclass(frozen=True)
@@ -125,7 +63,7 @@ class Targets:
         """(M,) scores of one target, from the output for M variants of one image."""
         aim = self._aims[image][column]
         if callable(aim):
-            return self._called(aim, output)
+            return self._called(aim, output, _rows(output))
         wide = _wide(logits_of(self.function, output))
         return sum(_part(wide[:, term.index], term) for term in aim)  # type: ignore[return-value]
 
@@ -133,7 +71,7 @@ class Targets:
         aims = [row[column] for row in self._aims]
         first = aims[0]
         if callable(first):
-            return self._called(first, output)
+            return self._called(first, output, self.count)
         wide = _wide(logits_of(self.function, output))
         terms = [aim for aim in aims if not callable(aim)]
         if wide.ndim == 2 and all(len(aim) == 1 and aim[0].weight == 1 for aim in terms):
@@ -145,17 +83,16 @@ class Targets:
         ]
         return torch.cat(rows)  # type: ignore[arg-type]
 
-    def _called(self, function: Function, output: Any) -> Tensor:
+    def _called(self, function: Function, output: Any, count: int | None) -> Tensor:
         value = _wide(output) if isinstance(output, Tensor) else output
         try:
             score = function(value)
-        except (IndexError, KeyError, ValueError, TypeError, RuntimeError) as err:
+        except (LookupError, ValueError, TypeError, RuntimeError, AttributeError) as err:
             raise ValueError(
                 f"{self.function}: the target function raised {type(err).__name__}: {err}, on an "
                 f"output of {describe(output)}; a function that finds its score there would be "
                 "right. (A detector may have found nothing.)"
             ) from err
-        count = _rows(output)
         shape = tuple(score.shape) if isinstance(score, Tensor) else None
         if not isinstance(score, Tensor) or score.ndim != 1 or count not in (None, len(score)):
             got = shape if shape is not None else type(score).__name__
@@ -199,10 +136,10 @@ class Targets:
     def _rows(self, logits: Tensor) -> list[list[Target]]:
         if self.given is None:
             rows: list[Any] = self._predicted(logits)
-        elif isinstance(self.given, str | int | Target) and not isinstance(self.given, bool):
-            rows = [self.given] * self.count
         else:
-            rows = self.given.tolist() if isinstance(self.given, Tensor) else list(self.given)
+            listed = self.given.tolist() if hasattr(self.given, "tolist") else self.given
+            alone = isinstance(listed, str | Target) or not isinstance(listed, Iterable)
+            rows = [listed] * self.count if alone else list(listed)
         if len(rows) != self.count:
             raise ValueError(
                 f"{self.function}: {len(rows)} targets for {self.count} images; one per image "
@@ -279,13 +216,7 @@ class Targets:
                 f"{self.function}: region {region!r}; 'predicted', 'all' or a mask {size}."
             )
         else:
-            given = torch.as_tensor(region, device=logits.device)
-            mask = (given[image] if given.ndim == 3 else given) != 0
-            if tuple(mask.shape) != size:
-                raise ValueError(
-                    f"{self.function}: a region of shape {tuple(given.shape)}; {size}, as the "
-                    "output, would be right."
-                )
+            mask = self._given_mask(region, (self.count, *size), logits.device)[image]
         if not bool(mask.any()):
             raise ValueError(
                 f"{self.function}: no position of image {image} is in the region of "
@@ -293,6 +224,22 @@ class Targets:
                 "mask."
             )
         return mask
+
+    def _given_mask(self, region: Any, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        """(N, H, W) of a mask (H, W) or (N, H, W)."""
+        try:
+            given = torch.as_tensor(region, device=device)
+        except (TypeError, ValueError, RuntimeError) as err:
+            raise TypeError(
+                f"{self.function}: a region of type {type(region).__name__}; 'predicted', 'all' or "
+                "a mask (H, W)."
+            ) from err
+        if tuple(given.shape) not in (shape[1:], shape):
+            raise ValueError(
+                f"{self.function}: a region of shape {tuple(given.shape)}; {shape[1:]}, as the "
+                f"output, or {shape} would be right."
+            )
+        return (given != 0).expand(shape)
 
     def _name(self, index: int) -> str:
         return self.classes[index] if index < len(self.classes) else f"class {index}"
@@ -318,7 +265,7 @@ class Targets:
                 f"{self.function}: finer_cam compares a class with others; targets that are one "
                 "class each, of a classifier, would be right."
             )
-        if not 1 <= references < logits.shape[1]:
+        if not isinstance(references, int) or not 1 <= references < logits.shape[1]:
             raise ValueError(
                 f"{self.function}: finer_cam with {references} references; 1 to "
                 f"{logits.shape[1] - 1} would be right."
@@ -376,16 +323,6 @@ def index_of(function: str, name: str, classes: Sequence[str]) -> int:
         )
     near = closest(name, classes) or "none: the network names no classes"
     raise ValueError(f"{function}: no class {name!r}; closest: {near}.")
-
-
-def spelled(named: Sequence[tuple[str, float]]) -> str:
-    """Names and weights as a sum: ``"tiger cat - 0.5 espresso"``."""
-    text = ""
-    for position, (name, weight) in enumerate(named):
-        size = "" if abs(weight) == 1 else f"{abs(weight):g} "
-        sign = ("-" if weight < 0 else "") if position == 0 else (" - " if weight < 0 else " + ")
-        text += f"{sign}{size}{name}"
-    return text
 
 
 def describe(value: Any) -> str:

@@ -191,7 +191,8 @@ class Dataflow(TorchFunctionMode):
         if not parents:
             out = func(*args, **kwargs)
             if constants:
-                origins = tuple(origin for c in constants for origin in self._origins_of(c))
+                found = {id(o): o for c in constants for o in self._origins_of(c)}
+                origins = tuple(found.values())
                 for tensor in tensors_in(out):
                     if not isinstance(tensor, nn.Parameter):
                         self._register(tensor, None)
@@ -229,6 +230,9 @@ class Dataflow(TorchFunctionMode):
             if versions.get(id(tensor)) == _version(tensor):
                 continue  # handed through untouched: dropout in eval mode, contiguous()
             self._register(tensor, self._node(name, parents, bool(constants), weight, tensor))
+            whole = tensor._base if id(tensor) in versions else None
+            if whole is not None and self.node_of(whole) is None:  # batch[0].copy_(image)
+                self._register(whole, self._node(name, parents, bool(constants), weight, whole))
         if constants:
             self._note_parameters(constants, heavy, max(p.depth for p in parents), attention)
 

@@ -105,3 +105,11 @@ def logits_of(function: str, output: Any) -> Tensor:
             "returns the tensor you mean."
         )
     return output
+
+
+def logits_or_none(output: Any) -> Tensor | None:
+    """The same, None where there are none: a detector's boxes."""
+    try:
+        return logits_of("", output)
+    except TypeError:
+        return None

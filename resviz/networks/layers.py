@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -47,21 +48,27 @@ def list_layers(
         20
     """
     check_hookable("list_layers", net)
-    rows, owners = _run(net, _inputs(net, images, size))
-    return _table(rows, dict(net.named_modules()), owners)
+    return survey(net, _inputs(net, images, size)).table
 
 
-def residual_blocks(net: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
-    """Paths of the modules in which residual additions happen, in order of execution.
+@dataclass(frozen=True)
+class Survey:
+    """One pass: the table of :func:`list_layers`, residual blocks, and what the network returned.
 
-    Found by running one of the images, without gradients; the network is left as it was.
+    Attributes:
+        table: as :func:`list_layers` gives it.
+        residual_blocks: paths of the modules in which residual additions happen, in order.
+        output: of the network, for one image.
     """
-    _, owners = _run(net, tuple(tensor[:1].detach().clone() for tensor in inputs))
-    return [path for path in dict.fromkeys(owners) if path]
+
+    table: pd.DataFrame
+    residual_blocks: list[str]
+    output: Any
 
 
-def _run(net: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[list[dict[str, Any]], list[str]]:
-    """A row per leaf call and possible block, and the owner of each residual addition."""
+def survey(net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
+    """Run the first of the images, without gradients; the network is left as it was."""
+    inputs = tuple(tensor[:1].detach().clone() for tensor in inputs)
     modules = dict(net.named_modules())
     rows: list[dict[str, Any]] = []
     flow, running = Dataflow(), []
@@ -90,8 +97,10 @@ def _run(net: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[list[dict[str, Any
         with flow:
             for tensor in inputs:
                 flow.source(tensor)
-            net(*inputs)
-    return rows, [addition.owner for addition in flow.additions]
+            output = net(*inputs)
+    owners = [addition.owner for addition in flow.additions]
+    blocks = [path for path in dict.fromkeys(owners) if path]
+    return Survey(_table(rows, modules, owners), blocks, output)
 
 
 def _inputs(
@@ -99,8 +108,7 @@ def _inputs(
 ) -> tuple[Tensor, ...]:
     first = next(net.parameters(), torch.zeros(()))
     if images is not None:
-        given = check_images("list_layers", net, images)
-        return tuple(tensor[:1].detach().clone() for tensor in given)
+        return check_images("list_layers", net, images)
     try:
         preset = preset_of(net)
     except ValueError as err:

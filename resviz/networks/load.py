@@ -37,7 +37,8 @@ def load_model(
     """A network in eval mode on the best device, which knows how it wants its images.
 
     Args:
-        network: any torchvision classification network ("resnet50"); a packaged one
+        network: any torchvision network for classification ("resnet50") or segmentation
+            ("fcn_resnet50"); a packaged one
             ("cifar10-resnet20", see :func:`packaged_networks`); any depth of that family with
             `weights` "random" or a file ("cifar10-resnet110", "cifar10-plain32",
             "cifar10-resnet56-B"; the letter is the shortcut); or a network of your own, which is

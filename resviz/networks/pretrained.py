@@ -1,4 +1,4 @@
-"""Torchvision's classification networks: its weights, its transforms, its class names."""
+"""Torchvision's networks for classification and segmentation: weights, transforms, class names."""
 
 from __future__ import annotations
 
@@ -26,13 +26,18 @@ DAMAGE = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, 
 
 
 def torchvision_names() -> list[str]:
-    """The names of torchvision's classification networks.
+    """The names of torchvision's classification networks, and of those for segmentation.
 
     Example:
-        >>> "resnet50" in torchvision_names()
+        >>> {"resnet50", "fcn_resnet50"} <= set(torchvision_names())
         True
     """
-    return list(torchvision.models.list_models(module=torchvision.models))
+    models = torchvision.models
+    return [*models.list_models(module=models), *_segmentation_names()]
+
+
+def _segmentation_names() -> list[str]:
+    return list(torchvision.models.list_models(module=torchvision.models.segmentation))
 
 
 def pretrained_network(
@@ -110,14 +115,14 @@ def _not_to_be_had(name: str, entry: Any, err: Exception) -> str:
 def preset_of_entry(name: str, entry: Any, weights: str) -> Preset:
     """The preset that torchvision's transforms and class names of `entry` amount to."""
     want = entry.transforms()
-    height, width = (list(want.crop_size) * 2)[:2]
+    crop = (list(want.crop_size) * 2)[:2] if hasattr(want, "crop_size") else None
     return Preset(
         name,
         weights,
         mean=tuple(want.mean),
         std=tuple(want.std),
         resize=want.resize_size[0] if len(want.resize_size) == 1 else tuple(want.resize_size),
-        crop=(height, width),
+        crop=None if crop is None else (crop[0], crop[1]),
         interpolation=want.interpolation.value,
         antialias=bool(want.antialias),
         classes=tuple(entry.meta.get("categories") or ()),
@@ -155,6 +160,9 @@ def torchvision_network(
         options["aux_logits"] = any("aux" in key.lower() for key in state)
         options["init_weights"] = True
         options["transform_input"] = known is not None
+    if name in _segmentation_names():
+        options["weights_backbone"] = None
+        options["aux_loss"] = any("aux" in key.lower() for key in state) or None
     if name.startswith("vit_"):
         entries = [entry for entry in entries if entry.transforms().crop_size == [224]]
         options["image_size"] = known.meta["min_size"][0] if known else 224

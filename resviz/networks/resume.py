@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,59 +41,63 @@ class Resume:
     Attributes:
         activation: (1, ...) what the layer returned.
         output: of the network.
+
+    Raises:
+        RuntimeError: the network gives something else each time it runs.
+        ValueError: a layer whose first axis is not the images.
     """
 
     def __init__(self, net: nn.Module, inputs: tuple[Tensor, ...], layer: tuple[str, int]) -> None:
-        self._net, self._inputs, self._layer = net, inputs, layer
+        self._net, self._layer = net, layer
+        self._inputs = tuple(tensor.detach().clone() for tensor in inputs)
         self._modules = dict(net.named_modules())
         self._finished: dict[tuple[str, int], _Finished] = {}
-        self.activation = torch.empty(0)
         self._writable = False
+        self.activation = torch.empty(0)
         self.output = self._first_pass()
+        if len(self.activation) != 1:
+            raise ValueError(
+                f"explain: layer {layer[0]!r} gives {tuple(self.activation.shape)} for one image; "
+                "a layer whose first axis is the images would be right for ablation_cam."
+            )
+        self._settle()
+
+    def _settle(self) -> None:
+        """Take the cheapest way that gives the network's own output, twice over."""
+        if self._faithful():
+            return
+        self._writable = True  # something is written in place: it needs memory of its own
+        if self._faithful():
+            return
+        self._finished.clear()
         if not self._faithful():
-            self._finished.clear()
+            raise RuntimeError(
+                f"explain: {type(self._net).__name__} gives another output when it is run again "
+                f"from {self._layer[0]!r} on; a network that gives the same every time would be "
+                "right. Methods with gradients need one pass only."
+            )
 
     def _faithful(self) -> bool:
-        """Does a pass from the layer on give the network's own output, twice over?"""
         twice = self.activation.repeat(2, *[1] * (self.activation.ndim - 1))
         try:
             output = self.run(twice)
-        except RuntimeError:  # something is written in place: it needs memory of its own
-            self._writable = True
-            output = self.run(twice)
+        except RuntimeError:
+            return False
         return _close(output, _repeated(self.output, 2, writable=False))
 
     def run(self, activations: Tensor) -> Any:
-        """The network's output where the layer returns (M, ...) `activations`; no gradients."""
-        count = len(activations)
-        calls: Counter[str] = Counter()
-        paths = {self._layer[0], *(path for path, _ in self._finished)}
-        with left_as_found(self._net) as hooks:
-            for path in paths:
-                replay = partial(self._replay, path, calls, activations)
-                hooks.instead(self._modules[path], replay)
-            return self._net(*(tensor.expand(count, *tensor.shape[1:]) for tensor in self._inputs))
+        """The network's output where the layer returns (M, ...) `activations`; no gradients.
 
-    def _replay(
-        self,
-        path: str,
-        calls: Counter[str],
-        activations: Tensor,
-        forward: Callable[..., Any],
-        *args: Any,
-        **kwargs: Any,
-    ) -> Any:
-        call = calls[path]
-        calls[path] += 1
-        known = self._finished.get((path, call))
-        if (path, call) == self._layer:
-            if known is not None:
-                calls.update(known.inside)
-            return activations
-        if known is None:
-            return forward(*args, **kwargs)
-        calls.update(known.inside)
-        return _repeated(known.output, len(activations), self._writable)
+        The network may write over `activations`.
+        """
+        count = len(activations)
+        replay = _Replay(self._layer, activations, self._finished, self._writable)
+        with left_as_found(self._net) as hooks:
+            for path in {self._layer[0], *(path for path, _ in self._finished)}:
+                hooks.instead(self._modules[path], partial(replay.instead, path))
+                hooks.forward(self._modules[path], partial(replay.after, path))
+            writable = self._writable or count == 1
+            return self._net(*_repeated(self._inputs, count, writable))
 
     def _first_pass(self) -> Any:
         calls: Counter[str] = Counter()
@@ -126,6 +130,42 @@ class Resume:
                     hooks.before_forward(module, partial(enter, path))
                     hooks.forward(module, partial(leave, path))
             return self._net(*(tensor.clone() for tensor in self._inputs))
+
+
+class _Replay:
+    """One pass in which modules return what they had returned, and the layer the variants."""
+
+    def __init__(
+        self,
+        layer: tuple[str, int],
+        activations: Tensor,
+        finished: dict[tuple[str, int], _Finished],
+        writable: bool,
+    ) -> None:
+        self._layer, self._activations = layer, activations
+        self._finished, self._writable = finished, writable
+        self._calls: Counter[str] = Counter()
+        self._given: dict[str, list[Any]] = defaultdict(list)
+
+    def instead(self, path: str, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """In place of a module's forward."""
+        call = (path, self._calls[path])
+        self._calls[path] += 1
+        known = self._finished.get(call)
+        if known is not None:
+            self._calls.update(known.inside)
+        if call == self._layer:
+            given = self._activations
+        elif known is not None:
+            given = _repeated(known.output, len(self._activations), self._writable)
+        else:
+            given = None
+        self._given[path].append(given)
+        return forward(*args, **kwargs) if given is None else given
+
+    def after(self, path: str, module: nn.Module, args: Any, output: Any) -> Any:
+        """After hooks of the user's, which had their say in the first pass already."""
+        return self._given[path].pop()
 
 
 def _copied(value: Any) -> Any:

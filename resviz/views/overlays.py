@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from resviz.errors import closest
+from resviz.views import style
 from resviz.views.pictures import (
     Floats,
     Pixels,
@@ -17,11 +18,12 @@ from resviz.views.pictures import (
     blended,
     coloured,
     grey,
-    limits,
     resized,
 )
 
-SCALES = ("shared", "panel")
+SCALES = ("shared", "method", "panel")
+
+Key = tuple[str, str, int]  # method, layer, position of the target
 
 
 @dataclass(frozen=True)
@@ -30,23 +32,36 @@ class MapPanel:
 
     Attributes:
         method, layer, target: what it explains; `target` is the class name.
+        position: of the target among the image's.
         raw: (h, w), as the method gave it.
-        low, high, colours: its colour scale.
+        low, high, colours: its colour scale; 0 is always the colour of "nothing".
     """
 
     method: str
     layer: str
     target: str
+    position: int
     raw: Floats
     low: float
     high: float
     colours: str
+
+    @property
+    def scale(self) -> tuple[float, float, str]:
+        """(low, high, colours)."""
+        return self.low, self.high, self.colours
 
     def blank(self) -> str:
         """Why there is nothing to see, or ""."""
         if not np.isfinite(self.raw).all():
             return "not finite in places (magenta)"
         return "exactly 0 everywhere" if not self.raw.any() else ""
+
+    def extremes(self) -> str:
+        """The largest value, with the least where it is negative, in words."""
+        if self.raw.min() < 0:
+            return f"min {self.raw.min():.3g}, max {self.raw.max():.3g}"
+        return f"max {self.raw.max():.3g}"
 
     def over(self, photograph: Pixels | None, opacity: float) -> Pixels:
         """The map, upsampled bilinearly, over the photograph in grey; alone where there is none."""
@@ -71,46 +86,101 @@ def panels_of(
     targets: Sequence[int] | None,
     scale: str,
     magnitude: str,
+    clip: float = 100.0,
     caller: str = "plot_explanation",
 ) -> list[MapPanel]:
     """The maps to draw, by method, layer and target, with their colour scales.
+
+    Maps on one scale have the same limits and the same colours: blue-red around 0 where any of them
+    has negative values.
 
     Args:
         exp: an Explanation.
         image: which image of the batch.
         methods: which of its methods; None: all.
-        layers: which of its layers; None: all.
-        caller: the public function that speaks in an error.
+        layers: which of its layers; None: all. Pairs without a map are left out.
         targets: positions in ``exp.targets[image]``; None: all.
-        scale: "shared": one scale over all; "panel": each map's own.
+        scale: "shared": one scale over all; "method": one for each method; "panel": each map's own.
         magnitude: colour scale for maps without negative values.
+        clip: percentile of a map's absolute values at which its colours end; of several maps on one
+            scale, the one that reaches furthest decides.
+        caller: the public function that speaks in an error.
 
     Raises:
-        ValueError: no such image, method, layer, target or scale.
+        TypeError: not an Explanation.
+        ValueError: no such image, method, layer, map, target, scale or percentile.
     """
-    _check(exp, image, methods, layers, scale, caller)
+    methods = [methods] if isinstance(methods, str) else methods
+    layers = [layers] if isinstance(layers, str) else layers
+    _check(exp, image, methods, layers, scale, clip, caller)
     names = exp.target_names[image]
-    chosen = list(range(len(names))) if targets is None else list(targets)
-    wrong = [t for t in chosen if not 0 <= t < len(names)]
-    if wrong:
-        raise ValueError(
-            f"{caller}: targets {wrong} of {len(names)}; positions in exp.targets[{image}]."
-        )
     raw = {
-        (m, layer, t): as_array(exp.maps[m, layer][image, t])
-        for m in methods or exp.methods
-        for layer in layers or exp.layers
-        if (m, layer) in exp.maps
-        for t in chosen
+        (method, layer, target): as_array(exp.maps[method, layer][image, target])
+        for method, layer in _pairs(exp, methods, layers, caller)
+        for target in _positions(targets, len(names), image, caller)
     }
-    together = limits(np.concatenate([each.ravel() for each in raw.values()]))
-    panels = []
-    for (method, layer, target), values in raw.items():
-        low, high, colours = together if scale == "shared" else limits(values)
-        low = min(low, 0.0)  # 0 always has the colour of "nothing"
-        colours = magnitude if low == 0 else colours
-        panels.append(MapPanel(method, layer, str(names[target]), values, low, high, colours))
-    return panels
+    groups: dict[object, list[Floats]] = {}
+    for key, values in raw.items():
+        groups.setdefault(_group(key, scale), []).append(values)
+    limits = {group: _limits(maps, magnitude, clip) for group, maps in groups.items()}
+    return [
+        MapPanel(key[0], key[1], str(names[key[2]]), key[2], values, *limits[_group(key, scale)])
+        for key, values in raw.items()
+    ]
+
+
+def _group(key: Key, scale: str) -> object:
+    """What maps have in common that are on one colour scale."""
+    return {"shared": None, "method": key[0], "panel": key}[scale]
+
+
+def _limits(maps: Iterable[Floats], magnitude: str, clip: float) -> tuple[float, float, str]:
+    """(low, high, colours) of maps on one scale.
+
+    The percentile is each map's own: over all values together a fine map would outvote a coarse
+    one, and a whole map of 7 x 7 could lie beyond the end.
+    """
+    signed, reach = False, 0.0
+    for values in maps:
+        sizes = np.abs(values[np.isfinite(values)])
+        if not sizes.any():
+            continue
+        signed |= bool((values < 0).any())
+        # a map that is nearly everywhere 0 has the percentile 0: then nothing is clipped
+        reach = max(reach, float(np.percentile(sizes, clip)) or float(sizes.max()))
+    reach = reach or 1.0
+    return (-reach, reach, style.SIGNED) if signed else (0.0, reach, magnitude)
+
+
+def _pairs(
+    exp: Any, methods: Sequence[str] | None, layers: Sequence[str] | None, caller: str
+) -> list[tuple[str, str]]:
+    chosen = [
+        (method, layer)
+        for method in methods or exp.methods
+        for layer in layers or exp.layers
+        if (method, layer) in exp.maps
+    ]
+    if not chosen:
+        known = "; ".join(
+            f"{method} at {', '.join(layer for m, layer in exp.maps if m == method)}"
+            for method in methods or exp.methods
+        )
+        raise ValueError(
+            f"{caller}: no map of {', '.join(methods or exp.methods)} at"
+            f" {', '.join(layers or exp.layers)}; the explanation has {known}."
+        )
+    return chosen
+
+
+def _positions(targets: Sequence[int] | None, count: int, image: int, caller: str) -> Sequence[int]:
+    chosen = list(range(count)) if targets is None else list(targets)
+    wrong = [t for t in chosen if not 0 <= t < count]
+    if wrong or not chosen:
+        raise ValueError(
+            f"{caller}: targets {wrong} of {count}; positions in exp.targets[{image}]."
+        )
+    return chosen
 
 
 def _check(
@@ -119,10 +189,17 @@ def _check(
     methods: Sequence[str] | None,
     layers: Sequence[str] | None,
     scale: str,
+    clip: float,
     caller: str,
 ) -> None:
+    if not (hasattr(exp, "maps") and hasattr(exp, "target_names")):
+        raise TypeError(
+            f"{caller}: a {type(exp).__name__}; an Explanation, as rv.explain gives it, is right."
+        )
     if scale not in SCALES:
         raise ValueError(f"{caller}: scale={scale!r}; one of {', '.join(SCALES)}.")
+    if not 0 < clip <= 100:
+        raise ValueError(f"{caller}: clip={clip!r}; a percentile above 0 and up to 100.")
     if not 0 <= image < len(exp.target_names):
         raise ValueError(f"{caller}: image {image} of {len(exp.target_names)}.")
     for what, wanted, known in (("method", methods, exp.methods), ("layer", layers, exp.layers)):

@@ -137,7 +137,7 @@ def test_hires_cam_sums_to_the_logit_without_bias(net: nn.Module, images: Tensor
     net, images = net.double(), images.double()
     seen = capture(net, (images,), [("relu", 1)], lambda logits: logits[:, 1:2])
     signed = (seen.activations["relu", 1] * seen.gradients["relu", 1][0]).sum((1, 2, 3))
-    torch.testing.assert_close(signed, seen.output[:, 1] - net.fc.bias[1].detach())
+    torch.testing.assert_close(signed, seen.logits[:, 1] - net.fc.bias[1].detach())
     exp = rv.explain(net, images, 1, methods="hires_cam", layers=[("relu", 1)], relu=False)
     summed = exp.maps["hires_cam", "relu#1"].sum((1, 2, 3)).double()
     torch.testing.assert_close(summed, exp.scores[:, 0] - net.fc.bias[1].detach())

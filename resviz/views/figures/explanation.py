@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from resviz.views import style
 from resviz.views.figure import Figure
-from resviz.views.figures.feature_maps import add_colour_bar
+from resviz.views.figures.map_grid import HEAD, Arrangement, grid, is_grid, wrapped
 from resviz.views.figures.quantities import conditions
+from resviz.views.figures.tiles import LEFT, LINE, Sheet, room_for, short
 from resviz.views.overlays import MapPanel, panels_of, photograph
-from resviz.views.pictures import Pixels, data_uri, enlarged
+from resviz.views.pictures import Pixels, enlarged
 
-_TILE, _LABEL, _GAP = 224, 52, 14  # pixels on the screen
+_MARGIN = 118  # pixels for the bar beside the sheet
 
 
 def plot_explanation(
@@ -25,6 +24,7 @@ def plot_explanation(
     layers: Sequence[str] | None = None,
     targets: Sequence[int] | None = None,
     scale: str = "shared",
+    clip: float = 100.0,
     opacity: float = 0.6,
     magnitude: str = style.MAGNITUDE,
     columns: int | None = None,
@@ -32,160 +32,187 @@ def plot_explanation(
 ) -> Figure:
     """A figure of the photograph and, beside it, each map over it: methods x layers x targets.
 
-    Maps are drawn as they are (no min-max, no ReLU), bilinear, over the photograph in grey. Maps
-    with negative values are blue-red, centred on 0. The hover reads the raw value. Where the
-    network has no pictures the map is drawn alone.
+    Several methods at several layers (or for several targets) stand in a grid: a row for each
+    method, a column for each layer and target; methods over the pixels, which have no layers, below
+    the others. Else the maps stand one after the other. Maps are drawn as they are (no min-max, no
+    ReLU), bilinear, over the photograph in grey. Maps on one colour scale have the same colours:
+    blue-red, centred on 0, where any of them has negative values. The hover reads the raw value.
+    Where the network has no pictures the map is drawn alone.
 
     Args:
         exp: an Explanation.
         image: which image of the batch.
         methods: which of ``exp.methods``; None: all.
-        layers: which of ``exp.layers``; None: all.
+        layers: which of ``exp.layers``; None: all. Pairs of which there is no map are left out.
         targets: positions in ``exp.targets[image]``; None: all.
-        scale: "shared": one colour scale over all panels; "panel": each its own, for methods whose
-            values have different units. The largest value stands above each panel either way.
+        scale: "shared": one colour scale over all panels; "method": one for each method, for
+            methods whose values have different units; "panel": each its own. The largest value
+            stands above each panel in any case.
+        clip: percentile of a map's absolute values at which its colours end; 100: nothing is
+            clipped. Of several maps on one scale the one that reaches furthest decides, so that at
+            most 100 - clip percent of any map lie beyond. Below 100 the title says so; for maps
+            over the pixels, whose few extreme values leave the rest near 0, 99 shows more.
         opacity: of the map over the photograph, 0 to 1.
         magnitude: colour scale of maps without negative values, "Viridis" or "Cividis".
-        columns: panels in a row.
+        columns: panels in a row, one after the other, instead of the grid.
         name: what the image is called; "image 0" and so on if None.
 
     Raises:
-        ValueError: no such image, method, layer, target, scale or colour scale.
+        TypeError: not an Explanation.
+        ValueError: no such image, method, layer, target, scale, percentile or colour scale.
     """
     if magnitude not in style.MAGNITUDES or not 0 <= opacity <= 1:
         raise ValueError(
             f"plot_explanation: magnitude={magnitude!r}, opacity={opacity}; one of"
             f" {', '.join(style.MAGNITUDES)}, and 0 to 1."
         )
-    panels = panels_of(exp, image, methods, layers, targets, scale, magnitude)
+    if columns is not None and columns < 1:
+        raise ValueError(f"plot_explanation: columns={columns}; 1 or more, or None.")
+    panels = panels_of(exp, image, methods, layers, targets, scale, magnitude, clip)
     picture = photograph(exp, image)
     name = name if name is not None else f"image {image}"
-    columns = columns or min(4, len(panels) + (picture is not None))
-    fig = _sheet(len(panels) + (picture is not None), columns, picture, panels)
-    place = 0
-    if picture is not None:
-        _add_picture(fig, 0, columns, enlarged(picture, _TILE), ["photograph", name], None)
-        place = 1
-    for panel in panels:
-        shown = enlarged(panel.over(picture, opacity), _TILE)
-        _add_picture(fig, place, columns, shown, _words(panel), panel.raw)
-        place += 1
-    first = panels[0]
-    add_colour_bar(
-        fig,
-        first.low,
-        first.high,
-        first.colours,
-        own=scale == "panel",
-        title="attribution (raw)" if scale == "shared" else "attribution",
-    )
-    fig.update_layout(title={"text": _title(exp, image, picture, scale, name)})
-    return fig
+    made = _arranged(panels, picture, scale, columns, name)
+    title = _title(exp, panels, picture, scale, clip, name)
+    barred = bool(made.rows) and scale == "method"
+    wide = max(_title_room(title), made.across + LEFT + (LEFT if barred else _MARGIN))
+    sheet = Sheet(made.tile, made.across, made.down, round(wide) - made.across - LEFT)
+    for cell in made.cells:
+        _draw_cell(sheet, cell.panel, cell.left, cell.top, cell.lines, picture, opacity)
+    _draw_headings(sheet, made)
+    if barred:
+        _draw_bars_of_rows(sheet, made, clip)
+    else:
+        _draw_bars(sheet, panels, scale, clip, min(cell.top for cell in made.cells))
+    sheet.fig.update_layout(title={"text": title})
+    return sheet.fig
 
 
-def _title(exp: Any, image: int, picture: Pixels | None, scale: str, name: str) -> str:
+def _arranged(
+    panels: list[MapPanel], picture: Pixels | None, scale: str, columns: int | None, name: str
+) -> Arrangement:
+    shape = picture.shape if picture is not None else panels[0].raw.shape
+    shown = name if picture is not None else None
+    if columns is None and is_grid(panels):
+        return grid(panels, shape, shown, bars=scale == "method")
+    scales = {panel.scale for panel in panels}
+    ends = scale == "method" and 1 < len(scales) < len(panels)
+    return wrapped(panels, shape, columns, shown, ends=ends)
+
+
+_SCALES = {
+    "shared": "one colour scale over all maps",
+    "method": "one colour scale per method",
+    "panel": "each map on its own colour scale",
+}
+
+
+def _title(
+    exp: Any, panels: list[MapPanel], picture: Pixels | None, scale: str, clip: float, name: str
+) -> str:
     about = exp.provenance
     words = conditions(about)
-    measured = " · ".join(words[name] for name in ("dtype", "weights") if name in words)
-    alone = "" if picture is not None else " · this network has no pictures: maps alone"
-    how = (
-        "one colour scale over all maps"
-        if scale == "shared"
-        else "each map on its own colour scale"
-    )
+    measured = [words[name] for name in ("dtype", "weights") if name in words]
+    if picture is None:
+        measured.append("this network has no pictures: maps alone")
+    names = list(dict.fromkeys(panel.target for panel in panels))
+    shown = [style.escape(short(name, 260)) for name in names[:4]]
+    if len(names) > 4:
+        shown.append(f"{len(names) - 4} more")
+    how = _SCALES[scale]
+    if clip < 100:
+        how += (
+            f" · colours end at percentile {clip:g} of |values|:"
+            f" at most {100 - clip:.3g} % of a map's values lie beyond"
+        )
     network = style.escape(about.get("network", "network"))
-    names = ", ".join(style.escape(name) for name in exp.target_names[image])
     return style.heading(
-        f"Explanation of {names}", f"{network} · {style.escape(name)} · {how}", measured + alone
+        f"Explanation of {', '.join(shown)}",
+        " · ".join([network, style.escape(short(name, 400)), *measured]),
+        how,
     )
 
 
-def _words(panel: MapPanel) -> list[str]:
-    extremes = f"max {panel.raw.max():.3g}"
-    if panel.raw.min() < 0:
-        extremes = f"min {panel.raw.min():.3g}, {extremes}"
-    return [f"{panel.method}, {panel.layer}", panel.target, panel.blank() or extremes]
+def _title_room(title: str) -> float:
+    """How wide the figure must be for its title, in pixels."""
+    from resviz.views.static import plain
+
+    first, *others = plain(title).splitlines()
+    return 3 * LEFT + max(room_for(first, 16), *(room_for(line) for line in others))
 
 
-def _sheet(count: int, columns: int, picture: Pixels | None, panels: list[MapPanel]) -> Figure:
-    """An empty figure whose axes are pixels: x to the right, y downwards."""
-    height, width = _tile_size(picture, panels)
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    across, down = columns * (width + _GAP), rows * (height + _LABEL + _GAP)
-    return Figure(
-        layout={
-            "template": style.template(),
-            "height": down + 110,
-            "width": across + 16 + 130,
-            "margin": {"l": 16, "r": 130, "t": 92, "b": 18},
-            "showlegend": False,
-            "xaxis": {"visible": False, "range": [0, across], "constrain": "domain"},
-            "yaxis": {
-                "visible": False,
-                "range": [down, 0],
-                "scaleanchor": "x",
-                "constrain": "domain",
-                "constraintoward": "top",
-            },
-            "meta": {"tile": [height, width]},
-        }
-    )
-
-
-def _tile_size(picture: Pixels | None, panels: list[MapPanel]) -> tuple[int, int]:
-    height, width = picture.shape[:2] if picture is not None else panels[0].raw.shape
-    return max(1, round(_TILE * height / max(height, width))), max(
-        1, round(_TILE * width / max(height, width))
-    )
-
-
-def _add_picture(
-    fig: Figure, number: int, columns: int, pixels: Pixels, words: list[str], raw: Any
+def _draw_cell(
+    sheet: Sheet,
+    panel: MapPanel | None,
+    left: int,
+    top: int,
+    lines: Sequence[str],
+    picture: Pixels | None,
+    opacity: float,
 ) -> None:
-    height, width = fig.layout.meta["tile"]
-    left = number % columns * (width + _GAP)
-    top = number // columns * (height + _LABEL + _GAP) + _LABEL
-    dy, dx = height / pixels.shape[0], width / pixels.shape[1]
-    fig.add_image(
-        source=data_uri(pixels),
-        x0=left + dx / 2,
-        dx=dx,
-        y0=top + dy / 2,
-        dy=dy,
-        hoverinfo="skip",
-        name=style.escape(words[0]),
-    )
-    if raw is not None:  # unseen, for the hover: the map at its own resolution
-        dy, dx = height / raw.shape[0], width / raw.shape[1]
-        rows, across = np.indices(raw.shape, dtype=np.uint16)
-        fig.add_heatmap(
-            z=raw,
-            x0=left + dx / 2,
-            dx=dx,
-            y0=top + dy / 2,
-            dy=dy,
-            opacity=0,
-            showscale=False,
-            name=style.escape(words[0]),
-            customdata=np.stack([rows, across], axis=-1),
-            hovertemplate=f"{style.escape(words[0])}<br>{style.escape(words[1])}"
-            "<br>row %{customdata[0]}, column %{customdata[1]}"
-            "<br>%{z:.4g}<extra></extra>",
+    """The photograph, or a map over it with its values for the hover; the lines above it."""
+    size = max(sheet.tile)
+    if panel is None and picture is not None:
+        sheet.add_picture(left, top, enlarged(picture, size), "photograph")
+    if panel is not None:
+        where = f"{panel.method}, {panel.layer}"
+        sheet.add_picture(left, top, enlarged(panel.over(picture, opacity), size), where)
+        sheet.add_values(left, top, panel.raw, (where, panel.target))
+    head = len(lines) > 1
+    above = top - LINE * max(len(lines), 3 if head else 1) - (4 if head else 2)
+    for number, line in enumerate(lines):
+        first = head and number == 0
+        size_of = HEAD if first else style.SMALL
+        sheet.add_words(left, above + LINE * number, line, faint=not first, size=size_of)
+
+
+def _draw_headings(sheet: Sheet, made: Arrangement) -> None:
+    for left, top, text, faint in made.headings:
+        sheet.add_words(left, top, text, faint=faint, size=style.SMALL if faint else HEAD)
+    for row in made.rows:
+        sheet.add_upright(row.middle, row.top + made.tile[0] / 2, row.heading, HEAD)
+
+
+def _draw_bars_of_rows(sheet: Sheet, made: Arrangement, clip: float) -> None:
+    """A bar beside each method's row; none where there is nothing to see."""
+    for row in made.rows:
+        low, high, colours = row.panels[0].scale
+        if not all(panel.blank() for panel in row.panels):
+            middle = 0.0 if low < 0 else high / 2
+            ticks = {value: f"{value:.2g}" for value in (low, middle, high)}
+            if clip < 100:
+                ticks |= {high: f"≥{high:.2g}"} | ({low: f"≤{low:.2g}"} if low < 0 else {})
+            sheet.add_bar((low, high, colours), row.end, row.top, made.tile[0], ticks=ticks)
+
+
+def _draw_bars(sheet: Sheet, panels: list[MapPanel], scale: str, clip: float, top: float) -> None:
+    """The bar beside the sheet: with numbers where all maps are on one scale, else in words.
+
+    Two of them where some of the maps are signed and some are not.
+    """
+    left, length = sheet.across + 4, min(sheet.down - top - 12, 420)
+    scales = list(dict.fromkeys(panel.scale for panel in panels))
+    if len(scales) == 1:
+        title = _fitting(
+            length, "attribution (raw)", "" if clip == 100 else f" to percentile {clip:g}"
         )
-    for line, text in enumerate(words):
-        size = style.SMALL if line else style.SMALL + 1
-        fig.add_annotation(
-            text=style.escape(_short(text)),
-            x=left,
-            y=top - _LABEL,
-            yshift=-16 * line,
-            xanchor="left",
-            yanchor="top",
-            showarrow=False,
-            font={"size": size, "color": style.FAINT if line else style.INK},
+        sheet.add_bar(scales[0], left, top, length, title=title)
+        return
+    kinds = list(dict.fromkeys((low < 0, colours) for low, _, colours in scales))
+    share = (length - 24 * (len(kinds) - 1)) / len(kinds)
+    end = "largest" if clip == 100 else f"p{clip:g}"
+    for number, (signed, colours) in enumerate(kinds):
+        what = "attribution" if len(kinds) == 1 else "signed maps" if signed else "unsigned maps"
+        sheet.add_bar(
+            (-1.0 if signed else 0.0, 1.0, colours),
+            left,
+            top + number * (share + 24),
+            share,
+            title=_fitting(
+                share, what, f", each {'map' if scale == 'panel' else 'method'} its own"
+            ),
+            ticks={-1.0: f"−{end}", 0.0: "0", 1.0: end} if signed else {0.0: "0", 1.0: end},
         )
 
 
-def _short(text: str, room: int = 34) -> str:
-    return text if len(text) <= room else text[: room - 1] + "…"
+def _fitting(room: float, words: str, more: str) -> str:
+    return words + more if room_for(words + more) <= room else words

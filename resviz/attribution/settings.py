@@ -1,0 +1,232 @@
+"""What `faithfulness` was asked for, checked: settings, the explanation, its targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resviz.attribution.explanation import Explanation
+from resviz.attribution.scoring import Scorer
+from resviz.attribution.targets import Targets
+from resviz.errors import closest
+from resviz.hooks import left_as_found
+from resviz.preset import Preset
+
+CHECKS = ("deletion", "insertion", "road", "drop", "randomisation")
+_FILLS = ("mean", "blur")
+_ALIKE = 0.05  # of the largest score: another device, dtype or kernel; not another network
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checked; see :func:`resviz.faithfulness`."""
+
+    checks: tuple[str, ...]
+    steps: int
+    baseline: Any
+    reveal: Any
+    percentages: tuple[float, ...]
+    draws: int
+    seed: int
+
+    @classmethod
+    def read(
+        cls,
+        checks: str | Sequence[str] | None,
+        images: Tensor,
+        steps: int,
+        baseline: Any,
+        reveal: Any,
+        percentages: Sequence[float],
+        draws: int,
+        seed: int,
+        chunk: int | None,
+    ) -> Settings:
+        """Settings, or an error that says what is wrong with them."""
+        pixels = images.shape[2] * images.shape[3]
+        _check_whole("steps", steps, 1, pixels)
+        _check_whole("draws", draws, 2, None)
+        _check_whole("seed", seed, 0, None)
+        if chunk is not None:
+            _check_whole("chunk", chunk, 1, None)
+        for name, kind in (("baseline", baseline), ("reveal", reveal)):
+            _check_fill(name, kind, images)
+        shares = _check_percentages(percentages, pixels)
+        return cls(_read_checks(checks), steps, baseline, reveal, shares, draws, seed)
+
+    def record(self) -> dict[str, Any]:
+        """What JSON can hold of them."""
+        kinds = {"baseline": self.baseline, "reveal": self.reveal}
+        told = {
+            name: f"tensor {tuple(kind.shape)}" if isinstance(kind, Tensor) else kind
+            for name, kind in kinds.items()
+        }
+        return {
+            "checks": list(self.checks),
+            "steps": self.steps,
+            **told,
+            "percentages": list(self.percentages),
+            "draws": self.draws,
+            "seed": self.seed,
+        }
+
+
+def _read_checks(checks: str | Sequence[str] | None) -> tuple[str, ...]:
+    if checks is None:
+        return CHECKS
+    chosen = [checks] if isinstance(checks, str) else list(checks)
+    for name in chosen:
+        if name not in CHECKS:
+            raise ValueError(
+                f"faithfulness: no check {name!r}; closest: {closest(str(name), CHECKS)}. There "
+                f"are {', '.join(CHECKS)}."
+            )
+    return tuple(name for name in CHECKS if name in chosen)
+
+
+def _check_whole(name: str, value: Any, least: int, most: int | None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"faithfulness: {name}={value!r}; a whole number would be right.")
+    if value < least or (most is not None and value > most):
+        upto = f" to {most}, the pixels of an image," if most is not None else ""
+        raise ValueError(f"faithfulness: {name}={value}; {least}{upto} or more would be right.")
+
+
+def _check_fill(name: str, kind: Any, images: Tensor) -> None:
+    shape = tuple(images.shape)
+    if isinstance(kind, str):
+        if kind not in _FILLS:
+            near = closest(kind, _FILLS, n=1)
+            raise ValueError(
+                f"faithfulness: {name}={kind!r}; closest: {near}. Or a number, or a tensor."
+            )
+    elif isinstance(kind, Tensor):
+        one = kind.view(-1, 1, 1) if kind.ndim == 1 else kind
+        try:
+            one.expand(shape)
+        except RuntimeError as err:
+            raise ValueError(
+                f"faithfulness: {name} of shape {tuple(kind.shape)} for images {shape}; "
+                f"({shape[1]},), {shape[1:]} or {shape} would be right."
+            ) from err
+        if not bool(kind.isfinite().all()):
+            raise ValueError(f"faithfulness: {name} holds NaN or infinity; finite values.")
+    elif isinstance(kind, bool) or not isinstance(kind, int | float) or not math.isfinite(kind):
+        raise TypeError(
+            f"faithfulness: {name}={kind!r}; 'mean', 'blur', a finite number or a tensor."
+        )
+
+
+def _check_percentages(percentages: Sequence[float], pixels: int) -> tuple[float, ...]:
+    given = list(percentages)
+    if not given:
+        raise ValueError("faithfulness: no percentages; some between 0 and 100.")
+    for share in given:
+        if isinstance(share, bool) or not isinstance(share, int | float):
+            raise TypeError(f"faithfulness: percentage {share!r}; a number between 0 and 100.")
+        if not 0 < share < 100 or not 0 < round(pixels * share / 100) < pixels:
+            raise ValueError(
+                f"faithfulness: {share} percent of {pixels} pixels; a share that removes at least "
+                "one and leaves at least one, which the others are filled from, would be right."
+            )
+    return tuple(given)
+
+
+# ---- the explanation
+def check_explanation(exp: object, inputs: tuple[Tensor, ...]) -> None:
+    """Raise where an explanation cannot be of these images."""
+    if not isinstance(exp, Explanation):
+        raise TypeError(
+            f"faithfulness: exp is a {type(exp).__name__}; an Explanation, as rv.explain gives, "
+            "would be right."
+        )
+    images = inputs[0]
+    if images.ndim != 4:
+        raise ValueError(
+            f"faithfulness: images of shape {tuple(images.shape)}; (N, C, H, W) would be right."
+        )
+    if not exp.maps:
+        raise ValueError("faithfulness: an explanation without maps; at least one.")
+    if len(images) != len(exp.targets):
+        raise ValueError(
+            f"faithfulness: {len(images)} images and an explanation of {len(exp.targets)}; the "
+            "images that were explained would be right."
+        )
+    shape = tuple(exp.provenance.get("input_shape", images.shape))
+    if shape[2:] != tuple(images.shape[2:]):
+        raise ValueError(
+            f"faithfulness: images of {tuple(images.shape[2:])} pixels and an explanation of "
+            f"{shape[2:]}; the images that were explained would be right."
+        )
+    for key, maps in exp.maps.items():
+        _check_maps(key, maps, len(images), len(exp.targets[0]))
+
+
+def _check_maps(key: tuple[str, str], maps: Any, count: int, columns: int) -> None:
+    where = f"the map {key!r}"
+    if not isinstance(maps, Tensor):
+        raise TypeError(f"faithfulness: {where} is a {type(maps).__name__}; a tensor.")
+    right = maps.ndim == 4 and tuple(maps.shape[:2]) == (count, columns) and maps.numel() > 0
+    if not right:
+        raise ValueError(
+            f"faithfulness: {where} has shape {tuple(maps.shape)}; ({count}, {columns}, h, w), "
+            "images and targets of the explanation, would be right."
+        )
+    if not maps.is_floating_point() or not bool(maps.isfinite().all()):
+        raise ValueError(
+            f"faithfulness: {where} holds NaN, infinity or no floating-point numbers; finite "
+            "values would be right."
+        )
+
+
+def scorer_for(
+    net: nn.Module,
+    inputs: tuple[Tensor, ...],
+    exp: Explanation,
+    targets: Any,
+    preset: Preset | None,
+    chunk: int | None,
+    progress: bool | None,
+) -> Scorer:
+    """A scorer of the explanation's targets, after one pass that the scores must agree with.
+
+    Raises:
+        ValueError: targets that must be given again, that are others than the explanation's, or
+            scores that are others than the explanation's.
+    """
+    aims = _targets(exp, targets, len(inputs[0]), preset)
+    batch_stats = bool(exp.provenance.get("batch_stats", False))
+    with left_as_found(net, batch_stats=batch_stats):
+        now = aims.scores(net(*(tensor.clone() for tensor in inputs))).double().cpu()
+    if targets is not None and aims.indices != exp.targets:
+        raise ValueError(
+            f"faithfulness: targets {aims.names} and an explanation of {exp.target_names}; the "
+            "targets that were explained would be right."
+        )
+    then = exp.scores.double().cpu()
+    apart = float((now - then).abs().max()) if now.shape == then.shape else math.inf
+    if not apart <= _ALIKE * max(float(then.abs().max()), torch.finfo(torch.float32).tiny):
+        raise ValueError(
+            f"faithfulness: the scores are up to {apart:.3g} away from the explanation's (largest "
+            f"{float(then.abs().max()):.3g}); the network and the images that were explained would "
+            "be right. rv.explain(net, images) explains these."
+        )
+    return Scorer(net, inputs, aims, chunk, progress)
+
+
+def _targets(exp: Explanation, targets: Any, count: int, preset: Preset | None) -> Targets:
+    if targets is None and any(-1 in row for row in exp.targets):
+        row = next(number for number, row in enumerate(exp.targets) if -1 in row)
+        name = exp.target_names[row][exp.targets[row].index(-1)]
+        raise ValueError(
+            f"faithfulness: the target {name!r} is no single class, and an explanation does "
+            "not hold it; the same targets as explain got would be right: faithfulness(net, "
+            "images, exp, targets)."
+        )
+    classes = preset.classes if preset is not None else ()
+    return Targets(exp.targets if targets is None else targets, count, classes, "faithfulness")
