@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from resviz.attribution.engine import Captured
 from resviz.attribution.layers import key_of
-from resviz.hooks import batch_norms
 
 COLUMNS = (
     *("layer", "image", "target", "dead_channels", "activation_norm", "gradient_norm"),
@@ -22,8 +21,8 @@ _POSITIVE = ("grad_cam_pp", "layer_cam")
 _SURE, _FLAT = 0.999, 1e-3
 
 
-def evidence(seen: Captured, columns: int) -> pd.DataFrame:
-    """What :func:`findings` look at: a row per layer, image and target.
+def evidence(seen: Captured, columns: int) -> dict[str, list[Any]]:
+    """What :func:`findings` look at, as columns with a row per layer, image and target.
 
     dead_channels: share of channels that are 0 at every position. activation_norm, gradient_norm:
     L2. effect_bound: their product, which no first-order effect of the layer on the score exceeds.
@@ -32,7 +31,7 @@ def evidence(seen: Captured, columns: int) -> pd.DataFrame:
     """
     probability = _top(seen.logits)
     eps, size_of_output = _precision(seen.logits)
-    rows: list[dict[str, Any]] = []
+    columns_of: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     nothing = seen.scores.new_full((len(seen.scores),), float("nan"))
     for layer in seen.activations or [("input", 0)]:  # the pixels, where no layer was asked for
         activations = seen.activations.get(layer)
@@ -43,20 +42,20 @@ def evidence(seen: Captured, columns: int) -> pd.DataFrame:
             out = _largest(seen.output_gradients, column, len(size))
             score = seen.scores[:, column].abs().tolist()
             table = torch.stack([dead, size, slope, size * slope], 1).cpu().tolist()
-            for image, (share, a, g, bound) in enumerate(table):
-                row = {"layer": key_of(layer), "image": image, "target": column}
-                row |= {"dead_channels": share, "activation_norm": a, "gradient_norm": g}
-                row |= {"effect_bound": bound, "output_gradient": out[image]}
-                row |= {"top_probability": probability[image] if probability else float("nan")}
+            for image, measured in enumerate(table):
                 known = bool(size_of_output) and out[image] == out[image]
                 felt = out[image] * size_of_output[image] if known else 0.0
-                rows.append(row | {"rounding": eps * (score[image] + felt)})
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+                sure = probability[image] if probability else float("nan")
+                row = [key_of(layer), image, column, *measured, out[image], sure]
+                for name, value in zip(COLUMNS, [*row, eps * (score[image] + felt)], strict=True):
+                    columns_of[name].append(value)
+    return columns_of
 
 
 def _state(activations: Tensor) -> tuple[Tensor, Tensor]:
     """(share of dead channels, norm), (N,) each."""
-    return 1 - activations.flatten(2).any(2).float().mean(1), _norms(activations)
+    low, high = torch.aminmax(activations.flatten(2), dim=2)
+    return ((low == 0) & (high == 0)).float().mean(1), _norms(activations)
 
 
 def _norms(tensor: Tensor) -> Tensor:
@@ -89,8 +88,13 @@ def untrained(net: nn.Module, weights: str | None) -> bool:
     """True for random weights by name, or where every BatchNorm is as it was made."""
     if weights == "random":
         return True
-    norms = [module for module in batch_norms(net) if module.running_mean is not None]
-    return bool(norms) and all(_as_made(module) for module in norms)
+    norms = 0
+    for module in net.modules():
+        if isinstance(module, _BatchNorm) and module.running_mean is not None:
+            norms += 1
+            if not _as_made(module):
+                return False
+    return norms > 0
 
 
 def _as_made(norm: Any) -> bool:
@@ -113,7 +117,9 @@ class Finding(NamedTuple):
 
 
 def findings(
-    maps: Mapping[tuple[str, str], Tensor], table: pd.DataFrame, about: Mapping[str, Any]
+    maps: Mapping[tuple[str, str], Tensor],
+    table: Mapping[str, Sequence[Any]],
+    about: Mapping[str, Any],
 ) -> Iterator[Finding]:
     """Every reason there is, map by map; none for healthy maps.
 
@@ -122,8 +128,9 @@ def findings(
         table: its evidence.
         about: its provenance.
     """
+    rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
     known: dict[tuple[str, int, int], Mapping[Any, Any]] = {
-        (row["layer"], row["image"], row["target"]): row for row in table.to_dict("records")
+        (row["layer"], row["image"], row["target"]): row for row in rows
     }
     for (method, layer), values in maps.items():
         for image in range(values.shape[0]):

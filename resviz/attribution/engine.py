@@ -9,7 +9,7 @@ turn it into another tensor.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -152,18 +152,15 @@ def capture(
         RuntimeError: parameters that were made under ``inference_mode``.
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
-    if backward:
-        check_differentiable(net)
     graph = _Graph(net, layers, inputs, reshape, backward)
     modules = dict(net.named_modules())
     with left_as_found(net, batch_stats=batch_stats) as hooks:
         inputs = graph.inputs = tuple(tensor.detach().clone() for tensor in inputs)
-        for module in modules.values():
-            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-                hooks.before_forward(module, graph.before)
+        for module in _where_pictures_enter(modules.values()):
+            hooks.before_forward(module, graph.before)
         for path in {path for path, _ in layers}:
             hooks.forward(modules[path], partial(graph.after, path))
-        output = net(*inputs)
+        output = _run(net, inputs)
         _check_ran(graph, layers)
         if not layers and isinstance(output, Tensor) and output.is_floating_point():
             switch_gradients(True)
@@ -186,6 +183,22 @@ def capture(
             scores.detach(),
             at_output,
         )
+
+
+def _where_pictures_enter(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    """The first convolution, and those that cut patches for tokens."""
+    convolutions = [m for m in modules if isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d)]
+    patches = [m for m in convolutions if m.kernel_size == m.stride and max(m.stride) > 1]
+    return list(dict.fromkeys([*convolutions[:1], *patches]))
+
+
+def _run(net: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+    try:
+        return net(*inputs)
+    except RuntimeError as err:
+        if "Inference tensors" in str(err):
+            check_differentiable(net)
+        raise
 
 
 def check_differentiable(net: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from resviz.attribution.diagnosis import evidence, findings, untrained
 from resviz.attribution.engine import Captured, capture
 from resviz.attribution.explanation import Explanation
-from resviz.attribution.head import AllClasses, all_classes, find_head
+from resviz.attribution.head import AllClasses, find_head
 from resviz.attribution.layers import Layer, key_of, read_layers
 from resviz.attribution.methods import METHODS, Asked, check_passes, read_methods
 from resviz.attribution.positions import Reshape
@@ -117,10 +118,11 @@ def explain(
             wanted = []  # nothing is asked at a layer
         else:
             wanted = read_layers(net, inputs, layers)
-        run = _Run(net, inputs, aims, asked, wanted, relu, split, batch_stats, reshape)
+        run = _Run(
+            net, inputs, aims, asked, wanted, relu, split, batch_stats, reshape, chunk, progress
+        )
         run.pass_through()
-        scorer = Scorer(net, inputs, aims, chunk, progress)
-        maps = {(n, key): values for n in asked for key, values in run.maps(n, scorer).items()}
+        maps = {(n, key): values for n in asked for key, values in run.maps(n).items()}
         _check_finite(maps)
         return run.record(maps, known, layers)
 
@@ -138,6 +140,8 @@ class _Run:
     split: bool = False
     batch_stats: bool = False
     reshape: Reshape | None = None
+    chunk: int | None = None
+    progress: bool | None = None
     heads: dict[str, AllClasses] = field(default_factory=dict)
     seen: Captured = field(init=False)
 
@@ -145,6 +149,11 @@ class _Run:
     def columns(self) -> int:
         """Targets of each image."""
         return self.aims.columns
+
+    @functools.cached_property
+    def scorer(self) -> Scorer:
+        """For methods that run passes of their own."""
+        return Scorer(self.net, self.inputs, self.aims, self.chunk, self.progress)
 
     def pass_through(self) -> None:
         """The one forward pass, and the backward passes that the methods need."""
@@ -160,10 +169,16 @@ class _Run:
             batch_stats=self.batch_stats,
         )
         for layer in self.layers:
-            head = find_head(self.net, self.seen.activations[layer], self.seen.logits)
+            key, activations = key_of(layer), self.seen.activations[layer]
+            classes = tuple(self.aims.classes)
+            head = find_head(self.net, key, activations, self.seen.logits, classes)
             if head is not None:
-                activations, key = _wide(self.seen.activations[layer]), key_of(layer)
-                self.heads[key] = all_classes(key, activations, head, tuple(self.aims.classes))
+                self.heads[key] = head
+
+    def _head(self, layer: Layer) -> AllClasses | None:
+        """The closed form at a layer, where there is one."""
+        head = self.heads.get(key_of(layer))
+        return head if head is not None and head.makes(self.seen.logits) else None
 
     def _scores(self, output: Any) -> Tensor:
         scores = self.aims.scores(output)
@@ -172,23 +187,23 @@ class _Run:
             scores = torch.cat([scores, contrast.scores(output)], 1)
         return scores
 
-    def maps(self, name: str, scorer: Scorer) -> dict[str, Tensor]:
+    def maps(self, name: str) -> dict[str, Tensor]:
         """The method's maps by layer."""
         asked = self.asked[name]
         method, options = asked.method, asked.options
         if method.at == "input":
             images = range(len(self.inputs[0]))
-            parts = [method.function(scorer, image, **options) for image in images]
+            parts = [method.function(self.scorer, image, **options) for image in images]
             return {INPUT: _ready(torch.stack(parts))}
         maps = {}
         for layer in self.layers:
-            values = self._at(asked, layer, scorer)
+            values = self._at(asked, layer)
             maps[key_of(layer)] = _ready(
                 values.relu() if self.relu and not method.signed else values
             )
         return maps
 
-    def _at(self, asked: Asked, layer: Layer, scorer: Scorer) -> Tensor:
+    def _at(self, asked: Asked, layer: Layer) -> Tensor:
         """(N, T, h, w) of a method at a layer."""
         seen, method = self.seen, asked.method
         activations = seen.activations[layer]
@@ -208,17 +223,17 @@ class _Run:
             return closed
         wide = _wide(activations)
         if asked.name == "guided_grad_cam":
-            cams = self._at(Asked("grad_cam", METHODS["grad_cam"], {}), layer, scorer).relu()
-            return torch.stack([method.function(scorer, i, cams[i]) for i in images])
+            cams = self._at(Asked("grad_cam", METHODS["grad_cam"], {}), layer).relu()
+            return torch.stack([method.function(self.scorer, i, cams[i]) for i in images])
         more = (layer, seen.readings[layer]) if asked.name == "ablation_cam" else ()
-        return torch.stack([method.function(scorer, i, wide, *more) for i in images])
+        return torch.stack([method.function(self.scorer, i, wide, *more) for i in images])
 
     def _ablated(self, layer: Layer) -> Tensor | None:
         """Ablation-CAM without further passes, where pooling and one linear layer follow.
 
         Without channel k the score falls by w_ck mean_ij A_k there.
         """
-        head, indices = self.heads.get(key_of(layer)), torch.tensor(self.aims.indices)
+        head, indices = self._head(layer), torch.tensor(self.aims.indices)
         if head is None or bool((indices < 0).any()):
             return None
         drop = head.weight[indices.to(head.weight.device)]  # (N, T, C)
@@ -228,7 +243,7 @@ class _Run:
         return torch.einsum("ntk,nkhw->nthw", drop / scale.unsqueeze(2), head.activations)
 
     def _cam(self, layer: Layer) -> Tensor:
-        head = self.heads.get(key_of(layer))
+        head = self._head(layer)
         if head is None:
             raise ValueError(
                 f"explain: cam at {layer[0]!r}, and the logits are not one linear layer of its "
@@ -275,10 +290,10 @@ class _Run:
             targets=aims.indices,
             target_names=aims.names,
             scores=seen.scores[:, : self.columns].cpu(),
-            logits=logits.float().cpu() if logits is not None else None,
+            logits=_wide(logits).cpu() if logits is not None else None,
             pictures=displayed(self.inputs[0], known),
-            evidence=table,
-            head=list(self.heads.values())[-1] if self.heads else None,
+            measured=table,
+            heads=tuple(reversed(self.heads.values())),
             parts=self._parts(),
             provenance=about,
         )
@@ -338,7 +353,9 @@ def _check_finite(maps: Maps) -> None:
             )
 
 
-def _notes(maps: Maps, table: Any, aims: Targets, about: Mapping[str, Any]) -> list[str]:
+def _notes(
+    maps: Maps, table: Mapping[str, Sequence[Any]], aims: Targets, about: Mapping[str, Any]
+) -> list[str]:
     """A sentence, with the reason, for every map that is zero everywhere; warned about, too."""
     blank = {key: values for key, values in maps.items() if not values.flatten(2).any(2).all()}
     if not blank:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resviz import storage
-from resviz.attribution.diagnosis import findings
+from resviz.attribution.diagnosis import COLUMNS, findings
 from resviz.attribution.head import AllClasses
 from resviz.attribution.split import Split
 
@@ -33,7 +34,9 @@ class Explanation:
         target_names: their names. scores: (N, T), what is explained: logits as a rule.
         logits: (N, C), or None for a network that gives something else.
         pictures: (N, H, W, 3) uint8, or None.
-        evidence: a row per layer, image and target: what :meth:`diagnose` looks at.
+        measured: the columns of :attr:`evidence`.
+        heads: layers that may be followed by pooling and one linear layer: :attr:`all_classes`.
+        parts: see :meth:`split`.
         provenance: network, weights, device, dtype, versions, layers, options, notes;
             "explained" says which tensor each map belongs to: path, call, shape, how it was read,
             and which in-place operations wrote over it afterwards.
@@ -45,8 +48,8 @@ class Explanation:
     scores: Tensor
     logits: Tensor | None = None
     pictures: Tensor | None = None
-    evidence: pd.DataFrame = field(default_factory=pd.DataFrame)
-    head: AllClasses | None = None
+    measured: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    heads: Sequence[AllClasses] = ()
     parts: Split | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -60,13 +63,27 @@ class Explanation:
         Raises:
             ValueError: no layer of the explanation is followed by pooling and one linear layer.
         """
-        if self.head is None:
+        if self._head is None:
             raise ValueError(
                 "all_classes: no layer of this explanation is followed by global pooling and one "
                 f"linear layer; there are {', '.join(self.layers)}. Explain the last layer with "
                 "positions of such a network: layers='auto'."
             )
-        return self.head
+        return self._head
+
+    @functools.cached_property
+    def _head(self) -> AllClasses | None:
+        return next((head for head in self.heads if head.makes(self.logits)), None)
+
+    @functools.cached_property
+    def evidence(self) -> pd.DataFrame:
+        """What :meth:`diagnose` looks at: a row per layer, image and target.
+
+        dead_channels (share that is 0 everywhere), activation_norm, gradient_norm, effect_bound
+        (their product), output_gradient (largest gradient of the score at a logit),
+        top_probability, rounding (what rounding alone does to the score).
+        """
+        return pd.DataFrame({name: list(values) for name, values in self.measured.items()})
 
     def diagnose(self) -> pd.DataFrame:
         """Why a map is blank or not to be trusted; an empty table for healthy maps.
@@ -78,7 +95,7 @@ class Explanation:
         """
         rows = [
             (f.method, f.layer, f.image, self.target_names[f.image][f.column], f.cause, f.words)
-            for f in findings(self.maps, self.evidence, self.provenance)
+            for f in findings(self.maps, self.measured, self.provenance)
         ]
         columns = ["method", "layer", "image", "target", "cause", "words"]
         return pd.DataFrame(rows, columns=columns)
@@ -143,11 +160,12 @@ class Explanation:
             "targets": self.targets,
             "target_names": self.target_names,
             "provenance": dict(self.provenance),
-            "evidence": storage.table_to_json(self.evidence),
+            "measured": {name: list(values) for name, values in self.measured.items()},
         }
-        if self.head is not None:
-            tensors |= {f"head/{name}": getattr(self.head, name) for name in _HEAD}
-            meta["head"] = {"layer": self.head.layer, "classes": list(self.head.classes)}
+        if self._head is not None:
+            tensors |= {f"head/{name}": getattr(self._head, name) for name in _HEAD}
+            meta["head"] = {name: getattr(self._head, name) for name in ("layer", "tolerance")}
+            meta["head"]["classes"] = list(self._head.classes)
         if self.parts is not None:
             tensors |= {f"part/{i}": value for i, value in enumerate(self.parts.maps.values())}
             meta["parts"] = {
@@ -163,7 +181,7 @@ class Explanation:
             and all(storage.tensors_equal(getattr(self, n), getattr(other, n)) for n in _TENSORS)
             and (self.targets, self.target_names) == (other.targets, other.target_names)
             and self.evidence.equals(other.evidence)
-            and _same(_tensors_of(self.head), _tensors_of(other.head))
+            and _same(_tensors_of(self._head), _tensors_of(other._head))
             and _same(self._part_maps(), other._part_maps())
             and dict(self.provenance) == dict(other.provenance)
         )
@@ -216,8 +234,8 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
             scores=tensors["field/scores"],
             logits=tensors.get("field/logits"),
             pictures=tensors.get("field/pictures"),
-            evidence=storage.table_from_json(meta["evidence"], "layer"),
-            head=_head(tensors, meta.get("head")),
+            measured=_measured(meta["measured"]),
+            heads=_heads(tensors, meta.get("head")),
             parts=_split(tensors, meta.get("parts")),
             provenance=meta["provenance"],
         )
@@ -225,11 +243,18 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
         raise storage.damaged(path) from error
 
 
-def _head(tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None) -> AllClasses | None:
+def _measured(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    if set(columns) != set(COLUMNS) or len({len(values) for values in columns.values()}) > 1:
+        raise ValueError("not the columns of the evidence")
+    return {name: list(columns[name]) for name in COLUMNS}
+
+
+def _heads(tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None) -> tuple[AllClasses, ...]:
     if meta is None:
-        return None
-    parts = {name: tensors[f"head/{name}"] for name in _HEAD}
-    return AllClasses(layer=meta["layer"], classes=tuple(meta["classes"]), **parts)
+        return ()
+    activations, weight, bias = (tensors[f"head/{name}"] for name in _HEAD)
+    classes, tolerance = tuple(meta["classes"]), float(meta["tolerance"])
+    return (AllClasses(meta["layer"], activations, weight, bias, classes, tolerance),)
 
 
 def _split(tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None) -> Split | None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.localisation import energy, iou, pointing, read_masks
 from resviz.attribution.positions import Reshape
-from resviz.attribution.randomisation import Randomised, again_as, randomise, same_targets
+from resviz.attribution.randomisation import Randomised, again_as, randomise
 from resviz.attribution.removal import (
     Series,
     area,
@@ -276,9 +276,7 @@ class _Run:
     # ---- randomisation
     def randomise(self, preset: Preset | None, reshape: Reshape | None) -> None:
         """The rank correlations, for maps that can be made again."""
-        again, original = again_as(
-            self.exp, self.scorer, same_targets(self.scorer.targets), preset, reshape
-        )
+        again, original = again_as(self.exp, self.scorer, preset, reshape)
         if original:
             self.randomised = randomise(self.scorer, again, original, self.settings.seed)
 

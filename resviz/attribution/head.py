@@ -25,6 +25,7 @@ class AllClasses:
         layer: whose output is pooled.
         activations: (N, C, h, w) of it. weight: (K, C). bias: (K,).
         classes: names of the K outputs, empty where nobody knows.
+        tolerance: how far the logits may be off, of the largest one: what their dtype rounds.
     """
 
     layer: str
@@ -32,6 +33,20 @@ class AllClasses:
     weight: Tensor
     bias: Tensor
     classes: tuple[str, ...] = ()
+    tolerance: float = 1e-4
+
+    def makes(self, logits: Tensor | None) -> bool:
+        """Whether (N, K) logits are the linear layer of the mean over positions.
+
+        By the numbers, so that dropout, flatten and the like in between do not matter, and a ReLU
+        or a second layer does.
+        """
+        if logits is None:
+            return False
+        found = self.activations.mean((2, 3)) @ self.weight.T + self.bias
+        wanted = logits.to(found)
+        allowed = self.tolerance * float(wanted.abs().max())
+        return float((found - wanted).abs().max()) <= allowed
 
     def __getitem__(self, which: int | str | Target) -> Tensor:
         """(N, h, w): the Grad-CAM map of a class, or of ``target("a") - target("b")``.
@@ -79,36 +94,36 @@ class AllClasses:
         return f"AllClasses: {len(self)} classes at {self.layer!r}, {len(self.activations)} images"
 
 
-def find_head(net: nn.Module, activations: Tensor, logits: Tensor | None) -> nn.Linear | None:
-    """The linear layer that makes these logits out of the layer's mean over positions, or None.
+def find_head(
+    net: nn.Module, layer: str, activations: Tensor, logits: Tensor | None, classes: tuple[str, ...]
+) -> AllClasses | None:
+    """Copies of what the closed form would need, where the sizes of a linear layer allow it.
 
-    Found by its numbers, so that dropout, flatten and the like in between do not matter, and a ReLU
-    or a second layer does.
+    Whether that layer makes the logits of the layer's mean over positions is for
+    :meth:`AllClasses.makes` to say: it costs a pass over the weights.
     """
-    if logits is None or logits.ndim != 2:
+    if logits is None or logits.ndim != 2 or not logits.is_floating_point():
         return None
     wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
-    pooled, wanted = activations.to(wide).mean((2, 3)), logits.to(wide)
-    allowed = _SAME.get(logits.dtype, 1e-4) * float(wanted.abs().max())
-    for module in net.modules():
-        if not isinstance(module, nn.Linear):
-            continue
-        if (module.out_features, module.in_features) == (wanted.shape[1], pooled.shape[1]):
-            weight, bias = _parts(module, pooled)
-            if float((pooled @ weight.T + bias - wanted).abs().max()) <= allowed:
-                return module
-    return None
+    shape = (logits.shape[1], activations.shape[1])
+    heads = [
+        AllClasses(
+            layer,
+            activations.to(wide, copy=True),
+            module.weight.detach().to(wide, copy=True),
+            _bias(module, wide),
+            classes,
+            _SAME[logits.dtype],
+        )
+        for module in net.modules()
+        if isinstance(module, nn.Linear) and (module.out_features, module.in_features) == shape
+    ]
+    several = len(heads) > 1
+    return next((head for head in heads if not several or head.makes(logits)), None)
 
 
-def all_classes(
-    layer: str, activations: Tensor, head: nn.Linear, classes: tuple[str, ...]
-) -> AllClasses:
-    """Copies of what the closed form needs."""
-    weight, bias = _parts(head, activations)
-    return AllClasses(layer, activations.clone(), weight.clone(), bias.clone(), classes)
-
-
-def _parts(head: nn.Linear, like: Tensor) -> tuple[Tensor, Tensor]:
-    weight = head.weight.detach().to(like.dtype)
-    bias = head.bias.detach().to(like.dtype) if head.bias is not None else weight.new_zeros(())
-    return weight, bias.expand(len(weight))
+def _bias(head: nn.Linear, dtype: torch.dtype) -> Tensor:
+    bias: Tensor | None = head.bias
+    if bias is None:
+        return torch.zeros(head.out_features, dtype=dtype, device=head.weight.device)
+    return bias.detach().to(dtype, copy=True)

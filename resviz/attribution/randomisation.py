@@ -21,8 +21,6 @@ from resviz.attribution.explanation import Explanation
 from resviz.attribution.methods import METHODS
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
-from resviz.attribution.target import Target
-from resviz.attribution.targets import Targets
 from resviz.errors import NonFinite, ResvizWarning
 from resviz.hooks import left_as_found
 from resviz.preset import Preset
@@ -117,7 +115,7 @@ def randomise(
 
 
 def again_as(
-    exp: Explanation, scorer: Scorer, targets: Any, preset: Preset | None, reshape: Reshape | None
+    exp: Explanation, scorer: Scorer, preset: Preset | None, reshape: Reshape | None
 ) -> tuple[Callable[[nn.Module], Maps], Maps]:
     """How to make an explanation's maps with another network, and those that can be made again.
 
@@ -139,7 +137,7 @@ def again_as(
             made = explain(
                 net,
                 scorer.inputs,
-                targets,
+                scorer.targets.again(),
                 methods=methods,
                 layers=layers or "auto",
                 relu=bool(about.get("relu", True)),
@@ -153,21 +151,6 @@ def again_as(
         return {key: made.maps[key] for key in known}
 
     return again, dict(known)
-
-
-def same_targets(targets: Targets) -> Any:
-    """Resolved targets in a form that :func:`resviz.explain` takes; functions as they were given.
-
-    The region of a dense output is the one found on the network itself: a randomised copy would
-    say the class elsewhere, or nowhere.
-    """
-    rows = []
-    for aims in targets._aims:
-        terms = [aim for aim in aims if not callable(aim)]
-        if len(terms) < len(aims):
-            return targets.given
-        rows.append([Target(tuple((t.index, t.weight, t.mask) for t in aim)) for aim in terms])
-    return rows
 
 
 # ---- the network

@@ -67,6 +67,20 @@ class Targets:
         wide = _wide(logits_of(self.function, output))
         return sum(_part(wide[:, term.index], term) for term in aim)  # type: ignore[return-value]
 
+    def again(self) -> Any:
+        """The resolved targets in a form to resolve again; functions as they were given.
+
+        For another network on the same images: the region of a dense output stays the one found
+        here, where that network would say the class elsewhere, or nowhere.
+        """
+        rows = []
+        for aims in self._aims:
+            terms = [aim for aim in aims if not callable(aim)]
+            if len(terms) < len(aims):
+                return self.given
+            rows.append([Target(tuple((t.index, t.weight, t.mask) for t in aim)) for aim in terms])
+        return rows
+
     def _column(self, output: Any, column: int) -> Tensor:
         aims = [row[column] for row in self._aims]
         first = aims[0]

@@ -402,7 +402,7 @@ def test_a_record_with_everything_is_saved_and_loaded(tmp_path: Path) -> None:
     loaded = rv.load_explanation(tmp_path / "bare.resviz")
     assert loaded.equals(bare)
     assert not loaded.equals(exp)
-    assert loaded.head is None
+    assert loaded.heads == ()
     assert loaded.parts is None
     for asked in (loaded.split, lambda: loaded.all_classes):
         with pytest.raises(ValueError, match=r"^(split|all_classes): "):
