@@ -54,14 +54,19 @@ def evidence(seen: Captured, columns: int) -> dict[str, list[Any]]:
 
 def _state(activations: Tensor) -> tuple[Tensor, Tensor]:
     """(share of dead channels, norm), (N,) each."""
-    low, high = torch.aminmax(activations.flatten(2), dim=2)
-    return ((low == 0) & (high == 0)).float().mean(1), _norms(activations)
+    channels = _channel_norms(activations)
+    return (channels == 0).float().mean(1), torch.linalg.vector_norm(channels, dim=1)
+
+
+def _channel_norms(tensor: Tensor) -> Tensor:
+    """(N, C) L2 norms over the positions: one pass over the tensor, in float32 or better."""
+    wide = tensor if tensor.dtype == torch.float64 else tensor.float()
+    return torch.linalg.vector_norm(wide.flatten(2), dim=2)
 
 
 def _norms(tensor: Tensor) -> Tensor:
-    """(N,) L2 norms, in float32 or better."""
-    wide = tensor if tensor.dtype == torch.float64 else tensor.float()
-    return wide.flatten(1).norm(dim=1)
+    """(N,) L2 norms."""
+    return torch.linalg.vector_norm(_channel_norms(tensor), dim=1)
 
 
 def _top(logits: Tensor | None) -> list[float]:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from resviz.attribution.diagnosis import evidence, findings, untrained
-from resviz.attribution.engine import Captured, capture
 from resviz.attribution.explanation import Explanation
-from resviz.attribution.head import AllClasses, find_head
 from resviz.attribution.layers import Layer, key_of, read_layers
-from resviz.attribution.methods import METHODS, Asked, check_passes, read_methods
+from resviz.attribution.methods import check_passes, read_methods
 from resviz.attribution.positions import Reshape
-from resviz.attribution.scoring import Scorer
+from resviz.attribution.run import Maps, Run, wide
 from resviz.attribution.split import Split
 from resviz.attribution.split import split as split_at
 from resviz.attribution.targets import Targets
@@ -27,11 +22,6 @@ from resviz.hooks import gradients
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.preset import Preset
 from resviz.provenance import displayed, preset_or_none, provenance
-
-INPUT = "input"  # the layer name of maps over the pixels themselves
-_CACHE = 4 * 2**20  # bytes of activations that a CPU keeps close while it makes maps of them
-
-Maps = dict[tuple[str, str], Tensor]
 
 
 def explain(
@@ -118,230 +108,69 @@ def explain(
             wanted = []  # nothing is asked at a layer
         else:
             wanted = read_layers(net, inputs, layers)
-        run = _Run(
+        run = Run(
             net, inputs, aims, asked, wanted, relu, split, batch_stats, reshape, chunk, progress
         )
         run.pass_through()
         maps = {(n, key): values for n in asked for key, values in run.maps(n).items()}
         _check_finite(maps)
-        return run.record(maps, known, layers)
+        return _record(run, maps, known, layers)
 
 
-@dataclass
-class _Run:
-    """One call of :func:`explain`: the shared pass, and maps made from it."""
+def _record(run: Run, maps: Maps, known: Preset | None, layers: object) -> Explanation:
+    """The explanation, with what was measured about it."""
+    seen, aims = run.seen, run.aims
+    table = evidence(seen, run.columns)
+    about = provenance(run.net, run.inputs, known, methods=list(run.asked))
+    about |= {
+        "layers": [key_of(layer) for layer in run.layers],
+        "layers_chosen": _chosen(layers),
+        "explained": [_explained(run, layer) for layer in run.layers],
+        "relu": run.relu,
+        "batch_stats": run.batch_stats,
+        "untrained": untrained(run.net, known.weights if known is not None else None),
+        "options": {name: asked.options for name, asked in run.asked.items() if asked.options},
+    }
+    about["notes"] = _notes(maps, table, aims, about)
+    logits = seen.logits if seen.logits is not None and seen.logits.ndim == 2 else None
+    return Explanation(
+        maps=maps,
+        targets=aims.indices,
+        target_names=aims.names,
+        scores=seen.scores[:, : run.columns].cpu(),
+        logits=wide(logits).cpu() if logits is not None else None,
+        pictures=displayed(run.inputs[0], known),
+        measured=table,
+        heads=tuple(reversed(run.heads.values())),
+        parts=_split(run),
+        provenance=about,
+    )
 
-    net: nn.Module
-    inputs: tuple[Tensor, ...]
-    aims: Targets
-    asked: dict[str, Asked]
-    layers: list[Layer]
-    relu: bool = True
-    split: bool = False
-    batch_stats: bool = False
-    reshape: Reshape | None = None
-    chunk: int | None = None
-    progress: bool | None = None
-    heads: dict[str, AllClasses] = field(default_factory=dict)
-    seen: Captured = field(init=False)
 
-    @property
-    def columns(self) -> int:
-        """Targets of each image."""
-        return self.aims.columns
+def _split(run: Run) -> Split | None:
+    if not run.split:
+        return None
+    return split_at(run.net, run.inputs, run.seen, run.columns, run.batch_stats)
 
-    @functools.cached_property
-    def scorer(self) -> Scorer:
-        """For methods that run passes of their own."""
-        return Scorer(self.net, self.inputs, self.aims, self.chunk, self.progress)
 
-    def pass_through(self) -> None:
-        """The one forward pass, and the backward passes that the methods need."""
-        kinds = {asked.method.kind for asked in self.asked.values()}
-        guided = "guided_grad_cam" in self.asked
-        self.seen = capture(
-            self.net,
-            self.inputs,
-            self.layers,
-            self._scores,
-            backward="gradients" in kinds or guided or self.split or not self.layers,
-            reshape=self.reshape,
-            batch_stats=self.batch_stats,
-        )
-        for layer in self.layers:
-            key, activations = key_of(layer), self.seen.activations[layer]
-            classes = tuple(self.aims.classes)
-            head = find_head(self.net, key, activations, self.seen.logits, classes)
-            if head is not None:
-                self.heads[key] = head
-
-    def _head(self, layer: Layer) -> AllClasses | None:
-        """The closed form at a layer, where there is one."""
-        head = self.heads.get(key_of(layer))
-        return head if head is not None and head.makes(self.seen.logits) else None
-
-    def _scores(self, output: Any) -> Tensor:
-        scores = self.aims.scores(output)
-        if "finer_cam" in self.asked:
-            contrast = self.aims.contrasted(output, **self.asked["finer_cam"].options)
-            scores = torch.cat([scores, contrast.scores(output)], 1)
-        return scores
-
-    def maps(self, name: str) -> dict[str, Tensor]:
-        """The method's maps by layer."""
-        asked = self.asked[name]
-        method, options = asked.method, asked.options
-        if method.at == "input":
-            images = range(len(self.inputs[0]))
-            parts = [method.function(self.scorer, image, **options) for image in images]
-            return {INPUT: _ready(torch.stack(parts))}
-        maps = {}
-        for layer in self.layers:
-            values = self._at(asked, layer)
-            maps[key_of(layer)] = _ready(
-                values.relu() if self.relu and not method.signed else values
-            )
-        return maps
-
-    def _at(self, asked: Asked, layer: Layer) -> Tensor:
-        """(N, T, h, w) of a method at a layer."""
-        seen, method = self.seen, asked.method
-        activations = seen.activations[layer]
-        images = range(len(activations))
-        if method.kind == "gradients":
-            contrast = asked.name == "finer_cam"
-            chosen = seen.gradients[layer][self.columns :] if contrast else seen.gradients[layer]
-            columns = [_in_parts(method.function, activations, g) for g in chosen[: self.columns]]
-            return torch.stack(columns, 1)
-        if method.kind == "activations":
-            one = _in_parts(method.function, activations, activations)
-            return one.unsqueeze(1).expand(-1, self.columns, -1, -1)
-        if method.kind == "head":
-            return self._cam(layer)
-        closed = self._ablated(layer) if asked.name == "ablation_cam" else None
-        if closed is not None:
-            return closed
-        wide = _wide(activations)
-        if asked.name == "guided_grad_cam":
-            cams = self._at(Asked("grad_cam", METHODS["grad_cam"], {}), layer).relu()
-            return torch.stack([method.function(self.scorer, i, cams[i]) for i in images])
-        more = (layer, seen.readings[layer]) if asked.name == "ablation_cam" else ()
-        return torch.stack([method.function(self.scorer, i, wide, *more) for i in images])
-
-    def _ablated(self, layer: Layer) -> Tensor | None:
-        """Ablation-CAM without further passes, where pooling and one linear layer follow.
-
-        Without channel k the score falls by w_ck mean_ij A_k there.
-        """
-        head, indices = self._head(layer), torch.tensor(self.aims.indices)
-        if head is None or bool((indices < 0).any()):
-            return None
-        drop = head.weight[indices.to(head.weight.device)]  # (N, T, C)
-        drop = drop * head.activations.mean((2, 3)).unsqueeze(1)
-        scores = self.seen.scores[:, : self.columns].to(drop)
-        scale = torch.where(scores == 0, torch.ones_like(scores), scores.abs())
-        return torch.einsum("ntk,nkhw->nthw", drop / scale.unsqueeze(2), head.activations)
-
-    def _cam(self, layer: Layer) -> Tensor:
-        head = self._head(layer)
-        if head is None:
-            raise ValueError(
-                f"explain: cam at {layer[0]!r}, and the logits are not one linear layer of its "
-                "mean over positions; the last layer of a network that ends in global pooling and "
-                "one linear layer would be right. grad_cam needs neither."
-            )
-        factor = head.activations[0, 0].numel()  # CAM has no 1 / (h w)
-        columns = []
-        for column in range(self.columns):
-            rows = [
-                factor * head.map(self._class(n, column), relu=False)[n]
-                for n in range(len(self.inputs[0]))
-            ]
-            columns.append(torch.stack(rows))
-        return torch.stack(columns, 1)
-
-    def _class(self, image: int, column: int) -> int:
-        index = self.aims.indices[image][column]
-        if index < 0:
-            raise ValueError(
-                f"explain: cam of {self.aims.names[image][column]!r}; one class would be right. "
-                "Explanation.all_classes takes differences."
-            )
-        return index
-
-    def record(self, maps: Maps, known: Preset | None, layers: object) -> Explanation:
-        """The explanation, with what was measured about it."""
-        seen, aims = self.seen, self.aims
-        table = evidence(seen, self.columns)
-        about = provenance(self.net, self.inputs, known, methods=list(self.asked))
-        about |= {
-            "layers": [key_of(layer) for layer in self.layers],
-            "layers_chosen": _chosen(layers),
-            "explained": [self._explained(layer) for layer in self.layers],
-            "relu": self.relu,
-            "batch_stats": self.batch_stats,
-            "untrained": untrained(self.net, known.weights if known is not None else None),
-            "options": {name: asked.options for name, asked in self.asked.items() if asked.options},
-        }
-        about["notes"] = _notes(maps, table, aims, about)
-        logits = seen.logits if seen.logits is not None and seen.logits.ndim == 2 else None
-        return Explanation(
-            maps=maps,
-            targets=aims.indices,
-            target_names=aims.names,
-            scores=seen.scores[:, : self.columns].cpu(),
-            logits=_wide(logits).cpu() if logits is not None else None,
-            pictures=displayed(self.inputs[0], known),
-            measured=table,
-            heads=tuple(reversed(self.heads.values())),
-            parts=self._parts(),
-            provenance=about,
-        )
-
-    def _parts(self) -> Split | None:
-        if not self.split:
-            return None
-        return split_at(self.net, self.inputs, self.seen, self.columns, self.batch_stats)
-
-    def _explained(self, layer: Layer) -> dict[str, Any]:
-        """Which tensor it was: path, call, shape, how it was read, what wrote over it later."""
-        path, call = layer
-        reading = self.seen.readings[layer]
-        return {
-            "layer": key_of(layer),
-            "path": path,
-            "call": call,
-            "shape": list(self.seen.activations[layer].shape),
-            "axes": reading.axes,
-            "read_as": reading.words(),
-            "written_over_by": self.seen.written.get(layer, []),
-        }
+def _explained(run: Run, layer: Layer) -> dict[str, Any]:
+    """Which tensor it was: path, call, shape, how it was read, what wrote over it later."""
+    path, call = layer
+    reading = run.seen.readings[layer]
+    return {
+        "layer": key_of(layer),
+        "path": path,
+        "call": call,
+        "shape": list(run.seen.activations[layer].shape),
+        "axes": reading.axes,
+        "read_as": reading.words(),
+        "written_over_by": run.seen.written.get(layer, []),
+    }
 
 
 def _chosen(layers: object) -> str:
     named = {"auto": "last with positions", "blocks": "every residual block"}
     return named.get(layers, "as asked") if isinstance(layers, str) else "as asked"
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
-
-
-def _in_parts(
-    function: Callable[[Tensor, Tensor], Tensor], activations: Tensor, gradient: Tensor
-) -> Tensor:
-    """(N, h, w); on a CPU image by image where the whole batch would not stay in its cache."""
-    whole = activations.numel() * activations.element_size()
-    size = len(activations)
-    if activations.device.type == "cpu" and whole > _CACHE:
-        size = max(1, size * _CACHE // whole)
-    parts = zip(torch.split(activations, size), torch.split(gradient, size), strict=True)
-    return torch.cat([function(_wide(a), _wide(g)) for a, g in parts])
-
-
-def _ready(maps: Tensor) -> Tensor:
-    """On the CPU, contiguous, in float32 or float64."""
-    return _wide(maps.detach()).cpu().contiguous()
 
 
 def _check_finite(maps: Maps) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,32 +95,39 @@ class AllClasses:
         return f"AllClasses: {len(self)} classes at {self.layer!r}, {len(self.activations)} images"
 
 
-def find_head(
-    net: nn.Module, layer: str, activations: Tensor, logits: Tensor | None, classes: tuple[str, ...]
-) -> AllClasses | None:
-    """Copies of what the closed form would need, where the sizes of a linear layer allow it.
+def find_heads(
+    net: nn.Module, activations: Mapping[str, Tensor], logits: Tensor | None, classes: Sequence[str]
+) -> dict[str, AllClasses]:
+    """Copies of what the closed form would need, for layers that a linear layer's sizes allow.
 
-    Whether that layer makes the logits of the layer's mean over positions is for
+    Whether that linear layer makes the logits of the layer's mean over positions is for
     :meth:`AllClasses.makes` to say: it costs a pass over the weights.
+
+    Args:
+        net: the network.
+        activations: (N, C, h, w) by layer.
+        logits: (N, K), or None.
+        classes: names of the K outputs.
     """
     if logits is None or logits.ndim != 2 or not logits.is_floating_point():
-        return None
+        return {}
     wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
-    shape = (logits.shape[1], activations.shape[1])
-    heads = [
-        AllClasses(
-            layer,
-            activations.to(wide, copy=True),
-            module.weight.detach().to(wide, copy=True),
-            _bias(module, wide),
-            classes,
-            _SAME[logits.dtype],
-        )
+    copies = [
+        (module.weight.detach().to(wide, copy=True), _bias(module, wide))
         for module in net.modules()
-        if isinstance(module, nn.Linear) and (module.out_features, module.in_features) == shape
+        if isinstance(module, nn.Linear) and module.out_features == logits.shape[1]
     ]
-    several = len(heads) > 1
-    return next((head for head in heads if not several or head.makes(logits)), None)
+    heads: dict[str, AllClasses] = {}
+    for layer, maps in activations.items():
+        several = [
+            AllClasses(layer, maps.to(wide, copy=True), *pair, tuple(classes), _SAME[logits.dtype])
+            for pair in copies
+            if pair[0].shape[1] == maps.shape[1]
+        ]
+        fitting = several if len(several) == 1 else [h for h in several if h.makes(logits)]
+        if fitting:
+            heads[layer] = fitting[0]
+    return heads
 
 
 def _bias(head: nn.Linear, dtype: torch.dtype) -> Tensor:

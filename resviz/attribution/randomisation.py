@@ -122,7 +122,8 @@ def again_as(
     The same methods, layers, options and ReLU, as the record holds them. Maps of a method that the
     registry does not know, put in by hand, cannot.
     """
-    from resviz.attribution.explain import INPUT, explain
+    from resviz.attribution.explain import explain
+    from resviz.attribution.run import INPUT
 
     known = {key: maps for key, maps in exp.maps.items() if key[0] in METHODS}
     about = exp.provenance
