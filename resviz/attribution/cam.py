@@ -54,22 +54,28 @@ def layer_cam(activations: Tensor, gradients: Tensor) -> Tensor:
 def eigen_cam(activations: Tensor, _: Tensor | None = None) -> Tensor:
     """A on its first right singular vector: Muhammad and Yeasin 2020, arXiv 2008.00299.
 
-    A singular vector has no sign of its own. It is the one in which the map agrees with sum_k A_k.
+    A singular vector has no sign of its own. It is the one in which the map's largest value is
+    positive, which for activations behind a ReLU makes all of them positive.
     """
-    return _first_component(activations, activations.sum(1))
+    projected = _first_component(activations)
+    flat = projected.flatten(1)
+    largest = flat.gather(1, flat.abs().argmax(1, keepdim=True))
+    return torch.where(largest < 0, -flat, flat).to(activations.dtype).view_as(projected)
 
 
 def eigen_grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """G A on its first right singular vector: Eigen-CAM of the weighted activations.
+    """g A on its first right singular vector: Eigen-CAM of the weighted activations.
 
     The sign is the one in which the map agrees with sum_k g_k A_k, the evidence for the target.
     """
     weighted = gradients * activations
-    return _first_component(weighted, weighted.sum(1))
+    projected = _first_component(weighted)
+    agrees = (projected * weighted.sum(1)).sum((1, 2), keepdim=True)
+    return torch.where(agrees < 0, -projected, projected).to(weighted.dtype)
 
 
-def _first_component(maps: Tensor, like: Tensor) -> Tensor:
-    """(n, h, w): U_1 s_1 of the (hw, C) matrix, through its (hw, hw) or (C, C) Gram matrix."""
+def _first_component(maps: Tensor) -> Tensor:
+    """(n, h, w), float64: U_1 s_1 of the (hw, C) matrix, through its (hw, hw) or (C, C) Gram."""
     flat = maps.flatten(2).transpose(1, 2)  # (n, hw, C)
     wide = flat.shape[1] <= flat.shape[2]
     gram = flat @ flat.transpose(1, 2) if wide else flat.transpose(1, 2) @ flat
@@ -79,6 +85,4 @@ def _first_component(maps: Tensor, like: Tensor) -> Tensor:
         projected = first * values[:, -1:].clamp_min(0).sqrt()
     else:
         projected = (flat.double() @ first.unsqueeze(2)).squeeze(2)
-    agrees = (projected * like.flatten(1).double()).sum(1, keepdim=True)
-    projected = torch.where(agrees < 0, -projected, projected)
-    return projected.to(maps.dtype).view_as(like)
+    return projected.view(len(maps), *maps.shape[2:])

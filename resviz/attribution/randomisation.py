@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.methods import METHODS
 from resviz.attribution.positions import Reshape
-from resviz.attribution.scoring import Scorer
+from resviz.attribution.scoring import Scorer, bar
 from resviz.errors import NonFinite, ResvizWarning
 from resviz.hooks import left_as_found
 from resviz.preset import Preset
@@ -98,15 +98,17 @@ def randomise(
     curves: dict[tuple[str, str], list[Any]] = {key: [] for key in original}
     notes: list[str] = []
     done: set[int] = set()
-    for number, paths in enumerate(stages):
-        _permute(net, paths, random, done)
-        try:
-            maps = again(net)
-        except NonFinite as err:
-            notes.append(f"stage {number + 1} of {len(stages)} of the randomisation: {err}")
-            break
-        for key, before in original.items():
-            curves[key].append(_correlations(before, maps[key]))
+    with bar(len(stages), "randomisation", scorer.progress) as shown:
+        for number, paths in enumerate(stages):
+            _permute(net, paths, random, done)
+            try:
+                maps = again(net)
+            except NonFinite as err:
+                notes.append(f"stage {number + 1} of {len(stages)} of the randomisation: {err}")
+                break
+            for key, before in original.items():
+                curves[key].append(_correlations(before, maps[key]))
+            shown.update()
     missing = len(stages) - max((len(c) for c in curves.values()), default=0)
     blank = [np.full(v.shape[:2], np.nan) for v in original.values()]
     for key, empty in zip(original, blank, strict=True):
@@ -145,7 +147,7 @@ def again_as(
                 batch_stats=bool(about.get("batch_stats", False)),
                 options=options,
                 chunk=scorer.chunk,
-                progress=scorer.progress,
+                progress=False,
                 preset=preset,
                 reshape=reshape,
             )

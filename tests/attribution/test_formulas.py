@@ -155,18 +155,21 @@ def layer_cam(a: Tensor, g: Tensor) -> Tensor:
 
 
 def first_component(maps: Tensor) -> Tensor:
-    """numpy's SVD of (h w, C); the sign in which it agrees with the sum over channels."""
+    """numpy's SVD of (h w, C), with whatever sign it has."""
     u, s, _ = np.linalg.svd(maps.flatten(1).T.numpy(), full_matrices=False)
-    projected = torch.from_numpy(u[:, 0] * s[0]).view(maps.shape[1:])
-    return -projected if (projected * maps.sum(0)).sum() < 0 else projected
+    return torch.from_numpy(u[:, 0] * s[0]).view(maps.shape[1:])
 
 
 def eigen_cam(a: Tensor, g: Tensor) -> Tensor:
-    return first_component(a)
+    """The sign in which the largest value is positive."""
+    projected = first_component(a)
+    return -projected if -projected.min() > projected.max() else projected
 
 
 def eigen_grad_cam(a: Tensor, g: Tensor) -> Tensor:
-    return first_component(g * a)
+    """The sign in which it agrees with the sum over channels."""
+    projected = first_component(g * a)
+    return -projected if (projected * (g * a).sum(0)).sum() < 0 else projected
 
 
 TWINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -68,7 +68,7 @@ def norms(images: torch.Tensor) -> list[Any]:
 def in_training(images: torch.Tensor) -> Any:
     """The same with BatchNorm on the batch's statistics."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rv.errors.ResvizWarning)  # a small batch
+        warnings.simplefilter("ignore", rv.ResvizWarning)  # a small batch
         return rv.gradient_norms(cifar_resnet(20, shortcut="B", seed=0), images, batch_stats=True)
 
 
@@ -76,7 +76,7 @@ def in_training(images: torch.Tensor) -> Any:
 def exp(net: Any, images: torch.Tensor, preset: rv.Preset) -> Any:
     """Two methods, two layers, two targets of each image; the second target has a hostile name."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rv.errors.ResvizWarning)  # some maps are blank
+        warnings.simplefilter("ignore", rv.ResvizWarning)  # some maps are blank
         return rv.explain(
             net,
             images,

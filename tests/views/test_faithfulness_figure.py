@@ -28,7 +28,7 @@ def row(method: str, layer: str, image: int, target: Any, height: float) -> dict
         "deletion_random": 0.4,
         "insertion": height / 4,
         "insertion_random": 0.3,
-        "randomised": -0.004,
+        "randomised_upper": -0.004,
         "deletion_curve": tuple(down),
         "insertion_curve": tuple(up),
         "deletion_random_curve": tuple(0 * share + 0.4),
@@ -159,7 +159,7 @@ def test_stages_are_numbered(table: pd.DataFrame) -> None:
 
 
 def test_only_the_checks_that_were_made(table: pd.DataFrame, read: Any) -> None:
-    without = table.drop(columns=["randomisation_curve", "randomised"])
+    without = table.drop(columns=["randomisation_curve", "randomised_upper"])
     figure = rv.plot_faithfulness(without)
     assert {t.xaxis for t in figure.data} == {"x", "x2"} and "randomis" not in read.title(figure)
     for nothing in (None, float("nan")):

@@ -65,7 +65,7 @@ CHECKS = (
     Check(
         "randomisation",
         "randomisation_curve",
-        "randomised",
+        "randomised_upper",
         "",
         "lower is better",
         "stages randomised, from the head down",

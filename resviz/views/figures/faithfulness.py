@@ -162,7 +162,7 @@ def _legend_words(checks: Sequence[Check]) -> str:
     words = {
         "deletion": "area under deletion",
         "insertion": "area under insertion",
-        "randomisation": "rank correlation after the last stage",
+        "randomisation": "mean rank correlation, upper half of the stages",
     }
     return " / ".join(words[check.name] for check in checks)
 
