@@ -64,7 +64,7 @@ def eigen_cam(activations: Tensor, _: Tensor | None = None) -> Tensor:
 
 
 def eigen_grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """g A on its first right singular vector: Eigen-CAM of the weighted activations.
+    """G A on its first right singular vector: Eigen-CAM of the weighted activations.
 
     The sign is the one in which the map agrees with sum_k g_k A_k, the evidence for the target.
     """

@@ -117,3 +117,22 @@ def template() -> go.layout.Template:
             "yaxis": _axis(),
         }
     )
+
+
+def bar_alone(low: float, high: float, colours: str, bar: dict[str, object]) -> dict[str, object]:
+    """A scatter trace that shows nothing but a colour bar, for ``fig.add_scatter(**...)``."""
+    return {
+        "x": [None],
+        "y": [None],
+        "mode": "markers",
+        "showlegend": False,
+        "hoverinfo": "skip",
+        "marker": {
+            "color": [low],
+            "cmin": low,
+            "cmax": high,
+            "colorscale": colours,
+            "showscale": True,
+            "colorbar": bar,
+        },
+    }

@@ -199,21 +199,7 @@ def add_colour_bar(
         ends = ("−largest", "0", "largest") if low < 0 else ("least", "", "largest")
         bar |= {"tickvals": [low, (low + high) / 2, high], "ticktext": list(ends)}
         bar["title"]["text"] = f"{title}, each on its own scale"
-    fig.add_scatter(
-        x=[None],
-        y=[None],
-        mode="markers",
-        showlegend=False,
-        hoverinfo="skip",
-        marker={
-            "color": [low],
-            "cmin": low,
-            "cmax": high,
-            "colorscale": colours,
-            "showscale": True,
-            "colorbar": bar,
-        },
-    )
+    fig.add_scatter(**style.bar_alone(low, high, colours, bar))
 
 
 def _draw_rows(found: Channels, shown: Any, scale: str) -> Figure:

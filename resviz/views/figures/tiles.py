@@ -157,18 +157,4 @@ class Sheet:
         }
         if ticks is not None:
             bar |= {"tickvals": list(ticks), "ticktext": list(ticks.values())}
-        self.fig.add_scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            showlegend=False,
-            hoverinfo="skip",
-            marker={
-                "color": [low],
-                "cmin": low,
-                "cmax": high,
-                "colorscale": colours,
-                "showscale": True,
-                "colorbar": bar,
-            },
-        )
+        self.fig.add_scatter(**style.bar_alone(low, high, colours, bar))
