@@ -113,8 +113,10 @@ def summaries(table: pd.DataFrame, better: Sequence[str]) -> dict[str, str]:
         ]
         known = rows["_better"] != ""
         if known.any():
-            ahead = int((rows["_better"] == "clearly").sum())
-            facts.append(f"better than a random map on {ahead} of {int(known.sum())}")
+            clearly = int((rows["_better"] == "clearly").sum())
+            ahead = clearly + int((rows["_better"] == "hardly").sum())
+            count = int(known.sum())
+            facts.append(f"better than a random map on {ahead} of {count}, clearly on {clearly}")
         moved = [changes({str(k): v for k, v in row.items()}) for row in rows.to_dict("records")]
         told = [each for each in moved if each is not None]
         if told:
