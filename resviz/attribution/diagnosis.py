@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from resviz.attribution.engine import Captured
 from resviz.attribution.layers import key_of
+from resviz.networks.inputs import widened
 
 COLUMNS = (
     *("layer", "image", "target", "dead_channels", "activation_norm", "gradient_norm"),
@@ -60,8 +61,7 @@ def _state(activations: Tensor) -> tuple[Tensor, Tensor]:
 
 def _channel_norms(tensor: Tensor) -> Tensor:
     """(N, C) L2 norms over the positions: one pass over the tensor, in float32 or better."""
-    wide = tensor if tensor.dtype == torch.float64 else tensor.float()
-    return torch.linalg.vector_norm(wide.flatten(2), dim=2)
+    return torch.linalg.vector_norm(widened(tensor).flatten(2), dim=2)
 
 
 def _norms(tensor: Tensor) -> Tensor:

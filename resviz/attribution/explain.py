@@ -13,13 +13,13 @@ from resviz.attribution.explanation import Explanation
 from resviz.attribution.layers import Layer, key_of, read_layers
 from resviz.attribution.methods import check_passes, read_methods
 from resviz.attribution.positions import Reshape
-from resviz.attribution.run import Maps, Run, wide
+from resviz.attribution.run import Maps, Run
 from resviz.attribution.split import Split
 from resviz.attribution.split import split as split_at
 from resviz.attribution.targets import Targets
 from resviz.errors import NonFinite, ResvizWarning
 from resviz.hooks import gradients
-from resviz.networks.inputs import check_hookable, check_images
+from resviz.networks.inputs import check_hookable, check_images, widened
 from resviz.preset import Preset
 from resviz.provenance import displayed, preset_or_none, provenance
 
@@ -138,7 +138,7 @@ def _record(run: Run, maps: Maps, known: Preset | None, layers: object) -> Expla
         targets=aims.indices,
         target_names=aims.names,
         scores=seen.scores[:, : run.columns].cpu(),
-        logits=wide(logits).cpu() if logits is not None else None,
+        logits=widened(logits).cpu() if logits is not None else None,
         pictures=displayed(run.inputs[0], known),
         measured=table,
         heads=tuple(reversed(run.heads.values())),

@@ -17,6 +17,7 @@ from resviz.attribution.methods import METHODS, Asked
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.targets import Targets
+from resviz.networks.inputs import widened
 
 INPUT = "input"  # the layer name of maps over the pixels themselves
 _CACHE = 4 * 2**20  # bytes of activations that a CPU keeps close while it makes maps of them
@@ -112,7 +113,7 @@ class Run:
         closed = self._ablated(layer) if asked.name == "ablation_cam" else None
         if closed is not None:
             return closed
-        activations = wide(activations)
+        activations = widened(activations)
         if asked.name == "guided_grad_cam":
             cams = self._by_gradients(layer)["grad_cam"].relu()
             return torch.stack([method.function(self.scorer, i, cams[i]) for i in images])
@@ -183,11 +184,6 @@ class Run:
         return index
 
 
-def wide(tensor: Tensor) -> Tensor:
-    """In float32 or better."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
-
-
 def _in_parts(
     functions: Sequence[Callable[[Tensor, Tensor], Tensor]], activations: Tensor, gradient: Tensor
 ) -> list[Tensor]:
@@ -197,15 +193,15 @@ def _in_parts(
     if activations.device.type == "cpu" and whole > _CACHE:
         size = max(1, size * _CACHE // whole)
     pairs = zip(torch.split(activations, size), torch.split(gradient, size), strict=True)
-    parts = [[function(*pair) for function in functions] for pair in _widened(pairs)]
+    parts = [[function(*pair) for function in functions] for pair in _each_widened(pairs)]
     return [torch.cat(maps) for maps in zip(*parts, strict=True)]
 
 
-def _widened(pairs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+def _each_widened(pairs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
     for activations, gradient in pairs:
-        yield wide(activations), wide(gradient)
+        yield widened(activations), widened(gradient)
 
 
 def _ready(maps: Tensor) -> Tensor:
     """On the CPU, contiguous, in float32 or float64."""
-    return wide(maps.detach()).cpu().contiguous()
+    return widened(maps.detach()).cpu().contiguous()

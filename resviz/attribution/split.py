@@ -17,6 +17,7 @@ from resviz.attribution.engine import Captured
 from resviz.attribution.layers import Layer, key_of
 from resviz.hooks import left_as_found
 from resviz.networks.dataflow import Addition, Dataflow
+from resviz.networks.inputs import widened
 from resviz.networks.structure import is_leaf
 
 _SAME = 1e-5  # of the output's rms
@@ -80,16 +81,12 @@ def split(
     for layer, parts in found.items():
         gradients = seen.gradients[layer][:columns]
         reading = seen.readings[layer]
-        both = [_wide(reading.maps(part)) for part in _masked(parts)]
+        both = [widened(reading.maps(part)) for part in _masked(parts)]
         for name, part in zip(("branch", "shortcut"), both, strict=True):
-            per_target = [weighted_sum(_wide(g).mean((2, 3)), part) for g in gradients]
+            per_target = [weighted_sum(widened(g).mean((2, 3)), part) for g in gradients]
             maps[key_of(layer), name] = torch.stack(per_target, 1).cpu()
         rows += _rows(key_of(layer), parts, gradients, maps)
     return Split(maps, pd.DataFrame(rows))
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _masked(parts: _Parts) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from resviz.attribution.target import Target, spelled, target
 from resviz.errors import closest
-from resviz.networks.inputs import logits_of
+from resviz.networks.inputs import logits_of, widened
 
 Function = Callable[[Any], Tensor]
 
@@ -64,7 +64,7 @@ class Targets:
         aim = self._aims[image][column]
         if callable(aim):
             return self._called(aim, output, _rows(output))
-        wide = _wide(logits_of(self.function, output))
+        wide = widened(logits_of(self.function, output))
         return sum(_part(wide[:, term.index], term) for term in aim)  # type: ignore[return-value]
 
     def again(self) -> Any:
@@ -86,7 +86,7 @@ class Targets:
         first = aims[0]
         if callable(first):
             return self._called(first, output, self.count)
-        wide = _wide(logits_of(self.function, output))
+        wide = widened(logits_of(self.function, output))
         terms = [aim for aim in aims if not callable(aim)]
         if wide.ndim == 2 and all(len(aim) == 1 and aim[0].weight == 1 for aim in terms):
             indices = torch.tensor([aim[0].index for aim in terms], device=wide.device)
@@ -98,7 +98,7 @@ class Targets:
         return torch.cat(rows)  # type: ignore[arg-type]
 
     def _called(self, function: Function, output: Any, count: int | None) -> Tensor:
-        value = _wide(output) if isinstance(output, Tensor) else output
+        value = widened(output) if isinstance(output, Tensor) else output
         try:
             score = function(value)
         except (LookupError, ValueError, TypeError, RuntimeError, AttributeError) as err:
@@ -308,10 +308,6 @@ def _part(scores: Tensor, term: Term) -> Tensor:
     if term.mask is not None:
         scores = (scores * term.mask).sum((1, 2))
     return scores * term.weight if term.weight != 1 else scores
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _rows(output: Any) -> int | None:

@@ -113,3 +113,8 @@ def logits_or_none(output: Any) -> Tensor | None:
         return logits_of("", output)
     except TypeError:
         return None
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """In float32 or better: half precision is for passes, not for what is computed of them."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
