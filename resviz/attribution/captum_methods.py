@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from resviz.attribution.engine import check_differentiable
-from resviz.attribution.scoring import Scorer, bar
+from resviz.attribution.scoring import Scorer
 from resviz.hooks import Hooks, left_as_found
+from resviz.progress import bar
 
 Forward = Callable[[Tensor], Tensor]
 

@@ -15,9 +15,10 @@ from torch import Tensor
 from resviz.attribution.cam import weighted_sum
 from resviz.attribution.layers import Layer
 from resviz.attribution.positions import Reading
-from resviz.attribution.scoring import Scorer, bar
+from resviz.attribution.scoring import Scorer
 from resviz.hooks import left_as_found
 from resviz.networks.resume import Resume
+from resviz.progress import bar
 
 _BUDGET = 32 * 2**20  # bytes of activations in one resumed pass
 

@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.methods import METHODS
 from resviz.attribution.positions import Reshape
-from resviz.attribution.scoring import Scorer, bar
+from resviz.attribution.scoring import Scorer
 from resviz.errors import NonFinite, ResvizWarning
 from resviz.hooks import left_as_found
 from resviz.preset import Preset
+from resviz.progress import bar
 
 STAGES = 6  # the last weighted layer, then the others in at most five parts
 Maps = dict[tuple[str, str], Tensor]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from resviz.attribution.targets import Targets
 from resviz.hooks import left_as_found
 from resviz.networks.inputs import logits_of
+from resviz.progress import bar
 
 _CPU_CHUNK, _GPU_CHUNK = 8, 64
 _LAST = torch.channels_last
@@ -99,11 +100,3 @@ class Scorer:
 def chunk_for(images: Tensor) -> int:
     """How many variants run at once where nobody says."""
     return _CPU_CHUNK if images.device.type == "cpu" else _GPU_CHUNK
-
-
-def bar(total: int, what: str, progress: bool | None) -> Any:
-    """A tqdm bar; see :class:`Scorer` for `progress`."""
-    from tqdm.auto import tqdm
-
-    delay = 1.0 if progress is None else 0.0
-    return tqdm(total=total, desc=what, disable=progress is False, delay=delay, leave=False)

@@ -85,8 +85,13 @@ def quantity_of(
 
 
 def conditions(about: Mapping[str, Any]) -> dict[str, str]:
-    """How a table was measured: loss, BatchNorm mode, images, dtype, as short words; never none."""
+    """How a table was measured, as short words; never none.
+
+    Data set, loss, BatchNorm mode, images, seeds, dtype, weights.
+    """
     words: dict[str, str] = {}
+    if about.get("data"):
+        words["data"] = escape(about["data"])
     if about.get("loss"):
         words["loss"] = f"loss: {escape(about['loss'])}"
     if about.get("batch_stats") is not None:
@@ -95,6 +100,9 @@ def conditions(about: Mapping[str, Any]) -> dict[str, str]:
     if about.get("images"):
         plural = "" if about["images"] == 1 else "s"
         words["images"] = f"{about['images']} image{plural}"
+    if about.get("seeds"):
+        seeds = about["seeds"]
+        words["seeds"] = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
     for name in ("dtype", "weights"):
         if about.get(name):
             value = str(about[name]).removeprefix("torch.")
