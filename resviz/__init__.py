@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from resviz.networks.load import load_model, packaged_networks
     from resviz.networks.packaged import training_log
     from resviz.networks.predict import predict
+    from resviz.networks.surgery import (
+        drop_blocks,
+        scale_branches,
+        scale_shortcuts,
+        swap_blocks,
+        zero_init_residual,
+    )
+    from resviz.networks.twin import plain_twin, untrained_copy
     from resviz.preset import Preset, preset_of, set_preset
     from resviz.recording.recorder import record
     from resviz.recording.recording import Recording, load_recording
@@ -43,6 +51,7 @@ if TYPE_CHECKING:
     from resviz.views.widgets.gradients import explore_gradients
     from resviz.views.widgets.residuals import explore_residuals
 
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -53,6 +62,7 @@ __all__ = [
     "Recording",
     "ResvizWarning",
     "WeightsUnavailable",
+    "drop_blocks",
     "explain",
     "explanation_methods",
     "explore_explanation",
@@ -68,6 +78,7 @@ __all__ = [
     "load_recording",
     "networks",
     "packaged_networks",
+    "plain_twin",
     "plot_depth_profile",
     "plot_explanation",
     "plot_faithfulness",
@@ -78,9 +89,14 @@ __all__ = [
     "preset_of",
     "record",
     "residual_branches",
+    "scale_branches",
+    "scale_shortcuts",
     "set_preset",
+    "swap_blocks",
     "target",
     "training_log",
+    "untrained_copy",
+    "zero_init_residual",
 ]
 
 # public name -> the module that defines it; the imports above tell type checkers the same
@@ -92,6 +108,7 @@ _HOME = {
     "Recording": "recording.recording",
     "ResvizWarning": "errors",
     "WeightsUnavailable": "errors",
+    "drop_blocks": "networks.surgery",
     "explain": "attribution.explain",
     "explanation_methods": "attribution.methods",
     "explore_explanation": "views.widgets.explanation",
@@ -106,6 +123,7 @@ _HOME = {
     "load_model": "networks.load",
     "load_recording": "recording.recording",
     "packaged_networks": "networks.load",
+    "plain_twin": "networks.twin",
     "plot_depth_profile": "views.figures.depth",
     "plot_explanation": "views.figures.explanation",
     "plot_faithfulness": "views.figures.faithfulness",
@@ -116,9 +134,14 @@ _HOME = {
     "preset_of": "preset",
     "record": "recording.recorder",
     "residual_branches": "analysis.residuals",
+    "scale_branches": "networks.surgery",
+    "scale_shortcuts": "networks.surgery",
     "set_preset": "preset",
+    "swap_blocks": "networks.surgery",
     "target": "attribution.target",
     "training_log": "networks.packaged",
+    "untrained_copy": "networks.twin",
+    "zero_init_residual": "networks.surgery",
 }
 
 

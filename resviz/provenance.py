@@ -55,6 +55,7 @@ def provenance(
         "network": preset.name if preset is not None else type(net).__name__,
         "weights": preset.weights if preset is not None else "own",
         "classes": list(preset.classes) if preset is not None else [],
+        "changes": list(getattr(net, "resviz_changes", ())),
         "device": str(inputs[0].device),
         "dtype": str(first.dtype).removeprefix("torch."),
         "autocast": str(torch.get_autocast_dtype(kind)).removeprefix("torch.")

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-_ADDITIONS = {"add", "add_", "__add__", "__radd__", "__iadd__"}
+ADDITIONS = {"add", "add_", "__add__", "__radd__", "__iadd__"}
 _WEIGHTED = {
     *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
     *("linear", "bilinear", "matmul", "__matmul__", "mm", "bmm", "einsum", "addmm", "embedding"),
@@ -39,17 +39,25 @@ _SEARCH_LIMIT = 20_000
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """One tensor at one moment: what made it, from what, at which depth."""
+    """One tensor at one moment: what made it, from what, at which depth.
+
+    ``parameters`` are those that made it, or tensors derived from parameters alone.
+    """
 
     index: int
     operation: str
     owner: str
     parents: tuple[Node, ...]
-    parametered: bool
+    parameters: tuple[Tensor, ...]
     weight: int
     depth: int
     numel: int
     edge: tuple[Any, int] | None
+
+    @property
+    def parametered(self) -> bool:
+        """True where parameters took part in making it."""
+        return bool(self.parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,7 @@ class Dataflow(TorchFunctionMode):
     # ---- tensors and nodes
     def source(self, tensor: Tensor) -> None:
         """Declare an input of the network."""
-        self._register(tensor, self._node("input", (), False, 0, tensor))
+        self._register(tensor, self._node("input", (), (), 0, tensor))
 
     def node_of(self, value: Any) -> Node | None:
         """The node of a tensor (the first one in a tuple or dict), None for a constant."""
@@ -158,12 +166,17 @@ class Dataflow(TorchFunctionMode):
         return node.depth if node is not None else 0
 
     def _node(
-        self, name: str, parents: tuple[Node, ...], parametered: bool, weight: int, out: Tensor
+        self,
+        name: str,
+        parents: tuple[Node, ...],
+        parameters: tuple[Tensor, ...],
+        weight: int,
+        out: Tensor,
     ) -> Node:
         self._count += 1
         depth = max((p.depth for p in parents), default=0) + weight
         numel, edge, owner = out.numel(), _edge(out), self._stack[-1].path
-        return Node(self._count, name, owner, parents, parametered, weight, depth, numel, edge)
+        return Node(self._count, name, owner, parents, parameters, weight, depth, numel, edge)
 
     def _register(self, tensor: Tensor, node: Node | None) -> None:
         self._nodes[id(tensor)] = (weakref.ref(tensor), node)
@@ -174,6 +187,7 @@ class Dataflow(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        number = self._count_addition() if name in ADDITIONS else 0
         operands = list(tensors_in(args)) + (list(tensors_in(kwargs)) if kwargs else [])
         parents: list[Node] = []
         constants: list[Tensor] = []
@@ -202,7 +216,7 @@ class Dataflow(TorchFunctionMode):
             return func(*args, **kwargs)
         pair = (*args, *(kwargs[k] for k in ("input", "other") if k in kwargs))[:2]
         alpha = kwargs.get("alpha", 1)
-        addition = self._addition(pair, alpha) if name in _ADDITIONS else None
+        addition = self._addition(number, pair, alpha) if name in ADDITIONS else None
         if addition is not None and self._before is not None:
             added = pair if alpha == 1 else (pair[0], pair[1].detach() * alpha)
             branch = addition.branch_operand
@@ -226,13 +240,14 @@ class Dataflow(TorchFunctionMode):
         heavy = [c for c in constants if c.ndim >= 2] if name in _WEIGHTED else []
         attention = name == "multi_head_attention_forward"
         weight = len(heavy) if attention else min(len(heavy), 1)
+        made_by = tuple(constants)
         for tensor in {id(t): t for t in tensors_in(out)}.values():
             if versions.get(id(tensor)) == _version(tensor):
                 continue  # handed through untouched: dropout in eval mode, contiguous()
-            self._register(tensor, self._node(name, parents, bool(constants), weight, tensor))
+            self._register(tensor, self._node(name, parents, made_by, weight, tensor))
             whole = tensor._base if id(tensor) in versions else None
             if whole is not None and self.node_of(whole) is None:  # batch[0].copy_(image)
-                self._register(whole, self._node(name, parents, bool(constants), weight, whole))
+                self._register(whole, self._node(name, parents, made_by, weight, whole))
         if constants:
             self._note_parameters(constants, heavy, max(p.depth for p in parents), attention)
 
@@ -255,10 +270,14 @@ class Dataflow(TorchFunctionMode):
         return self._origins.get(id(constant), ())
 
     # ---- additions
-    def _addition(self, pair: tuple[Any, ...], alpha: float) -> Addition | None:
+    def _count_addition(self) -> int:
+        """Its number among the additions of the module call that runs; residual or not."""
         path, call, _ = self._stack[-1]
-        number = self._names[path, call]
         self._names[path, call] += 1
+        return self._names[path, call] - 1
+
+    def _addition(self, number: int, pair: tuple[Any, ...], alpha: float) -> Addition | None:
+        path, call, _ = self._stack[-1]
         if len(pair) != 2 or not all(isinstance(a, Tensor) for a in pair):
             return None
         if pair[0].shape != pair[1].shape or not pair[0].is_floating_point():
@@ -269,7 +288,7 @@ class Dataflow(TorchFunctionMode):
             return None
         kind, branch_operand, root, on_shortcut = found
         kind = "scaled" if kind == "identity" and alpha != 1 and branch_operand == 0 else kind
-        name = (f"{path}." if path else "") + ("add" if number == 0 else f"add_{number}")
+        name = addition_name(path, number)
         nodes = (first, second) if branch_operand == 0 else (second, first)
         owner = next(frame.path for frame in reversed(self._stack) if not frame.leaf)
         depth = max(first.depth, second.depth)
@@ -278,6 +297,11 @@ class Dataflow(TorchFunctionMode):
         if kind == "projection":
             self.projections |= {node.owner for node in on_shortcut if node.parametered}
         return addition
+
+
+def addition_name(path: str, number: int) -> str:
+    """Torchvision's name of the n-th addition in a module: "layer1.0.add", "layer1.0.add_1"."""
+    return (f"{path}." if path else "") + ("add" if number == 0 else f"add_{number}")
 
 
 def _edge(tensor: Tensor) -> tuple[Any, int] | None:
@@ -306,7 +330,7 @@ def _residual(first: Node, second: Node) -> tuple[str, int, Node, list[Node]] | 
         return "projection", branch, mark.node, path
     shortcut = (first, second)[1 - branch]
     same_size = shortcut.numel == mark.node.numel
-    if same_size and all(node.operation in _LAYOUT | _ADDITIONS for node in path):
+    if same_size and all(node.operation in _LAYOUT | ADDITIONS for node in path):
         return "identity", branch, mark.node, path
     moves = {"pad", "cat", "getitem", "__getitem__"}
     padded = not same_size or any(node.operation in moves for node in path)

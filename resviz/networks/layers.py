@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from resviz.hooks import left_as_found
 from resviz.networks import structure
-from resviz.networks.dataflow import Dataflow, tensors_in
+from resviz.networks.cifar import CifarResNet
+from resviz.networks.dataflow import Addition, Dataflow, tensors_in
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.preset import preset_of
 
@@ -48,22 +49,28 @@ def list_layers(
         20
     """
     check_hookable("list_layers", net)
-    return survey(net, _inputs(net, images, size)).table
+    return survey(net, probe("list_layers", net, images, size)).table
 
 
 @dataclass(frozen=True)
 class Survey:
-    """One pass: the table of :func:`list_layers`, residual blocks, and what the network returned.
+    """One pass: the table of :func:`list_layers`, the additions, and what the network returned.
 
     Attributes:
         table: as :func:`list_layers` gives it.
-        residual_blocks: paths of the modules in which residual additions happen, in order.
+        additions: the residual additions, in order.
         output: of the network, for one image.
     """
 
     table: pd.DataFrame
-    residual_blocks: list[str]
+    additions: list[Addition]
     output: Any
+
+    @property
+    def residual_blocks(self) -> list[str]:
+        """Paths of the modules in which residual additions happen, in order."""
+        owners = [addition.owner for addition in self.additions]
+        return [path for path in dict.fromkeys(owners) if path]
 
 
 def survey(net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
@@ -99,24 +106,33 @@ def survey(net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
                 flow.source(tensor)
             output = net(*inputs)
     owners = [addition.owner for addition in flow.additions]
-    blocks = [path for path in dict.fromkeys(owners) if path]
-    return Survey(_table(rows, modules, owners), blocks, output)
+    return Survey(_table(rows, modules, owners), flow.additions, output)
 
 
-def _inputs(
-    net: nn.Module, images: Tensor | tuple[Tensor, ...] | None, size: int | None
+def probe(
+    function: str,
+    net: nn.Module,
+    images: Tensor | tuple[Tensor, ...] | None = None,
+    size: int | None = None,
 ) -> tuple[Tensor, ...]:
+    """What to run a network on, once, to see its structure: `images`, or zeros as its preset says.
+
+    Raises:
+        ValueError: no images, and no preset that says what they would look like.
+    """
     first = next(net.parameters(), torch.zeros(()))
     if images is not None:
-        return check_images("list_layers", net, images)
+        return check_images(function, net, images)
     try:
-        preset = preset_of(net)
+        height, width = preset_of(net).crop or (224, 224)
     except ValueError as err:
-        raise ValueError(
-            f"list_layers: {type(net).__name__} has no preset that says what its images look like; "
-            "images would be right. Pass one: rv.list_layers(net, images)."
-        ) from err
-    height, width = (size, size) if size else preset.crop or (224, 224)
+        if not isinstance(net, CifarResNet):
+            raise ValueError(
+                f"{function}: {type(net).__name__} has no preset that says what its images look "
+                f"like; images would be right. Pass one: rv.{function}(net, images=images)."
+            ) from err
+        height, width = 32, 32
+    height, width = (size, size) if size else (height, width)
     return (torch.zeros(1, 3, height, width, device=first.device, dtype=first.dtype),)
 
 

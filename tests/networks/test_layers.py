@@ -58,8 +58,12 @@ def test_size_from_the_preset_or_as_told():
 
 
 def test_without_images_and_without_a_preset():
-    with pytest.raises(ValueError, match=r"list_layers: CifarResNet has no preset.*; images"):
-        list_layers(cifar_resnet(8, seed=0))
+    with pytest.raises(ValueError, match=r"list_layers: Sequential has no preset.*; images"):
+        list_layers(nn.Sequential(nn.Conv2d(3, 4, 3)))
+
+
+def test_the_cifar_family_says_itself_what_its_images_look_like():
+    assert list_layers(cifar_resnet(8, seed=0))["shape"].iloc[0] == (1, 16, 32, 32)
 
 
 @pytest.mark.parametrize("net", ["resnet18", None])

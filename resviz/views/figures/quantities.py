@@ -107,6 +107,8 @@ def conditions(about: Mapping[str, Any]) -> dict[str, str]:
         if about.get(name):
             value = str(about[name]).removeprefix("torch.")
             words[name] = escape(value if name == "dtype" else f"weights: {value}")
+    if about.get("changes"):
+        words["changes"] = escape(", ".join(about["changes"]))
     return words or {"unknown": "how it was measured is not known"}
 
 
