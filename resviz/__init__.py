@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from resviz import networks
+    from resviz.analysis.flow import GradientFlow, gradient_flow, load_gradient_flow
     from resviz.analysis.gradients import gradient_norms
     from resviz.analysis.residuals import residual_branches
     from resviz.attribution.explain import explain
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from resviz.views.figures.explanation import plot_explanation
     from resviz.views.figures.faithfulness import plot_faithfulness
     from resviz.views.figures.feature_maps import plot_feature_maps
+    from resviz.views.figures.gradient_flow import plot_gradient_flow
     from resviz.views.figures.residuals import plot_residual_branches
     from resviz.views.figures.training import plot_training
     from resviz.views.widgets.explanation import explore_explanation
@@ -56,6 +58,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Explanation",
+    "GradientFlow",
     "NonFinite",
     "NotTraceable",
     "Preset",
@@ -70,9 +73,11 @@ __all__ = [
     "explore_gradients",
     "explore_residuals",
     "faithfulness",
+    "gradient_flow",
     "gradient_norms",
     "list_layers",
     "load_explanation",
+    "load_gradient_flow",
     "load_images",
     "load_model",
     "load_recording",
@@ -83,6 +88,7 @@ __all__ = [
     "plot_explanation",
     "plot_faithfulness",
     "plot_feature_maps",
+    "plot_gradient_flow",
     "plot_residual_branches",
     "plot_training",
     "predict",
@@ -102,6 +108,7 @@ __all__ = [
 # public name -> the module that defines it; the imports above tell type checkers the same
 _HOME = {
     "Explanation": "attribution.explanation",
+    "GradientFlow": "analysis.flow",
     "NonFinite": "errors",
     "NotTraceable": "errors",
     "Preset": "preset",
@@ -116,9 +123,11 @@ _HOME = {
     "explore_gradients": "views.widgets.gradients",
     "explore_residuals": "views.widgets.residuals",
     "faithfulness": "attribution.faithfulness",
+    "gradient_flow": "analysis.flow",
     "gradient_norms": "analysis.gradients",
     "list_layers": "networks.layers",
     "load_explanation": "attribution.explanation",
+    "load_gradient_flow": "analysis.flow",
     "load_images": "images",
     "load_model": "networks.load",
     "load_recording": "recording.recording",
@@ -128,6 +137,7 @@ _HOME = {
     "plot_explanation": "views.figures.explanation",
     "plot_faithfulness": "views.figures.faithfulness",
     "plot_feature_maps": "views.figures.feature_maps",
+    "plot_gradient_flow": "views.figures.gradient_flow",
     "plot_residual_branches": "views.figures.residuals",
     "plot_training": "views.figures.training",
     "predict": "networks.predict",

@@ -90,7 +90,7 @@ def plot_depth_profile(
     common, own = shared_conditions([each.about for each in curves])
     for number, (each, extra) in enumerate(zip(curves, own, strict=True)):
         add_curve(fig, panel, each, style.colour(number), name=_legend(each, extra))
-    fig.update_layout(margin_r=_legend_width(fig))
+    fig.update_layout(margin_r=legend_width(fig))
     heading = style.escape(title) if title else f"{quantity.title} against {_x_title(x)}"
     fig.update_layout(
         title={
@@ -159,7 +159,7 @@ def _legend(each: Curve, extra: str) -> str:
     return style.escape(each.name) + (f"<br>{extra}" if extra else "") + seeds
 
 
-def _legend_width(fig: Figure) -> int:
+def legend_width(fig: Figure) -> int:
     """Pixels that the longest line of the legend takes, beside its line and marker."""
     named = [trace.name or "" for trace in fig.data if trace.showlegend is not False]
     lines = [line for name in named for line in plain(name).splitlines()]
@@ -208,7 +208,9 @@ def _add_theory(
         )
 
 
-def add_curve(fig: Figure, panel: Panel, each: Curve, colour: str, *, name: str) -> None:
+def add_curve(
+    fig: Figure, panel: Panel, each: Curve, colour: str, *, name: str, dash: str = "solid"
+) -> None:
     """Draw one network: band, line, projections beside it, and exact zeros in the strip."""
     with np.errstate(all="ignore"):
         finite = np.where(np.isfinite(each.values), each.values, np.nan)
@@ -230,7 +232,7 @@ def add_curve(fig: Figure, panel: Panel, each: Curve, colour: str, *, name: str)
         legendgroup=name,
         customdata=hover[line],
         hovertemplate=_HOVER,
-        line={"color": colour, "width": 2},
+        line={"color": colour, "width": 2, "dash": dash},
         marker={"size": 5, "color": colour},
     )
     if each.aside.any():

@@ -1,0 +1,322 @@
+"""`gradient_flow`: gradients, activations and branches against depth, in several networks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor, nn
+
+from resviz import storage
+from resviz.hooks import batch_norms
+from resviz.networks.cifar import cifar_resnet
+from resviz.networks.structure import block_of
+from resviz.progress import bar
+from resviz.recording.losses import Loss
+from resviz.recording.recorder import Inputs, record
+
+Variant = nn.Module | Callable[[int], nn.Module] | Mapping[Any, Any]
+KEYS = ("variant", "seed", "step", "batch_stats")
+_TABLES = ("weights", "blocks", "residuals", "growth")
+
+
+@dataclass(frozen=True, eq=False)
+class GradientFlow:
+    """What :func:`gradient_flow` measured.
+
+    A row says in ``variant``, ``seed``, ``step`` and ``batch_stats`` (None: there is no BatchNorm)
+    whose it is.
+
+    Attributes:
+        weights: a row per weight, as :func:`resviz.gradient_norms` gives them; gradients of the
+            *mean* loss.
+        blocks: a row per block boundary (the layer before the first block, then every block):
+            ``rms`` and ``std`` of the activation, ``grad_rms`` and ``grad_norm`` of its gradient,
+            of the losses *summed* over the images.
+        residuals: a row per residual addition, as :func:`resviz.residual_branches` gives them.
+        growth: a row per variant, step and mode: ``per_layer``, the factor by which the rms of the
+            activation gradient grows from one layer to the one before it (below 1: it shrinks),
+            by least squares on its logarithm within stages, median over seeds, with ``low`` and
+            ``high`` over seeds; ``first_over_last``, the whole ratio; ``zeros``, block boundaries
+            whose gradient is exactly 0 (these have no logarithm and are left out of the fit).
+        provenance: loss, images, seeds, data, versions.
+    """
+
+    weights: pd.DataFrame
+    blocks: pd.DataFrame
+    residuals: pd.DataFrame
+    growth: pd.DataFrame
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in _TABLES:
+            getattr(self, name).attrs.update(self.provenance)
+
+    def runs(self, table: str = "blocks") -> Iterator[tuple[dict[str, Any], list[pd.DataFrame]]]:
+        """Each variant, step and mode once: its keys, and a table per seed.
+
+        Args:
+            table: "weights", "blocks" or "residuals".
+        """
+        frame: pd.DataFrame = getattr(self, table)
+        for keys, part in frame.groupby(
+            ["variant", "step", "batch_stats"], sort=False, dropna=False
+        ):
+            seeds = [one.reset_index(drop=True) for _, one in part.groupby("seed", sort=False)]
+            named = _run(keys)
+            for one in seeds:
+                one.attrs.update(self.provenance, batch_stats=named["batch_stats"])
+            yield named, seeds
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the tables to one file; :func:`load_gradient_flow` gives them back."""
+        meta = {name: storage.table_to_json(getattr(self, name)) for name in _TABLES}
+        storage.write(path, "gradient flow", {}, meta | {"provenance": dict(self.provenance)})
+
+    def __repr__(self) -> str:
+        lines = [f"GradientFlow of {self.provenance.get('images')} images"]
+        return "\n".join([*lines, *(f"  {line}" for line in growth_words(self.growth))])
+
+
+def load_gradient_flow(path: str | os.PathLike[str]) -> GradientFlow:
+    """A :class:`GradientFlow` from the file that its ``save`` wrote. Runs no code from it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or holds something else.
+    """
+    _, meta = storage.read(path, "gradient flow")
+    try:
+        tables = {name: storage.table_from_json(meta[name], "variant") for name in _TABLES}
+        return GradientFlow(**tables, provenance=meta["provenance"])
+    except (ValueError, *storage.WRONG_CONTENT) as error:
+        raise storage.damaged(path) from error
+
+
+def gradient_flow(
+    variants: Mapping[str, Variant],
+    images: Inputs,
+    targets: Tensor | Sequence[int] | None = None,
+    loss: str | Loss | None = None,
+    *,
+    seeds: int | Sequence[int] = 3,
+    batch_stats: bool | Sequence[bool] = True,
+    data: str | None = None,
+    progress: bool | None = None,
+) -> GradientFlow:
+    """Gradients, activations and branches against depth, for several networks and seeds.
+
+    A thin layer over :func:`resviz.record`. To compare residual with plain networks, give both the
+    same depth, rule and seeds (He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.1 and
+    4.2)::
+
+        variants = {"ResNet-56": {"depth": 56}, "plain-56": {"depth": 56, "shortcut": "none"}}
+        rv.gradient_flow(variants, images)
+
+    Args:
+        variants: by name: options of :func:`resviz.networks.cifar.cifar_resnet`; a function
+            (seed) -> network, such as ``lambda seed: rv.plain_twin(net, seed=seed)``; one network,
+            which no seed changes; or ``{step: any of these}`` for moments of a training.
+        images: as :func:`resviz.record` takes them.
+        targets: (N,) class indices; None for each image's predicted class.
+        loss: as :func:`resviz.record` takes it.
+        seeds: how many (0, 1, 2, ...), or which.
+        batch_stats: BatchNorm on this batch's statistics, as in training, or on its running ones;
+            ``(True, False)`` for both. In an untrained network running statistics make BatchNorm
+            nearly the identity, and the picture is another one.
+        data: name of the data set, for the figure.
+        progress: None shows a bar over what takes more than a second.
+
+    Returns:
+        A :class:`GradientFlow`. Not finite activations are recorded, not refused.
+
+    Raises:
+        TypeError: variants that are none of the above.
+        ValueError: no variants or seeds; and as :func:`resviz.record`.
+
+    Example:
+        >>> import torch
+        >>> flow = gradient_flow({"plain-20": {"depth": 20, "shortcut": "none"}},
+        ...                      torch.randn(8, 3, 32, 32), seeds=1)
+        >>> bool(flow.growth["per_layer"].iloc[0] > 1)     # it grows towards the input
+        True
+    """
+    chosen = _seeds(seeds)
+    modes = [batch_stats] if isinstance(batch_stats, bool) else list(dict.fromkeys(batch_stats))
+    runs = list(_runs(variants, chosen))
+    if not runs or not modes:
+        raise ValueError("gradient_flow: no variants or no BatchNorm mode; at least one of each.")
+    found: dict[str, list[pd.DataFrame]] = {"weights": [], "blocks": [], "residuals": []}
+    about: dict[str, Any] = {}
+    with bar(len(runs) * len(modes), "gradient flow", progress) as shown:
+        for name, step, seed, build in runs:
+            net = _built(name, build, seed)
+            own = modes if batch_norms(net) else [None]
+            for mode in own:
+                rec = record(net, images, targets, loss, bool(mode) if mode else True, bool(mode),
+                             allow_nonfinite=True)  # fmt: skip
+                keys = dict(zip(KEYS, (name, seed, step, mode), strict=True))
+                for table, frame in _measured(rec).items():
+                    found[table].append(_keyed(frame, keys))
+                about = {k: v for k, v in rec.provenance.items() if k not in _OWN}
+            shown.update(len(modes))
+    tables = {name: _joined(frames) for name, frames in found.items()}
+    about |= {"data": data, "seeds": chosen}
+    return GradientFlow(**tables, growth=_growth(tables["blocks"]), provenance=about)
+
+
+_OWN = ("network", "weights", "classes", "batch_stats", "changes")  # differ between variants
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not chosen or not all(isinstance(s, int) and not isinstance(s, bool) for s in chosen):
+        raise ValueError(f"gradient_flow: seeds {seeds!r}; a number above 0, or whole numbers.")
+    return chosen
+
+
+def _runs(variants: object, seeds: list[int]) -> Iterator[tuple[str, Any, int, Any]]:
+    """(name, step, seed, what to build the network from); one network has one seed."""
+    if not isinstance(variants, Mapping):
+        raise TypeError(
+            f"gradient_flow: variants are a {type(variants).__name__}; a dict is right: "
+            '{"ResNet-56": {"depth": 56}}.'
+        )
+    for name, variant in variants.items():
+        stepped = isinstance(variant, Mapping) and "depth" not in variant
+        for step, build in variant.items() if stepped else [(0, variant)]:
+            for seed in seeds[:1] if isinstance(build, nn.Module) else seeds:
+                yield str(name), step, seed, build
+
+
+def _built(name: str, build: Any, seed: int) -> nn.Module:
+    if isinstance(build, nn.Module):
+        return build
+    net = (
+        cifar_resnet(**{"seed": seed, **build})
+        if isinstance(build, Mapping)
+        else build(seed)
+        if callable(build)
+        else None
+    )
+    if not isinstance(net, nn.Module):
+        raise TypeError(
+            f"gradient_flow: variant {name!r} gives a {type(net).__name__}; a network, a function "
+            "(seed) -> network, or options of cifar_resnet would be right."
+        )
+    return net
+
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """One table; those of plain networks, which have no residual rows, would make objects of it."""
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled or frames[:1], ignore_index=True)
+
+
+def _keyed(frame: pd.DataFrame, keys: Mapping[str, Any]) -> pd.DataFrame:
+    frame = frame.copy()
+    frame.attrs = {}
+    for number, (key, value) in enumerate(keys.items()):
+        frame.insert(number, key, pd.Series([value] * len(frame), dtype=object))
+    return frame.astype({"variant": str, "seed": int})
+
+
+def _measured(rec: Any) -> dict[str, pd.DataFrame]:
+    weights = rec.parameters[rec.parameters["weighted"]].rename(columns={"norm": "weight_norm"})
+    columns = ["layer", "parameter", "type", "depth", "stage", "projection"]
+    weights = weights.sort_values("depth", kind="stable")
+    return {
+        "weights": weights[[*columns, "grad_norm", "weight_norm", "shape"]].reset_index(drop=True),
+        "blocks": _boundaries(rec.layers),
+        "residuals": rec.residuals.reset_index(drop=True),
+    }
+
+
+def _boundaries(layers: pd.DataFrame) -> pd.DataFrame:
+    """The last layer before the first block, and every block; without blocks, weighted layers."""
+    blocks = layers[layers["kind"] == "block"]
+    columns = ["layer", "call", "type", "depth", "stage", "shape", "rms", "std", "zero_fraction"]
+    if len(blocks) < 2:
+        chosen = layers[~layers["depth"].duplicated(keep="last")]
+    else:
+        paths = list(blocks["layer"])
+        outside = layers[[not block_of(layer, paths) for layer in layers["layer"]]]
+        stem = outside[outside.index < _first_inside(layers, paths)].tail(1)
+        chosen = pd.concat([stem, blocks])
+    return chosen[[*columns, "grad_rms", "grad_norm"]].reset_index(drop=True)
+
+
+def _first_inside(layers: pd.DataFrame, paths: list[str]) -> int:
+    return next(int(i) for i, layer in zip(layers.index, layers["layer"], strict=True)
+                if block_of(layer, paths))  # fmt: skip
+
+
+def _run(keys: Any) -> dict[str, Any]:
+    """Variant, step and BatchNorm mode, as they were before pandas made NaN of None."""
+    variant, step, mode = keys
+    return {"variant": variant, "step": step, "batch_stats": None if pd.isna(mode) else bool(mode)}
+
+
+# ---- growth
+def _growth(blocks: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for keys, part in blocks.groupby(["variant", "step", "batch_stats"], sort=False, dropna=False):
+        rates, ratios = zip(*(_rate(one) for _, one in part.groupby("seed")), strict=True)
+        row = _run(keys)
+        row |= {"per_layer": _middle(rates), "low": np.min(rates), "high": np.max(rates)}
+        row |= {"first_over_last": _middle(ratios), "zeros": int((part["grad_rms"] == 0).sum())}
+        rows.append(row | {"seeds": part["seed"].nunique(), "boundaries": len(part)})
+    frame = pd.DataFrame(rows)
+    return frame.astype({"batch_stats": object})
+
+
+def _middle(values: Sequence[float]) -> float:
+    return float(np.median(values))
+
+
+def _rate(blocks: pd.DataFrame) -> tuple[float, float]:
+    """(factor per layer towards the input within stages, first over last)."""
+    depth, rms = (blocks[c].to_numpy(dtype=float) for c in ("depth", "grad_rms"))
+    finite = np.isfinite(rms) & (rms > 0)
+    ratio = rms[0] / rms[-1] if np.isfinite(rms[[0, -1]]).all() and rms[-1] > 0 else np.nan
+    stages = blocks["stage"].astype(str).to_numpy()[finite]
+    log_rms = np.log(rms[finite])
+    slope = _slope(depth[finite], log_rms, stages)
+    if np.isnan(slope):  # a block per stage
+        slope = _slope(depth[finite], log_rms, np.zeros(len(log_rms)))
+    return float(np.exp(-slope)), float(ratio)
+
+
+def _slope(x: Any, y: Any, groups: Any) -> float:
+    """Of y against x by least squares, each group with an offset of its own; NaN for no spread."""
+    product = spread = 0.0
+    for group in np.unique(groups):
+        chosen = groups == group
+        dx, dy = x[chosen] - x[chosen].mean(), y[chosen] - y[chosen].mean()
+        product, spread = product + float(dx @ dy), spread + float(dx @ dx)
+    return product / spread if spread > 0 else np.nan
+
+
+def growth_words(growth: pd.DataFrame) -> list[str]:
+    """A sentence per variant, step and mode: by what factor the gradient grows per layer."""
+    steps = growth["step"].nunique() > 1
+    return [_words(row, steps) for row in growth.to_dict("records")]
+
+
+def _words(row: Mapping[Any, Any], steps: bool) -> str:
+    mode = {None: "no BatchNorm", True: "batch statistics", False: "running statistics"}
+    step = f", step {row['step']}" if steps else ""
+    name = f"{row['variant']}{step} ({mode[row['batch_stats']]})"
+    if row["zeros"] == row["boundaries"]:
+        return f"{name}: the gradient is exactly 0 at every block"
+    words = f"{name}: × {row['per_layer']:#.3g} per layer towards the input"
+    if row["seeds"] > 1:
+        words += f" ({row['low']:#.3g} to {row['high']:#.3g} over {row['seeds']} seeds)"
+    words += f"; first over last {row['first_over_last']:.2g}"
+    if row["zeros"]:
+        words += f"; exactly 0 at {row['zeros']} of {row['boundaries']} block boundaries"
+    return words
