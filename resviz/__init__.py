@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from resviz import networks
     from resviz.analysis.flow import GradientFlow, gradient_flow, load_gradient_flow
     from resviz.analysis.gradients import gradient_norms
+    from resviz.analysis.landscape import loss_landscape
+    from resviz.analysis.landscape_convexity import nonconvexity
+    from resviz.analysis.landscape_record import LossLandscape, load_landscape
+    from resviz.analysis.lesions import lesion_study
+    from resviz.analysis.paths import path_study
     from resviz.analysis.residuals import residual_branches
     from resviz.attribution.explain import explain
     from resviz.attribution.explanation import Explanation, load_explanation
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from resviz.attribution.target import target
     from resviz.errors import NonFinite, NotTraceable, ResvizWarning, WeightsUnavailable
     from resviz.images import load_images
+    from resviz.networks.architecture import architecture
     from resviz.networks.layers import list_layers
     from resviz.networks.load import load_model, packaged_networks
     from resviz.networks.packaged import training_log
@@ -41,11 +47,15 @@ if TYPE_CHECKING:
     from resviz.preset import Preset, preset_of, set_preset
     from resviz.recording.recorder import record
     from resviz.recording.recording import Recording, load_recording
+    from resviz.views.figures.architecture import plot_architecture
     from resviz.views.figures.depth import plot_depth_profile
     from resviz.views.figures.explanation import plot_explanation
     from resviz.views.figures.faithfulness import plot_faithfulness
     from resviz.views.figures.feature_maps import plot_feature_maps
     from resviz.views.figures.gradient_flow import plot_gradient_flow
+    from resviz.views.figures.landscape import plot_landscape
+    from resviz.views.figures.lesions import plot_lesions
+    from resviz.views.figures.paths import plot_paths
     from resviz.views.figures.residuals import plot_residual_branches
     from resviz.views.figures.training import plot_training
     from resviz.views.widgets.explanation import explore_explanation
@@ -59,12 +69,14 @@ __version__ = "0.1.0"
 __all__ = [
     "Explanation",
     "GradientFlow",
+    "LossLandscape",
     "NonFinite",
     "NotTraceable",
     "Preset",
     "Recording",
     "ResvizWarning",
     "WeightsUnavailable",
+    "architecture",
     "drop_blocks",
     "explain",
     "explanation_methods",
@@ -75,20 +87,29 @@ __all__ = [
     "faithfulness",
     "gradient_flow",
     "gradient_norms",
+    "lesion_study",
     "list_layers",
     "load_explanation",
     "load_gradient_flow",
     "load_images",
+    "load_landscape",
     "load_model",
     "load_recording",
+    "loss_landscape",
     "networks",
+    "nonconvexity",
     "packaged_networks",
+    "path_study",
     "plain_twin",
+    "plot_architecture",
     "plot_depth_profile",
     "plot_explanation",
     "plot_faithfulness",
     "plot_feature_maps",
     "plot_gradient_flow",
+    "plot_landscape",
+    "plot_lesions",
+    "plot_paths",
     "plot_residual_branches",
     "plot_training",
     "predict",
@@ -109,12 +130,14 @@ __all__ = [
 _HOME = {
     "Explanation": "attribution.explanation",
     "GradientFlow": "analysis.flow",
+    "LossLandscape": "analysis.landscape_record",
     "NonFinite": "errors",
     "NotTraceable": "errors",
     "Preset": "preset",
     "Recording": "recording.recording",
     "ResvizWarning": "errors",
     "WeightsUnavailable": "errors",
+    "architecture": "networks.architecture",
     "drop_blocks": "networks.surgery",
     "explain": "attribution.explain",
     "explanation_methods": "attribution.methods",
@@ -125,19 +148,28 @@ _HOME = {
     "faithfulness": "attribution.faithfulness",
     "gradient_flow": "analysis.flow",
     "gradient_norms": "analysis.gradients",
+    "lesion_study": "analysis.lesions",
     "list_layers": "networks.layers",
     "load_explanation": "attribution.explanation",
     "load_gradient_flow": "analysis.flow",
     "load_images": "images",
+    "load_landscape": "analysis.landscape_record",
     "load_model": "networks.load",
     "load_recording": "recording.recording",
+    "loss_landscape": "analysis.landscape",
+    "nonconvexity": "analysis.landscape_convexity",
     "packaged_networks": "networks.load",
+    "path_study": "analysis.paths",
     "plain_twin": "networks.twin",
+    "plot_architecture": "views.figures.architecture",
     "plot_depth_profile": "views.figures.depth",
     "plot_explanation": "views.figures.explanation",
     "plot_faithfulness": "views.figures.faithfulness",
     "plot_feature_maps": "views.figures.feature_maps",
     "plot_gradient_flow": "views.figures.gradient_flow",
+    "plot_landscape": "views.figures.landscape",
+    "plot_lesions": "views.figures.lesions",
+    "plot_paths": "views.figures.paths",
     "plot_residual_branches": "views.figures.residuals",
     "plot_training": "views.figures.training",
     "predict": "networks.predict",

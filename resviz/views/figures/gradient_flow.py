@@ -54,8 +54,8 @@ def plot_gradient_flow(
         panels: from the top: "gradients" (rms of the activation gradient at block boundaries),
             "weights" (norm of each weight's gradient), "activations" (rms at block boundaries),
             "ratio" (branch over shortcut), "share" (of the gradient, through the branch).
-        theory: ``{"plain-56": rv.theory.BATCHNORM_EXPLOSION}``: a law drawn in the first panel, as
-            a dashed line that starts from that network's last block.
+        theory: ``{"plain-56": law}`` with a law of :mod:`resviz.analysis.theory`, drawn in the
+            first panel as a line that starts from that network's last block.
         title: replaces the first line of the title.
 
     Raises:

@@ -1,0 +1,276 @@
+"""`lesion_study`: what is lost when blocks are deleted or exchanged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from resviz.analysis.batches import batches_of, how_measured, targets_of
+from resviz.attribution.explain import explain
+from resviz.errors import closest
+from resviz.hooks import evaluating
+from resviz.networks.inputs import check_hookable, check_images, logits_of, widened
+from resviz.networks.layers import Survey, survey
+from resviz.networks.surgery import drop_blocks, swap_blocks
+from resviz.progress import bar
+from resviz.recording.recorder import Inputs
+
+_CAM_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class _Lesion:
+    """One thing done to the network: blocks deleted, or pairs of them exchanged."""
+
+    what: str
+    blocks: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
+    repeat: int = 0
+
+    def applied(self, net: nn.Module, images: Inputs) -> AbstractContextManager[Any]:
+        stack = ExitStack()
+        try:
+            for first, second in self.pairs:
+                stack.enter_context(swap_blocks(net, first, second))
+            if self.blocks and not self.pairs:
+                stack.enter_context(drop_blocks(net, list(self.blocks), images=images))
+        except BaseException:
+            stack.close()
+            raise
+        return stack
+
+
+def lesion_study(
+    net: nn.Module,
+    images: Inputs,
+    targets: Tensor | Sequence[int] | None = None,
+    blocks: Sequence[str] | None = None,
+    *,
+    several: Sequence[int] = (),
+    reorder: Sequence[int] = (),
+    repeats: int = 5,
+    cam: int | bool = False,
+    batch_size: int = 64,
+    seed: int = 0,
+    data: str | None = None,
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """What each block is worth: the network without it, one block at a time.
+
+    The lesion studies of Veit et al. 2016 (https://arxiv.org/abs/1605.06431, sections 4.1 to 4.3):
+    delete one block, several, or exchange blocks of equal shapes, and look at the output. A block
+    with a shortcut leaves the shortcut; a block of a plain network hands its input on, and where it
+    changes the shape, every second position of it with zero channels (see
+    :func:`resviz.drop_blocks`). Nothing is trained again.
+
+    Args:
+        net: any network that gives logits (N, C).
+        images: as the network wants them.
+        targets: (N,) class indices, for the accuracy; None: there is none, only how many
+            predictions stay as they were.
+        blocks: which blocks; None: all residual blocks, in a plain network all blocks, else all
+            convolutions.
+        several: how many blocks to delete at once, at random: ``(2, 4, 8)``.
+        reorder: how many pairs to exchange, one after the other, at random, within blocks of equal
+            shapes.
+        repeats: random draws for each number in `several` and `reorder`.
+        cam: also how the Grad-CAM at the last layer with positions changes, on the first 8 images
+            (True) or as many as said.
+        batch_size: images in one pass.
+        seed: of the draws.
+        data: name of the data set, for the figure.
+        progress: None shows a bar over what takes more than a second.
+
+    Returns:
+        A row per lesion, the first ("none") of the network as it is: ``lesion`` ("none", "single",
+        "several", "reorder"), ``block`` (paths), ``count``, ``repeat``, ``kind`` of the block's
+        shortcut ("plain" without), ``depth``, ``stage``, ``accuracy`` (percent of targets),
+        ``standard_error`` of it (percent, binomial), ``unchanged`` (percent of predictions that
+        stay), ``logit_change`` (norm of the change over norm of the logits, both without their
+        mean over classes; mean over images), ``cam_change`` (1 - cosine of the two maps, mean over
+        images; NaN without `cam`). ``attrs`` say how it was measured.
+
+    Raises:
+        ValueError: no such block, no block at all, or more blocks to delete than there are.
+        TypeError, NotTraceable: as :func:`resviz.record`.
+
+    Example:
+        >>> from resviz.networks.cifar import cifar_resnet
+        >>> table = lesion_study(cifar_resnet(8, seed=0), torch.randn(2, 3, 32, 32), [0, 1])
+        >>> table["block"].tolist()
+        ['', 'layer1.0', 'layer2.0', 'layer3.0']
+    """
+    check_hookable("lesion_study", net)
+    inputs = check_images("lesion_study", net, images)
+    slices = batches_of("lesion_study", inputs, batch_size)
+    wanted = list(targets_of("lesion_study", targets, len(inputs[0]), slices))
+    classes = torch.cat([w for w in wanted if w is not None]).cpu() if targets is not None else None
+    seen = survey(net, inputs)
+    known = _blocks(seen, blocks)
+    lesions = [_Lesion("none"), *(_Lesion("single", (path,)) for path in known)]
+    lesions += _random(net, seen, known, several, reorder, repeats, seed)
+    cams = (_CAM_IMAGES if cam is True else int(cam)) if cam else 0
+    study = _Study(net, inputs, slices, classes, cams)
+    rows = []
+    with bar(len(lesions), "lesion study", progress) as shown:
+        for lesion in lesions:
+            rows.append(_described(lesion, seen) | study.measure(lesion))
+            shown.update(1)
+    table = pd.DataFrame(rows)
+    table.attrs.update(how_measured("lesion_study", net, inputs, data, batch_stats=False))
+    table.attrs["seeds"] = [seed] if several or reorder else []
+    return table
+
+
+class _Study:
+    """The network as it is, and what differs from it under a lesion."""
+
+    def __init__(
+        self,
+        net: nn.Module,
+        inputs: tuple[Tensor, ...],
+        slices: Sequence[slice],
+        targets: Tensor | None,
+        cams: int,
+    ) -> None:
+        self._net, self._inputs, self._slices = net, inputs, slices
+        self._targets, self._cams = targets, cams
+        self._one = tuple(tensor[:1] for tensor in inputs)
+        self._own = self._logits()
+        self._own_cam = self._cam()
+
+    def measure(self, lesion: _Lesion) -> dict[str, float]:
+        with lesion.applied(self._net, self._one):
+            logits, cam = self._logits(), self._cam()
+        predicted, own = logits.argmax(1), self._own.argmax(1)
+        right, error = _share(predicted == self._targets) if self._targets is not None else _NONE
+        centred, before = (v - v.mean(1, keepdim=True) for v in (logits, self._own))
+        change = (centred - before).norm(dim=1) / before.norm(dim=1)
+        measured = {"accuracy": right, "standard_error": error}
+        measured |= {"unchanged": _share(predicted == own)[0]}
+        return measured | {"logit_change": float(change.mean()), "cam_change": self._turned(cam)}
+
+    def _logits(self) -> Tensor:
+        with evaluating(self._net):
+            passes = [self._net(*(t[part].clone() for t in self._inputs)) for part in self._slices]
+        logits = torch.cat([widened(logits_of("lesion_study", out)).cpu() for out in passes])
+        if logits.ndim != 2:
+            raise ValueError(
+                f"lesion_study: logits of shape {tuple(logits.shape)}; (N, C) would be right."
+            )
+        return logits
+
+    def _cam(self) -> Tensor | None:
+        """(n, h, w) Grad-CAM of the classes that the whole network predicts."""
+        if not self._cams:
+            return None
+        some = tuple(tensor[: self._cams] for tensor in self._inputs)
+        predicted = self._own[: self._cams].argmax(1).tolist()
+        made = explain(self._net, some, predicted, progress=False)
+        return next(iter(made.maps.values()))[:, 0].flatten(1).double()
+
+    def _turned(self, cam: Tensor | None) -> float:
+        if cam is None or self._own_cam is None:
+            return math.nan
+        cosine = nn.functional.cosine_similarity(cam, self._own_cam, dim=1, eps=0.0)
+        return float(1 - cosine.nanmean())
+
+
+_NONE = (math.nan, math.nan)
+
+
+def _share(hits: Tensor) -> tuple[float, float]:
+    """Percent, and its standard error."""
+    share = float(hits.double().mean())
+    return 100 * share, 100 * math.sqrt(share * (1 - share) / len(hits))
+
+
+# ---- which lesions
+def _blocks(seen: Survey, blocks: Sequence[str] | None) -> list[str]:
+    ran = list(dict.fromkeys(seen.table["layer"]))
+    if blocks is not None:
+        names = {a.name for a in seen.additions} | {a.owner for a in seen.additions} | set(ran)
+        for path in blocks:
+            if path not in names:
+                raise ValueError(
+                    f"lesion_study: no block {path!r}; closest: {closest(str(path), names)}."
+                )
+        return list(dict.fromkeys(blocks))
+    plain = seen.table[seen.table["kind"] == "block"]["layer"]
+    weighted = seen.table[seen.table["type"].str.startswith("Conv")]["layer"]
+    for found in (seen.residual_blocks, list(dict.fromkeys(plain)), list(dict.fromkeys(weighted))):
+        if found:
+            return found
+    raise ValueError(
+        "lesion_study: a network without blocks or convolutions; paths would be right. Pass "
+        "blocks=[...]."
+    )
+
+
+def _random(
+    net: nn.Module,
+    seen: Survey,
+    blocks: list[str],
+    several: Sequence[int],
+    reorder: Sequence[int],
+    repeats: int,
+    seed: int,
+) -> Iterator[_Lesion]:
+    generator = np.random.default_rng(seed)
+    for count in several:
+        if not 1 <= count <= len(blocks):
+            raise ValueError(f"lesion_study: several {count}; 1 to {len(blocks)} blocks.")
+        for repeat in range(repeats):
+            chosen = sorted(generator.choice(len(blocks), count, replace=False))
+            yield _Lesion("several", tuple(blocks[i] for i in chosen), repeat=repeat)
+    alike = _alike(net, blocks) if len(reorder) else []
+    for count in reorder:
+        if not alike:
+            raise ValueError("lesion_study: reorder, but no two blocks have equal shapes.")
+        for repeat in range(repeats):
+            drawn = generator.choice(len(alike), count)
+            pairs = tuple(alike[i] for i in drawn)
+            moved = tuple(dict.fromkeys(path for pair in pairs for path in pair))
+            yield _Lesion("reorder", moved, pairs, repeat)
+
+
+def _alike(net: nn.Module, blocks: list[str]) -> list[tuple[str, str]]:
+    """Pairs of blocks whose parameters have equal shapes."""
+    shapes = {
+        path: [(k, tuple(v.shape)) for k, v in net.get_submodule(path).state_dict().items()]
+        for path in blocks
+    }
+    return [
+        (one, other)
+        for i, one in enumerate(blocks)
+        for other in blocks[i + 1 :]
+        if shapes[one] and shapes[one] == shapes[other]
+    ]
+
+
+def _described(lesion: _Lesion, seen: Survey) -> dict[str, Any]:
+    count = len(lesion.pairs) if lesion.what == "reorder" else len(lesion.blocks)
+    row: dict[str, Any] = {"lesion": lesion.what, "block": ", ".join(lesion.blocks)}
+    row |= {"count": count, "repeat": lesion.repeat, "kind": "", "depth": math.nan, "stage": ""}
+    if lesion.what != "single":
+        return row
+    path = lesion.blocks[0]
+    additions = [a for a in seen.additions if path in (a.name, a.owner)]
+    kinds = dict.fromkeys(a.kind for a in additions)
+    rows = seen.table[seen.table["layer"] == (additions[0].owner if additions else path)]
+    row["kind"] = ", ".join(kinds) or "plain"
+    if additions:
+        row["depth"] = additions[-1].depth
+    elif len(rows):
+        row["depth"] = int(rows["depth"].iloc[-1])
+    if len(rows):
+        row["stage"] = rows["stage"].iloc[-1]
+    return row

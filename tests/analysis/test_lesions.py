@@ -1,0 +1,142 @@
+"""Lesion study: by hand, against the obvious way, and the published result on trained networks."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from left_as_found import assert_left_as_found, left_as_found
+from resviz.analysis.lesions import lesion_study
+from resviz.networks.cifar import cifar_resnet
+
+TABLE = Path(__file__).parents[2] / "benchmarks" / "lesions.csv"
+IMAGES = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+TARGETS = [0, 1, 2, 3, 4, 5]
+
+
+def test_a_row_per_block_in_order():
+    net = cifar_resnet(14, seed=0)
+    table = assert_left_as_found(net, lambda: lesion_study(net, IMAGES, TARGETS, data="noise"))
+    assert table["lesion"].tolist() == ["none"] + ["single"] * 6
+    assert table["block"].tolist()[1:] == [f"layer{s}.{i}" for s in (1, 2, 3) for i in (0, 1)]
+    assert table["depth"].tolist()[1:] == [3, 5, 7, 9, 11, 13]
+    assert table["kind"].tolist()[1:4] == ["identity", "identity", "padded"]
+    none = table.iloc[0]
+    assert none["unchanged"] == 100 and none["logit_change"] == 0
+    assert table.attrs["data"] == "noise" and table.attrs["images"] == 6
+
+
+def test_against_the_obvious_way():
+    net = cifar_resnet(14, shortcut="B", seed=0)
+    table = lesion_study(net, IMAGES, TARGETS, batch_size=4).set_index("block")
+    with torch.no_grad():
+        own = net(IMAGES)
+        for block in ("layer1.1", "layer2.0", "layer3.1"):
+            copied = copy.deepcopy(net)
+            kept = copied.get_submodule(block)
+            kept.bn2 = nn.BatchNorm2d(kept.bn2.num_features).eval()
+            kept.bn2.weight.zero_()  # F = 0
+            logits = copied(IMAGES)
+            hit = (logits.argmax(1) == torch.tensor(TARGETS)).double().mean().item()
+            centred, before = (v - v.mean(1, keepdim=True) for v in (logits, own))
+            change = ((centred - before).norm(dim=1) / before.norm(dim=1)).mean().item()
+            assert table["accuracy"][block] == pytest.approx(100 * hit)
+            error = 100 * math.sqrt(hit * (1 - hit) / 6)
+            assert table["standard_error"][block] == pytest.approx(error)
+            assert table["logit_change"][block] == pytest.approx(change, rel=1e-4)
+
+
+def test_several_and_reorder_are_seeded():
+    net = cifar_resnet(20, seed=0)
+    options = dict(blocks=["layer1.0", "layer1.1", "layer1.2"], several=[2], reorder=[1], repeats=3)
+    one, again, other = (lesion_study(net, IMAGES, seed=s, **options) for s in (1, 1, 2))
+    assert one.equals(again) and not one["block"].equals(other["block"])
+    counts = one.groupby("lesion")["count"].agg(["size", "max"])
+    assert counts.loc["several"].tolist() == [3, 2] and counts.loc["reorder"].tolist() == [3, 1]
+    assert one["accuracy"].isna().all() and one["unchanged"].notna().all()
+
+
+def test_deleting_one_of_several_is_deleting_it_alone():
+    net = cifar_resnet(14, seed=0)
+    table = lesion_study(net, IMAGES, several=[1], repeats=4)
+    single = table[table["lesion"] == "single"].set_index("block")
+    for row in table[table["lesion"] == "several"].itertuples():
+        assert row.logit_change == single["logit_change"][row.block]
+
+
+def test_change_of_grad_cam():
+    net = cifar_resnet(14, seed=0)
+    table = lesion_study(net, IMAGES, blocks=["layer2.1"], cam=3)
+    assert table["cam_change"].iloc[0] == pytest.approx(0, abs=1e-12)
+    assert 0 < table["cam_change"].iloc[1] < 2
+
+
+@pytest.mark.parametrize("name", ["vgg11", "mobilenet_v2", "densenet121"])
+def test_networks_of_other_kinds(name: str):
+    import torchvision
+
+    net = torchvision.models.get_model(name).eval()
+    images = torch.randn(1, 3, 64, 64)
+    blocks = ["features.6"] if name == "vgg11" else None
+    if name == "densenet121":
+        with pytest.raises(ValueError, match="input cannot take the place"):
+            lesion_study(net, images, blocks=["classifier"])
+        return
+    table = lesion_study(net, images, blocks=blocks, progress=False)
+    assert len(table) == 1 + (1 if blocks else 10)
+    assert table["kind"].iloc[-1] == ("plain" if blocks else "identity")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"blocks": ["layer9"]}, ValueError, "no block 'layer9'; closest: 'layer"),
+        ({"several": [99]}, ValueError, "several 99; 1 to 3 blocks"),
+        ({"blocks": ["layer1.0"], "reorder": [1]}, ValueError, "no two blocks have equal shapes"),
+        ({"targets": [0]}, ValueError, "targets of shape"),
+        ({"batch_size": 0}, ValueError, "batch_size 0"),
+    ],
+)
+def test_bad_arguments(options, error, message):
+    net = cifar_resnet(8, seed=0)
+    with left_as_found(net), pytest.raises(error, match=message):
+        lesion_study(net, IMAGES, **options)
+
+
+def committed(network: str) -> pd.DataFrame:
+    table = pd.read_csv(TABLE)
+    return table[table["network"] == network]
+
+
+def test_the_committed_table_shows_what_veit_et_al_found():
+    """First 160 lossless test images; three standard errors of 160 images are 5 to 12 points."""
+    residual, plain = committed("ResNet-56"), committed("plain-56")
+    single = residual[residual["lesion"] == "single"].set_index("block")["accuracy"]
+    assert len(single) == 27 and residual["accuracy"].iloc[0] == pytest.approx(94.5, abs=1)
+    assert (single >= 90).sum() >= 22
+    assert single.idxmin() == "layer2.0" and 70 < single.min() < 80
+    assert set(single.nsmallest(3).index) == {"layer2.0", "layer1.7", "layer1.1"}
+    cut = plain[plain["lesion"] == "single"]["accuracy"]
+    assert len(cut) == 27 and cut.min() >= 4 and cut.max() <= 37
+    assert plain["accuracy"].iloc[0] > 86
+    several = residual[residual["lesion"] == "several"].groupby("count")["accuracy"].median()
+    assert several[12] < 25 < several[2]  # not graceful: it is not promised
+
+
+@pytest.mark.slow
+def test_the_committed_table_is_what_is_measured(testdata_module):
+    pixels, labels, _ = testdata_module.cifar_images()
+    for network, name in (("ResNet-56", "resnet56"), ("plain-56", "plain56")):
+        net, normalise = testdata_module.cifar_net(name)
+        images, targets = normalise(pixels[:160]), torch.from_numpy(labels[:160])
+        blocks = ["layer1.4", "layer2.0", "layer3.0"]
+        table = lesion_study(net, images, targets, blocks)
+        known = committed(network).set_index("block")["accuracy"]
+        for row in table[table["lesion"] == "single"].itertuples():
+            assert row.accuracy == pytest.approx(known[row.block], abs=1.3)  # two images
