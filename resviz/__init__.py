@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from resviz import networks
+    from resviz.analysis.branches import branch_study
     from resviz.analysis.flow import GradientFlow, gradient_flow, load_gradient_flow
     from resviz.analysis.gradients import gradient_norms
     from resviz.analysis.landscape import loss_landscape
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from resviz.analysis.landscape_record import LossLandscape, load_landscape
     from resviz.analysis.lesions import lesion_study
     from resviz.analysis.paths import path_study
+    from resviz.analysis.refinement import refinement_study
     from resviz.analysis.residuals import residual_branches
+    from resviz.analysis.responses import response_std
+    from resviz.analysis.shattering import gradient_correlation, shattering_study
     from resviz.attribution.explain import explain
     from resviz.attribution.explanation import Explanation, load_explanation
     from resviz.attribution.faithfulness import faithfulness
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     from resviz.recording.recorder import record
     from resviz.recording.recording import Recording, load_recording
     from resviz.views.figures.architecture import plot_architecture
+    from resviz.views.figures.branches import plot_branch_study
     from resviz.views.figures.depth import plot_depth_profile
     from resviz.views.figures.explanation import plot_explanation
     from resviz.views.figures.faithfulness import plot_faithfulness
@@ -56,7 +61,10 @@ if TYPE_CHECKING:
     from resviz.views.figures.landscape import plot_landscape
     from resviz.views.figures.lesions import plot_lesions
     from resviz.views.figures.paths import plot_paths
+    from resviz.views.figures.refinement import plot_refinement
     from resviz.views.figures.residuals import plot_residual_branches
+    from resviz.views.figures.responses import plot_response_std
+    from resviz.views.figures.shattering import plot_gradient_correlation
     from resviz.views.figures.training import plot_training
     from resviz.views.widgets.explanation import explore_explanation
     from resviz.views.widgets.feature_maps import explore_feature_maps
@@ -77,6 +85,7 @@ __all__ = [
     "ResvizWarning",
     "WeightsUnavailable",
     "architecture",
+    "branch_study",
     "drop_blocks",
     "explain",
     "explanation_methods",
@@ -85,6 +94,7 @@ __all__ = [
     "explore_gradients",
     "explore_residuals",
     "faithfulness",
+    "gradient_correlation",
     "gradient_flow",
     "gradient_norms",
     "lesion_study",
@@ -102,23 +112,30 @@ __all__ = [
     "path_study",
     "plain_twin",
     "plot_architecture",
+    "plot_branch_study",
     "plot_depth_profile",
     "plot_explanation",
     "plot_faithfulness",
     "plot_feature_maps",
+    "plot_gradient_correlation",
     "plot_gradient_flow",
     "plot_landscape",
     "plot_lesions",
     "plot_paths",
+    "plot_refinement",
     "plot_residual_branches",
+    "plot_response_std",
     "plot_training",
     "predict",
     "preset_of",
     "record",
+    "refinement_study",
     "residual_branches",
+    "response_std",
     "scale_branches",
     "scale_shortcuts",
     "set_preset",
+    "shattering_study",
     "swap_blocks",
     "target",
     "training_log",
@@ -138,6 +155,7 @@ _HOME = {
     "ResvizWarning": "errors",
     "WeightsUnavailable": "errors",
     "architecture": "networks.architecture",
+    "branch_study": "analysis.branches",
     "drop_blocks": "networks.surgery",
     "explain": "attribution.explain",
     "explanation_methods": "attribution.methods",
@@ -146,6 +164,7 @@ _HOME = {
     "explore_gradients": "views.widgets.gradients",
     "explore_residuals": "views.widgets.residuals",
     "faithfulness": "attribution.faithfulness",
+    "gradient_correlation": "analysis.shattering",
     "gradient_flow": "analysis.flow",
     "gradient_norms": "analysis.gradients",
     "lesion_study": "analysis.lesions",
@@ -162,23 +181,30 @@ _HOME = {
     "path_study": "analysis.paths",
     "plain_twin": "networks.twin",
     "plot_architecture": "views.figures.architecture",
+    "plot_branch_study": "views.figures.branches",
     "plot_depth_profile": "views.figures.depth",
     "plot_explanation": "views.figures.explanation",
     "plot_faithfulness": "views.figures.faithfulness",
     "plot_feature_maps": "views.figures.feature_maps",
+    "plot_gradient_correlation": "views.figures.shattering",
     "plot_gradient_flow": "views.figures.gradient_flow",
     "plot_landscape": "views.figures.landscape",
     "plot_lesions": "views.figures.lesions",
     "plot_paths": "views.figures.paths",
+    "plot_refinement": "views.figures.refinement",
     "plot_residual_branches": "views.figures.residuals",
+    "plot_response_std": "views.figures.responses",
     "plot_training": "views.figures.training",
     "predict": "networks.predict",
     "preset_of": "preset",
     "record": "recording.recorder",
+    "refinement_study": "analysis.refinement",
     "residual_branches": "analysis.residuals",
+    "response_std": "analysis.responses",
     "scale_branches": "networks.surgery",
     "scale_shortcuts": "networks.surgery",
     "set_preset": "preset",
+    "shattering_study": "analysis.shattering",
     "swap_blocks": "networks.surgery",
     "target": "attribution.target",
     "training_log": "networks.packaged",

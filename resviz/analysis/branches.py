@@ -1,0 +1,227 @@
+"""How large the residual branches are against their shortcuts, and how they lie to the gradient."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from resviz.analysis.batches import batches_of, how_measured, targets_of
+from resviz.networks.inputs import check_hookable, check_images
+from resviz.progress import bar
+from resviz.recording.losses import Loss
+from resviz.recording.recorder import Inputs, record
+from resviz.recording.recording import Recording
+from resviz.recording.split import split_columns
+from resviz.recording.statistics import widest
+from resviz.recording.tables import RESIDUAL_COLUMNS
+
+_ADDED = ("position", "stage_position", "branch_var", "shortcut_var", "share", "cos_gradient")
+_SIZES = ("branch_rms", "shortcut_rms", "sum_rms", "grad_sum_rms")
+
+
+@dataclass
+class _Sums:
+    """What is summed for one addition, over elements, channels and images."""
+
+    elements: int = 0
+    images: int = 0
+    totals: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    channels: dict[str, Tensor] = field(default_factory=dict)
+    per_channel: int = 0
+    cosines: float = 0.0
+    directions: int = 0
+
+
+def branch_study(
+    net: nn.Module,
+    images: Inputs,
+    targets: Tensor | Sequence[int] | None = None,
+    loss: str | Loss | None = None,
+    batch_stats: bool = False,
+    *,
+    batch_size: int = 32,
+    data: str | None = None,
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """What each residual branch adds to its shortcut, over as many images as there are.
+
+    - De & Smith 2020 (https://arxiv.org/abs/2002.10444): BatchNorm scales the branch down. In an
+      untrained pre-activation network the shortcut's variance grows by one branch per block, and
+      the ``share`` var(F) / (var(F) + var(x)) at block l is about 1 / l. The law is of one stage
+      without changes of shape: zero-padding halves the shortcut's variance, and a projection
+      without BatchNorm multiplies it. A block that ends in a ReLU keeps a larger share.
+    - Jastrzebski et al. 2018 (https://arxiv.org/abs/1710.04773): in trained networks |F| / |x|
+      falls within a stage and jumps where the next begins; cos(F, dL/dx) is negative in the last
+      blocks, where a block moves its input down the loss.
+
+    Sums are added up over the batches and divided at the end, so the result does not depend on the
+    batch size, unless `batch_stats` makes the network itself depend on it.
+
+    Args:
+        net: any network.
+        images: as :func:`resviz.record` takes them.
+        targets: (N,) class indices; None for each image's predicted class.
+        loss: "logit" (default without targets), "cross_entropy" (default with targets), or a
+            function (logits, targets) -> (N,). Jastrzebski et al. use the training loss:
+            give `targets`. A logit grows where a loss falls: its cosines have the other sign.
+        batch_stats: BatchNorm on each batch's statistics; right for an untrained network.
+        batch_size: images in one pass; bounds the memory.
+        data: name of the data set, for figures.
+        progress: None shows a bar over what takes more than a second, True at once, False never.
+
+    Returns:
+        A row per residual addition, none for a plain network: the columns of
+        ``Recording.residuals``, over all images, and
+
+        - ``position``: l, 1 for the first addition; ``stage_position``: the same within the stage;
+        - ``branch_var``, ``shortcut_var``: of each channel over images and positions, as BatchNorm
+          computes it, then averaged over the channels; that a channel has another mean than its
+          neighbour does not count;
+        - ``share``: branch_var / (branch_var + shortcut_var);
+        - ``cos_gradient``: cosine of F and dL/dx at the block's input, of each image, averaged over
+          the images as in the paper. One cosine over all images together would be that of the few
+          with a large loss. NaN where F has another shape than x.
+
+        ``attrs`` say how it was measured.
+
+    Raises:
+        ValueError, TypeError, NonFinite, NotTraceable: as :func:`resviz.record`.
+
+    Example:
+        >>> from resviz.networks.cifar import cifar_resnet
+        >>> table = branch_study(cifar_resnet(8, seed=0), torch.randn(4, 3, 32, 32))
+        >>> table[["addition", "position"]].values.tolist()[0]
+        ['layer1.0.add', 1]
+    """
+    name = "branch_study"
+    check_hookable(name, net)
+    inputs = check_images(name, net, images)
+    batches = batches_of(name, inputs, batch_size)
+    wanted = targets_of(name, targets, len(inputs[0]), batches)
+    about = how_measured(name, net, inputs, data, batch_stats=batch_stats)
+    one = record(net, tuple(tensor[:1] for tensor in inputs), gradients=False)
+    keep = _kept(one.residuals)
+    sums: dict[tuple[str, int], _Sums] = defaultdict(_Sums)
+    with bar(len(inputs[0]), "residual branches", progress) as shown:
+        for batch, chosen in zip(batches, wanted, strict=True):
+            part = tuple(tensor[batch] for tensor in inputs)
+            rec = record(net, part, chosen, loss, True, batch_stats, keep, keep_device=None)
+            about["loss"] = rec.provenance["loss"]
+            for row in rec.residuals.to_dict("records"):
+                _add(sums[row["addition"], row["call"]], row, rec)
+            del rec  # before the next pass: two recordings would take twice the memory
+            shown.update(len(part[0]))
+    table = _table(one.residuals, sums, len(inputs[0]))
+    table.attrs.update(about, batch_size=batch_size)
+    return table
+
+
+def _kept(residuals: pd.DataFrame) -> list[str]:
+    """The tensors to keep: gradients only where the branch has the shape of the block's input."""
+    names = dict.fromkeys(residuals["addition"])
+    straight = dict.fromkeys(residuals.loc[residuals["kind"].isin(_STRAIGHT), "addition"])
+    kept = [f"{name}:{part}" for name in names for part in ("branch", "shortcut")]
+    return kept + [f"{n}:{part}" for n in straight for part in ("grad_branch", "grad_shortcut")]
+
+
+_STRAIGHT = ("identity", "scaled")
+
+
+def _add(sums: _Sums, row: Mapping[Any, Any], rec: Recording) -> None:
+    """One batch of one addition."""
+    count, key = math.prod(row["shape"]), (row["addition"], row["call"])
+    sums.elements += count
+    sums.images += row["shape"][0]
+    for column in _SIZES:
+        sums.totals[column] += row[column] ** 2 * count
+    sums.totals["product"] += count * _product(row, "cosine", "branch_rms", "shortcut_rms")
+    for part in ("grad_branch", "grad_shortcut"):
+        sums.totals[f"{part}_ms"] += row[f"{part}_rms"] ** 2 * count
+    product = _product(row, "grad_cosine", "grad_branch_rms", "grad_shortcut_rms")
+    sums.totals["grad_product"] += product * count
+    name, call = key
+    for part in ("branch", "shortcut"):
+        _add_channels(sums, part, rec[f"{name}:{part}", call])
+    if row["kind"] in _STRAIGHT and not math.isnan(row["grad_branch_rms"]):
+        gradient = rec[f"{name}:grad_branch", call] + rec[f"{name}:grad_shortcut", call]
+        _add_cosines(sums, rec[f"{name}:branch", call], gradient)
+
+
+def _product(row: Mapping[Any, Any], cosine: str, first: str, second: str) -> float:
+    """The mean product behind a cosine; a zero vector has none, but its product is 0."""
+    size: float = row[first] * row[second]
+    return 0.0 if size == 0 else row[cosine] * size
+
+
+def channel_axis(shape: Sequence[int]) -> int:
+    """1 for maps (N, C, H, W), the last for tokens (N, T, C) and for maps (N, H, W, C).
+
+    Maps are square here: where the sizes after N are equal in pairs, they are height and width.
+    """
+    last = len(shape) - 1
+    if len(shape) == 3 or (len(shape) == 4 and shape[1] == shape[2] != shape[3]):
+        return last
+    return min(1, last)
+
+
+def _add_channels(sums: _Sums, part: str, tensor: Tensor) -> None:
+    axis = channel_axis(tensor.shape)
+    rows = tensor.movedim(axis, 0).flatten(1).to(widest(tensor))
+    found = torch.stack([rows.sum(1), rows.square().sum(1)]).cpu()
+    sums.channels[part] = sums.channels[part] + found if part in sums.channels else found
+    if part == "branch":
+        sums.per_channel += rows.shape[1]
+
+
+def _add_cosines(sums: _Sums, branch: Tensor, gradient: Tensor) -> None:
+    if branch.shape != gradient.shape:
+        return
+    f, g = (tensor.flatten(1).to(widest(tensor)) for tensor in (branch, gradient))
+    cosines = (f * g).sum(1) / (f.norm(dim=1) * g.norm(dim=1))
+    known = cosines[torch.isfinite(cosines)]  # a zero vector has no direction
+    sums.cosines += float(known.sum())
+    sums.directions += len(known)
+
+
+def _variance(sums: _Sums, part: str) -> float:
+    total, squares = sums.channels[part]
+    mean = total / sums.per_channel
+    return float((squares / sums.per_channel - mean.square()).clamp(min=0).mean())
+
+
+def _table(first: pd.DataFrame, sums: dict[tuple[str, int], _Sums], images: int) -> pd.DataFrame:
+    rows = []
+    for row in first.to_dict("records"):
+        found = sums[str(row["addition"]), int(row["call"])]
+        known = {str(name): value for name, value in row.items()}
+        rows.append(known | {"shape": (images, *row["shape"][1:])} | _columns(found))
+    columns = [*RESIDUAL_COLUMNS, *_ADDED]
+    table = pd.DataFrame(rows, columns=columns)
+    table["position"] = range(1, len(table) + 1)
+    table["stage_position"] = table.groupby("stage").cumcount() + 1
+    return table
+
+
+def _columns(sums: _Sums) -> dict[str, float]:
+    """Means, ratios and cosines from the sums."""
+    mean = {name: total / sums.elements for name, total in sums.totals.items()}
+    branch, shortcut = mean["branch_rms"], mean["shortcut_rms"]
+    scale = math.sqrt(branch * shortcut)
+    found = {name: math.sqrt(mean[name]) for name in _SIZES}
+    found["ratio"] = math.sqrt(branch / shortcut) if shortcut > 0 else math.nan
+    found["cosine"] = mean["product"] / scale if scale > 0 else math.nan
+    found |= split_columns(mean)
+    found["branch_var"], found["shortcut_var"] = (
+        _variance(sums, p) for p in ("branch", "shortcut")
+    )
+    whole = found["branch_var"] + found["shortcut_var"]
+    found["share"] = found["branch_var"] / whole if whole > 0 else math.nan
+    found["cos_gradient"] = sums.cosines / sums.directions if sums.directions else math.nan
+    return found

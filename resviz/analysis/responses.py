@@ -1,0 +1,162 @@
+"""How strongly the layers of a network respond: standard deviations of their outputs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from resviz.analysis.batches import batches_of, how_measured
+from resviz.hooks import left_as_found
+from resviz.networks.inputs import check_hookable, check_images
+from resviz.networks.structure import is_leaf
+from resviz.progress import bar
+from resviz.recording.recorder import Inputs, record
+
+Call = tuple[str, int]
+_COLUMNS = (
+    *("layer", "call", "response", "type", "kernel", "position", "depth", "stage", "block"),
+    *("shape", "mean", "std", "rank"),
+)
+
+
+def response_std(
+    net: nn.Module,
+    images: Inputs,
+    batch_stats: bool = False,
+    *,
+    batch_size: int = 64,
+    data: str | None = None,
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """Standard deviation of the response of each convolution, over as many images as there are.
+
+    He et al. 2015 (https://arxiv.org/abs/1512.03385), section 4.2 and Fig. 7. The response of a
+    layer is its output after BatchNorm and before the nonlinearity or the addition. There, on
+    CIFAR-10, residual networks have smaller responses than plain ones, and deeper residual networks
+    smaller ones still. The paper draws them in their order and sorted by size: a few large
+    responses move a mean, so the whole distribution is looked at.
+
+    The response is the output of the normalisation that takes the convolution's output as it is;
+    without one (pre-activation networks after their second convolution, networks without
+    normalisation) it is the output of the convolution itself. Projections on shortcuts are left
+    out.
+
+    Args:
+        net: any network with convolutions.
+        images: as :func:`resviz.record` takes them.
+        batch_stats: BatchNorm on each batch's statistics instead of the running ones.
+        batch_size: images in one pass; bounds the memory.
+        data: name of the data set, for figures.
+        progress: None shows a bar over what takes more than a second, True at once, False never.
+
+    Returns:
+        A row per call of a convolution, in order of execution: ``layer``, ``call``, ``response``
+        (the module whose output was measured), ``type`` (of that module), ``kernel`` ("3x3"; the
+        paper draws these alone), ``position`` (1 for the first), ``depth``, ``stage``, ``block``,
+        ``shape``, ``mean`` and ``std`` (over images, channels and positions together), ``rank``
+        (1 for the largest std). ``attrs`` say how it was measured.
+
+    Raises:
+        NonFinite, NotTraceable: as :func:`resviz.record`.
+        TypeError: arguments of a wrong type.
+        ValueError: a network without convolutions.
+
+    Example:
+        >>> import torch
+        >>> from resviz.networks.cifar import cifar_resnet
+        >>> table = response_std(cifar_resnet(8, seed=0), torch.randn(4, 3, 32, 32))
+        >>> table[["layer", "response"]].values.tolist()[0]
+        ['conv1', 'bn1']
+    """
+    name = "response_std"
+    check_hookable(name, net)
+    inputs = check_images(name, net, images)
+    batches = batches_of(name, inputs, batch_size)
+    about = how_measured(name, net, inputs, data, batch_stats=batch_stats)
+    one = tuple(tensor[:1] for tensor in inputs)
+    first = record(net, one, gradients=False)
+    beside = set(first.parameters.loc[first.parameters["projection"], "layer"])
+    pairs = {conv: norm for conv, norm in _responses(net, one).items() if conv[0] not in beside}
+    if not pairs:
+        raise ValueError(
+            f"{name}: no convolution ran in {type(net).__name__}; a network with convolutions is "
+            "right. For other layers: rv.record(net, images).layers."
+        )
+    sums = {call: np.zeros(3) for call in pairs.values()}
+    with bar(len(inputs[0]), "layer responses", progress) as shown:
+        for batch in batches:
+            part = tuple(tensor[batch] for tensor in inputs)
+            layers = record(net, part, gradients=False, batch_stats=batch_stats).layers
+            for row in layers[layers["kind"] == "leaf"].to_dict("records"):
+                call = (row["layer"], row["call"])
+                if call in sums:
+                    sums[call] += _sums(row)
+            shown.update(len(part[0]))
+    table = _table(net, pairs, sums, first.layers, len(inputs[0]))
+    table.attrs.update(about, batch_size=batch_size)
+    return table
+
+
+def _sums(row: Mapping[Any, Any]) -> np.ndarray[Any, Any]:
+    """Elements, sum, and sum of squares, from the statistics of one batch."""
+    count, mean = math.prod(row["shape"]), row["mean"]
+    return count * np.array([1.0, mean, row["std"] ** 2 + mean**2])
+
+
+def _responses(net: nn.Module, inputs: tuple[Tensor, ...]) -> dict[Call, Call]:
+    """For each call of a convolution, the call whose output is its response."""
+    found: dict[Call, Call] = {}
+    outputs: dict[int, tuple[Call, Tensor]] = {}  # the tensors stay alive: their ids stay theirs
+    calls: Counter[str] = Counter()
+
+    def after(path: str, module: nn.Module, args: Any, output: Any) -> None:
+        call = (path, calls[path])
+        calls[path] += 1
+        if isinstance(module, _ConvNd) and isinstance(output, Tensor):
+            found[call] = call
+            outputs[id(output)] = (call, output)
+        elif "Norm" in type(module).__name__ and args and id(args[0]) in outputs:
+            found[outputs[id(args[0])][0]] = call
+
+    with left_as_found(net) as hooks:
+        for path, module in net.named_modules():
+            if path and is_leaf(module):
+                hooks.forward(module, _at(path, after))
+        net(*(tensor.detach().clone() for tensor in inputs))
+    return found
+
+
+def _at(path: str, after: Any) -> Any:
+    return lambda module, args, output: after(path, module, args, output)
+
+
+def _table(
+    net: nn.Module,
+    pairs: dict[Call, Call],
+    sums: dict[Call, np.ndarray[Any, Any]],
+    layers: pd.DataFrame,
+    images: int,
+) -> pd.DataFrame:
+    modules = dict(net.named_modules())
+    leaves = layers[layers["kind"] == "leaf"].to_dict("records")
+    known: dict[Call, Any] = {(row["layer"], row["call"]): row for row in leaves}
+    rows: list[dict[str, Any]] = []
+    for (path, call), response in pairs.items():
+        count, total, squares = sums[response]
+        mean = total / count
+        at = known[response]
+        row = {"layer": path, "call": call, "response": response[0], "type": at["type"]}
+        row["kernel"] = "x".join(map(str, modules[path].kernel_size))
+        row |= {name: at[name] for name in ("depth", "stage", "block")}
+        row |= {"position": len(rows) + 1, "shape": (images, *at["shape"][1:]), "mean": mean}
+        rows.append(row | {"std": math.sqrt(max(squares / count - mean**2, 0.0))})
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    table["rank"] = table["std"].rank(ascending=False, method="first").astype(int)
+    return table

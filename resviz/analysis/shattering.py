@@ -1,0 +1,277 @@
+"""How alike the gradients at different inputs are: shattered gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from numbers import Integral
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from resviz.analysis.batches import batches_of, how_measured, targets_of
+from resviz.errors import NonFinite
+from resviz.hooks import left_as_found
+from resviz.networks.inputs import check_hookable, check_images, logits_of
+from resviz.networks.layers import survey
+from resviz.networks.shattering import GATES, KINDS, ShatteringNetwork, shattering_network
+from resviz.progress import bar
+from resviz.recording.checks import check_batch_stats
+from resviz.recording.losses import Loss, choose
+from resviz.recording.recorder import Inputs
+from resviz.recording.statistics import widest
+
+DEPTHS = (1, 2, 4, 8, 16, 32)
+
+
+def gradient_correlation(
+    net: nn.Module,
+    images: Inputs,
+    targets: Tensor | Sequence[int] | None = None,
+    loss: str | Loss | None = None,
+    batch_stats: bool = False,
+    *,
+    seed: int = 0,
+    batch_size: int = 32,
+    data: str | None = None,
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """How alike the input gradients of one network are, for random pairs of images.
+
+    Balduzzi et al. 2017, "The Shattered Gradients Problem", https://arxiv.org/abs/1702.08591. For a
+    pair of images a, b with gradients g = dL/dx of their own losses, the correlation is
+    <g_a, g_b> / (|g_a| |g_b|): the cosine, without the mean subtracted, as gradients of a random
+    network have mean zero. No image is in two pairs, so the pairs are independent.
+    :func:`shattering_study` measures the paper's random networks.
+
+    Args:
+        net: any network.
+        images: as :func:`resviz.record` takes them, at least two; they need not be of one batch.
+        targets: (N,) class indices; None for each image's predicted class.
+        loss: "logit" (default without targets), "cross_entropy" (default with targets), or a
+            function (logits, targets) -> (N,).
+        batch_stats: BatchNorm on the statistics of each batch. A loss then depends on the other
+            images of its batch, and the gradient at an image is of all losses of the batch.
+        seed: draws the pairs.
+        batch_size: images in one pass, rounded to whole pairs; bounds the memory.
+        data: name of the data set, for figures.
+        progress: None shows a bar over what takes more than a second, True at once, False never.
+
+    Returns:
+        A row per pair: ``network``, ``depth`` (weighted layers of the network; NaN where it is a
+        single module), ``seed``, ``pair``, ``first`` and ``second`` (positions in `images`),
+        ``correlation`` (NaN where a gradient is zero). ``attrs`` say how it was measured.
+
+    Raises:
+        NonFinite: logits or gradients hold NaN or infinity.
+        NotTraceable: a scripted or compiled network.
+        TypeError: arguments of a wrong type; inputs that have no gradient.
+        ValueError: fewer than two images, or targets that do not fit them.
+
+    Example:
+        >>> from resviz.networks.cifar import cifar_resnet
+        >>> table = gradient_correlation(cifar_resnet(8, seed=0), torch.randn(4, 3, 32, 32))
+        >>> len(table), int(table["depth"].iloc[0])
+        (2, 8)
+    """
+    name = "gradient_correlation"
+    check_hookable(name, net)
+    inputs = check_images(name, net, images)
+    _whole(name, "seed", seed, 0)
+    batches_of(name, inputs, batch_size)
+    count = len(inputs[0]) // 2
+    if count == 0:
+        raise ValueError(f"{name}: one image; two or more are right, as pairs are compared.")
+    order = torch.randperm(len(inputs[0]), generator=torch.Generator().manual_seed(seed))
+    order = order[: 2 * count]
+    everyone = next(targets_of(name, targets, len(inputs[0]), [slice(None)]))
+    about = how_measured(name, net, inputs, data, batch_stats=batch_stats)
+    pairs = batches_of(name, (order[::2],), max(1, batch_size // 2))
+    depth, values = survey(net, inputs).table["depth"].max(), list[float]()
+    with bar(count, "gradients at pairs of inputs", progress) as shown:
+        for batch in pairs:
+            chosen = order[2 * batch.start : 2 * batch.stop].to(inputs[0].device)
+            wanted = None if everyone is None else everyone[chosen.to(everyone.device)]
+            here = tuple(tensor[chosen] for tensor in inputs)
+            check_batch_stats(net, here, batch_stats)
+            found, about["loss"] = _correlations(name, net, here, wanted, loss, batch_stats)
+            values += found
+            shown.update(len(found))
+    table = pd.DataFrame({"network": about["network"], "depth": depth, "seed": seed}, range(count))
+    table["pair"] = range(count)
+    table["first"], table["second"] = order[::2].tolist(), order[1::2].tolist()
+    table["correlation"] = values
+    table.attrs.update(about, seeds=[seed], batch_size=batch_size)
+    return table
+
+
+def shattering_study(
+    depths: Iterable[int] = DEPTHS,
+    kinds: str | Iterable[str] = KINDS,
+    *,
+    gates: str = "random",
+    width: int = 256,
+    inputs: int = 64,
+    seeds: Iterable[int] = range(8),
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """How the correlation of gradients falls with depth in random networks, as in the paper.
+
+    Balduzzi et al. 2017, https://arxiv.org/abs/1702.08591. For each kind, depth and seed one
+    :func:`resviz.networks.shattering.shattering_network` is drawn and its output differentiated
+    with respect to `inputs` standard normal inputs; the correlation is the mean cosine of their
+    gradients over inputs / 2 pairs that have no input in common. BatchNorm's means and variances
+    are constants in this, as in the paper's derivation.
+
+    The laws hold under the gating assumption, which ``gates="random"`` takes at its word: a gate is
+    open for half of the inputs, independently. Layer l then multiplies the gradient's variance and
+    the covariance of two gradients by
+
+    - plain: 1 and 1/2, so the correlation is 2^-L;
+    - residual: 2 and 3/2, so (3/4)^L;
+    - residual with BatchNorm, where the variance grows by one per block: 1 + 1/l and 1 + 1/(2l), so
+      prod (2l + 1) / (2l + 2), which goes to 2 / sqrt(pi L) = 1.13 / sqrt(L).
+
+    Rectifiers (``gates="relu"``) see inputs that become more alike with depth: without BatchNorm
+    the correlation falls more slowly than the law, and with BatchNorm faster.
+
+    Args:
+        depths: numbers of layers.
+        kinds: of "plain", "residual", "residual_bn"; one or several.
+        gates: "random" or "relu"; stored and printed with the result.
+        width: of all layers.
+        inputs: how many, at least 2.
+        seeds: a network and its inputs for each.
+        progress: None shows a bar over what takes more than a second, True at once, False never.
+
+    Returns:
+        A row per kind, depth and seed: ``kind``, ``gates``, ``depth``, ``seed``, ``pairs``,
+        ``correlation`` (mean over the pairs), ``correlation_std`` (over the pairs), ``theory`` (the
+        law under random gates, whatever the gates are). ``attrs`` say how it was measured.
+
+    Raises:
+        TypeError: numbers that are no whole numbers.
+        ValueError: unknown kinds or gates, no depths or seeds, fewer than 2 inputs.
+
+    Example:
+        >>> table = shattering_study([2], ["plain"], seeds=[0])
+        >>> float(table["theory"].iloc[0]), bool(abs(table["correlation"].iloc[0] - 0.25) < 0.08)
+        (0.25, True)
+    """
+    name = "shattering_study"
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    depths, seeds = _listed(name, "depths", depths, 1), _listed(name, "seeds", seeds, 0)
+    _check_choices(name, kinds, gates)
+    _whole(name, "width", width, 1)
+    _whole(name, "inputs", inputs, 2)
+    rows = []
+    with bar(len(kinds) * len(depths) * len(seeds), "random networks", progress) as shown:
+        for kind in kinds:
+            for depth in depths:
+                for seed in seeds:
+                    net = shattering_network(depth, kind, width=width, gates=gates, seed=seed)
+                    rows.append(_row(name, net, inputs, seed))
+                    shown.update(1)
+    table = pd.DataFrame(rows)
+    table.attrs.update(
+        network="random networks",
+        width=width,
+        inputs=inputs,
+        gates=gates,
+        seeds=seeds,
+        dtype="float32",
+        batch_norm="means and variances over 512 inputs, constant under differentiation",
+    )
+    return table
+
+
+def law(kind: str, depth: int) -> float:
+    """The correlation under random gates; see :func:`shattering_study`.
+
+    Example:
+        >>> [law(kind, 2) for kind in ("plain", "residual", "residual_bn")]
+        [0.25, 0.5625, 0.625]
+    """
+    if kind == "residual_bn":
+        return math.prod((2 * block + 1) / (2 * block + 2) for block in range(1, depth + 1))
+    return (0.5 if kind == "plain" else 0.75) ** depth
+
+
+def _row(name: str, net: ShatteringNetwork, inputs: int, seed: int) -> dict[str, object]:
+    """One random network at its own inputs, which come from the seed too."""
+    width = net.head.in_features
+    generator = torch.Generator().manual_seed(2**40 + seed)  # not the stream of the weights
+    x = torch.randn(inputs // 2 * 2, width, generator=generator)
+    found = torch.tensor(_correlations(name, net, (x,), None, "logit", False)[0])
+    spread = found.std(correction=1) if len(found) > 1 else torch.tensor(math.nan)
+    return {
+        "kind": net.kind,
+        "gates": net.gates,
+        "depth": net.depth,
+        "seed": seed,
+        "pairs": len(found),
+        "correlation": float(found.nanmean()),
+        "correlation_std": float(spread),
+        "theory": law(net.kind, net.depth),
+    }
+
+
+def _correlations(
+    name: str,
+    net: nn.Module,
+    inputs: tuple[Tensor, ...],
+    targets: Tensor | None,
+    loss: str | Loss | None,
+    batch_stats: bool,
+) -> tuple[list[float], str]:
+    """(cosines of the gradients at inputs 0 and 1, 2 and 3, ..., name of the loss)."""
+    with left_as_found(net, grad=True, batch_stats=batch_stats):
+        leaves = [t.detach().clone().requires_grad_(t.is_floating_point()) for t in inputs]
+        floating = [leaf for leaf in leaves if leaf.requires_grad]
+        if not floating:
+            raise TypeError(
+                f"{name}: images of {inputs[0].dtype}, at which nothing can be differentiated; "
+                "floating point numbers are right."
+            )
+        logits = logits_of(name, net(*(leaf.clone() for leaf in leaves)))
+        _, per_image, loss_name = choose(logits, targets, loss)
+        if per_image is None:
+            raise ValueError(
+                f"{name}: logits of shape {tuple(logits.shape)} and no loss; (N, C) logits, or "
+                "loss=a function (logits, targets) -> (N,), is right."
+            )
+        grads = torch.autograd.grad(per_image.sum(), floating)
+    rows = torch.cat([g.detach().to(widest(g)).flatten(1) for g in grads], dim=1)
+    if not bool(torch.isfinite(rows).all() and torch.isfinite(logits).all()):
+        raise NonFinite(f"{name}: logits or gradients hold NaN or infinity; finite ones are right.")
+    rows = rows / rows.norm(dim=1, keepdim=True)  # a zero gradient has no direction: NaN
+    return (rows[::2] * rows[1::2]).sum(1).tolist(), loss_name
+
+
+def _listed(name: str, what: str, numbers: Iterable[int], least: int) -> list[int]:
+    if isinstance(numbers, (int, str)):
+        raise TypeError(f"{name}: {what} {numbers!r}; a sequence of whole numbers is right.")
+    listed = list(numbers)
+    if not listed:
+        raise ValueError(f"{name}: no {what}; at least one is needed.")
+    for number in listed:
+        _whole(name, what, number, least)
+    return [int(number) for number in listed]
+
+
+def _whole(name: str, what: str, number: object, least: int) -> None:
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise TypeError(f"{name}: {what} {number!r}; a whole number is right.")
+    if number < least:
+        raise ValueError(f"{name}: {what} {number}; {least} or more is right.")
+
+
+def _check_choices(name: str, kinds: list[str], gates: str) -> None:
+    if not kinds:
+        raise ValueError(f"{name}: no kinds; one or more of {', '.join(KINDS)}.")
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ValueError(f"{name}: kind {kind!r}; one of {', '.join(KINDS)} is right.")
+    if gates not in GATES:
+        raise ValueError(f"{name}: gates {gates!r}; one of {', '.join(GATES)} is right.")

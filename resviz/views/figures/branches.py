@@ -1,0 +1,151 @@
+"""`plot_branch_study`: size, share and direction of the residual branches against depth."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from resviz.views import style
+from resviz.views.figure import Figure
+from resviz.views.figures.curves import Curve, curve, stage_bounds
+from resviz.views.figures.depth import add_curve
+from resviz.views.figures.panels import Panel, add_panel, depth_axis, shade_stages
+from resviz.views.figures.study import (
+    BOTTOM,
+    TOP,
+    empty_figure,
+    legend_names,
+    reference_line,
+    say,
+    study_tables,
+)
+
+
+class _Shown(NamedTuple):
+    column: str
+    axis: str
+    log: bool
+    line: float | None
+    domain: tuple[float, float]
+
+
+_PANELS = (
+    _Shown("ratio", "|F| / |x| (log)", True, None, (0.78, 1.0)),
+    _Shown("share", "share of F in<br>the variance (log)", True, None, (0.52, 0.74)),
+    _Shown("cosine", "cos(F, x)", False, 0.0, (0.26, 0.48)),
+    _Shown("cos_gradient", "cos(F, dL/dx)", False, 0.0, (0.0, 0.22)),
+)
+_HEIGHT = 860
+_NEEDED = ("addition", "position", "depth", "stage", *(shown.column for shown in _PANELS))
+
+
+def plot_branch_study(tables: Any, *, title: str | None = None) -> Figure:
+    """A figure of the residual branches against depth, of one or several networks.
+
+    Four panels: branch over shortcut |F| / |x|; the branch's share var F / (var F + var x), with
+    1 / l as a dashed line, where l counts the additions (De & Smith 2020,
+    https://arxiv.org/abs/2002.10444); cosine of branch and shortcut; cosine of the branch and the
+    gradient at the block's input, averaged over images (Jastrzebski et al. 2018,
+    https://arxiv.org/abs/1710.04773). Stages are shaded. A line is broken where a block changes the
+    shape, so that there is no cosine with the gradient.
+
+    Args:
+        tables: a table of :func:`resviz.branch_study`, or ``{"ResNet-56": table or list}``; of
+            a list (one network per seed) the median is drawn, and a band from least to most.
+        title: replaces the first line of the title.
+
+    Raises:
+        TypeError: something else than tables.
+        ValueError: tables of something else, empty ones, or lists of different networks.
+
+    Example:
+        >>> table = pd.DataFrame({"addition": ["layer1.0.add", "layer1.1.add"], "kind": "identity",
+        ...     "position": [1, 2], "depth": [3, 5], "stage": "layer1", "shape": [(1, 2, 4, 4)] * 2,
+        ...     "ratio": [1.0, 0.5], "share": [0.5, 0.2], "cosine": 0.0, "cos_gradient": -0.1})
+        >>> [axis.title.text for axis in plot_branch_study(table).select_yaxes()][0]
+        '|F| / |x| (log)'
+    """
+    lists = study_tables("plot_branch_study", tables, _NEEDED, "branch_study")
+    _check_lists(lists)
+    fig = empty_figure(_HEIGHT)
+    common, names = legend_names(lists)
+    panels = []
+    for number, shown in enumerate(_PANELS):
+        curves = [
+            curve(name, several, "residuals", "depth", shown.column, None)
+            for name, several in lists.items()
+        ]
+        panel = _add_panel(fig, shown, curves)
+        panels.append(panel)
+        before = len(fig.data)
+        for index, each in enumerate(curves):
+            add_curve(fig, panel, each, style.colour(index), name=names[each.name])
+        for trace in fig.data[before:] if number else ():
+            trace.showlegend = False
+        if shown.column == "share":
+            _add_law(fig, panel, lists)
+    depths = np.concatenate(
+        [t["depth"].to_numpy(float) for several in lists.values() for t in several]
+    )
+    title_x = "depth (weighted layers from the input)"
+    depth_axis(fig, panels[-1], float(depths.min()), float(depths.max()), title_x)
+    deepest = max(curves, key=lambda each: float(each.rows["x"].max()))
+    shade_stages(fig, panels, stage_bounds(deepest))
+    whose = f" · stages of {style.escape(deepest.name)}" if len(lists) > 1 else ""
+    say(
+        fig,
+        style.escape(title) if title else _title(lists),
+        f"F: branch, x: shortcut, dL/dx: gradient at the block's input{whose}",
+        common + _not_finite(lists),
+    )
+    return fig
+
+
+def _title(lists: dict[str, list[pd.DataFrame]]) -> str:
+    name = f": {style.escape(next(iter(lists)))}" if len(lists) == 1 else ""
+    return f"Residual branches against their shortcuts{name}"
+
+
+def _check_lists(lists: dict[str, list[pd.DataFrame]]) -> None:
+    for name, several in lists.items():
+        first = several[0]["addition"].tolist()
+        if any(table["addition"].tolist() != first for table in several[1:]):
+            raise ValueError(
+                f"plot_branch_study: the tables of {name!r} have different additions; a list holds "
+                "one network under several seeds. Give other networks a name of their own."
+            )
+
+
+def _add_panel(fig: Figure, shown: _Shown, curves: list[Curve]) -> Panel:
+    values = np.concatenate([each.values.ravel() for each in curves])
+    if shown.line is not None:
+        values = np.append(values, [shown.line, 0.02, -0.02])
+    panel = add_panel(
+        fig, shown.domain, values, title=shown.axis, log=shown.log, pixels=_HEIGHT - TOP - BOTTOM
+    )
+    if shown.line is not None:
+        reference_line(fig, panel, shown.line)
+    return panel
+
+
+def _add_law(fig: Figure, panel: Panel, lists: dict[str, list[pd.DataFrame]]) -> None:
+    """1 / l of the network with the most additions."""
+    longest = max((several[0] for several in lists.values()), key=len)
+    fig.add_scatter(
+        x=longest["depth"],
+        y=1 / longest["position"].to_numpy(float),
+        yaxis=panel.y,
+        mode="lines",
+        name="1 / l: untrained pre-activation<br>networks (De &amp; Smith 2020)",
+        hovertemplate="1 / l: %{y:.3g}<extra></extra>",
+        line={"color": style.FAINT, "width": 1.5, "dash": "dash"},
+    )
+
+
+def _not_finite(lists: dict[str, list[pd.DataFrame]]) -> str:
+    """Without the cosines with the gradient, which have a reason not to be there."""
+    columns = [shown.column for shown in _PANELS if shown.column != "cos_gradient"]
+    values = [t[columns].to_numpy(float) for several in lists.values() for t in several]
+    return style.not_finite(sum(int((~np.isfinite(each)).sum()) for each in values))
