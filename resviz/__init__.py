@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from resviz.preset import Preset, preset_of, set_preset
     from resviz.recording.recorder import record
     from resviz.recording.recording import Recording, load_recording
+    from resviz.recording.training import TrainingRecorder
+    from resviz.recording.training_record import TrainingRecord, load_training_record
     from resviz.views.figures.architecture import plot_architecture
     from resviz.views.figures.branches import plot_branch_study
     from resviz.views.figures.depth import plot_depth_profile
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from resviz.views.figures.responses import plot_response_std
     from resviz.views.figures.shattering import plot_gradient_correlation
     from resviz.views.figures.training import plot_training
+    from resviz.views.figures.training_record import plot_training_record
     from resviz.views.widgets.explanation import explore_explanation
     from resviz.views.widgets.feature_maps import explore_feature_maps
     from resviz.views.widgets.gradients import explore_gradients
@@ -83,6 +86,8 @@ __all__ = [
     "Preset",
     "Recording",
     "ResvizWarning",
+    "TrainingRecord",
+    "TrainingRecorder",
     "WeightsUnavailable",
     "architecture",
     "branch_study",
@@ -105,6 +110,7 @@ __all__ = [
     "load_landscape",
     "load_model",
     "load_recording",
+    "load_training_record",
     "loss_landscape",
     "networks",
     "nonconvexity",
@@ -126,6 +132,7 @@ __all__ = [
     "plot_residual_branches",
     "plot_response_std",
     "plot_training",
+    "plot_training_record",
     "predict",
     "preset_of",
     "record",
@@ -153,6 +160,8 @@ _HOME = {
     "Preset": "preset",
     "Recording": "recording.recording",
     "ResvizWarning": "errors",
+    "TrainingRecord": "recording.training_record",
+    "TrainingRecorder": "recording.training",
     "WeightsUnavailable": "errors",
     "architecture": "networks.architecture",
     "branch_study": "analysis.branches",
@@ -175,6 +184,7 @@ _HOME = {
     "load_landscape": "analysis.landscape_record",
     "load_model": "networks.load",
     "load_recording": "recording.recording",
+    "load_training_record": "recording.training_record",
     "loss_landscape": "analysis.landscape",
     "nonconvexity": "analysis.landscape_convexity",
     "packaged_networks": "networks.load",
@@ -195,6 +205,7 @@ _HOME = {
     "plot_residual_branches": "views.figures.residuals",
     "plot_response_std": "views.figures.responses",
     "plot_training": "views.figures.training",
+    "plot_training_record": "views.figures.training_record",
     "predict": "networks.predict",
     "preset_of": "preset",
     "record": "recording.recorder",

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+# DistributedDataParallel averages in a callback of its own that it queues during the backward
+_AFTER_OTHERS = 2
 _READS_ONLY = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)  # in eval mode
 
 
@@ -85,6 +87,22 @@ class Hooks:
     def node(self, node: Any, hook: Callable[[tuple[Any, ...], tuple[Any, ...]], None]) -> None:
         """Call ``hook(grad_inputs, grad_outputs)`` after an autograd node has run."""
         self._handles.append(node.register_hook(hook))
+
+    def before_update(self, optimizer: torch.optim.Optimizer, hook: Callable[[], None]) -> None:
+        """Call ``hook()`` before each ``optimizer.step()``."""
+        self._handles.append(optimizer.register_step_pre_hook(lambda *_: hook()))
+
+    def after_backward(self, hook: Callable[[], None]) -> None:
+        """Call ``hook()`` once, when the backward pass that runs now has filled every ``.grad``.
+
+        To be called from a gradient hook.
+        """
+
+        def queue(rounds: int) -> None:
+            call = partial(queue, rounds - 1) if rounds else hook
+            torch.autograd.Variable._execution_engine.queue_callback(call)
+
+        queue(_AFTER_OTHERS)
 
 
 def batch_norms(net: nn.Module) -> list[nn.Module]:

@@ -154,7 +154,9 @@ def _lengths(lengths: Sequence[int] | None, count: int) -> list[int]:
 
 def _norm(total: Tensor, leaf: Tensor) -> float:
     """Mean over images of the L2 norm of the input's gradient."""
-    (gradient,) = torch.autograd.grad(total, leaf, retain_graph=True, allow_unused=True)
+    gradient: Tensor | None = torch.autograd.grad(
+        total, leaf, retain_graph=True, allow_unused=True
+    )[0]
     if gradient is None:
         return 0.0
     return float(gradient.flatten(1).double().norm(dim=1).mean())

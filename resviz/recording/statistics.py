@@ -145,11 +145,12 @@ def mean_product(x: Tensor, y: Tensor) -> Tensor | float:
     x, y = _wide(flat(x)), _wide(flat(y, like=x))
     if x.device.type != "cpu":
         return torch.dot(x.to(widest(x)), y.to(widest(x))) / x.numel()
-    products = (
-        torch.bmm(a.unsqueeze(1), b.unsqueeze(2)).double().sum()
-        for a, b in zip(_rows(x), _rows(y.to(x.dtype)), strict=True)
-        if a.numel()
-    )
+    with torch.autocast("cpu", enabled=False):  # which would multiply in half precision
+        products = [
+            torch.bmm(a.unsqueeze(1), b.unsqueeze(2)).double().sum()
+            for a, b in zip(_rows(x), _rows(y.to(x.dtype)), strict=True)
+            if a.numel()
+        ]
     mean = float(sum(products)) / x.numel()
     return mean if _squares_fit(mean, x, y) else float((x.double() * y.double()).mean())
 

@@ -119,6 +119,14 @@ def test_mean_product_of_large_tensors():
     assert float(mean_product(x, y)) == pytest.approx(right, abs=1e-8)
 
 
+def test_mean_product_under_autocast():
+    one, other = torch.randn(2, 10_000).unbind()
+    with torch.autocast("cpu", torch.bfloat16):
+        product = mean_product(one, other)
+        assert torch.is_autocast_enabled("cpu")
+    assert product == mean_product(one, other)
+
+
 @pytest.mark.parametrize("mean", [1e4, -1e4, 1e6])
 def test_std_beside_a_large_mean(mean: float):
     x = torch.randn(500_000) + mean

@@ -216,7 +216,7 @@ def _add_random_panel(
             if part.empty:
                 continue
             groups = part.groupby("count")[y]
-            x = [float(count) for count in groups.groups]
+            x = [float(str(count)) for count in groups.groups]
             counts += x
             label = f"{style.escape(name)}, {words}"
             colour = style.colour(number)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from resviz.views import style
 from resviz.views.figure import Figure
-from resviz.views.figures.curves import about, as_table
+from resviz.views.figures.curves import as_table
 from resviz.views.figures.depth import legend_width
 from resviz.views.figures.panels import add_panel, depth_axis
 from resviz.views.figures.quantities import conditions
@@ -43,7 +43,7 @@ def plot_paths(table: pd.DataFrame, *, title: str | None = None) -> Figure:
     frame = as_table(table, "plot_paths")
     if not isinstance(frame, pd.DataFrame) or "share_of_paths" not in frame:
         raise ValueError("plot_paths: no path study; rv.path_study makes one.")
-    known = dict(frame.attrs)
+    known = {str(key): value for key, value in frame.attrs.items()}
     margin = {"l": _LEFT, "t": _TOP, "b": _BOTTOM}
     fig = Figure(layout={"template": style.template(), "height": _HEIGHT, "margin": margin})
     pixels = _HEIGHT - _TOP - _BOTTOM
@@ -72,7 +72,7 @@ def plot_paths(table: pd.DataFrame, *, title: str | None = None) -> Figure:
 
 def _words(known: dict[str, Any]) -> list[str]:
     lines = ["norm at the input of the summed losses' gradient, per image"]
-    lines.append(" · ".join(conditions(about_of(known)).values()))
+    lines.append(" · ".join(conditions(known).values()))
     if "per_branch" in known:
         low, high = known["central"]
         lines.append(
@@ -81,13 +81,6 @@ def _words(known: dict[str, Any]) -> list[str]:
             f"{known['additions']}"
         )
     return lines
-
-
-def about_of(known: dict[str, Any]) -> dict[str, Any]:
-    """The provenance in the attrs of a table."""
-    frame = pd.DataFrame()
-    frame.attrs.update(known)
-    return dict(about(frame))
 
 
 def _add_per_path(fig: Figure, panel: Any, frame: pd.DataFrame, known: dict[str, Any]) -> None:
