@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from resviz.analysis.residuals import residual_branches
     from resviz.analysis.responses import response_std
     from resviz.analysis.shattering import gradient_correlation, shattering_study
+    from resviz.analysis.training import TrainComparison, train_compare
+    from resviz.analysis.training_data import training_data
     from resviz.attribution.explain import explain
     from resviz.attribution.explanation import Explanation, load_explanation
     from resviz.attribution.faithfulness import faithfulness
@@ -67,12 +69,14 @@ if TYPE_CHECKING:
     from resviz.views.figures.residuals import plot_residual_branches
     from resviz.views.figures.responses import plot_response_std
     from resviz.views.figures.shattering import plot_gradient_correlation
+    from resviz.views.figures.train_compare import plot_train_compare
     from resviz.views.figures.training import plot_training
     from resviz.views.figures.training_record import plot_training_record
     from resviz.views.widgets.explanation import explore_explanation
     from resviz.views.widgets.feature_maps import explore_feature_maps
     from resviz.views.widgets.gradients import explore_gradients
     from resviz.views.widgets.residuals import explore_residuals
+    from resviz.views.widgets.training import live_training
 
 
 __version__ = "0.1.0"
@@ -86,6 +90,7 @@ __all__ = [
     "Preset",
     "Recording",
     "ResvizWarning",
+    "TrainComparison",
     "TrainingRecord",
     "TrainingRecorder",
     "WeightsUnavailable",
@@ -104,6 +109,7 @@ __all__ = [
     "gradient_norms",
     "lesion_study",
     "list_layers",
+    "live_training",
     "load_explanation",
     "load_gradient_flow",
     "load_images",
@@ -131,6 +137,7 @@ __all__ = [
     "plot_refinement",
     "plot_residual_branches",
     "plot_response_std",
+    "plot_train_compare",
     "plot_training",
     "plot_training_record",
     "predict",
@@ -145,6 +152,8 @@ __all__ = [
     "shattering_study",
     "swap_blocks",
     "target",
+    "train_compare",
+    "training_data",
     "training_log",
     "untrained_copy",
     "zero_init_residual",
@@ -160,6 +169,7 @@ _HOME = {
     "Preset": "preset",
     "Recording": "recording.recording",
     "ResvizWarning": "errors",
+    "TrainComparison": "analysis.training",
     "TrainingRecord": "recording.training_record",
     "TrainingRecorder": "recording.training",
     "WeightsUnavailable": "errors",
@@ -178,6 +188,7 @@ _HOME = {
     "gradient_norms": "analysis.gradients",
     "lesion_study": "analysis.lesions",
     "list_layers": "networks.layers",
+    "live_training": "views.widgets.training",
     "load_explanation": "attribution.explanation",
     "load_gradient_flow": "analysis.flow",
     "load_images": "images",
@@ -204,6 +215,7 @@ _HOME = {
     "plot_refinement": "views.figures.refinement",
     "plot_residual_branches": "views.figures.residuals",
     "plot_response_std": "views.figures.responses",
+    "plot_train_compare": "views.figures.train_compare",
     "plot_training": "views.figures.training",
     "plot_training_record": "views.figures.training_record",
     "predict": "networks.predict",
@@ -218,6 +230,8 @@ _HOME = {
     "shattering_study": "analysis.shattering",
     "swap_blocks": "networks.surgery",
     "target": "attribution.target",
+    "train_compare": "analysis.training",
+    "training_data": "analysis.training_data",
     "training_log": "networks.packaged",
     "untrained_copy": "networks.twin",
     "zero_init_residual": "networks.surgery",

@@ -165,7 +165,8 @@ def gradient_flow(
                 about = {k: v for k, v in rec.provenance.items() if k not in _OWN}
             shown.update(len(modes))
     tables = {name: _joined(frames) for name, frames in found.items()}
-    about |= {"data": data, "seeds": chosen}
+    drawn = {seed for _, _, seed, build in runs if not isinstance(build, nn.Module)}
+    about |= {"data": data, "seeds": [seed for seed in chosen if seed in drawn]}
     return GradientFlow(**tables, growth=_growth(tables["blocks"]), provenance=about)
 
 

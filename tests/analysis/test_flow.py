@@ -123,6 +123,7 @@ def test_it_is_a_thin_layer_over_record():
     assert flow.blocks["layer"].tolist() == ["relu", *blocks["layer"]]
     assert flow.blocks["grad_rms"].tolist()[1:] == blocks["grad_rms"].tolist()
     assert flow.weights["seed"].unique().tolist() == [0]  # one network has one seed
+    assert flow.provenance["seeds"] == []
 
 
 def test_growth_by_hand():

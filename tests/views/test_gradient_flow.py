@@ -46,11 +46,11 @@ def test_title_and_words(flow: GradientFlow):
     assert "per layer towards the input" in words and "(running statistics)" in words
 
 
-def test_theory_starts_from_the_last_block(flow: GradientFlow):
+def test_theory_goes_through_the_middle_point(flow: GradientFlow):
     fig = plot_gradient_flow(flow, theory={"plain <20>": BATCHNORM_EXPLOSION})
     (law,) = [t for t in fig.data if (t.name or "").startswith("theory")]
     line = next(t for t in fig.data if t.line.width == 2)
-    assert law.y[-1] == pytest.approx(line.y[-1])
+    assert law.y[5] == pytest.approx(line.y[5]) and len(law.y) == 10
     assert law.y[-2] / law.y[-1] == pytest.approx(BATCHNORM_RATE**2)
     assert "1902.08129" in law.hovertemplate
 

@@ -55,7 +55,8 @@ def plot_gradient_flow(
             "weights" (norm of each weight's gradient), "activations" (rms at block boundaries),
             "ratio" (branch over shortcut), "share" (of the gradient, through the branch).
         theory: ``{"plain-56": law}`` with a law of :mod:`resviz.analysis.theory`, drawn in the
-            first panel as a line that starts from that network's last block.
+            first panel as a line through the middle of that network's points: a law says how fast
+            something grows, not how large it is.
         title: replaces the first line of the title.
 
     Raises:
@@ -88,7 +89,7 @@ def plot_gradient_flow(
         drawn[name] = _curves(flow, name)
         made.append(_add_panel(fig, domain, drawn[name], _quantity(name), inner))
         _fill(fig, made[-1], flow, drawn[name], first=number == 0)
-    _add_theory(fig, made[0], flow, drawn[panels[0]], theory or {})
+    _add_theory(fig, made[0], drawn[panels[0]], theory or {})
     _finish(fig, made, [c for several in drawn.values() for c in several])
     _write(fig, words)
     fig.update_layout(margin_r=legend_width(fig))
@@ -163,18 +164,17 @@ def _fill(
 def _add_theory(
     fig: Figure,
     panel: Panel,
-    flow: GradientFlow,
     curves: Sequence[Curve],
     theory: Mapping[str, Theory],
 ) -> None:
-    """A law as a line that ends in the network's last measured point."""
+    """A law as a line through the middle one of a network's points."""
     for number, (name, law) in enumerate(theory.items()):
         each = next((c for c in curves if c.about["variant"] == name), None)
         if each is None:
             continue
         depth = each.rows["x"].to_numpy(dtype=float)
-        last = int(np.argmax(depth))
-        values: NDArray[np.float64] = np.median(each.values[last]) * law(depth[last] - depth)
+        middle = int(np.argsort(depth)[len(depth) // 2])
+        values: NDArray[np.float64] = np.median(each.values[middle]) * law(depth[middle] - depth)
         fig.add_scatter(
             x=depth,
             y=values,

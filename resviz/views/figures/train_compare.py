@@ -1,0 +1,311 @@
+"""`plot_train_compare`: error against epoch, and beside it gradient norm against depth."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from resviz.analysis.training import TrainComparison
+from resviz.views import style
+from resviz.views.figure import Figure
+from resviz.views.figures.curves import Curve, curve
+from resviz.views.figures.depth import add_curve, legend_width
+from resviz.views.figures.panels import Panel, add_panel, depth_axis
+from resviz.views.figures.quantities import conditions
+
+_PLOT, _BOTTOM, _LEFT, _LINE = 330, 56, 76, 16
+_DOMAINS = ((0.0, 0.44), (0.56, 1.0))  # of the two x axes
+_TRAINING = {
+    "train_error": "training error dashed, test error bold, both after the epoch in eval mode",
+    "running_error": "running training error dashed, test error after the epoch bold",
+}
+_WIDE = 136  # characters in a small line of the heading
+
+_NAMES = {"train_error": "training error", "running_error": "running training error"}
+
+
+def plot_train_compare(
+    comparison: TrainComparison,
+    *,
+    training: str = "train_error",
+    log: bool = False,
+    title: str | None = None,
+) -> Figure:
+    """A figure of training and test error against epoch, and of gradient norm against depth.
+
+    Left as Fig. 1 and 6 of He et al. 2015, "Deep Residual Learning for Image Recognition"
+    (https://arxiv.org/abs/1512.03385): training error dashed, test error bold. In eval mode
+    BatchNorm uses running statistics, which lag behind the weights while the learning rate is high:
+    early epochs then look worse than the running error does. Right the norm of each weight's
+    gradient, before training dotted and at the last measured epoch bold. With several seeds a line
+    is their median and the band runs from the smallest to the largest. The heading gives the last
+    errors in numbers.
+
+    Args:
+        comparison: of :func:`resviz.train_compare`, finished or not.
+        training: "train_error", measured after the epoch in eval mode like the test error, or
+            "running_error", the mean over the epoch's batches while the network changed.
+        log: a logarithmic error axis; an error of exactly 0 stands in a strip below it.
+        title: replaces the first line of the title.
+
+    Raises:
+        TypeError: no comparison.
+        ValueError: nothing was measured yet, or another column.
+
+    Example:
+        >>> from resviz.analysis.training import train_compare
+        >>> options = {"family": "digits", "depth": 4}
+        >>> comparison = train_compare({"ResNet-4": options}, subset=64, epochs=1, progress=False)
+        >>> [axis.title.text for axis in plot_train_compare(comparison).select_xaxes()]
+        ['epoch', 'depth (weighted layers from the input)']
+    """
+    _check(comparison, training)
+    names = list(dict.fromkeys(comparison.curves["variant"]))
+    lines = _lines(comparison, names, training)
+    top = 44 + _LINE * len(lines) + 14
+    fig = Figure(
+        layout={
+            "template": style.template(),
+            "height": top + _PLOT + _BOTTOM,
+            "margin": {"l": _LEFT, "t": top, "b": _BOTTOM},
+        }
+    )
+    columns = {training: _NAMES[training], "test_error": "test error"}
+    errors = _error_panel(fig, comparison, list(columns), log)
+    profiles = {name: _profiles(comparison.gradients, name) for name in names}
+    norms = _norm_panel(fig, comparison, [c for each in profiles.values() for c in each])
+    for number, name in enumerate(names):
+        _add_errors(fig, errors, comparison.curves, name, columns, style.colour(number))
+        _add_profiles(fig, norms, profiles[name], style.colour(number))
+    fig.update_layout(margin_r=legend_width(fig))
+    heading = style.escape(title) if title else "Error against epoch, gradient norm against depth"
+    fig.update_layout(title={"text": style.heading(heading, *lines)})
+    return fig
+
+
+def _check(comparison: object, training: str) -> None:
+    if not isinstance(comparison, TrainComparison):
+        raise TypeError(
+            f"plot_train_compare: a {type(comparison).__name__}; a TrainComparison is right."
+            " rv.train_compare(...) makes one; tables of errors alone: rv.plot_training."
+        )
+    if training not in _TRAINING:
+        raise ValueError(
+            f"plot_train_compare: training {training!r}; one of {', '.join(_TRAINING)}."
+        )
+    if comparison.curves.empty or comparison.gradients.empty:
+        raise ValueError(
+            "plot_train_compare: nothing was measured yet; an epoch, even the one before training,"
+            " is needed."
+        )
+
+
+# ---- words
+def _lines(comparison: TrainComparison, names: list[str], training: str) -> list[str]:
+    last = _last(comparison.gradients)
+    epochs = sorted({last[name] for name in names if name in last})
+    when = (
+        f"after epoch {'/'.join(map(str, epochs))} bold" if epochs[-1] else "no epoch trained yet"
+    )
+    about = {str(k): v for k, v in comparison.gradients.attrs.items()}
+    how = conditions({k: v for k, v in about.items() if k not in ("data", "seeds", "dtype")})
+    wrong = int((~np.isfinite(comparison.gradients["grad_norm"])).sum())
+    right = " · ".join(["gradient of the mean loss over training images", *how.values()])
+    return [
+        f"left: {_TRAINING[training]} · right: before training dotted, {when}",
+        f"{right}{style.not_finite(wrong)}",
+        *_errors_in_words(comparison, names, training),
+        _trained(comparison),
+    ]
+
+
+def _trained(comparison: TrainComparison) -> str:
+    about, seeds = comparison.provenance, comparison.curves["seed"].unique()
+    words = [style.escape(about["data"]), style.escape(about["optimiser"])]
+    words += [f"batch {about['batch']}", f"peak rate {about['rate']:g}"]
+    words += ["shifted and mirrored"] if about["augment"] else []
+    several = len(seeds) > 1
+    words += [f"median and range of {len(seeds)} seeds" if several else f"seed {seeds[0]}"]
+    return " · ".join(words)
+
+
+def _errors_in_words(comparison: TrainComparison, names: list[str], training: str) -> list[str]:
+    """Training and test error at the last epoch that every network has, as wrapped lines."""
+    curves = comparison.curves
+    reached = curves.groupby(["variant", "seed"])["epoch"].max()
+    epoch = int(reached.min())
+    rows = curves[curves["epoch"] == epoch]
+    whole = f" of {comparison.provenance['epochs']}"
+    words = []
+    for name in names:
+        part = rows[rows["variant"] == name]
+        train, test = (float(part[column].median()) for column in (training, "test_error"))
+        known = f"{train:.1f}" if np.isfinite(train) else "–"
+        words.append(f"{name} {known} / {test:.1f} %")
+    text = f"training / test error after epoch {epoch}{whole}: " + ", ".join(words)
+    return [style.escape(line) for line in textwrap.wrap(text, _WIDE)]
+
+
+# ---- errors
+def _error_panel(fig: Figure, comparison: TrainComparison, columns: list[str], log: bool) -> Panel:
+    values = comparison.curves[columns].to_numpy(dtype=float)
+    top = 1.05 * (float(np.nanmax(values, initial=0.0)) or 1.0)
+    return add_panel(
+        fig,
+        (0, 1),
+        values,
+        title="error (%, log)" if log else "error (%)",
+        log=log,
+        pixels=_PLOT,
+        limits=(0.0, top),
+    )
+
+
+def _add_errors(
+    fig: Figure,
+    panel: Panel,
+    curves: pd.DataFrame,
+    name: str,
+    columns: dict[str, str],
+    colour: str,
+) -> None:
+    for column, what in columns.items():
+        wide = curves[curves["variant"] == name].pivot(index="epoch", columns="seed", values=column)
+        wide = wide.dropna(how="all")  # there is no running error before training
+        if wide.empty:
+            continue
+        epochs, values = wide.index.to_numpy(), wide.to_numpy(dtype=float)
+        middle = np.nanmedian(values, axis=1)
+        low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
+        if wide.shape[1] > 1:
+            _add_band(fig, panel, epochs, low, high, colour, f"{name}, {what}")
+        _add_line(fig, panel, name, what, epochs, np.stack([low, middle, high]), colour)
+
+
+def _add_line(
+    fig: Figure,
+    panel: Panel,
+    name: str,
+    what: str,
+    epochs: NDArray[np.int64],
+    values: NDArray[np.float64],
+    colour: str,
+) -> None:
+    low, middle, high = values
+    bold = what == "test error"
+    shown = [
+        f"{m:.2f} %" if h == lo else f"median {m:.2f} %, from {lo:.2f} to {h:.2f} %"
+        for lo, m, h in zip(low, middle, high, strict=True)
+    ]
+    label = style.escape(name)
+    zero = (middle == 0) & (panel.zero is not None)
+    style_of = {"color": colour, "width": 2.8 if bold else 1.4, "dash": "solid" if bold else "dash"}
+    common = {
+        "legendgroup": label,
+        "hovertemplate": f"{label}<br>epoch %{{x}}<br>{what} %{{customdata}}<extra></extra>",
+    }
+    fig.add_scatter(
+        x=epochs,
+        y=np.where(zero, np.nan, middle),
+        yaxis=panel.y,
+        mode="lines",
+        name=label if bold else f"{label}, {what}",
+        showlegend=bold,
+        line=style_of,
+        customdata=shown,
+        **common,
+    )
+    if zero.any():
+        fig.add_scatter(
+            x=epochs[zero],
+            y=np.zeros(int(zero.sum())),
+            yaxis=panel.zero,
+            mode="markers",
+            name=f"{label}, {what}, exactly 0",
+            showlegend=False,
+            marker={"symbol": "circle" if bold else "circle-open", "size": 6, "color": colour},
+            customdata=[text for text, is_zero in zip(shown, zero, strict=True) if is_zero],
+            **common,
+        )
+
+
+def _add_band(
+    fig: Figure, panel: Panel, epochs: Any, low: Any, high: Any, colour: str, name: str
+) -> None:
+    floor = np.where(low > 0, low, panel.low) if panel.log else low
+    ceiling = np.where(high > 0, high, panel.low) if panel.log else high
+    fig.add_scatter(
+        x=[*epochs, *epochs[::-1]],
+        y=[*floor, *ceiling[::-1]],
+        yaxis=panel.y,
+        mode="lines",
+        fill="toself",
+        fillcolor=style.translucent(colour, 0.13),
+        line={"width": 0, "color": colour},
+        name=f"{style.escape(name)}, range",
+        legendgroup=style.escape(name.rpartition(",")[0]),
+        showlegend=False,
+        hoverinfo="skip",
+    )
+
+
+# ---- gradient norms
+def _last(gradients: pd.DataFrame) -> dict[str, int]:
+    """By variant the last measured epoch that all its seeds have reached."""
+    reached = gradients.groupby(["variant", "seed"])["epoch"].max()
+    return {str(name): int(part.min()) for name, part in reached.groupby(level="variant")}
+
+
+def _profiles(gradients: pd.DataFrame, name: str) -> list[Curve]:
+    """Before training and, if any epoch was trained, at the last one."""
+    mine = gradients[gradients["variant"] == name]
+    epochs = sorted({0, _last(gradients).get(name, 0)})
+    found = []
+    for epoch in epochs:
+        rows = mine[mine["epoch"] == epoch]
+        tables = [part.reset_index(drop=True) for _, part in rows.groupby("seed", sort=False)]
+        if tables:
+            found.append(curve(name, tables, "parameters", "depth", "grad_norm", None))
+    return found
+
+
+def _norm_panel(fig: Figure, comparison: TrainComparison, curves: list[Curve]) -> Panel:
+    """The right panel, with an x axis of its own; the left one's is made again after it."""
+    values = np.concatenate([each.values.ravel() for each in curves])
+    panel = add_panel(
+        fig,
+        (0, 1),
+        values,
+        title="L2 norm of the weight gradient (log)",
+        log=True,
+        pixels=_PLOT,
+    )
+    deepest = max(float(each.rows["x"].max()) for each in curves)
+    depth_axis(fig, panel, 1.0, max(deepest, 2.0), "depth (weighted layers from the input)")
+    right = fig.layout.xaxis.to_plotly_json() | {"domain": _DOMAINS[1]}
+    left_foot = "y2" if panel.y == "y3" else "y"
+    epochs = float(comparison.provenance["epochs"])
+    depth_axis(fig, Panel(left_foot, None, False, 0, 1), 0.0, epochs, "epoch")
+    fig.update_layout(xaxis2=right, xaxis={"domain": _DOMAINS[0]})
+    for axis in filter(None, (panel.y, panel.zero)):
+        fig.update_layout({f"yaxis{axis[1:]}": {"anchor": "x2"}})
+    return panel
+
+
+def _add_profiles(fig: Figure, panel: Panel, curves: list[Curve], colour: str) -> None:
+    for number, each in enumerate(curves):
+        latest = number == len(curves) - 1 and len(curves) > 1
+        when = "latest" if latest else "before training"
+        before = len(fig.data)
+        label = f"{style.escape(each.name)}, {when}"
+        add_curve(fig, panel, each, colour, name=label)
+        for trace in fig.data[before:]:
+            trace.update(xaxis="x2", showlegend=False, legendgroup=style.escape(each.name))
+            if not latest and "lines" in (trace.mode or "") and trace.fill is None:
+                trace.update(mode="lines", line={"width": 1, "dash": "dot"})
+            if not latest and trace.fill is not None:
+                trace.fillcolor = style.translucent(colour, 0.07)
