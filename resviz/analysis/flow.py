@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ class GradientFlow:
             activation gradient grows from one layer to the one before it (below 1: it shrinks),
             by least squares on its logarithm within stages, median over seeds, with ``low`` and
             ``high`` over seeds; ``first_over_last``, the whole ratio; ``zeros``, block boundaries
-            whose gradient is exactly 0 (these have no logarithm and are left out of the fit).
+            whose gradient is exactly 0, and ``nonfinite``, where activation or gradient is not
+            finite (both are left out of the fit).
         provenance: loss, images, seeds, data, versions.
     """
 
@@ -147,37 +149,46 @@ def gradient_flow(
     """
     chosen = _seeds(seeds)
     modes = [batch_stats] if isinstance(batch_stats, bool) else list(dict.fromkeys(batch_stats))
+    if not all(isinstance(mode, bool) for mode in modes):
+        raise TypeError(f"gradient_flow: batch_stats {batch_stats!r}; True, False, or both.")
     runs = list(_runs(variants, chosen))
     if not runs or not modes:
         raise ValueError("gradient_flow: no variants or no BatchNorm mode; at least one of each.")
     found: dict[str, list[pd.DataFrame]] = {"weights": [], "blocks": [], "residuals": []}
     about: dict[str, Any] = {}
+    changes: dict[str, None] = {}
     with bar(len(runs) * len(modes), "gradient flow", progress) as shown:
         for name, step, seed, build in runs:
             net = _built(name, build, seed)
             own = modes if batch_norms(net) else [None]
             for mode in own:
-                rec = record(net, images, targets, loss, bool(mode) if mode else True, bool(mode),
-                             allow_nonfinite=True)  # fmt: skip
+                rec = record(
+                    net, images, targets, loss, batch_stats=bool(mode), allow_nonfinite=True
+                )
                 keys = dict(zip(KEYS, (name, seed, step, mode), strict=True))
                 for table, frame in _measured(rec).items():
                     found[table].append(_keyed(frame, keys))
                 about = {k: v for k, v in rec.provenance.items() if k not in _OWN}
+                changes |= {f"{name} {what}": None for what in rec.provenance["changes"]}
             shown.update(len(modes))
     tables = {name: _joined(frames) for name, frames in found.items()}
     drawn = {seed for _, _, seed, build in runs if not isinstance(build, nn.Module)}
     about |= {"data": data, "seeds": [seed for seed in chosen if seed in drawn]}
+    about["changes"] = list(changes)
     return GradientFlow(**tables, growth=_growth(tables["blocks"]), provenance=about)
 
 
 _OWN = ("network", "weights", "classes", "batch_stats", "changes")  # differ between variants
 
 
-def _seeds(seeds: int | Sequence[int]) -> list[int]:
-    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    if not chosen or not all(isinstance(s, int) and not isinstance(s, bool) for s in chosen):
+def _seeds(seeds: Any) -> list[int]:
+    many = isinstance(seeds, Integral)
+    chosen = list(range(int(seeds))) if isinstance(seeds, Integral) else seeds
+    listed = many or (isinstance(chosen, Iterable) and not isinstance(chosen, str))
+    wrong = not listed or not all(isinstance(s, Integral) for s in chosen)
+    if wrong or not len(list(chosen)) or isinstance(seeds, bool):
         raise ValueError(f"gradient_flow: seeds {seeds!r}; a number above 0, or whole numbers.")
-    return chosen
+    return [int(seed) for seed in chosen]
 
 
 def _runs(variants: object, seeds: list[int]) -> Iterator[tuple[str, Any, int, Any]]:
@@ -188,7 +199,7 @@ def _runs(variants: object, seeds: list[int]) -> Iterator[tuple[str, Any, int, A
             '{"ResNet-56": {"depth": 56}}.'
         )
     for name, variant in variants.items():
-        stepped = isinstance(variant, Mapping) and "depth" not in variant
+        stepped = isinstance(variant, Mapping) and not any(isinstance(k, str) for k in variant)
         for step, build in variant.items() if stepped else [(0, variant)]:
             for seed in seeds[:1] if isinstance(build, nn.Module) else seeds:
                 yield str(name), step, seed, build
@@ -197,16 +208,15 @@ def _runs(variants: object, seeds: list[int]) -> Iterator[tuple[str, Any, int, A
 def _built(name: str, build: Any, seed: int) -> nn.Module:
     if isinstance(build, nn.Module):
         return build
-    net = (
-        cifar_resnet(**{"seed": seed, **build})
-        if isinstance(build, Mapping)
-        else build(seed)
-        if callable(build)
-        else None
-    )
+    if isinstance(build, Mapping):
+        try:
+            return cifar_resnet(**{"seed": seed, **build})
+        except TypeError as error:
+            raise TypeError(f"gradient_flow: variant {name!r}: {error}.") from error
+    net = build(seed) if callable(build) else build
     if not isinstance(net, nn.Module):
         raise TypeError(
-            f"gradient_flow: variant {name!r} gives a {type(net).__name__}; a network, a function "
+            f"gradient_flow: variant {name!r} is a {type(net).__name__}; a network, a function "
             "(seed) -> network, or options of cifar_resnet would be right."
         )
     return net
@@ -270,6 +280,7 @@ def _growth(blocks: pd.DataFrame) -> pd.DataFrame:
         row = _run(keys)
         row |= {"per_layer": _middle(rates), "low": np.min(rates), "high": np.max(rates)}
         row |= {"first_over_last": _middle(ratios), "zeros": int((part["grad_rms"] == 0).sum())}
+        row["nonfinite"] = int((~np.isfinite(part[["rms", "grad_rms"]])).any(axis=1).sum())
         rows.append(row | {"seeds": part["seed"].nunique(), "boundaries": len(part)})
     frame = pd.DataFrame(rows)
     return frame.astype({"batch_stats": object})
@@ -314,10 +325,14 @@ def _words(row: Mapping[Any, Any], steps: bool) -> str:
     name = f"{row['variant']}{step} ({mode[row['batch_stats']]})"
     if row["zeros"] == row["boundaries"]:
         return f"{name}: the gradient is exactly 0 at every block"
+    if np.isnan(row["per_layer"]):
+        return f"{name}: no finite gradients to compare"
     words = f"{name}: × {row['per_layer']:#.3g} per layer towards the input"
     if row["seeds"] > 1:
         words += f" ({row['low']:#.3g} to {row['high']:#.3g} over {row['seeds']} seeds)"
     words += f"; first over last {row['first_over_last']:.2g}"
+    if row["nonfinite"]:
+        words += f"; not finite at {row['nonfinite']} of {row['boundaries']} block boundaries"
     if row["zeros"]:
         words += f"; exactly 0 at {row['zeros']} of {row['boundaries']} block boundaries"
     return words

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,16 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resviz.analysis.batches import batches_of, how_measured, targets_of
+from resviz.analysis.batches import batches_of, how_measured
 from resviz.attribution.explain import explain
 from resviz.errors import closest
 from resviz.hooks import evaluating
 from resviz.networks.inputs import check_hookable, check_images, logits_of, widened
 from resviz.networks.layers import Survey, survey
+from resviz.networks.structure import inside
 from resviz.networks.surgery import drop_blocks, swap_blocks
 from resviz.progress import bar
+from resviz.recording.losses import check_targets
 from resviz.recording.recorder import Inputs
 
 _CAM_IMAGES = 8
@@ -54,8 +57,8 @@ def lesion_study(
     targets: Tensor | Sequence[int] | None = None,
     blocks: Sequence[str] | None = None,
     *,
-    several: Sequence[int] = (),
-    reorder: Sequence[int] = (),
+    several: int | Sequence[int] = (),
+    reorder: int | Sequence[int] = (),
     repeats: int = 5,
     cam: int | bool = False,
     batch_size: int = 64,
@@ -111,14 +114,15 @@ def lesion_study(
     check_hookable("lesion_study", net)
     inputs = check_images("lesion_study", net, images)
     slices = batches_of("lesion_study", inputs, batch_size)
-    wanted = list(targets_of("lesion_study", targets, len(inputs[0]), slices))
-    classes = torch.cat([w for w in wanted if w is not None]).cpu() if targets is not None else None
+    several, reorder = _counts("several", several), _counts("reorder", reorder)
     seen = survey(net, inputs)
     known = _blocks(seen, blocks)
     lesions = [_Lesion("none"), *(_Lesion("single", (path,)) for path in known)]
     lesions += _random(net, seen, known, several, reorder, repeats, seed)
-    cams = (_CAM_IMAGES if cam is True else int(cam)) if cam else 0
-    study = _Study(net, inputs, slices, classes, cams)
+    cams = _CAM_IMAGES if cam is True else int(cam)
+    if cams < 0:
+        raise ValueError(f"lesion_study: cam {cam}; True, or how many images.")
+    study = _Study(net, inputs, slices, targets, cams)
     rows = []
     with bar(len(lesions), "lesion study", progress) as shown:
         for lesion in lesions:
@@ -138,13 +142,16 @@ class _Study:
         net: nn.Module,
         inputs: tuple[Tensor, ...],
         slices: Sequence[slice],
-        targets: Tensor | None,
+        targets: Tensor | Sequence[int] | None,
         cams: int,
     ) -> None:
         self._net, self._inputs, self._slices = net, inputs, slices
-        self._targets, self._cams = targets, cams
+        self._cams = cams
         self._one = tuple(tensor[:1] for tensor in inputs)
         self._own = self._logits()
+        self._targets = None
+        if targets is not None:
+            self._targets = check_targets(targets, self._own, "lesion_study")
         self._own_cam = self._cam()
 
     def measure(self, lesion: _Lesion) -> dict[str, float]:
@@ -197,18 +204,20 @@ def _share(hits: Tensor) -> tuple[float, float]:
 def _blocks(seen: Survey, blocks: Sequence[str] | None) -> list[str]:
     ran = list(dict.fromkeys(seen.table["layer"]))
     if blocks is not None:
+        blocks = [blocks] if isinstance(blocks, str) else list(blocks)
         names = {a.name for a in seen.additions} | {a.owner for a in seen.additions} | set(ran)
         for path in blocks:
-            if path not in names:
+            if path not in names and not any(inside(a.name, str(path)) for a in seen.additions):
                 raise ValueError(
                     f"lesion_study: no block {path!r}; closest: {closest(str(path), names)}."
                 )
         return list(dict.fromkeys(blocks))
+    residual = [a.owner or a.name for a in seen.additions]
     plain = seen.table[seen.table["kind"] == "block"]["layer"]
     weighted = seen.table[seen.table["type"].str.startswith("Conv")]["layer"]
-    for found in (seen.residual_blocks, list(dict.fromkeys(plain)), list(dict.fromkeys(weighted))):
-        if found:
-            return found
+    for found in (residual, plain, weighted):
+        if len(found):
+            return list(dict.fromkeys(found))
     raise ValueError(
         "lesion_study: a network without blocks or convolutions; paths would be right. Pass "
         "blocks=[...]."
@@ -242,8 +251,18 @@ def _random(
             yield _Lesion("reorder", moved, pairs, repeat)
 
 
+def _counts(name: str, value: object) -> list[int]:
+    """How many blocks, as a list."""
+    given = [value] if isinstance(value, Integral) else value
+    if not isinstance(given, Sequence) or not all(isinstance(n, Integral) for n in given):
+        raise TypeError(f"lesion_study: {name} {value!r}; whole numbers, as in (2, 4, 8).")
+    return [int(n) for n in given]
+
+
 def _alike(net: nn.Module, blocks: list[str]) -> list[tuple[str, str]]:
     """Pairs of blocks whose parameters have equal shapes."""
+    modules = dict(net.named_modules())
+    blocks = [path for path in blocks if path in modules]
     shapes = {
         path: [(k, tuple(v.shape)) for k, v in net.get_submodule(path).state_dict().items()]
         for path in blocks
@@ -263,7 +282,7 @@ def _described(lesion: _Lesion, seen: Survey) -> dict[str, Any]:
     if lesion.what != "single":
         return row
     path = lesion.blocks[0]
-    additions = [a for a in seen.additions if path in (a.name, a.owner)]
+    additions = [a for a in seen.additions if path in (a.name, a.owner) or inside(a.name, path)]
     kinds = dict.fromkeys(a.kind for a in additions)
     rows = seen.table[seen.table["layer"] == (additions[0].owner if additions else path)]
     row["kind"] = ", ".join(kinds) or "plain"

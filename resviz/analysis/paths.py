@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,8 +36,12 @@ class _Gates:
         self.shortcut: dict[str, bool] = {}
 
     def changes(self, addition: Addition) -> dict[str, Change]:
-        if addition.name not in self.branch:
-            self.names.append(addition.name)
+        if addition.name in self.branch:
+            raise NotTraceable(
+                f"path_study: the addition {addition.name!r} runs several times, and its calls "
+                "cannot be told apart; a module of its own for each would be right."
+            )
+        self.names.append(addition.name)
         self.branch[addition.name] = self.shortcut[addition.name] = True
         return {
             "branch": partial(self._gate, self.branch, addition.name),
@@ -95,7 +101,8 @@ def path_study(
         Totals add norms; gradients of different paths may cancel, so they are no division of the
         network's own gradient. In ``attrs``: ``whole`` (norm of the gradient over all paths at
         once), ``per_branch`` (factor by which ``typical`` changes for one branch more, fitted),
-        ``central`` (shortest range of lengths that holds 90 % of the totals), ``additions`` (n).
+        ``central`` (shortest range of lengths that holds 90 % of the totals; None where `lengths`
+        leaves some out), ``mean_length``, ``additions`` (n).
 
     Raises:
         NotTraceable: an addition through which gradients cannot be gated.
@@ -109,6 +116,13 @@ def path_study(
     """
     check_hookable("path_study", net)
     inputs = check_images("path_study", net, images)
+    given: object = samples
+    if not isinstance(given, Integral):
+        raise TypeError(f"path_study: samples {samples!r}; a whole number.")
+    if inputs[0].ndim < 2 or not inputs[0].is_floating_point():
+        raise TypeError(
+            f"path_study: images of {inputs[0].dtype}; floating point, to be differentiated."
+        )
     if samples < 1:
         raise ValueError(f"path_study: samples {samples}; at least 1.")
     one = tuple(tensor[:1] for tensor in inputs)
@@ -131,6 +145,8 @@ def path_study(
     table = _table(chosen, drawn, count)
     table.attrs.update(how_measured("path_study", net, inputs, data, batch_stats=False, loss=name))
     table.attrs |= {"seeds": [seed], "whole": whole, "additions": count, **_summary(table, count)}
+    if lengths is not None:
+        table.attrs["central"] = None
     return table
 
 
@@ -142,12 +158,15 @@ def _count(names: Sequence[str]) -> int:
     return len(names)
 
 
-def _lengths(lengths: Sequence[int] | None, count: int) -> list[int]:
+def _lengths(lengths: Any, count: int) -> list[int]:
     if lengths is None:
         step = -(-(count + 1) // 40)
         return list(range(0, count + 1, step))
-    wrong = [n for n in lengths if not 0 <= n <= count]
-    if wrong or not len(lengths):
+    if not isinstance(lengths, Iterable):
+        raise TypeError(f"path_study: lengths {lengths!r}; a list of whole numbers.")
+    lengths = list(lengths)
+    whole = all(isinstance(n, Integral) for n in lengths)
+    if not whole or not lengths or min(lengths) < 0 or max(lengths) > count:
         raise ValueError(f"path_study: lengths {list(lengths)}; 0 to {count} would be right.")
     return sorted(set(lengths))
 

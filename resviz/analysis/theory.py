@@ -22,14 +22,17 @@ class Theory:
 
     Attributes:
         name: short, for a legend.
-        law: value against depth, block number or distance, as ``counts`` says.
-        counts: what the argument of ``law`` counts.
+        law: value against a number of layers or blocks.
+        of: what grows or falls: "gradient", "correlation" or "share".
+        counts: what the argument of ``law`` counts: "layers" or "blocks". For a gradient they are
+            those between it and the last one; else those from the input on.
         source: paper, equation, link.
         assumes: what has to hold for it.
     """
 
     name: str
     law: Callable[[Any], Floats]
+    of: str
     counts: str
     source: str
     assumes: str
@@ -44,13 +47,15 @@ BATCHNORM_RATE = math.sqrt(math.pi / (math.pi - 1))  # 1.2112
 BATCHNORM_EXPLOSION = Theory(
     "plain + BatchNorm: 1.2112 per layer",
     lambda layers: BATCHNORM_RATE**layers,
-    "layers between the gradient and the last layer",
+    "gradient",
+    "layers",
     "Yang et al. 2019, A Mean Field Theory of Batch Normalization, arXiv 1902.08129",
     "untrained, ReLU, batch statistics, wide layers, large batch; no shortcuts",
 )
 PLAIN_SHATTERING = Theory(
     "2^-L",
     lambda depth: 0.5**depth,
+    "correlation",
     "layers",
     "Balduzzi et al. 2017, The Shattered Gradients Problem, arXiv 1702.08591",
     "untrained, gates independent of the input, no BatchNorm; no shortcuts",
@@ -58,14 +63,16 @@ PLAIN_SHATTERING = Theory(
 RESIDUAL_SHATTERING = Theory(
     "(3/4)^L",
     lambda depth: 0.75**depth,
-    "blocks of one layer",
+    "correlation",
+    "blocks",
     "Balduzzi et al. 2017, The Shattered Gradients Problem, arXiv 1702.08591",
     "untrained, gates independent of the input, no BatchNorm; identity shortcuts",
 )
 VARIANCE_SHARE = Theory(
     "1/l",
     lambda block: 1 / block,
-    "residual blocks from the input, from 1",
+    "share",
+    "blocks",
     "De and Smith 2020, Batch Normalization Biases Residual Blocks, arXiv 2002.10444",
     "untrained, BatchNorm first in each branch (pre-activation), batch statistics",
 )
@@ -86,7 +93,8 @@ def scaled_shortcuts(factor: float) -> Theory:
     return Theory(
         f"{factor:g}^L",
         lambda blocks: factor**blocks,
-        "residual blocks between the gradient and the last block",
+        "gradient",
+        "blocks",
         "He et al. 2016, Identity Mappings in Deep Residual Networks, arXiv 1603.05027, Eq. 8",
         "the part of the gradient that takes no branch",
     )

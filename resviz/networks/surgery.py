@@ -1,14 +1,13 @@
 """Networks with a part switched off, scaled or moved, for as long as a ``with`` block lasts.
 
-Every function here is a context manager; they nest in any combination, and at the end the network
-is what it was, also after an error. What was done stands in ``provenance["changes"]`` of every
-record made inside, and on its plots.
+Every function here is a context manager; they nest in any combination, are left in reverse order as
+``with`` blocks are, and at the end the network is what it was, also after an error. What was done
+stands in ``provenance["changes"]`` of every record made inside, and on its plots.
 
 Additions are found by structure (see :mod:`resviz.networks.dataflow`), so all of it works in
 ResNet, ResNeXt, Wide ResNet, RegNet, MobileNet, EfficientNet, ConvNeXt, ViT, Swin and networks of
-your own.
-They are found in one pass when the block begins, on zeros of the size that the preset says, or on
-``images``, which a network of your own without a preset needs.
+your own. They are found in one pass when the block begins, on zeros of the size that the preset
+says, or on ``images``, which a network of your own without a preset needs.
 """
 
 from __future__ import annotations
@@ -17,14 +16,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from resviz.errors import closest
-from resviz.hooks import Hooks, left_as_found
+from resviz.errors import NotTraceable, closest
+from resviz.hooks import Hooks, evaluating, left_as_found
 from resviz.networks.cifar import ZeroPadShortcut
 from resviz.networks.dataflow import ADDITIONS, Addition, addition_name, tensors_in
 from resviz.networks.inputs import check_hookable
@@ -75,7 +75,7 @@ def drop_blocks(
     modules = dict(net.named_modules())
     additions = _additions("drop_blocks", net, images)
     chosen = {n: _find("drop_blocks", n, additions, modules, plain=True) for n in wanted}
-    with Hooks() as hooks, _noted(net, f"without {', '.join(wanted)}"):
+    with Hooks() as hooks, _noted(net, f"without {', '.join(wanted)}" if wanted else ""):
         for name, found in chosen.items():
             if not found:
                 hooks.instead(modules[name], partial(_hand_on, modules[name], name))
@@ -226,14 +226,16 @@ def zero_init_residual(
     modules = dict(net.named_modules())
     wanted = None if blocks is None else _listed(function, blocks)
     chosen = _chosen(function, wanted, _additions(function, net, images), modules)
-    zeros = {id(p): nn.Parameter(torch.zeros_like(p), p.requires_grad)
-             for addition in chosen for p in _last_parameters(addition)}  # fmt: skip
+    with torch.inference_mode(False):
+        zeros = {id(p): nn.Parameter(torch.zeros_like(p), p.requires_grad)
+                 for addition in chosen for p in _last_parameters(addition)}  # fmt: skip
     own = [(m._parameters, name, p) for m in modules.values()
            for name, p in m._parameters.items() if id(p) in zeros]  # fmt: skip
     with _noted(net, "branches start at zero" + _of(blocks)):
         try:
             for parameters, name, p in own:
                 parameters[name] = zeros[id(p)]
+            _check_zero(net, images, {addition.name for addition in chosen})
             yield
         finally:
             for parameters, name, p in own:
@@ -281,7 +283,8 @@ def _scaled(
     branch: bool,
 ) -> Iterator[None]:
     check_hookable(function, net)
-    if isinstance(factor, bool) or not isinstance(factor, int | float):
+    given: object = factor
+    if isinstance(given, bool) or not isinstance(given, Real):
         raise TypeError(f"{function}: factor {factor!r}; a number.")
     modules = dict(net.named_modules())
     wanted = None if blocks is None else _listed(function, blocks)
@@ -334,17 +337,24 @@ def _change(net: nn.Module, hooks: Hooks, changes: Sequence[tuple[Addition, bool
     """Change operands of additions wherever their modules run, as long as `hooks` last."""
     modules = dict(net.named_modules())
     per_frame: dict[str, dict[int, list[tuple[int, Change]]]] = defaultdict(dict)
+    operands: dict[tuple[str, int, bool], int] = {}
     for addition, branch, change in dict.fromkeys(changes):
         frame = addition.name.rpartition(".")[0]
         number = _number(addition)
         operand = addition.branch_operand if branch else 1 - addition.branch_operand
         known = per_frame[frame].setdefault(number, [])
+        if operands.setdefault((frame, number, branch), operand) != operand:
+            raise NotTraceable(
+                f"surgery: the addition {addition.name!r} runs several times, with its branch in "
+                "another place each time; a module of its own for each would be right."
+            )
         if (operand, change) not in known:  # a block that ran twice has two of each
             known.append((operand, change))
     for frame, of_frame in per_frame.items():
         running: list[_Altering] = []
         hooks.instead(modules[frame], partial(_run_altered, running, of_frame))
-        for child in dict.fromkeys(modules[frame].children()):
+        inner = [m for m in modules[frame].modules() if m is not modules[frame]]
+        for child in inner:  # all of them: a container may be iterated instead of called
             hooks.before_forward(child, partial(_child, running, 1))
             hooks.forward(child, partial(_child, running, -1))
 
@@ -382,11 +392,20 @@ def _additions(function: str, net: nn.Module, images: Inputs | None) -> list[Add
 @contextmanager
 def _noted(net: nn.Module, what: str) -> Iterator[None]:
     """What was done to the network, where `provenance` looks for it."""
+    if not what:
+        yield
+        return
     before = net.__dict__.get("resviz_changes")
-    net.__dict__["resviz_changes"] = (*(before or ()), what)
+    now = (*(before or ()), what)
+    net.__dict__["resviz_changes"] = now
     try:
         yield
     finally:
+        if net.__dict__.get("resviz_changes") is not now:
+            raise RuntimeError(
+                f"surgery: {what!r} ends before what was begun after it, and the network is not "
+                "what it was; the reverse order would be right. Use with blocks, or an ExitStack."
+            )
         if before is None:
             del net.__dict__["resviz_changes"]
         else:
@@ -445,12 +464,28 @@ def _find(
             "rv.residual_branches(net, images) lists them."
         )
     found = [a for a in additions if a.owner == name or inside(a.name, name)]
+    if not found and plain:  # a module that is a whole branch of the network's own additions
+        found = [a for a in additions if _made_in(a, name)]
     if not found and not plain:
         raise ValueError(
             f"{function}: {name!r} has no residual addition; a residual block would be right: "
             f"{closest(name, owners) or 'the network has none'}."
         )
     return found
+
+
+def _made_in(addition: Addition, path: str) -> bool:
+    """True where everything between an addition's root and its branch happens in one module."""
+    waiting, seen = [addition.branch], set()
+    while waiting:
+        node = waiting.pop()
+        if node.index <= addition.root.index or node.index in seen:
+            continue
+        if node.owner != path and not inside(node.owner, path):
+            return False
+        seen.add(node.index)
+        waiting += node.parents
+    return bool(seen)
 
 
 def _check_module(function: str, path: object, modules: Mapping[str, nn.Module]) -> None:
@@ -509,6 +544,29 @@ def _strides(taken: Tensor, given: Tensor) -> int | None:
 
 
 # ---- the end of a branch
+def _check_zero(net: nn.Module, images: Inputs | None, names: set[str]) -> None:
+    """Raise ValueError where a branch is not 0 although its last parameters are."""
+    left: dict[str, float] = {}
+
+    def look(name: str, operand: Tensor, in_place: bool) -> Tensor:
+        left[name] = max(left.get(name, 0.0), float(operand.detach().abs().max()))
+        return operand
+
+    def changes(addition: Addition) -> Mapping[str, Change]:
+        return {"branch": partial(look, addition.name)} if addition.name in names else {}
+
+    inputs = tuple(t[:1].detach().clone() for t in probe("zero_init_residual", net, images))
+    with altered(net, changes, function="zero_init_residual", images=images), evaluating(net):
+        net(*inputs)
+    wrong = [name for name, value in left.items() if value != 0]
+    if wrong:
+        raise ValueError(
+            f"zero_init_residual: the branch of {wrong[0]!r} is not 0 when its last parameters "
+            "are; one that ends in a layer with weights of its own would be right. "
+            "rv.scale_branches(net, 0) makes it 0 while it runs."
+        )
+
+
 def _last_parameters(addition: Addition) -> list[Tensor]:
     """The last weight of a branch and what follows it in the same function."""
     node, seen = addition.branch, 0
@@ -516,7 +574,8 @@ def _last_parameters(addition: Addition) -> list[Tensor]:
         before = [p for p in node.parents if p.index > addition.root.index]
         if not before or seen > 1000:
             return []
-        node, seen = max(before, key=lambda parent: parent.index), seen + 1
+        # of a product with a gate the larger operand: half of a gate is not 0
+        node, seen = max(before, key=lambda p: (p.numel, p.index)), seen + 1
     weights = [i for i, p in enumerate(node.parameters) if p.ndim >= 2]
     found = list(node.parameters[weights[-1] if weights else 0 :])
     if not all(isinstance(p, nn.Parameter) for p in found):

@@ -9,10 +9,12 @@ import warnings
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.modules.conv import _ConvNd
 
 from resviz.errors import NotTraceable, ResvizWarning
 from resviz.hooks import evaluating
@@ -20,13 +22,13 @@ from resviz.networks.cifar import INITS
 from resviz.networks.dataflow import ADDITIONS, Addition, addition_name
 from resviz.networks.inputs import check_hookable, logits_or_none, widened
 from resviz.networks.layers import probe, survey
-from resviz.networks.structure import is_leaf
 from resviz.networks.surgery import Inputs, scale_shortcuts
 from resviz.preset import preset_of, set_preset
 
 _ADD_FUNCTIONS = (operator.add, operator.iadd, torch.add)
 _SAME = 1e-4  # of the output's norm: the branches alone against shortcuts times 0
 _UNKNOWN_STD = 0.02
+_WEIGHTED = (_ConvNd, nn.Linear, nn.Bilinear)  # what `init` is for
 
 
 def plain_twin(
@@ -76,7 +78,7 @@ def plain_twin(
         raise ValueError(
             "plain_twin: a network without residual additions; one that has some would be right."
         )
-    twin = _without_shortcuts(copy.deepcopy(net), additions).eval()
+    twin = _without_shortcuts(_copied(net, "plain_twin").eval(), additions).eval()
     _check_twin(net, twin, inputs)
     words = "copied from {}, shortcuts cut: a lesion" if weights == "copied" else "random"
     _rename(twin, net, "plain twin of {}", words)
@@ -108,7 +110,7 @@ def untrained_copy(
         The copy in eval mode.
 
     Raises:
-        ValueError: an unknown `init`.
+        ValueError: an unknown `init`; a network that cannot be copied, or is changed for a while.
 
     Example:
         >>> from resviz.networks.cifar import cifar_resnet
@@ -117,7 +119,7 @@ def untrained_copy(
         True
     """
     check_hookable("untrained_copy", net)
-    fresh = copy.deepcopy(net).eval()
+    fresh = _copied(net, "untrained_copy").eval()
     _rename(fresh, net, "{}", "random")
     return _refill(fresh, init, seed, "untrained_copy")
 
@@ -131,18 +133,43 @@ def _rename(twin: nn.Module, net: nn.Module, name: str, weights: str) -> None:
     set_preset(twin, dataclasses.replace(preset, name=name, weights=weights))
 
 
+def _copied(net: nn.Module, function: str) -> nn.Module:
+    """A copy with memory of its own.
+
+    Raises:
+        ValueError: a network that is changed for a while, or that cannot be copied.
+    """
+    changes = getattr(net, "resviz_changes", ())
+    if changes:
+        raise ValueError(
+            f"{function}: a network that is {', '.join(changes)} while a with block lasts; the "
+            "network outside of it would be right."
+        )
+    with torch.inference_mode(False):
+        try:
+            return copy.deepcopy(net)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{function}: {type(net).__name__} cannot be copied ({error}); one whose weights "
+                "are leaves would be right. See torch.nn.utils.remove_weight_norm."
+            ) from error
+
+
 # ---- cutting the shortcuts
 def _without_shortcuts(net: nn.Module, additions: Sequence[Addition]) -> nn.Module:
     """Each module that adds, traced and rewritten; what only its shortcut needs is gone."""
     by_owner: dict[str, list[Addition]] = defaultdict(list)
     for addition in additions:
         by_owner[addition.owner].append(addition)
-    for owner in sorted(by_owner, key=lambda path: -path.count(".")):  # inner ones first
+    inner_first = sorted(by_owner, key=lambda path: (path == "", -path.count(".")))
+    for owner in inner_first:
         block = net.get_submodule(owner)
         rewritten = _branch_alone(block, owner, by_owner[owner])
         if owner == "":
             return rewritten
-        net.set_submodule(owner, rewritten)
+        for path, module in list(net.named_modules(remove_duplicate=False)):
+            if module is block:
+                net.set_submodule(path, rewritten)
     return net
 
 
@@ -160,11 +187,16 @@ def _branch_alone(block: nn.Module, path: str, additions: Sequence[Addition]) ->
         ) from error
     for node, name in tracer.additions.items():
         if name in operand_of:
+            alpha: Any = node.kwargs.get("alpha", 1)
             pair: list[Any] = [
                 *node.args,
                 *(node.kwargs[k] for k in ("input", "other") if k in node.kwargs),
             ]
-            node.replace_all_uses_with(pair[operand_of[name]])
+            branch = pair[operand_of[name]]
+            if alpha != 1 and operand_of[name] == 1:
+                with graph.inserting_before(node):
+                    branch = graph.call_function(operator.mul, (branch, alpha))
+            node.replace_all_uses_with(branch)
             graph.erase_node(node)
     missing = set(operand_of) - set(tracer.additions.values())
     if missing:
@@ -176,8 +208,23 @@ def _branch_alone(block: nn.Module, path: str, additions: Sequence[Addition]) ->
     twin.graph.eliminate_dead_code()
     twin.recompile()
     twin.delete_all_unused_submodules()
-    twin.train(block.training)
+    for name, value in block.__dict__.items():  # what others read of the block
+        if not name.startswith("_") and name not in twin.__dict__:
+            setattr(twin, name, value)
+    _check_dropout(twin.graph, path)
     return twin
+
+
+def _check_dropout(graph: fx.Graph, path: str) -> None:
+    names = {getattr(n.target, "__name__", "") for n in graph.nodes if n.op == "call_function"}
+    if any("dropout" in name for name in names):
+        warnings.warn(
+            f"plain_twin: block {path!r} calls dropout as a function, which tracing fixes as it is "
+            "in eval mode: the twin has none in training either. A module nn.Dropout would be "
+            "right.",
+            ResvizWarning,
+            stacklevel=5,
+        )
 
 
 class _Frames(fx.Tracer):
@@ -240,7 +287,8 @@ def _refill(
 ) -> nn.Module:
     if isinstance(init, str) and init not in INITS:
         raise ValueError(f"{function}: init {init!r}; one of {', '.join(INITS)}, or a function.")
-    if isinstance(seed, bool) or not isinstance(seed, int):
+    given: object = seed
+    if isinstance(given, bool) or not isinstance(given, Integral):
         raise TypeError(f"{function}: seed {seed!r}; a whole number.")
     fill = INITS[init] if isinstance(init, str) else init
     unknown: list[str] = []
@@ -267,20 +315,27 @@ def _fill_module(
 ) -> list[str]:
     """Fresh parameters and buffers; returns the names of those without a rule."""
     reset = getattr(module, "reset_parameters", getattr(module, "_reset_parameters", None))
-    weighted = is_leaf(module) and "weight" in own and own["weight"].ndim >= 2
+    before = {name: parameter.clone() for name, parameter in own.items()}
     if reset is not None:
         device = next(iter(own.values()), torch.empty(0)).device
         with device:  # draws on the device that holds them
             reset()
-    elif own:
-        for parameter in own.values():
-            drawn = torch.randn(parameter.shape) * _UNKNOWN_STD
-            parameter.copy_(drawn)
-        return list(own)
-    if weighted and fill is not None and not isinstance(module, nn.Embedding):
+    elif hasattr(module, "running_mean") and hasattr(module, "running_var"):  # frozen BatchNorm
+        for name, buffer in module.named_buffers(recurse=False):
+            buffer.fill_(1 if name in ("weight", "running_var") else 0)
+    if isinstance(module, _WEIGHTED) and fill is not None and "weight" in own:
         drawn = torch.empty(own["weight"].shape)
         fill(drawn)
         own["weight"].copy_(drawn)
         if "bias" in own:
             own["bias"].zero_()
-    return []
+    left = [name for name, p in own.items() if reset is None or _is_old(p, before[name])]
+    for name in left:
+        own[name].copy_(torch.randn(own[name].shape) * _UNKNOWN_STD)
+    return left
+
+
+def _is_old(parameter: Tensor, before: Tensor) -> bool:
+    """True for a parameter that a reset left as it was, and not at all zeros or all ones."""
+    same = bool((parameter == before).all())
+    return same and not bool((parameter == 0).all() or (parameter == 1).all())

@@ -17,7 +17,9 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def check_targets(targets: Tensor | Sequence[int], logits: Tensor) -> Tensor:
+def check_targets(
+    targets: Tensor | Sequence[int], logits: Tensor, function: str = "record"
+) -> Tensor:
     """Class indices on the device of `logits`, one per image.
 
     Raises:
@@ -27,18 +29,18 @@ def check_targets(targets: Tensor | Sequence[int], logits: Tensor) -> Tensor:
     try:
         chosen = torch.as_tensor(targets)
     except (TypeError, ValueError, RuntimeError) as err:
-        raise TypeError(f"record: targets {targets!r}; class indices are integers.") from err
+        raise TypeError(f"{function}: targets {targets!r}; class indices are integers.") from err
     if chosen.is_floating_point() or chosen.dtype == torch.bool:
-        raise TypeError(f"record: targets are {chosen.dtype}; class indices are integers.")
+        raise TypeError(f"{function}: targets are {chosen.dtype}; class indices are integers.")
     if chosen.shape != logits.shape[:1]:
         raise ValueError(
-            f"record: targets of shape {tuple(chosen.shape)} for {len(logits)} images; one class "
-            "index per image would be right."
+            f"{function}: targets of shape {tuple(chosen.shape)} for {len(logits)} images; one "
+            "class index per image would be right."
         )
     wrong = chosen[(chosen < 0) | (chosen >= logits.shape[1])] if chosen.numel() else chosen
     if wrong.numel():
         raise ValueError(
-            f"record: target {int(wrong[0])} with {logits.shape[1]} classes; 0 to "
+            f"{function}: target {int(wrong[0])} with {logits.shape[1]} classes; 0 to "
             f"{logits.shape[1] - 1} would be right."
         )
     return chosen.to(logits.device, torch.int64)

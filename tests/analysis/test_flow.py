@@ -17,6 +17,7 @@ from resviz.analysis.flow import gradient_flow, load_gradient_flow
 from resviz.analysis.gradients import gradient_norms
 from resviz.analysis.theory import BATCHNORM_RATE, scaled_shortcuts
 from resviz.networks.cifar import cifar_resnet
+from resviz.networks.surgery import drop_blocks
 from resviz.networks.twin import plain_twin, untrained_copy
 from resviz.recording.recorder import record
 
@@ -174,8 +175,15 @@ def test_saved_and_loaded(tmp_path):
     [
         ({}, {}, ValueError, "no variants"),
         ([cifar_resnet(8)], {}, TypeError, "variants are a list; a dict"),
-        ({"a": 5}, {}, TypeError, "variant 'a' gives a NoneType"),
-        ({"a": lambda seed: "net"}, {}, TypeError, "variant 'a' gives a str"),
+        ({"a": 5}, {}, TypeError, "variant 'a' is a int; a network"),
+        ({"a": lambda seed: "net"}, {}, TypeError, "variant 'a' is a str; a network"),
+        ({"a": {"dept": 8}}, {}, TypeError, "gradient_flow: variant 'a'.*keyword argument 'dept'"),
+        (
+            {"a": {"depth": 8}},
+            {"batch_stats": "both"},
+            TypeError,
+            "batch_stats 'both'; True, False",
+        ),
         ({"a": {"depth": 9}}, {}, ValueError, "depth 9; depths are 6n"),
         ({"a": {"depth": 8}}, {"seeds": 0}, ValueError, "seeds 0; a number above 0"),
         ({"a": {"depth": 8}}, {"seeds": [0.5]}, ValueError, "seeds .0.5.; a number"),
@@ -197,3 +205,18 @@ def test_left_as_found_after_an_interrupt():
     with left_as_found(net), pytest.raises(KeyboardInterrupt):
         gradient_flow({"net": net}, IMAGES)
     handle.remove()
+
+
+def test_surgery_is_named():
+    net = cifar_resnet(14, seed=0)
+    with drop_blocks(net, "layer1.1"):
+        flow = gradient_flow({"a": net, "b": {"depth": 8}}, IMAGES, seeds=np.arange(1))
+    assert flow.provenance["changes"] == ["a without layer1.1"]
+
+
+def test_what_is_not_finite_is_counted():
+    net = cifar_resnet(14, seed=0)
+    with torch.no_grad():
+        net.layer2[0].bn2.weight.fill_(float("inf"))
+    row = gradient_flow({"a": net}, IMAGES, batch_stats=False).growth.iloc[0]
+    assert row["nonfinite"] > 0 and row["boundaries"] == 7

@@ -140,3 +140,33 @@ def test_the_committed_table_is_what_is_measured(testdata_module):
         known = committed(network).set_index("block")["accuracy"]
         for row in table[table["lesion"] == "single"].itertuples():
             assert row.accuracy == pytest.approx(known[row.block], abs=1.3)  # two images
+
+
+def test_additions_in_the_root_are_deleted_as_additions():
+    class Root(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.b1, self.b2 = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            x = x + self.b1(x)
+            return (x + self.b2(x)).mean((2, 3))
+
+    net = Root()
+    with torch.no_grad():
+        net.b1.weight.zero_(), net.b1.bias.zero_()
+    table = lesion_study(net, IMAGES)
+    assert table["block"].tolist() == ["", "add", "add_1"]
+    assert table["logit_change"].tolist()[:2] == [0, 0] and table["logit_change"].iloc[2] > 0
+
+
+def test_stages_single_names_and_numbers():
+    net = cifar_resnet(14, seed=0)
+    table = lesion_study(net, IMAGES, blocks="layer1", several=1, repeats=2)
+    assert table["block"].tolist() == ["", "layer1", "layer1", "layer1"]
+    for options, message in (({"targets": [99] * 6}, "target 99 with 10 classes"),
+                             ({"cam": -1}, "cam -1")):  # fmt: skip
+        with pytest.raises(ValueError, match=f"lesion_study: {message}"):
+            lesion_study(net, IMAGES, **options)
+    with pytest.raises(TypeError, match="lesion_study: targets are torch.float32"):
+        lesion_study(net, IMAGES, targets=torch.rand(6))

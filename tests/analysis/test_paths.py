@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from left_as_found import assert_left_as_found, left_as_found
 from resviz.analysis.paths import path_study
+from resviz.errors import NotTraceable
 from resviz.networks.cifar import cifar_resnet
 
 TABLE = Path(__file__).parents[2] / "benchmarks" / "paths.csv"
@@ -120,3 +121,17 @@ def test_the_committed_rate_is_what_is_measured(testdata_module):
     lengths = [0, 2, 4, 6, 8, 10, 14, 18]
     table = path_study(net, normalise(pixels[:8]), targets, lengths=lengths, samples=8)
     assert table.attrs["per_branch"] == pytest.approx(0.38, abs=0.06)
+
+
+def test_an_addition_that_runs_several_times_is_refused():
+    net = nn.Sequential(Block(0.5, "x + branch"), nn.Linear(1, 2))
+    twice = nn.Sequential(net[0], net[0], net[1])
+    with left_as_found(twice), pytest.raises(NotTraceable, match="'0.add' runs several times"):
+        path_study(twice, torch.ones(2, 1))
+
+
+def test_some_lengths_have_no_central_range():
+    table = path_study(cifar_resnet(14, seed=0), IMAGES, lengths=[0, 3], samples=1)
+    assert table.attrs["central"] is None
+    with pytest.raises(TypeError, match="lengths 3; a list"):
+        path_study(cifar_resnet(14, seed=0), IMAGES, lengths=3)

@@ -10,6 +10,7 @@ import torchvision
 from torch import Tensor, nn
 
 from left_as_found import left_as_found
+from resviz.errors import NotTraceable
 from resviz.networks.cifar import cifar_resnet
 from resviz.networks.surgery import (
     altered,
@@ -308,3 +309,111 @@ def test_weights_computed_from_others_are_refused():
     nn.utils.parametrizations.weight_norm(net.layer1[0].conv2)
     with pytest.raises(ValueError, match="computed from others"), zero_init_residual(net):
         pass
+
+
+class Skips(nn.Module):
+    """A long skip around blocks that are iterated, or called as a whole."""
+
+    def __init__(self, iterated: bool) -> None:
+        super().__init__()
+        self.blocks, self.times = toy("x + branch", "x + branch"), Block("x + branch").times
+        self.iterated = iterated
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for block in self.blocks if self.iterated else [self.blocks]:
+            y = block(y)
+        return x + self.times(y)
+
+
+def test_blocks_of_a_container_that_is_iterated_are_not_the_parents():
+    for net in (Skips(iterated=True), Skips(iterated=False)):
+        assert net(ONE).item() == 1 + 3 * 16
+        with drop_blocks(net, "add", images=ONE):
+            assert net(ONE).item() == 1
+        with drop_blocks(net, "blocks.0", images=ONE):
+            assert net(ONE).item() == 1 + 3 * 4
+        with scale_branches(net, 0, images=ONE):
+            assert net(ONE).item() == 1
+
+
+def test_a_module_that_is_a_whole_branch_is_dropped_as_one():
+    class Root(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.b1, self.b2 = (nn.Sequential(Block("x + branch").times, nn.ReLU()) for _ in "12")
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x + self.b1(x)
+            return x + self.b2(x)
+
+    net = Root()
+    with drop_blocks(net, "b1", images=ONE):
+        assert net(ONE).item() == 4  # x + 0, not x + x
+
+
+def test_zero_init_goes_past_a_gate():
+    class Gated(nn.Module):
+        def __init__(self, last: str) -> None:
+            super().__init__()
+            self.conv, self.squeeze = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+            self.norm, self.last = nn.BatchNorm2d(3, affine=False), last
+            self.norm.running_mean.fill_(0.5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            y = y * self.squeeze(y.mean((2, 3), keepdim=True)).sigmoid()
+            return x + (self.norm(y) if self.last == "norm" else y)
+
+    images = torch.randn(1, 3, 4, 4)
+    net = nn.Sequential(Gated("gate")).eval()
+    with zero_init_residual(net, images=images):
+        assert torch.equal(net(images), images)
+    net = nn.Sequential(Gated("norm")).eval()
+    with (
+        left_as_found(net),
+        pytest.raises(ValueError, match="the branch of '0.add' is not 0"),
+        zero_init_residual(net, images=images),
+    ):
+        pass
+
+
+def test_another_order_of_leaving_is_an_error():
+    net = toy("x + branch", "x + branch")
+    first, second = (drop_blocks(net, name, images=ONE) for name in "01")
+    first.__enter__()
+    second.__enter__()
+    with pytest.raises(RuntimeError, match="'without 0' ends before.*the reverse order"):
+        first.__exit__(None, None, None)
+
+
+def test_one_addition_with_its_branch_in_two_places():
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.times, self.sum = Block("x + branch").times, Sum()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.sum(x, self.times(x))
+            return self.sum(self.times(x), x)
+
+    net = nn.Sequential(Shared())
+    with (
+        pytest.raises(NotTraceable, match="runs several times"),
+        scale_branches(net, 1, images=ONE),
+    ):
+        pass
+
+
+class Sum(nn.Module):
+    def forward(self, one: Tensor, other: Tensor) -> Tensor:
+        return one + other
+
+
+def test_nothing_to_drop():
+    net = cifar_resnet(8, seed=0)
+    images = torch.randn(1, 3, 32, 32)
+    own = net(images)
+    with drop_blocks(net, []):
+        assert torch.equal(net(images), own)
+        assert record(net, images).provenance["changes"] == []

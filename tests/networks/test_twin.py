@@ -180,3 +180,63 @@ def test_bad_arguments(action, error, message):
     net = cifar_resnet(8, seed=0)
     with left_as_found(net), pytest.raises(error, match=message):
         action(net)
+
+
+def test_no_old_value_is_left():
+    class WithMore(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(4, 4)
+            self.low_rank = nn.Parameter(torch.randn(2, 4))
+
+    frozen = torchvision.ops.FrozenBatchNorm2d(3)
+    frozen.weight.fill_(7), frozen.running_mean.fill_(3)
+    norm = nn.LayerNorm([4, 4])
+    with torch.no_grad():
+        norm.weight.fill_(5)
+    net = nn.Sequential(WithMore(), frozen, norm, nn.GroupNorm(1, 3), nn.LSTM(4, 4))
+    with pytest.warns(ResvizWarning, match="1 parameters have no rule.*0.low_rank"):
+        fresh = untrained_copy(net, seed=0)
+    assert not torch.equal(fresh[0].low_rank, net[0].low_rank)
+    assert fresh[1].weight.tolist() == [1, 1, 1] and fresh[1].running_mean.tolist() == [0, 0, 0]
+    assert (fresh[2].weight == 1).all()
+    assert not torch.equal(fresh[4].weight_hh_l0, net[4].weight_hh_l0)
+
+
+def test_a_network_under_surgery_is_not_copied():
+    net = cifar_resnet(8, seed=0)
+    with (
+        pytest.raises(ValueError, match="a network that is shortcuts × 0.5 while a with block"),
+        scale_shortcuts(net, 0.5),
+    ):
+        untrained_copy(net)
+
+
+def test_training_mode_shared_blocks_and_inference_mode():
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.rate = nn.Conv2d(3, 3, 1), 2
+
+        def forward(self, x: Tensor) -> Tensor:
+            branch = nn.functional.dropout(self.conv(x), 0.5, self.training)
+            return torch.add(x, branch, alpha=0.5)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            block = Block()
+            self.blocks = nn.ModuleList([block, block])
+
+        def forward(self, x: Tensor) -> Tensor:
+            for block in self.blocks:
+                x = block(x) * block.rate
+            return x
+
+    net = Net().train()
+    with torch.inference_mode(), pytest.warns(ResvizWarning, match="dropout as a function"):
+        twin = plain_twin(net, "copied", images=SMALL)
+    conv = net.blocks[0].conv
+    once = conv(SMALL) * 0.5 * 2
+    assert torch.allclose(twin(SMALL), conv(once) * 0.5 * 2)
+    twin(SMALL).sum().backward()  # its weights are no inference tensors
+    assert net.training and not twin.training

@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from resviz.analysis.flow import GradientFlow, gradient_flow
-from resviz.analysis.theory import BATCHNORM_EXPLOSION, BATCHNORM_RATE
+from resviz.analysis.theory import (
+    BATCHNORM_EXPLOSION,
+    BATCHNORM_RATE,
+    VARIANCE_SHARE,
+    scaled_shortcuts,
+)
 from resviz.views.figures.gradient_flow import plot_gradient_flow
 
 IMAGES = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -89,3 +94,21 @@ def test_bad_arguments(flow: GradientFlow, options, error, message):
         plot_gradient_flow(flow, **options)
     with pytest.raises(TypeError, match="a DataFrame; a GradientFlow"):
         plot_gradient_flow(flow.blocks)
+
+
+def test_laws_that_count_blocks_and_laws_of_something_else(flow: GradientFlow):
+    fig = plot_gradient_flow(flow, theory={"ResNet-20": scaled_shortcuts(0.5)})
+    (law,) = [t for t in fig.data if (t.name or "").startswith("theory")]
+    assert law.y[4] / law.y[5] == pytest.approx(0.5)  # one block, two layers
+    with pytest.raises(ValueError, match="1/l is a law of the share"):
+        plot_gradient_flow(flow, theory={"ResNet-20": VARIANCE_SHARE})
+    with pytest.raises(ValueError, match="theory for the panel 'weights'"):
+        plot_gradient_flow(flow, ["weights"], theory={"ResNet-20": scaled_shortcuts(0.5)})
+    with pytest.raises(TypeError, match="theory for 'ResNet-20' is a float"):
+        plot_gradient_flow(flow, theory={"ResNet-20": 1.2})
+
+
+def test_no_residual_rows():
+    flow = gradient_flow({"plain": {"depth": 8, "shortcut": "none"}}, IMAGES, seeds=1)
+    with pytest.raises(ValueError, match="no residual additions in these networks"):
+        plot_gradient_flow(flow, ["share"])

@@ -61,7 +61,7 @@ def plot_gradient_flow(
 
     Raises:
         TypeError: no flow.
-        ValueError: an unknown panel, or theory for a network that is not there.
+        ValueError: an unknown panel, one without rows, or theory that does not fit.
 
     Example:
         >>> import torch
@@ -107,7 +107,22 @@ def _check(flow: object, panels: Sequence[str], theory: Mapping[str, Theory]) ->
     if wrong or not panels or isinstance(panels, str):
         raise ValueError(f"plot_gradient_flow: panels {panels!r}; known: {', '.join(PANELS)}.")
     names = list(dict.fromkeys(flow.blocks["variant"]))
-    for name in theory:
+    if theory and panels[0] != "gradients":
+        raise ValueError(
+            f"plot_gradient_flow: theory for the panel {panels[0]!r}; laws are of gradients, with "
+            "'gradients' as the first panel."
+        )
+    for name, law in theory.items():
+        if not isinstance(law, Theory):
+            raise TypeError(
+                f"plot_gradient_flow: theory for {name!r} is a {type(law).__name__}; a law of "
+                "resviz.analysis.theory would be right."
+            )
+        if law.of != "gradient":
+            raise ValueError(
+                f"plot_gradient_flow: {law.name} is a law of the {law.of}; one of the gradient "
+                "would be right: BATCHNORM_EXPLOSION or scaled_shortcuts."
+            )
         if name not in names:
             raise ValueError(
                 f"plot_gradient_flow: theory for {name!r}, which is not in the flow; closest: "
@@ -174,7 +189,8 @@ def _add_theory(
             continue
         depth = each.rows["x"].to_numpy(dtype=float)
         middle = int(np.argsort(depth)[len(depth) // 2])
-        values: NDArray[np.float64] = np.median(each.values[middle]) * law(depth[middle] - depth)
+        place = depth if law.counts == "layers" else np.arange(len(depth), dtype=float)
+        values: NDArray[np.float64] = np.median(each.values[middle]) * law(place[middle] - place)
         fig.add_scatter(
             x=depth,
             y=values,
@@ -187,6 +203,11 @@ def _add_theory(
 
 
 def _finish(fig: Figure, panels: list[Panel], curves: Sequence[Curve]) -> None:
+    if not curves:
+        raise ValueError(
+            "plot_gradient_flow: no residual additions in these networks; the panels 'gradients', "
+            "'weights' or 'activations' would be right."
+        )
     xs = np.concatenate([each.rows["x"].to_numpy(dtype=float) for each in curves])
     low, high = float(np.nanmin(xs)), float(np.nanmax(xs))
     depth_axis(fig, panels[-1], low, high, "depth (weighted layers from the input)")

@@ -53,7 +53,7 @@ def plot_paths(table: pd.DataFrame, *, title: str | None = None) -> Figure:
     upper = add_panel(
         fig, (0.46, 1), spread, title="gradient over one path (log)", log=True, pixels=pixels
     )
-    shares = frame[["share", "share_of_paths"]].to_numpy(dtype=float)
+    shares = np.append(frame["share"].to_numpy(dtype=float), _share_of_listed(frame))
     top = float(np.nanmax(shares)) * 1.08
     lower = add_panel(
         fig, (0, 0.38), shares, title="share", log=False, pixels=pixels, limits=(0, top)
@@ -74,12 +74,12 @@ def _words(known: dict[str, Any]) -> list[str]:
     lines = ["norm at the input of the summed losses' gradient, per image"]
     lines.append(" · ".join(conditions(known).values()))
     if "per_branch" in known:
-        low, high = known["central"]
-        lines.append(
-            f"× {known['per_branch']:.2f} for each branch on the path · 90 % of number times "
-            f"gradient in lengths {low} to {high} · mean length {known['mean_length']:g} of "
-            f"{known['additions']}"
-        )
+        words = [f"× {known['per_branch']:.2f} for each branch on the path"]
+        if known.get("central"):
+            low, high = known["central"]
+            words.append(f"90 % of number times gradient in lengths {low} to {high}")
+        words.append(f"mean length {known['mean_length']:g} of {known['additions']}")
+        lines.append(" · ".join(words))
     return lines
 
 
@@ -128,8 +128,14 @@ def _add_per_path(fig: Figure, panel: Any, frame: pd.DataFrame, known: dict[str,
         )
 
 
+def _share_of_listed(frame: pd.DataFrame) -> Any:
+    """Of the paths of all listed lengths, as `share` is of their totals."""
+    paths = frame["share_of_paths"].to_numpy(dtype=float)
+    return paths / paths.sum()
+
+
 def _add_shares(fig: Figure, panel: Any, frame: pd.DataFrame) -> None:
-    x, paths = frame["length"].to_numpy(dtype=float), frame["share_of_paths"].to_numpy()
+    x, paths = frame["length"].to_numpy(dtype=float), _share_of_listed(frame)
     fig.add_scatter(
         x=[x[0], *x, x[-1]],
         y=[0.0, *paths, 0.0],
@@ -141,13 +147,13 @@ def _add_shares(fig: Figure, panel: Any, frame: pd.DataFrame) -> None:
         showlegend=False,
         hoverinfo="skip",
     )
-    for column, words, colour in (
-        ("share_of_paths", "paths of this length (binomial)", style.FAINT),
-        ("share", "number of paths × mean gradient", style.colour(1)),
+    for values, words, colour in (
+        (paths, "paths of this length (binomial)", style.FAINT),
+        (frame["share"].to_numpy(), "number of paths × mean gradient", style.colour(1)),
     ):
         fig.add_scatter(
             x=x,
-            y=frame[column],
+            y=values,
             yaxis=panel.y,
             mode="lines",
             name=words,
