@@ -1,6 +1,7 @@
 # make lab    install once, open JupyterLab at the first notebook
 # make test   the fast tests
-# make check  what CI runs
+# make test-browser  the tests in Chromium
+# make check  what CI runs, without the browser
 
 PYTHON ?= python3
 LAB_ARGS ?=
@@ -15,7 +16,7 @@ FIRST := notebooks/01_feature_maps.ipynb
 # idle threads sleep instead of spinning, so that two jobs can share two cores
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install lab test check check-all format lint types contract notebooks
+.PHONY: help install lab test test-browser check check-all format lint types contract notebooks
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -39,6 +40,9 @@ lab: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow and not gpu and not browser" $(PYTEST_ARGS)
+
+test-browser: $(INSTALLED)
+	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from resviz.recording.recording import Recording, load_recording
     from resviz.recording.training import TrainingRecorder
     from resviz.recording.training_record import TrainingRecord, load_training_record
+    from resviz.views.export import save_html
     from resviz.views.figures.architecture import plot_architecture
     from resviz.views.figures.branches import plot_branch_study
     from resviz.views.figures.depth import plot_depth_profile
@@ -146,6 +147,7 @@ __all__ = [
     "refinement_study",
     "residual_branches",
     "response_std",
+    "save_html",
     "scale_branches",
     "scale_shortcuts",
     "set_preset",
@@ -224,6 +226,7 @@ _HOME = {
     "refinement_study": "analysis.refinement",
     "residual_branches": "analysis.residuals",
     "response_std": "analysis.responses",
+    "save_html": "views.export",
     "scale_branches": "networks.surgery",
     "scale_shortcuts": "networks.surgery",
     "set_preset": "preset",

@@ -38,9 +38,17 @@ def write(
         save_file(
             {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, part, header
         )
+        part.chmod(0o666 & ~_umask())  # as any file; safetensors lets nobody else read
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's mask for new files, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -58,10 +58,19 @@ def static_png(figure_or_view: Any, *, scale: float = 1.0) -> bytes:
         >>> png[:4]
         b'\x89PNG'
     """
+    return _saved("static_png", figure_or_view, format="png", dpi=100 * scale)
+
+
+def static_svg(figure_or_view: Any) -> bytes:
+    """The same picture as an SVG drawing; arguments and errors as :func:`static_png`."""
+    return _saved("static_svg", figure_or_view, format="svg", metadata={"Date": None})
+
+
+def _saved(function: str, figure_or_view: Any, **how: Any) -> bytes:
     figure = figure_or_view.figure() if hasattr(figure_or_view, "figure") else figure_or_view
     if not isinstance(figure, go.Figure):
         raise TypeError(
-            f"static_png: a {type(figure).__name__}; a plotly Figure or a view is expected."
+            f"{function}: a {type(figure).__name__}; a plotly Figure or a view is expected."
         )
     drawing = _Drawing(figure)
     drawing.draw()
@@ -70,7 +79,7 @@ def static_png(figure_or_view: Any, *, scale: float = 1.0) -> bytes:
         warnings.filterwarnings(
             "ignore", message="Glyph .* missing from font", category=UserWarning
         )
-        drawing.canvas.savefig(out, format="png", dpi=100 * scale)
+        drawing.canvas.savefig(out, **how)
     return out.getvalue()
 
 

@@ -26,7 +26,8 @@ CELLS = [
     "import torch\nimport resviz as rv\n"
     "net = rv.load_model('cifar10-resnet20', device='cpu')\n"
     "images = rv.load_images(torch.rand(2, 3, 32, 32), net)\n"
-    "rec = rv.record(net, images, keep=['blocks', 'layer1.0.add:branch'])",
+    "KEPT = ['layer1.0.add:' + part for part in ('branch', 'shortcut', 'sum')]\n"
+    "rec = rv.record(net, images, keep=['blocks', *KEPT])",
     "rv.explore_feature_maps(rec)",
     "rv.explore_residuals(rec)",
     "rv.explore_gradients({'ResNet-20': rec})",
@@ -117,11 +118,14 @@ def test_every_view_renders(server: str, tmp_path: Path) -> None:
         pictures = page.evaluate(
             "() => [...document.querySelectorAll('img.widget-image')].map(i => i.naturalWidth)"
         )
-        charts = page.locator(".main-svg").count()
+        charts = page.locator(".jp-RenderedPlotly").count()
+        views = page.locator(".rv-view").count()
+        painted = page.locator("canvas.rv-mosaic").count()
         browser.close()
     assert "Traceback" not in text
     assert "javascript error" not in text
     assert not [e for e in errors if "Could not create a view" in e or "TypeError" in e]
-    assert sorted(pictures)[-3:][0] > 200  # mosaic, enlarged channel, explanation
-    assert charts >= 3  # two live figures and one of plotly's own
+    assert max(pictures) > 200  # the explanation
+    assert views == 3 and painted >= 4  # feature maps; shortcut, branch and sum
+    assert charts >= 1  # plotly's own
     assert not [url for url in outside if not url.startswith("ws")]

@@ -1,103 +1,247 @@
-"""`explore_feature_maps`: browse the channels of every kept layer."""
+"""`explore_feature_maps`: every channel of every kept layer, in the browser."""
 
 from __future__ import annotations
 
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets as widgets
 import numpy as np
+from numpy.typing import NDArray
 
-from resviz.views.channels import SORTS, channels_of, guess_axes
+from resviz.views.channels import channels_of, guess_axes
 from resviz.views.figure import Figure
-from resviz.views.figures.feature_maps import SCALES, plot_feature_maps
-from resviz.views.pictures import as_pixels, blended, coloured, enlarged, grey, limits, png, resized
-from resviz.views.static import static_png
-from resviz.views.widgets.view import View, dropdown, images_of, picture
+from resviz.views.figures.feature_maps import plot_feature_maps
+from resviz.views.figures.quantities import conditions
+from resviz.views.payload import Packing, Payload
+from resviz.views.pictures import Floats, as_array, as_pixels
+from resviz.views.widgets.page_view import PageView
 
-_PAGE = 24
-_LARGE = 336
+_MOST = 64 * 2**20  # bytes of maps in one message
+_NAMED = 5  # classes per photograph whose weights come along
+_STILL = 24  # channels in the static picture
+_CALLER = "explore_feature_maps"
 
 
-class FeatureMapsView(View):
+class MapsView(PageView):
     """The view of :func:`explore_feature_maps`."""
 
-    def __init__(self, rec: Any) -> None:
-        layers = [key for key in rec.tensors if guess_axes(rec, key, rec[_key(key)].shape)]
-        if not layers:
-            raise ValueError(
-                "explore_feature_maps: no feature maps in this recording; kept layers with "
-                "(N, C, H, W), (N, C, L) or (N, T, C) would be right. Record with keep='blocks'."
-            )
-        self._rec = rec
-        self._mosaic = picture()
-        self._channel = picture()
-        self._facts = widgets.HTML()
-        controls = {
-            "layer": dropdown("layer", layers, tip="a kept layer"),
-            "image": dropdown("photograph", images_of(len(rec.logits))),
-            "sort": dropdown("order", SORTS, tip="order of the channels"),
-            "scale": dropdown("colour scale", SCALES, "layer", "one scale, or one per channel"),
-            "page": widgets.BoundedIntText(
-                value=1, min=1, max=1, description="page", tooltip=f"{_PAGE} channels a page"
-            ),
-            "channel": widgets.BoundedIntText(
-                value=0, min=0, max=0, description="enlarge", tooltip="number of a channel"
-            ),
-        }
-        side = widgets.VBox([self._channel, self._facts])
-        row = widgets.HBox([self._mosaic, side], layout={"flex_flow": "row wrap"})
-        super().__init__(controls, [row])
+    module = "feature_maps.js"
 
-    def _found(self) -> Any:
-        chosen = self.selection
-        return channels_of(
-            self._rec, chosen["layer"], chosen["image"], caller="explore_feature_maps"
+    def __init__(
+        self, rec: Any, other: Any = None, explanation: Any = None, images: Any = None
+    ) -> None:
+        self._records = [rec] if other is None else [rec, other]
+        self._layers = [_mapped_layers(record) for record in self._records]
+        self._images = [_wanted_images(record, images) for record in self._records]
+        self._heads = [_head_of(record, explanation) for record in self._records]
+        names = _names(self._records)
+        self._names = names
+        selection = {"network": 0, "layer": self._layers[0][0], "image": 0, "channel": 0}
+        selection |= {"sort": "index", "scale": "layer", "colours": "viridis", "class": None}
+        compare = {"compare": "none" if other is None else "network", "beside": None}
+        super().__init__(f"Feature maps of {' and '.join(names)}", selection | compare)
+
+    def payload(self) -> Payload:
+        """Every kept layer that has maps, one byte a value, with the channels' statistics."""
+        packing = Packing()
+        parts = zip(
+            self._records, self._layers, self._images, self._heads, self._names, strict=True
         )
+        return packing.payload({"networks": [_network(packing, *part) for part in parts]})
 
     def figure(self) -> Figure:
-        """The chosen page of channels."""
-        chosen, found = self.selection, self._found()
-        start = (chosen["page"] - 1) * _PAGE
-        channels = found.order(chosen["sort"])[start : start + _PAGE]
-        return plot_feature_maps(
-            self._rec,
-            chosen["layer"],
-            chosen["image"],
-            channels=[int(c) for c in channels],
-            sort=chosen["sort"],
-            scale=chosen["scale"],
-        )
+        """The chosen layer's first channels in the chosen order."""
+        chosen = self.selection
+        number = int(chosen.get("network") or 0)
+        rec, image = self._records[number], self._images[number][int(chosen.get("image") or 0)]
+        sort, layer = str(chosen.get("sort")), str(chosen.get("layer"))
+        found = channels_of(rec, _key(layer), image, caller=_CALLER)
+        order = self._order(number, found, sort)
+        if sort not in ("mean", "max"):
+            sort = "index"
+        scale = "unit" if chosen.get("scale") == "channel" else "layer"
+        listed = [int(channel) for channel in order[:_STILL]]
+        return plot_feature_maps(rec, _key(layer), image, channels=listed, sort=sort, scale=scale)
 
-    def refresh(self) -> None:
-        """Draw the page and the enlarged channel."""
-        count = len(self._found().maps)
-        for name, last in (("page", -(-count // _PAGE)), ("channel", count - 1)):
-            control = self._controls[name]
-            control.max = last  # also brings a larger value down
-        self._mosaic.value = static_png(self.figure())
-        self._enlarge()
+    def _order(self, number: int, found: Any, sort: str) -> NDArray[np.int64]:
+        head, index = self._heads[number], self.selection.get("class")
+        if sort == "dead":
+            dead = (found.maps.reshape(len(found.maps), -1) == 0).mean(axis=1)
+            return np.argsort(-dead, kind="stable")
+        if sort == "weight" and isinstance(head, Head) and head.layer == found.layer:
+            return np.argsort(-head.weight[int(index or 0)], kind="stable")
+        return found.order(sort if sort in ("mean", "max") else "index")
 
-    def _enlarge(self) -> None:
-        chosen, found = self.selection, self._found()
-        values = found.maps[chosen["channel"]]
-        low, high, colours = limits(values)
-        if values.ndim == 1:
-            shown = np.repeat(coloured(values[None], low, high, colours), 48, axis=0)
-        elif self._rec.pictures is None:
-            shown = coloured(values, low, high, colours)
-        else:
-            photo = as_pixels(self._rec.pictures[chosen["image"]])
-            over = coloured(resized(values, photo.shape[:2]), low, high, colours)
-            shown = blended(grey(photo), over, 0.6)
-        self._channel.value = png(enlarged(shown, _LARGE))
-        order = found.order("mean").tolist()
-        place = "" if self._rec.pictures is not None else "<br>this network has no pictures"
-        self._facts.value = (
-            f"<b>channel {chosen['channel']}</b> of {len(found.maps)}<br>"
-            f"minimum {values.min():.4g}, mean {values.mean():.4g}, maximum {values.max():.4g}<br>"
-            f"{(values == 0).mean():.0%} exact zeros<br>"
-            f"rank {order.index(chosen['channel']) + 1} by mean{place}"
+    def answer(self, what: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """The last layer's weights for a class."""
+        if what != "weight":
+            return super().answer(what, request)
+        head = self._heads[int(request["network"])]
+        if not isinstance(head, Head):
+            raise ValueError(f"{_CALLER}: {head}")
+        index = int(request["class"])
+        if not 0 <= index < len(head.weight):
+            raise ValueError(f"{_CALLER}: class {index}; 0 to {len(head.weight) - 1}.")
+        return {"class": index}, [head.weight[index].tobytes()]
+
+
+@dataclass(frozen=True)
+class Head:
+    """The last linear layer: the layer whose channels it weighs, and (K, C) weights."""
+
+    layer: str
+    weight: Floats
+
+
+def _mapped_layers(rec: Any) -> list[str]:
+    if not hasattr(rec, "tensors"):
+        raise TypeError(f"{_CALLER}: a {type(rec).__name__}; a recording of rv.record.")
+    layers = [key for key in rec.tensors if guess_axes(rec, key, rec.tensors[key].shape)]
+    layers = [key for key in layers if rec.tensors[key].numel()]
+    if not layers:
+        raise ValueError(
+            f"{_CALLER}: no feature maps in this recording; kept layers with (N, C, H, W), "
+            "(N, C, L) or (N, T, C) would be right. Record with keep='blocks'."
         )
+    return layers
+
+
+def _wanted_images(rec: Any, images: Sequence[int] | None) -> list[int]:
+    """Which photographs go to the browser: those asked for, else as many as fit."""
+    count = len(rec.logits)
+    if images is None:
+        size = sum(rec.tensors[key].numel() for key in _mapped_layers(rec)) // max(1, count)
+        return list(range(max(1, min(count, _MOST // max(1, size)))))
+    listed = [int(image) for image in images]
+    wrong = [image for image in listed if not 0 <= image < count]
+    if wrong or not listed:
+        raise ValueError(f"{_CALLER}: images {wrong or '[]'}; the recording has 0 to {count - 1}.")
+    return listed
+
+
+def _names(records: Sequence[Any]) -> list[str]:
+    names = [str(rec.provenance.get("network", "network")) for rec in records]
+    if len(set(names)) < len(names):
+        names = [
+            f"{name} ({rec.provenance.get('weights')})"
+            for name, rec in zip(names, records, strict=True)
+        ]
+    if len(set(names)) < len(names):
+        names = [f"{name}, {which}" for name, which in zip(names, ("first", "second"), strict=True)]
+    return names
+
+
+def _head_of(rec: Any, explanation: Any) -> Head | str:
+    """The last linear layer where it weighs a kept layer's channels; else why not."""
+    if explanation is None:
+        return "pass explanation="
+    try:
+        head = explanation.all_classes
+    except ValueError:
+        return "no single linear layer at the end"
+    weight, bias = as_array(head.weight), as_array(head.bias)
+    if head.layer not in rec.tensors:
+        return f"{head.layer} was not kept"
+    maps = as_array(rec.tensors[head.layer])
+    if maps.ndim != 4 or maps.shape[1] != weight.shape[1]:
+        return "weights of another network"
+    logits = as_array(rec.logits)
+    if logits.shape[1:] != bias.shape:
+        return "weights of another network"
+    # the numbers decide: a ReLU or another network's weights would not give these logits
+    difference = np.abs(maps.mean(axis=(2, 3)) @ weight.T + bias - logits).max()
+    if difference > 1e-2 * np.abs(logits).max():
+        return "weights of another network"
+    return Head(head.layer, weight)
+
+
+def _network(
+    packing: Packing, rec: Any, layers: list[str], images: list[int], head: Head | str, name: str
+) -> dict[str, Any]:
+    about = {**rec.provenance}
+    pictures = None if rec.pictures is None else packing.add(as_pixels(rec.pictures)[images])
+    words = [html.unescape(each) for each in conditions(about).values()]
+    if len(images) < len(rec.logits):
+        words.append(f"{len(images)} of {len(rec.logits)} photographs, others by images=")
+    classes = [str(each) for each in about.get("classes") or ()]
+    shown = _shown_images(rec, images, classes)
+    return {
+        "name": name,
+        "conditions": " · ".join(words),
+        "classes": classes or [str(index) for index in range(_outputs(rec))],
+        "images": shown,
+        "pictures": pictures,
+        "layers": [_layer(packing, rec, key, images) for key in layers],
+        "weight": _weight(packing, head, shown),
+    }
+
+
+def _outputs(rec: Any) -> int:
+    return int(rec.logits.shape[1]) if rec.logits.ndim == 2 else 0
+
+
+def _shown_images(rec: Any, images: list[int], classes: list[str]) -> list[dict[str, Any]]:
+    if not _outputs(rec):
+        return [{"label": f"image {image}", "predicted": []} for image in images]
+    logits = as_array(rec.logits)[images].astype(np.float64)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    odds = np.nan_to_num(odds / odds.sum(axis=1, keepdims=True))
+    shown = []
+    for image, row in zip(images, odds, strict=True):
+        best = np.argsort(-row, kind="stable")[:_NAMED]
+        predicted = [
+            {
+                "index": int(index),
+                "label": classes[index] if index < len(classes) else f"class {index}",
+                "probability": round(float(row[index]), 4),
+            }
+            for index in best
+        ]
+        first = predicted[0]
+        label = f"image {image}: {first['label']} {first['probability']:.2f}"
+        shown.append({"label": label, "predicted": predicted})
+    return shown
+
+
+def _weight(packing: Packing, head: Head | str, shown: list[dict[str, Any]]) -> dict[str, Any]:
+    if not isinstance(head, Head):
+        return {"layer": None, "classes": [], "rows": None, "reason": head}
+    known = sorted({each["index"] for image in shown for each in image["predicted"]})
+    rows = packing.add(head.weight[known])
+    return {"layer": head.layer, "classes": known, "rows": rows, "reason": None}
+
+
+def _layer(packing: Packing, rec: Any, key: str, images: list[int]) -> dict[str, Any]:
+    """Codes (N, C, H, W) and the exact statistics of each channel; the scale is its own."""
+    tensor = rec.tensors[key]
+    axes = guess_axes(rec, key, tensor.shape) or ""
+    wanted = "NCHW" if len(axes) == 4 else "NCL"
+    maps = as_array(tensor.permute(*(axes.index(letter) for letter in wanted)))[images]
+    maps = maps if maps.ndim == 4 else maps[:, :, None, :]
+    flat = maps.reshape(*maps.shape[:2], -1)
+    finite = flat[np.isfinite(flat)]
+    packed = packing.add_pixels(maps, groups=2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = flat.mean(axis=2, dtype=np.float64).astype(np.float32)
+    statistics = {"mean": mean, "maximum": flat.max(axis=2), "zeros": _zeros(flat)}
+    return {
+        "key": key,
+        "axes": axes,
+        "position": "tokens" if axes == "NLC" else "positions",
+        "low": float(finite.min()) if finite.size else 0.0,
+        "high": float(finite.max()) if finite.size else 0.0,
+        **packed,
+        **{name: packing.add(values) for name, values in statistics.items()},
+    }
+
+
+def _zeros(flat: Floats) -> NDArray[np.uint8]:
+    """Share of exact zeros in 255ths; 0 only where there are none, 255 only where all are."""
+    share = (flat == 0).mean(axis=2)
+    between = np.clip(np.rint(share * 255), 1, 254)
+    return np.where(share == 0, 0, np.where(share == 1, 255, between)).astype(np.uint8)
 
 
 def _key(key: str) -> Any:
@@ -105,16 +249,38 @@ def _key(key: str) -> Any:
     return (name, int(call)) if call else name
 
 
-def explore_feature_maps(rec: Any) -> FeatureMapsView:
-    """A widget to browse the feature maps of a recording.
+def explore_feature_maps(
+    rec: Any,
+    other: Any = None,
+    *,
+    explanation: Any = None,
+    images: Sequence[int] | None = None,
+) -> MapsView:
+    """A widget to browse the feature maps of a recording, every channel of every kept layer.
 
-    Choose layer, photograph, order and colour scale; a channel is enlarged over the photograph by
-    its number. ``view.selection`` is what is chosen. No network is run.
+    All maps go to the browser once, one byte a value; layers, channels, orders and colour scales
+    change there without the kernel, and in the page of ``view.save_html``. Keys: arrows move
+    between channels, [ and ] between layers; ? lists all. No network is run.
+
+    A value is read back to half a step, 1/508 of its channel's range; zeros are exact. Means and
+    maxima are exact.
 
     Args:
         rec: a Recording with kept tensors: ``record(net, images, keep="blocks")``.
+        other: a second recording to compare with, layer by layer, as of another network.
+        explanation: an Explanation of the same network: its last linear weights order the channels
+            of the layer in front of them.
+        images: which photographs of the recording; all that fit in 64 MiB where None.
 
     Raises:
-        ValueError: nothing was kept that has maps.
+        TypeError: no recording.
+        ValueError: nothing was kept that has maps, or no such photograph.
+
+    Example:
+        >>> import resviz as rv, torch
+        >>> net = rv.load_model("cifar10-resnet20", device="cpu")
+        >>> rec = rv.record(net, torch.zeros(1, 3, 32, 32), keep="blocks")
+        >>> explore_feature_maps(rec).selection["layer"]
+        'relu'
     """
-    return FeatureMapsView(rec)
+    return MapsView(rec, other, explanation, images)

@@ -1,89 +1,351 @@
-"""`explore_gradients`: profiles of several networks along depth."""
+"""`explore_gradients`: profiles along depth of networks, BatchNorm modes and training steps."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import ipywidgets as widgets
+import numpy as np
+from numpy.typing import NDArray
 
+from resviz.analysis.theory import Theory
+from resviz.errors import closest
 from resviz.views.figure import Figure
-from resviz.views.figures.curves import as_tables, kind_of, table_of
-from resviz.views.figures.depth import plot_depth_profile
-from resviz.views.figures.quantities import quantity_of
-from resviz.views.widgets.view import View, dropdown, redraw
-
-_OFFERED = (
-    *("grad_norm", "weight_norm", "grad_rms", "rms", "std", "mean", "zero_fraction"),
-    *("ratio", "cosine", "branch_rms", "shortcut_rms", "sum_rms", "grad_branch_share"),
+from resviz.views.figures.curves import (
+    Curve,
+    curve,
+    select_rows,
+    stage_bounds,
 )
+from resviz.views.figures.depth import plot_depth_profile
+from resviz.views.figures.quantities import QUANTITIES, Quantity, shared_conditions
+from resviz.views.payload import Packing, Payload
+from resviz.views.static import plain
+from resviz.views.widgets.gradient_laws import laws_of
+from resviz.views.widgets.gradient_runs import (
+    CALLER,
+    KINDS,
+    OWN,
+    Run,
+    has_numbers,
+    quantities_of,
+    read_runs,
+)
+from resviz.views.widgets.page_view import PageView
+
+Floats = NDArray[np.float64]
+
+_MODES = {None: "", True: "batch statistics", False: "running statistics"}
+_UNIT = (-0.02, 1.02)
 
 
-class GradientsView(View):
-    """The view of :func:`explore_gradients`."""
+class DepthView(PageView):
+    """The view of :func:`explore_gradients`.
 
-    def __init__(self, tables: Any) -> None:
-        self._tables = as_tables(tables, "explore_gradients")
-        names = list(self._tables)
-        self._chart = widgets.VBox()
-        controls = {
-            "quantity": dropdown("quantity", _columns(self._tables)),
-            "axis": dropdown("axis", ["as fits", "log", "linear"], tip="of the quantity"),
-            "networks": widgets.SelectMultiple(
-                options=names,
-                value=names,
-                rows=min(6, len(names)),
-                description="networks",
-                tooltip="several: with Shift or Ctrl",
-            ),
+    ``selection`` holds ``quantity`` ("parameters.grad_norm": table and column), ``axis`` ("auto",
+    "log", "linear"), ``step``, ``hidden`` (names of lines), ``theory`` (name of a law, "factor" or
+    ""), ``through`` (the network that it is drawn through), ``factor``, ``depth`` (the cursor).
+    """
+
+    module = "gradients.js"
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        quantity: str | None,
+        theory: Mapping[str, Any],
+        rows: str | Sequence[str] | None,
+        words: Sequence[str],
+        step_word: str,
+    ) -> None:
+        self._runs, self._theory, self._rows = list(runs), dict(theory), rows
+        self._words, self._step_word = list(words), step_word
+        self._measured = quantities_of(self._runs)
+        self._curves = {
+            (number, kind): _curve(run, kind, rows)
+            for number, run in enumerate(self._runs)
+            for kind in KINDS
+            if kind in run.tables and any(q.startswith(kind) for q in self._measured)
         }
-        super().__init__(controls, [self._chart])
+        chosen = _chosen(quantity, self._measured)
+        networks = list(dict.fromkeys(run.network for run in self._runs))
+        super().__init__(
+            about="Depth profiles: " + ", ".join(networks),
+            selection={
+                "quantity": chosen,
+                "axis": "auto",
+                "step": max(run.step for run in self._runs),
+                "hidden": [],
+                "theory": "",
+                "through": networks[0],
+                "factor": 1.0,
+                "depth": None,
+            },
+        )
 
     def figure(self) -> Figure:
-        """The profiles of the chosen networks."""
+        """The chosen quantity at the chosen step, as :func:`resviz.plot_depth_profile` draws it.
+
+        Raises:
+            ValueError: every line is hidden, or a log axis is chosen for negative values.
+        """
         chosen = self.selection
-        shown = {name: self._tables[name] for name in chosen["networks"]}
+        kind, _, column = chosen["quantity"].partition(".")
+        shown = {
+            _line_name(run, self._runs): run.tables[kind]
+            for run in self._at(chosen["step"])
+            if has_numbers(run, kind, column)
+        }
+        shown = {name: t for name, t in shown.items() if name not in chosen["hidden"]}
         if not shown:
-            raise ValueError("explore_gradients: no network is chosen; choose at least one.")
-        log = {"as fits": None, "log": True, "linear": False}[chosen["axis"]]
-        return plot_depth_profile(shown, chosen["quantity"], log=log)
-
-    def refresh(self) -> None:
-        """Draw the chart."""
-        redraw(self._chart, self.figure)
-
-
-def _columns(tables: dict[str, list[Any]]) -> list[str]:
-    """The quantities that every table has numbers of."""
-    found = []
-    for name in _OFFERED:
-        measured = []
-        try:
-            for several in tables.values():
-                kind = kind_of(several[0], name)
-                table = table_of(several[0], kind)
-                quantity_of(kind, name, [str(c) for c in table])
-                measured.append(bool(table[name].notna().any()))
-        except (ValueError, TypeError, KeyError):
-            continue
-        if all(measured):
-            found.append(name)
-    if not found:
-        raise ValueError(
-            f"explore_gradients: the tables share none of {', '.join(_OFFERED)}; tables of "
-            "rv.gradient_norms, or recordings, would be right."
+            raise ValueError(f"{CALLER}: every line is hidden; choose at least one.")
+        log = self._measured[chosen["quantity"]].magnitude
+        if chosen["axis"] != "auto":
+            log = chosen["axis"] == "log"
+        steps = {run.step for run in self._runs}
+        fig = plot_depth_profile(
+            shown, column, log=log, rows=self._rows if kind == "layers" else None
         )
-    return found
+        if len(steps) > 1:
+            title = fig.layout.title.text
+            heading, _, below = title.partition("<br>")
+            fig.update_layout(
+                title_text=f"{heading}, {self._step_word} {chosen['step']}<br>{below}"
+            )
+        return fig
+
+    def _at(self, step: int) -> Iterator[Run]:
+        """Of each network and mode the last run up to `step`, or else its first."""
+        for _, group in itertools.groupby(
+            sorted(self._runs, key=_order_of(self._runs)), key=lambda run: (run.network, run.mode)
+        ):
+            runs = sorted(group, key=lambda run: run.step)
+            yield next((run for run in reversed(runs) if run.step <= step), runs[0])
+
+    # ---- data
+    def payload(self) -> Payload:
+        """Every number once, as float64; the rest, names and places, as JSON."""
+        packing, places = Packing(), _Places()
+        numbers: list[Floats] = []
+        series = self._series(places, numbers)
+        flat = np.concatenate(numbers) if numbers else np.zeros(0)
+        networks = list(dict.fromkeys(run.network for run in self._runs))
+        common, own = _conditions(self._runs, networks)
+        meta = {
+            "quantities": [
+                _described(name, q, self._runs, self._rows) for name, q in self._measured.items()
+            ],
+            "networks": [{"name": n, "note": o} for n, o in zip(networks, own, strict=True)],
+            "steps": sorted({run.step for run in self._runs}),
+            "stepWord": self._step_word,
+            "conditions": common,
+            "words": self._words,
+            "places": places.described(packing),
+            # float64, because gradients underflow float32 and would look like exact zeros
+            "numbers": packing.add(np.ascontiguousarray(flat, "<f8").view("<i4")),
+            "series": series,
+            "theory": list(laws_of(self._theory, self._runs, self._curves, list(self._measured))),
+        }
+        return packing.payload(meta)
+
+    def _series(self, places: _Places, numbers: list[Floats]) -> list[dict[str, Any]]:
+        found, at = [], 0
+        networks = list(dict.fromkeys(run.network for run in self._runs))
+        modes = len({run.mode for run in self._runs} - {None}) > 1
+        for (number, kind), drawn in self._curves.items():
+            run = self._runs[number]
+            for name in self._measured:
+                table, _, column = name.partition(".")
+                if table != kind or not has_numbers(run, kind, column):
+                    continue
+                values = _over_seeds(run, kind, column, self._rows)
+                numbers += values
+                found.append(
+                    {
+                        "name": _line_name(run, self._runs),
+                        "quantity": name,
+                        "network": networks.index(run.network),
+                        "dash": "dash" if modes and run.mode is False else "solid",
+                        "step": run.step,
+                        "places": places.index(drawn),
+                        "seeds": drawn.seeds,
+                        "at": at,
+                    }
+                )
+                at += sum(map(len, values))
+        return found
 
 
-def explore_gradients(tables: Any) -> GradientsView:
-    """A widget that compares networks along depth: quantity, axis and networks to choose.
+class _Places:
+    """Layers, shapes and stages of the curves, each different list once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], int] = {}
+        self._curves: list[Curve] = []
+
+    def index(self, drawn: Curve) -> int:
+        rows = drawn.rows
+        key = (*rows["layer"], *rows["shape"], *rows["x"].fillna(-1), *rows["kind"], *drawn.aside)
+        if key not in self._known:
+            self._known[key] = len(self._curves)
+            self._curves.append(drawn)
+        return self._known[key]
+
+    def described(self, packing: Packing) -> list[dict[str, Any]]:
+        return [_place(each, packing) for each in self._curves]
+
+
+def _place(drawn: Curve, packing: Packing) -> dict[str, Any]:
+    rows = drawn.rows
+    return {
+        "x": packing.add(rows["x"].to_numpy(dtype=np.float32)),
+        "layers": rows["layer"].tolist(),
+        "shapes": rows["shape"].tolist(),
+        "stages": rows["stage"].tolist(),
+        "notes": rows["kind"].astype(str).tolist(),
+        "aside": drawn.aside.tolist(),
+        "bounds": [
+            {"name": stage, "from": low, "to": high} for stage, low, high in stage_bounds(drawn)
+        ],
+    }
+
+
+def explore_gradients(
+    tables: Any,
+    quantity: str | None = None,
+    *,
+    rows: str | Sequence[str] | None = None,
+    theory: Mapping[str, Theory | Callable[[Floats], Any]] | None = None,
+) -> DepthView:
+    """A view that compares networks along depth; every interaction runs in the browser.
+
+    Quantity, log or linear axis, training step, BatchNorm modes and lines of theory are chosen in
+    the view. With several seeds a line is their median and the band runs from the smallest to the
+    largest. On a log axis exact zeros stand in a strip below it.
 
     Args:
         tables: as :func:`resviz.plot_depth_profile` takes them: a table of
-            :func:`resviz.gradient_norms`, a Recording, or ``{"ResNet-56": table or tables, ...}``.
+            :func:`resviz.gradient_norms`, a Recording, or ``{"ResNet-56": table or tables, ...}``;
+            ``{"ResNet-56": {step: table or tables}}`` for moments of a training; or a GradientFlow,
+            a TrainingRecord, a TrainComparison, a dict of TrainingRecords. Tables of one network
+            under both BatchNorm modes become two lines.
+        quantity: what is shown first: "grad_norm", or with its table, "layers.grad_norm".
+        rows: of tables of layers: a type ("Conv2d"), several, "leaf" or "block". Default: block
+            outputs where there are any.
+        theory: lines to choose from, beside those that come with a quantity. A law of
+            :mod:`resviz.analysis.theory` is drawn through the middle one of a network's points; a
+            function of depth is drawn as it is.
 
     Raises:
         TypeError: something else.
-        ValueError: the tables have no quantity in common.
+        ValueError: nothing to show, an unknown quantity, or a law without values.
+
+    Example:
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"layer": ["a", "b"], "parameter": ["a.weight", "b.weight"],
+        ...                       "depth": [1, 2], "grad_norm": [0.5, 0.0]})
+        >>> explore_gradients({"toy": table}).selection["quantity"]
+        'parameters.grad_norm'
     """
-    return GradientsView(tables)
+    runs, words, step_word = read_runs(tables)
+    for name, law in (theory or {}).items():
+        if not callable(law):
+            raise TypeError(
+                f"{CALLER}: theory {name!r} is a {type(law).__name__}; a law of "
+                "resviz.analysis.theory or a function of depth would be right."
+            )
+    return DepthView(runs, quantity, theory or {}, rows, words, step_word)
+
+
+# ---- quantities
+def _column(name: str) -> str:
+    return name.partition(".")[2]
+
+
+def _chosen(quantity: str | None, measured: Mapping[str, Quantity]) -> str:
+    if quantity is None:
+        return next(iter(measured))
+    hits = [name for name in measured if quantity in (name, _column(name))]
+    if not hits:
+        known = [*measured, *map(_column, measured)]
+        raise ValueError(
+            f"{CALLER}: no numbers of {quantity!r} in the tables; closest: "
+            f"{closest(quantity, known)}."
+        )
+    return hits[0]
+
+
+def _described(
+    name: str, quantity: Quantity, runs: Sequence[Run], rows: str | Sequence[str] | None
+) -> dict[str, Any]:
+    kind, _, column = name.partition(".")
+    notes = [quantity.note]
+    if kind == "layers":
+        frames = [run.tables[kind][0] for run in runs if has_numbers(run, kind, column)]
+        blocks = all("kind" not in f or (f["kind"] == "block").any() for f in frames)
+        shown = rows if isinstance(rows, str) else ", ".join(rows or ())
+        notes.append(
+            f"rows: {shown}" if shown else "at the block outputs" if blocks else "at every layer"
+        )
+    return {
+        "name": name,
+        "column": column,
+        "group": KINDS[kind],
+        "title": quantity.title,
+        "axis": quantity.axis,
+        "note": " · ".join(filter(None, notes)),
+        "log": quantity.magnitude,
+        "limits": list(_UNIT) if column == "zero_fraction" else None,
+    }
+
+
+# ---- curves
+def _curve(run: Run, kind: str, rows: str | Sequence[str] | None) -> Curve:
+    column = next(c for c in run.tables[kind][0] if c in QUANTITIES[kind] or c in OWN)
+    chosen = rows if kind == "layers" else None
+    try:
+        return curve(run.network, run.tables[kind], kind, "depth", column, chosen)
+    except ValueError as error:
+        raise ValueError(str(error).replace("plot_depth_profile:", f"{CALLER}:")) from error
+
+
+def _over_seeds(run: Run, kind: str, column: str, rows: str | Sequence[str] | None) -> list[Floats]:
+    """Median, and with several seeds smallest and largest, of every row; NaN is no value."""
+    chosen = rows if kind == "layers" else None
+    frames = [select_rows(frame, kind, chosen) for frame in run.tables[kind]]
+    values = np.column_stack([frame[column].to_numpy(dtype=float) for frame in frames])
+    if values.shape[1] == 1:
+        return [values[:, 0]]
+    finite = np.where(np.isfinite(values), values, np.nan)
+    known = ~np.isnan(finite).all(axis=1)
+    found = []
+    for function in (np.nanmedian, np.nanmin, np.nanmax):
+        out = np.full(len(finite), np.nan)
+        out[known] = function(finite[known], axis=1)
+        found.append(out)
+    return found
+
+
+def _order_of(runs: Sequence[Run]) -> Callable[[Run], tuple[int, int]]:
+    networks = list(dict.fromkeys(run.network for run in runs))
+    modes = list(dict.fromkeys(run.mode for run in runs))
+    return lambda run: (networks.index(run.network), modes.index(run.mode))
+
+
+def _line_name(run: Run, runs: Sequence[Run]) -> str:
+    """The network, and its BatchNorm mode where it was measured in both."""
+    modes = {each.mode for each in runs if each.network == run.network}
+    return (
+        run.network if len(modes) == 1 else f"{run.network}, {_MODES[run.mode] or 'mode unknown'}"
+    )
+
+
+def _conditions(runs: Sequence[Run], networks: Sequence[str]) -> tuple[str, list[str]]:
+    """How all were measured, and what is particular to each network; as plain text."""
+    abouts = [dict(next(run.about for run in runs if run.network == name)) for name in networks]
+    if any(len({run.mode for run in runs if run.network == name}) > 1 for name in networks):
+        for each in abouts:  # the lines' names say it
+            each.pop("batch_stats", None)
+    common, own = shared_conditions(abouts)
+    return plain(common), [plain(each) for each in own]

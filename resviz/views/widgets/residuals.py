@@ -1,94 +1,185 @@
-"""`explore_residuals`: what each block adds to its shortcut."""
+"""`explore_residuals`: what each residual block adds to its shortcut, in numbers and channels."""
 
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from typing import Any
 
-import ipywidgets as widgets
+import numpy as np
+import pandas as pd
 
+from resviz.views.channels import guess_axes
 from resviz.views.figure import Figure
-from resviz.views.figures.curves import as_table, table_of
-from resviz.views.figures.feature_maps import plot_feature_maps
+from resviz.views.figures.curves import about, as_table, curve, stage_bounds, table_of
+from resviz.views.figures.quantities import conditions
 from resviz.views.figures.residuals import plot_residual_branches
-from resviz.views.static import static_png
-from resviz.views.widgets.view import NOTHING, View, dropdown, images_of, picture, redraw
+from resviz.views.payload import Packing, Payload
+from resviz.views.pictures import Floats, as_array
+from resviz.views.widgets.page_view import PageView
 
-_PANELS = {
-    "all": ("size", "ratio", "cosine"),
-    "sizes": ("size",),
-    "branch / shortcut": ("ratio",),
-    "cosines and gradient": ("cosine",),
-}
-_FACTS = (
-    *("kind", "branch_rms", "shortcut_rms", "sum_rms", "ratio", "cosine"),
-    *("grad_branch_rms", "grad_shortcut_rms", "grad_branch_share"),
+PARTS = ("shortcut", "branch", "sum")
+COLUMNS = (
+    *("branch_rms", "shortcut_rms", "sum_rms", "ratio", "cosine"),
+    *("grad_sum_rms", "grad_branch_rms", "grad_shortcut_rms", "grad_cosine", "grad_branch_share"),
 )
-_PARTS = ("shortcut", "branch", "sum")
+_CALLER = "explore_residuals"  # its public name
+_MOST = 64 * 2**20  # bytes of maps in one message
 
 
-class ResidualsView(View):
-    """The view of :func:`explore_residuals`."""
+class AnatomyView(PageView):
+    """The view of :func:`explore_residuals`.
 
-    def __init__(self, rec: Any) -> None:
-        table = as_table(rec, "explore_residuals")
-        self._rec = table
-        self._frame = table_of(table, "residuals")
+    ``selection`` holds ``addition``, ``image``, ``channel``, ``sort`` ("index", "branch",
+    "shortcut", "sum", "ratio") and ``scale`` ("together", "each").
+    """
+
+    module = "residuals.js"
+
+    def __init__(self, rec: Any, images: Sequence[int] | None) -> None:
+        self._rec = as_table(rec, _CALLER)
+        self._frame = table_of(self._rec, "residuals").reset_index(drop=True)
         if self._frame.empty:
-            raise ValueError("explore_residuals: no residual additions; a plain network has none.")
-        self._chart, self._facts = widgets.VBox(), widgets.HTML()
-        self._maps = {part: picture() for part in _PARTS}
-        controls = {
-            "panel": dropdown("show", list(_PANELS)),
-            "addition": dropdown("addition", self._frame["addition"].tolist()),
-        }
-        if hasattr(table, "logits"):
-            controls["image"] = dropdown("photograph", images_of(len(table.logits)))
-        below = widgets.HBox(list(self._maps.values()), layout={"flex_flow": "row wrap"})
-        super().__init__(controls, [self._chart, self._facts, below])
+            raise ValueError(f"{_CALLER}: no residual additions; a plain network has none.")
+        missing = [c for c in ("addition", "kind", "depth", "ratio") if c not in self._frame]
+        if missing:
+            raise ValueError(
+                f"{_CALLER}: no column {missing[0]!r}; a Recording, or a table of "
+                "rv.residual_branches, would be right."
+            )
+        self._kept = _kept(self._rec, self._frame["addition"])
+        self._images = _wanted(self._rec, self._kept, images)
+        first = next(iter(self._kept), str(self._frame["addition"].iloc[0]))
+        network = str(about(self._rec).get("network", ""))
+        super().__init__(
+            about=f"Residual additions{': ' + network if network else ''}",
+            selection={
+                "addition": first,
+                "image": 0,
+                "channel": 0,
+                "sort": "index",
+                "scale": "together",
+            },
+        )
 
     def figure(self) -> Figure:
-        """The chosen panels along depth."""
-        return plot_residual_branches(self._rec, panels=_PANELS[self.selection["panel"]])
+        """All additions along depth, as :func:`resviz.plot_residual_branches` draws them."""
+        return plot_residual_branches(self._rec)
 
-    def refresh(self) -> None:
-        """Draw the chart, the numbers and, where they were kept, the three tensors."""
-        redraw(self._chart, self.figure)
-        name = self.selection["addition"]
-        row = self._frame[self._frame["addition"] == name].iloc[0]
-        cells = "".join(
-            f"<tr><td>{fact}</td><td>{html.escape(_number(row[fact]))}</td></tr>" for fact in _FACTS
-        )
-        hint = "" if self._kept(name) else f"keep=['{name}:branch', ...] also shows its channels."
-        self._facts.value = f"<b>{html.escape(name)}</b><table>{cells}</table>{html.escape(hint)}"
-        for part, place in self._maps.items():
-            key = f"{name}:{part}"
-            known = key in self._kept(name)
-            place.value = self._channels(key) if known else NOTHING
-            place.layout.display = None if known else "none"
+    def payload(self) -> Payload:
+        """The table, and the kept channels one byte a value."""
+        packing = Packing()
+        frame = self._frame
+        depth = frame["depth"].to_numpy(dtype=float)
+        bounds = stage_bounds(curve("", [frame], "residuals", "depth", "ratio", None))
+        columns = [c for c in COLUMNS if c in frame and frame[c].notna().any()]
+        words = [html.unescape(each) for each in conditions(about(self._rec)).values()]
+        if self._images and len(self._images) < len(self._rec.logits):
+            words.append(f"{len(self._images)} of {len(self._rec.logits)} photographs, by images=")
+        meta = {
+            "about": self.about,
+            "conditions": " · ".join(words),
+            "additions": [_described(row) for row in frame.to_dict("records")],
+            "depth": packing.add(depth.astype(np.float32)),
+            # float64, because gradients underflow float32 and would look like exact zeros
+            "columns": {
+                c: packing.add(np.ascontiguousarray(frame[c], dtype="<f8").view("<i4"))
+                for c in columns
+            },
+            "stages": [{"name": s, "from": low, "to": high} for s, low, high in bounds],
+            "images": [f"image {image}" for image in self._images],
+            "kept": {
+                name: {part: _maps(packing, self._rec, key, self._images) for part, key in has}
+                for name, has in self._kept.items()
+            },
+            "recorded": hasattr(self._rec, "tensors"),
+        }
+        return packing.payload(meta)
 
-    def _kept(self, name: str) -> list[str]:
-        keys = list(self._rec.tensors) if hasattr(self._rec, "tensors") else []
-        return [f"{name}:{part}" for part in _PARTS if f"{name}:{part}" in keys]
 
-    def _channels(self, key: str) -> bytes:
-        image = self.selection["image"]
-        return static_png(plot_feature_maps(self._rec, key, image, channels=9))
+def _described(row: dict[Any, Any]) -> dict[str, Any]:
+    shape, stage = row.get("shape"), row.get("stage")
+    sizes = " × ".join(map(str, shape)) if isinstance(shape, (tuple, list)) else ""
+    return {
+        "name": str(row["addition"]),
+        "block": str(row.get("block", "")),
+        "kind": str(row["kind"]),
+        "stage": "" if stage is None or pd.isna(stage) else str(stage),
+        "shape": sizes,
+    }
 
 
-def _number(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
+def _kept(rec: Any, additions: pd.Series[Any]) -> dict[str, list[tuple[str, str]]]:
+    """Of every addition with kept maps: (part, key), in the order they are shown."""
+    tensors = getattr(rec, "tensors", {})
+    found = {}
+    for name in map(str, additions):
+        keys = [(part, f"{name}:{part}") for part in PARTS]
+        has = [
+            (p, k) for p, k in keys if k in tensors and guess_axes(rec, k, tuple(tensors[k].shape))
+        ]
+        shapes = {tuple(tensors[k].shape) for _, k in has}
+        if len(shapes) == 1:  # the same channels, side by side
+            found[name] = has
+    return found
 
 
-def explore_residuals(rec: Any) -> ResidualsView:
-    """A widget on the residual additions of a network: sizes, cosines, gradient, channels.
+def _wanted(
+    rec: Any, kept: dict[str, list[tuple[str, str]]], images: Sequence[int] | None
+) -> list[int]:
+    """Which photographs go to the browser: those asked for, else as many as fit."""
+    if not kept:
+        return []
+    count = len(rec.logits)
+    if images is None:
+        size = sum(rec.tensors[key].numel() for has in kept.values() for _, key in has) // count
+        return list(range(max(1, min(count, _MOST // max(1, size)))))
+    listed = [int(image) for image in images]
+    wrong = [image for image in listed if not 0 <= image < count]
+    if wrong or not listed:
+        raise ValueError(f"{_CALLER}: images {wrong or '[]'}; the recording has 0 to {count - 1}.")
+    return listed
+
+
+def _maps(packing: Packing, rec: Any, key: str, images: list[int]) -> dict[str, Any]:
+    """Codes (N, C, H, W) with a scale per channel, and the exact rms of each channel."""
+    tensor = rec.tensors[key]
+    axes = guess_axes(rec, key, tuple(tensor.shape)) or ""
+    wanted = "NCHW" if len(axes) == 4 else "NCL"
+    maps: Floats = as_array(tensor.permute(*(axes.index(letter) for letter in wanted)))[images]
+    maps = maps if maps.ndim == 4 else maps[:, :, None, :]
+    flat = maps.reshape(*maps.shape[:2], -1).astype(np.float64)
+    finite = flat[np.isfinite(flat)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        rms = np.sqrt((flat**2).mean(axis=2)).astype(np.float32)
+    return {
+        "low": float(finite.min()) if finite.size else 0.0,
+        "high": float(finite.max()) if finite.size else 0.0,
+        "rms": packing.add(rms),
+        **packing.add_pixels(maps, groups=2),
+    }
+
+
+def explore_residuals(rec: Any, *, images: Sequence[int] | None = None) -> AnatomyView:
+    """A view on the residual additions of a network: sizes, gradient split, channels.
+
+    One cursor over depth chooses the block: its shortcut, branch and sum stand side by side for the
+    same channels, on one colour scale. Every interaction runs in the browser.
 
     Args:
-        rec: a Recording, or a table of :func:`resviz.residual_branches`. Where branch, shortcut or
-            sum of an addition were kept, their channels are shown side by side.
+        rec: a Recording, or a table of :func:`resviz.residual_branches`, which has no channels.
+            Channels are shown where they were kept: ``rv.record(net, images,
+            keep=["layer1.0.add:shortcut", "layer1.0.add:branch", "layer1.0.add:sum"])``.
+        images: which photographs of the recording; all that fit in 64 MiB where None.
 
     Raises:
         TypeError: something else than a table or a recording.
-        ValueError: several networks, or no residual additions.
+        ValueError: several networks, no residual additions, or no such photograph.
+
+    Example:
+        >>> import resviz as rv, torch
+        >>> net = rv.load_model("cifar10-resnet20", device="cpu")
+        >>> explore_residuals(rv.record(net, torch.zeros(1, 3, 32, 32))).selection["addition"]
+        'layer1.0.add'
     """
-    return ResidualsView(rec)
+    return AnatomyView(rec, images)

@@ -1,0 +1,312 @@
+"""The command ``resviz``: the views of a notebook as single files.
+
+    resviz explain cat.png --model resnet50 --method layer_cam --out cat.html
+
+Exit codes: 0, all done; 1, it failed; 2, the command line is wrong; 130, interrupted; 143,
+terminated. Paths of files written go to stdout, one a line; everything else to stderr.
+
+Nothing heavy is imported here: ``resviz --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pathlib
+import signal
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import resviz
+from resviz.cli.console import Console, Stop, flush_stdout
+from resviz.errors import ResvizWarning
+
+PICTURES = (".html", ".png", ".svg")
+_COMMANDS = {
+    "explain": "resviz.cli.explain",
+    "record": "resviz.cli.record",
+    "lab": "resviz.cli.lab",
+    "models": "resviz.cli.lists",
+    "methods": "resviz.cli.lists",
+}
+_EXPECTED = (OSError, ValueError, TypeError, RuntimeError, LookupError, MemoryError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words after ``resviz``; None: those of this process.
+
+    Returns:
+        The exit code.
+
+    Example:
+        >>> main(["explain", "cat.png", "--model", "cifar10-resnet56"])  # doctest: +SKIP
+        cat.explained.html
+        0
+    """
+    try:
+        options = parser().parse_args(argv)
+    except SystemExit as stop:  # --help, --version and wrong command lines
+        flush_stdout()
+        return stop.code if isinstance(stop.code, int) else 2
+    console = Console(f"resviz {options.command}", options.quiet)
+    try:
+        with _terminable(), warnings.catch_warnings():
+            warnings.showwarning = console.show_warning
+            warnings.simplefilter("always", ResvizWarning)
+            run = importlib.import_module(_COMMANDS[options.command]).run
+            code: int = run(options, console)
+            return code
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        return 130
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except Stop as stop:
+        _explain_failure(console, options.debug, str(stop))
+        return stop.code
+    except _EXPECTED as err:
+        _explain_failure(console, options.debug, _words(err))
+        return 1
+    except Exception as err:  # noqa: BLE001  # the last place where a user can be told
+        more = "This is a defect in resviz; --debug shows where."
+        _explain_failure(console, options.debug, f"{type(err).__name__}: {err}. {more}")
+        return 1
+
+
+def _explain_failure(console: Console, debug: bool, words: str) -> None:
+    if debug:
+        console.write(traceback.format_exc())
+    console.error(words)
+
+
+def _words(err: BaseException) -> str:
+    if isinstance(err, OSError) and err.strerror:
+        return f"{err.filename}: {err.strerror}" if err.filename else err.strerror
+    if isinstance(err, KeyError) and err.args:
+        return str(err.args[0])  # str() of a KeyError is in quotes
+    return str(err) or type(err).__name__
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the command as an exception, so that no part of a file is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# ---- the command line
+def parser() -> argparse.ArgumentParser:
+    """The command line of ``resviz``."""
+    top = _Parser(
+        prog="resviz",
+        description="See what happens inside a residual network.",
+        epilog=_TOP_EPILOG,
+    )
+    top.add_argument("--version", action="version", version=f"resviz {resviz.__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_lab(commands)
+    _add_explain(commands)
+    _add_record(commands)
+    _add_lists(commands)
+    return top
+
+
+_TOP_EPILOG = """\
+resviz COMMAND --help tells more about a command.
+
+exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted.
+Paths of files written go to stdout, one a line; everything else goes to stderr."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Options are written out in full; text keeps its lines."""
+
+    def __init__(self, **settings: Any) -> None:
+        lines = argparse.RawDescriptionHelpFormatter
+        super().__init__(allow_abbrev=False, formatter_class=lines, **settings)
+
+
+def _command(commands: Any, name: str, line: str, epilog: str = "") -> argparse.ArgumentParser:
+    added: argparse.ArgumentParser = commands.add_parser(
+        name, help=line, description=f"{line[0].upper()}{line[1:]}.", epilog=epilog
+    )
+    added.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    added.add_argument("--debug", action="store_true", help="show where an error came from")
+    return added
+
+
+def _add_lab(commands: Any) -> None:
+    lab = _command(commands, "lab", "copy the notebooks and the photographs, open JupyterLab")
+    lab.add_argument(
+        "folder",
+        nargs="?",
+        type=pathlib.Path,
+        metavar="DIR",
+        default=pathlib.Path("resviz-notebooks"),
+        help="where to copy them (default: resviz-notebooks); changed files there stay",
+    )
+    lab.add_argument("--copy-only", action="store_true", help="copy, and start nothing")
+    lab.add_argument("--no-browser", action="store_true", help="open no browser")
+    lab.add_argument("--port", type=_port, metavar="N", help="where JupyterLab listens")
+    lab.add_argument(
+        "--jupyter",
+        action="append",
+        metavar="OPTION",
+        default=[],
+        help="hand an option on to JupyterLab, as in --jupyter=--allow-root; may be repeated",
+    )
+
+
+def _add_explain(commands: Any) -> None:
+    explain = _command(
+        commands,
+        "explain",
+        "show where in a picture the evidence for a class is",
+        "example: resviz explain cat.png --model resnet50 --method layer_cam --out cat.html",
+    )
+    _add_network(explain)
+    explain.add_argument(
+        "--method",
+        action="append",
+        metavar="NAME",
+        help="grad_cam (default), layer_cam, ...: see `resviz methods`; may be repeated",
+    )
+    explain.add_argument(
+        "--layer",
+        action="append",
+        metavar="PATH",
+        help="layer4, layer3.5.relu, auto (default: the last layer with positions) or blocks; "
+        "may be repeated",
+    )
+    which = explain.add_mutually_exclusive_group()
+    which.add_argument(
+        "--target",
+        action="append",
+        metavar="CLASS",
+        help="name or index of the class to explain (default: the predicted one); may be repeated",
+    )
+    which.add_argument(
+        "--top", type=_count, metavar="K", help="explain each picture's K most probable classes"
+    )
+    explain.add_argument(
+        "--table",
+        choices=("predictions", "evidence", "maps"),
+        default="predictions",
+        help="what a .csv holds (default: predictions)",
+    )
+    _add_out(explain, "IMAGE.explained.html", "the whole explanation, for rv.load_explanation")
+
+
+def _add_record(commands: Any) -> None:
+    record = _command(
+        commands,
+        "record",
+        "record one pass through a network: layers, residual branches, gradients",
+        "example: resviz record cat.png --model cifar10-resnet56 --table residuals --out cat.csv",
+    )
+    _add_network(record)
+    record.add_argument(
+        "--keep",
+        action="append",
+        metavar="KEY",
+        default=[],
+        help="keep a tensor: layer4, blocks, layer1.0.add:branch, ...; may be repeated",
+    )
+    record.add_argument("--no-gradients", action="store_true", help="run the forward pass alone")
+    record.add_argument(
+        "--batch-stats",
+        action="store_true",
+        help="BatchNorm on these pictures' own statistics, as in training",
+    )
+    record.add_argument(
+        "--table",
+        choices=("layers", "residuals", "parameters"),
+        default="layers",
+        help="what a .csv holds (default: layers)",
+    )
+    record.add_argument(
+        "--view",
+        choices=("overview", "feature-maps", "residuals", "gradients"),
+        default="overview",
+        help="what a page or a picture shows (default: overview, one after the other);"
+        " feature-maps keeps blocks where --keep says nothing",
+    )
+    _add_out(record, "IMAGE.recorded.html", "the whole recording, for rv.load_recording")
+
+
+def _add_lists(commands: Any) -> None:
+    _command(commands, "models", "list the networks that --model takes")
+    _command(commands, "methods", "list the methods that --method takes, with their papers")
+
+
+def _add_network(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "images", nargs="+", type=pathlib.Path, metavar="IMAGE", help="a file that Pillow reads"
+    )
+    command.add_argument(
+        "--model",
+        default="resnet50",
+        metavar="NAME",
+        help="resnet50 (default), cifar10-resnet56 (needs no download), ...: see `resviz models`",
+    )
+    command.add_argument(
+        "--weights",
+        default="default",
+        metavar="WEIGHTS",
+        help="default, random, torchvision's name (IMAGENET1K_V1) or a file",
+    )
+    command.add_argument("--seed", type=int, metavar="N", help="of random weights")
+    command.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the best)")
+
+
+def _add_out(command: argparse.ArgumentParser, default: str, whole: str) -> None:
+    command.add_argument(
+        "--out",
+        action="append",
+        type=_out_file,
+        metavar="FILE",
+        help=f".html: an interactive page; .png or .svg: a picture; .csv: a table; .resviz: {whole}"
+        f" (default: {default} in the current folder); may be repeated",
+    )
+    command.add_argument("--force", action="store_true", help="write over files that exist")
+
+
+def _out_file(text: str) -> pathlib.Path:
+    path = pathlib.Path(text)
+    endings = (*PICTURES, ".csv", ".resviz")
+    if path.suffix.lower() not in endings:
+        raise argparse.ArgumentTypeError(f"{text!r}; a name that ends in {', '.join(endings)}")
+    return path
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1, None)
+
+
+def _port(text: str) -> int:
+    return _whole(text, 1, 65535)
+
+
+def _whole(text: str, low: int, high: int | None) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if number < low or (high is not None and number > high):
+        limits = f"from {low}" + ("" if high is None else f" to {high}")
+        raise argparse.ArgumentTypeError(f"{text!r}; a whole number {limits}")
+    return number

@@ -1,0 +1,257 @@
+// Labelled controls. Text is set as text, never as markup: layer, class and file names are users'.
+
+const SVG_SPACE = "http://www.w3.org/2000/svg";
+let controlCount = 0;
+
+function filled(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+/** An HTML element: element("p", { class: "rv-note", onclick: f }, "text", other). */
+export function element(tag, attributes = {}, ...children) {
+  return filled(document.createElement(tag), attributes, children);
+}
+
+/** The same for SVG. */
+export function svgElement(tag, attributes = {}, ...children) {
+  return filled(document.createElementNS(SVG_SPACE, tag), attributes, children);
+}
+
+function freshId(stem) {
+  controlCount += 1;
+  return `rv-${stem}-${controlCount}`;
+}
+
+/** What every control shares: `node` to place, `input` to focus, disable(reason), enable(), hide(). */
+function labelled(label, input, { title, className = "" } = {}) {
+  input.id = input.id || freshId("control");
+  if (title) input.title = title;
+  const text = element("label", { class: "rv-label", for: input.id }, label);
+  const node = element("div", { class: `rv-control ${className}` }, text, input);
+  return {
+    node,
+    input,
+    label: text,
+    disable(reason) {
+      input.disabled = true;
+      input.title = reason;
+      node.classList.add("rv-disabled");
+    },
+    enable() {
+      input.disabled = false;
+      input.title = title ?? "";
+      node.classList.remove("rv-disabled");
+    },
+    hide(hidden = true) {
+      node.hidden = hidden;
+    },
+  };
+}
+
+/** A list to choose from. `options`: strings, or { value, label, group, disabled, reason }. */
+export function selectControl({ label, options = [], value, onChange, title }) {
+  const input = element("select", { class: "rv-select" });
+  const control = labelled(label, input, { title });
+  let known = [];
+  const setOptions = (list, chosen) => {
+    known = list.map((one) => (typeof one === "object" ? one : { value: one, label: String(one) }));
+    const groups = new Map();
+    input.replaceChildren();
+    known.forEach((one, index) => {
+      const words = one.reason ? `${one.label} (${one.reason})` : one.label;
+      const option = element("option", { value: index, disabled: Boolean(one.disabled) }, words);
+      if (!one.group) return input.append(option);
+      if (!groups.has(one.group)) {
+        groups.set(one.group, element("optgroup", { label: one.group }));
+        input.append(groups.get(one.group));
+      }
+      groups.get(one.group).append(option);
+    });
+    control.set(chosen);
+  };
+  control.set = (chosen) => {
+    const index = known.findIndex((one) => one.value === chosen);
+    input.selectedIndex = index;
+  };
+  control.get = () => known[input.selectedIndex]?.value;
+  control.setOptions = setOptions;
+  setOptions(options, value);
+  input.addEventListener("change", () => onChange?.(control.get()));
+  return control;
+}
+
+/** A slider. onChange is called at most once a frame while it moves, with the newest value. */
+export function rangeControl({ label, min, max, step = 1, value, onChange, title, words = String }) {
+  const input = element("input", { type: "range", class: "rv-range", min, max, step, value });
+  const control = labelled(label, input, { title });
+  const read = element("output", { class: "rv-read", for: input.id || "" });
+  control.node.append(read);
+  const show = () => {
+    read.textContent = words(Number(input.value));
+    input.setAttribute("aria-valuetext", read.textContent);
+  };
+  let waiting = false;
+  input.addEventListener("input", () => {
+    show();
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      onChange?.(Number(input.value));
+    });
+  });
+  control.get = () => Number(input.value);
+  control.set = (wanted) => {
+    input.value = wanted;
+    show();
+  };
+  control.setRange = (low, high) => {
+    [input.min, input.max] = [low, high];
+    show();
+  };
+  show();
+  return control;
+}
+
+/** A box to tick. */
+export function checkControl({ label, value = false, onChange, title }) {
+  const input = element("input", { type: "checkbox", class: "rv-check" });
+  input.checked = value;
+  const control = labelled(label, input, { title, className: "rv-control-check" });
+  control.get = () => input.checked;
+  control.set = (wanted) => {
+    input.checked = wanted;
+  };
+  input.addEventListener("change", () => onChange?.(input.checked));
+  return control;
+}
+
+/** A button; `name` is what a screen reader says where the text is a sign. */
+export function buttonControl({ text, name, onClick, title, className = "" }) {
+  const input = element(
+    "button",
+    { type: "button", class: `rv-button ${className}`, "aria-label": name, title, onclick: onClick },
+    text,
+  );
+  return {
+    node: input,
+    input,
+    disable(reason) {
+      input.disabled = true;
+      input.title = reason;
+    },
+    enable() {
+      input.disabled = false;
+      input.title = title ?? "";
+    },
+  };
+}
+
+/** Entries of `names` for what was typed: beginning with it first, then containing it, or a number. */
+export function searchHits(names, typed, most = 12) {
+  const wanted = typed.trim().toLowerCase();
+  if (!wanted) return names.map((_, index) => index).slice(0, most);
+  const first = [];
+  const later = [];
+  names.forEach((name, index) => {
+    const text = String(name).toLowerCase();
+    if (text.startsWith(wanted) || String(index) === wanted) first.push(index);
+    else if (text.includes(wanted)) later.push(index);
+  });
+  return [...first, ...later].slice(0, most);
+}
+
+/** A field that finds one of many names (classes) while one types. onChoose gets its index. */
+export function searchControl({ label, names, value, onChoose, title, placeholder = "search" }) {
+  const list = element("ul", { class: "rv-hits", role: "listbox", id: freshId("hits"), hidden: true });
+  const input = element("input", {
+    type: "text",
+    class: "rv-search",
+    role: "combobox",
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder,
+    "aria-expanded": "false",
+    "aria-autocomplete": "list",
+    "aria-controls": list.id,
+  });
+  const control = labelled(label, input, { title, className: "rv-control-search" });
+  control.node.append(list);
+  let [hits, active, chosen, typed] = [[], 0, value, false];
+  const nameOf = (index) => (index === undefined || index === null ? "" : String(names[index] ?? index));
+  const close = () => {
+    list.hidden = true;
+    typed = false;
+    input.setAttribute("aria-expanded", "false");
+    input.removeAttribute("aria-activedescendant");
+    input.value = nameOf(chosen);
+  };
+  const choose = (index) => {
+    chosen = index;
+    close();
+    onChoose?.(index);
+  };
+  const open = () => {
+    hits = searchHits(names, typed ? input.value : "");
+    active = Math.min(active, Math.max(0, hits.length - 1));
+    list.replaceChildren(
+      ...hits.map((index, place) =>
+        element(
+          "li",
+          {
+            role: "option",
+            id: `${list.id}-${place}`,
+            class: "rv-hit",
+            "aria-selected": String(place === active),
+            onpointerdown: (event) => {
+              event.preventDefault();
+              choose(index);
+            },
+          },
+          nameOf(index),
+          element("span", { class: "rv-faint" }, ` ${index}`),
+        ),
+      ),
+    );
+    if (!hits.length) list.append(element("li", { class: "rv-hit rv-faint" }, "no such name"));
+    list.hidden = false;
+    input.setAttribute("aria-expanded", "true");
+    if (hits.length) input.setAttribute("aria-activedescendant", `${list.id}-${active}`);
+  };
+  input.addEventListener("input", () => {
+    active = 0;
+    typed = true;
+    open();
+  });
+  input.addEventListener("focus", () => input.select());
+  input.addEventListener("blur", close);
+  input.addEventListener("keydown", (event) => {
+    const steps = { ArrowDown: 1, ArrowUp: -1 };
+    if (event.key in steps) {
+      if (list.hidden) active = 0;
+      else active = (active + steps[event.key] + hits.length) % Math.max(1, hits.length);
+      open();
+    } else if (event.key === "Enter" && !list.hidden && hits.length) choose(hits[active]);
+    else if (event.key === "Escape") close();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  control.get = () => chosen;
+  control.set = (index) => {
+    chosen = index;
+    close();
+  };
+  control.setNames = (list_, index) => {
+    names = list_;
+    control.set(index);
+  };
+  close();
+  return control;
+}

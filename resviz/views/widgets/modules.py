@@ -1,0 +1,81 @@
+"""One ES module out of a view's several: what anywidget and an exported page load."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+FRONTEND = Path(__file__).parent / "frontend"
+_IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"\./([\w.-]+)";[ \t]*\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?function|const|let|class)", re.MULTILINE)
+_NAME = re.compile(
+    r"^(?:export )?(?:async )?(?:function\*?|const|let|class) ([\w$]+)", re.MULTILINE
+)
+_ENTRY = "export default { render };"
+
+
+@functools.cache
+def module_source(name: str) -> str:
+    """A view's module with all that it imports, as one text.
+
+    Modules come depth first, each once; their imports and ``export`` keywords are dropped, so that
+    top-level names must be unique over all of them. The view's own file ends in
+    ``export default { render };``.
+
+    Args:
+        name: a file of the folder ``frontend``: "feature_maps.js".
+
+    Raises:
+        ValueError: no such file, a name defined twice, an import in another form, or no entry.
+
+    Example:
+        >>> module_source("feature_maps.js").count("export default {")
+        1
+    """
+    return joined(FRONTEND, name)
+
+
+@functools.cache
+def style_source() -> str:
+    """The style sheet of all views: style.css, then the others of the folder."""
+    files = sorted(FRONTEND.glob("*.css"), key=lambda file: (file.name != "style.css", file.name))
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def joined(folder: Path, name: str) -> str:
+    """:func:`module_source` for any folder."""
+    texts: dict[str, str] = {}
+    _collect(folder, name, texts)
+    owners: dict[str, str] = {}
+    for file, text in texts.items():
+        for found in _NAME.findall(text):
+            if owners.setdefault(found, file) != file:
+                raise ValueError(
+                    f"module_source: {found} is in {owners[found]} and in {file}; one name each."
+                )
+    entry = texts.pop(name)
+    if entry.count(_ENTRY) != 1:
+        raise ValueError(f"module_source: {name} must end in '{_ENTRY}'.")
+    parts = [*texts.values(), entry.replace(_ENTRY, "")]
+    text = "\n".join(_EXPORT.sub("", part) for part in parts) + f"\n{_ENTRY}\n"
+    if re.search(r"^import\b|^export (?!default \{ render \};)", text, re.MULTILINE):
+        raise ValueError(
+            f'module_source: {name}; imports as import {{ a }} from "./x.js"; and exports in front '
+            "of function, const, let or class would be right."
+        )
+    return text
+
+
+def _collect(folder: Path, name: str, texts: dict[str, str], above: tuple[str, ...] = ()) -> None:
+    if name in above:
+        raise ValueError(f"module_source: {' imports '.join((*above, name))}; no circles.")
+    if name in texts:
+        return
+    file = folder / name
+    if not file.is_file():
+        raise ValueError(f"module_source: no {name} in {folder.name}.")
+    text = file.read_text(encoding="utf-8")
+    for inner in _IMPORT.findall(text):
+        _collect(folder, inner, texts, (*above, name))
+    texts[name] = _IMPORT.sub("", text)

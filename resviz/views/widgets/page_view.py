@@ -1,0 +1,134 @@
+"""`PageView`: a view whose pictures and controls live in the browser, fed by one message."""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import Any, ClassVar
+
+import anywidget
+import traitlets
+
+from resviz.views.export import Page, save_html
+from resviz.views.figure import Figure, summary
+from resviz.views.payload import Payload
+from resviz.views.static import static_png
+from resviz.views.widgets.modules import module_source, style_source
+
+_CALLERS = (ValueError, TypeError, KeyError, RuntimeError, IndexError)
+
+
+class PageView(anywidget.AnyWidget):
+    """A view drawn in the browser.
+
+    A subclass names its module, ``module = "feature_maps.js"``, and defines :meth:`payload` and
+    :meth:`figure`; :meth:`answer` where the browser may ask for more.
+
+    The browser says ``{"type": "ready"}`` and gets ``{"type": "data", "meta"}`` with one buffer. It
+    asks ``{"type": "ask", "id", "what", ...}`` and gets ``{"type": "answer", "id", ...}`` with
+    buffers, or ``{"type": "error", "id", "text"}``. Nothing of this is kept in the widget's state.
+
+    Attributes:
+        selection: what is chosen; changed by the user, and by assigning a dict with the same keys.
+        about: one line that names the view.
+    """
+
+    module: ClassVar[str] = ""
+    selection = traitlets.Dict().tag(sync=True)
+    about = traitlets.Unicode().tag(sync=True)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "module" in cls.__dict__:
+            cls._esm = module_source(cls.module)
+            cls._css = style_source()
+        super().__init_subclass__(**kwargs)
+
+    def __init__(self, about: str, selection: dict[str, Any]) -> None:
+        super().__init__(about=about, selection=selection)
+        self._payload: Payload | None = None
+        self.on_msg(self._received)
+
+    # ---- what a subclass defines
+    def payload(self) -> Payload:
+        """The view's data, as it is sent to the browser."""
+        raise NotImplementedError
+
+    def figure(self) -> Figure:
+        """The present state as one figure."""
+        raise NotImplementedError
+
+    def answer(self, what: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """What the browser asks for: fields of the answer, and buffers.
+
+        Raises:
+            ValueError: this view answers nothing, or not this.
+        """
+        raise ValueError(f"{type(self).__name__}: no answer to {what!r}.")
+
+    def stop(self, request: str) -> None:
+        """The user no longer wants the answer to this id. Nothing to do where answers are quick."""
+
+    # ---- what it gets
+    def save_html(self, path: str | os.PathLike[str]) -> None:
+        """Write the view to one HTML file; see :func:`resviz.save_html`."""
+        save_html(self, path)
+
+    def page(self) -> Page:
+        """What :func:`resviz.save_html` needs."""
+        traits = {"selection": dict(self.selection), "about": self.about}
+        module, still = module_source(self.module), self._still()[0]
+        return Page(self.about, module, style_source(), self._data(), traits, still)
+
+    def resend(self) -> None:
+        """Send the data again, after it changed."""
+        self._payload = None
+        self._send_data()
+
+    def progress(self, request: str, done: int, total: int, text: str = "") -> None:
+        """Tell the browser how far the answer to `request` is."""
+        self.send({"type": "progress", "id": request, "done": done, "total": total, "text": text})
+
+    # ---- messages
+    def _data(self) -> Payload:
+        if self._payload is None:
+            self._payload = self.payload()
+        return self._payload
+
+    def _send_data(self) -> None:
+        data = self._data()
+        self.send({"type": "data", "meta": data.meta}, [data.buffer])
+
+    def _received(self, _: Any, content: Any, __: Any) -> None:
+        kind = content.get("type") if isinstance(content, dict) else None
+        if kind == "ready":
+            self._send_data()
+        elif kind == "stop":
+            self.stop(str(content.get("id")))
+        elif kind == "ask":
+            self._answer(content)
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        known = {"id": request.get("id")}
+        try:
+            fields, buffers = self.answer(str(request.get("what")), request)
+        except _CALLERS as error:
+            text = str(error.args[0] if error.args else error)
+            self.send({"type": "error", "text": text} | known)
+            return
+        self.send({"type": "answer"} | fields | known, buffers)
+
+    # ---- without a kernel
+    def _still(self) -> tuple[bytes | None, str]:
+        """The static picture and a line of text; why there is none, where there is none."""
+        try:
+            drawn = self.figure()
+        except _CALLERS as error:
+            return None, f"{type(self).__name__}: {error}"
+        return static_png(drawn), summary(drawn)
+
+    def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
+        still, text = self._still()
+        picture = {} if still is None else {"image/png": base64.b64encode(still).decode("ascii")}
+        return data | picture | {"text/plain": text}, metadata
