@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from resviz.cli.console import Console, Stop, result, shown_name
@@ -92,16 +93,16 @@ def _write(
     else:
         from resviz.cli.page import write_figures, write_view
 
-        if ending == ".html" and write_view(_view(exp), part):
+        if ending == ".html" and write_view(_view(exp, options.images), part):
             return
         names = ", ".join(shown_name(image) for image in options.images)
         write_figures(_figures(exp, options.images), f"{names}: explained", part, ending)
 
 
-def _view(exp: Explanation) -> object:
+def _view(exp: Explanation, files: Sequence[pathlib.Path]) -> object:
     from resviz.views.widgets.explanation import explore_explanation
 
-    return explore_explanation(exp)
+    return explore_explanation(exp, names=[shown_name(file) for file in files])
 
 
 def _figures(exp: Explanation, images: list[pathlib.Path]) -> list[Figure]:

@@ -1,204 +1,508 @@
-"""`explore_explanation`: which class, which layer, which method; asked for when it is not there."""
+"""`explore_explanation`: what a prediction rests on; any class at once, where the head allows it."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import html
+import threading
 import warnings
+from collections.abc import Mapping, Sequence
+from contextvars import copy_context
 from typing import Any
 
-import ipywidgets as widgets
+import numpy as np
 
 from resviz.attribution.explain import explain
+from resviz.attribution.faithfulness import faithfulness
 from resviz.attribution.methods import METHODS
+from resviz.attribution.target import target
 from resviz.errors import ResvizWarning
+from resviz.hooks import Hooks
 from resviz.networks.layers import list_layers
-from resviz.networks.predict import predict
 from resviz.views.figure import Figure
 from resviz.views.figures.explanation import plot_explanation
-from resviz.views.static import static_png
-from resviz.views.widgets.view import View, dropdown, images_of, picture
+from resviz.views.figures.quantities import conditions
+from resviz.views.payload import Packing, Payload
+from resviz.views.pictures import as_array, as_pixels
+from resviz.views.widgets.explanation_payload import (
+    CHECKS,
+    HEAD_METHODS,
+    check_rows,
+    check_words,
+    classes_of,
+    head_of,
+    head_payload,
+)
+from resviz.views.widgets.page_view import PageView
 
-_TOP = 5
+_CALLER = "explore_explanation"
+_FIRST = ("grad_cam", "grad_cam_pp", "hires_cam", "xgrad_cam", "layer_cam")
+_QUICK = tuple(name for name, row in METHODS.items() if row.kind in ("gradients", "activations"))
+_KNOWN = 256  # maps kept after they were asked for
 
 
-class ExplanationView(View):
-    """The view of :func:`explore_explanation` on a record: nothing is computed."""
+class ExplanationPage(PageView):
+    """The view of :func:`explore_explanation`."""
 
-    def __init__(self, exp: Any) -> None:
-        self._exp = exp
-        self._picture = picture()
-        controls = {
-            "image": dropdown("photograph", images_of(len(exp.targets))),
-            "method": dropdown("method", exp.methods),
-            "layer": dropdown("layer", exp.layers),
-            "target": dropdown("target", self._targets(0)),
-            "opacity": _opacity(),
+    module = "explanation.js"
+
+    def __init__(
+        self,
+        exp: Any,
+        net: Any = None,
+        images: Any = None,
+        preset: Any = None,
+        table: Any = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self._names = _names(names, len(exp.targets))
+        self._exp, self._net, self._images, self._preset = exp, net, images, preset
+        self._checks, self._checked = check_rows(table), check_words(table)
+        self._head = head_of(exp)
+        self._classes = classes_of(exp, self._head)
+        self._asked: dict[tuple[Any, ...], Any] = {}
+        self._work: _Measuring | None = None
+        method, layer = self._beginning()
+        first = int(exp.targets[0][0])
+        named = 0 <= first < len(self._classes)
+        selection: dict[str, Any] = {
+            "image": 0,
+            "class": first if named else None,
+            "contrast": None,
         }
-        controls["image"].observe(self._other_image, "value")
-        super().__init__(controls, [self._picture])
+        selection |= {"recorded": None if named else 0, "method": method, "layer": layer}
+        selection |= {"part": "positive", "opacity": 0.6, "colours": "viridis"}
+        network = exp.provenance.get("network", "network")
+        super().__init__(f"Explanation of {network}", selection)
 
-    def _targets(self, image: int) -> list[tuple[str, int]]:
-        return [(f"{i}: {name}", i) for i, name in enumerate(self._exp.target_names[image])]
+    def _beginning(self) -> tuple[str, str]:
+        """Grad-CAM at the head where it is recorded; else the last layer of the first method."""
+        if self._head is not None and ("grad_cam", self._head.layer) in self._exp.maps:
+            return "grad_cam", str(self._head.layer)
+        first = self._exp.methods[0]
+        return next(key for key in reversed(list(self._exp.maps)) if key[0] == first)
 
-    def _other_image(self, change: Any) -> None:
-        """Each image has targets of its own; the place in the list stays."""
-        control = self._controls["target"]
-        place, targets = control.value, self._targets(change["new"])
-        control.options = targets
-        control.value = min(place, len(targets) - 1)
+    # ---- what is sent
+    def payload(self) -> Payload:
+        """The record's maps, one byte a value; the head's numbers; the checks that were given."""
+        exp, packing = self._exp, Packing()
+        pictures = None if exp.pictures is None else packing.add(as_pixels(exp.pictures))
+        about = {**exp.provenance}
+        logits = None if exp.logits is None else packing.add(as_array(exp.logits))
+        words = [html.unescape(each) for each in conditions(about).values()]
+        return packing.payload(
+            {
+                "network": str(about.get("network", "network")),
+                "conditions": " · ".join(words),
+                "classes": self._classes,
+                "images": len(exp.targets),
+                "image_names": self._names,
+                "pictures": pictures,
+                "size": list(about.get("input_shape") or (0, 0, 0, 0))[-2:],
+                "logits": logits,
+                "targets": [[int(index) for index in row] for row in exp.targets],
+                "names": [[str(name) for name in row] for row in exp.target_names],
+                "maps": [
+                    {
+                        "method": method,
+                        "layer": layer,
+                        "signed": self._is_signed(method),
+                        "blank": self._blank(method, layer),
+                        **packing.add_pixels(as_array(values), groups=2),
+                    }
+                    for (method, layer), values in exp.maps.items()
+                ],
+                "head": None if self._head is None else head_payload(packing, self._head),
+                "asks": self._asks(),
+                "checks": self._checks,
+                "checked": self._checked,
+            }
+        )
 
+    def _is_signed(self, method: str) -> bool:
+        row = METHODS.get(method)
+        return self._exp.provenance.get("relu") is False or (row is not None and row.signed)
+
+    def _blank(self, method: str, layer: str) -> list[str]:
+        """Why maps of this method and layer are zero, in the record's own words."""
+        start = f"{method} at {layer}, "
+        notes = self._exp.provenance.get("notes") or ()
+        return [str(note) for note in notes if str(note).startswith(start)]
+
+    def _asks(self) -> dict[str, list[str]] | None:
+        """What the kernel can be asked for; None where there is no network."""
+        if self._net is None:
+            return None
+        layers = [layer for layer in self._exp.layers if layer != "input"]
+        return {"methods": list(_QUICK), "layers": layers}
+
+    # ---- what the browser asks for
+    def answer(self, what: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """A map that is not in the record."""
+        if what != "map":
+            return super().answer(what, request)
+        values = as_array(self._explained(self._wanted(request)).maps_of_one)
+        return {"shape": list(values.shape)}, [values.tobytes()]
+
+    def _wanted(self, request: Mapping[str, Any]) -> _Wanted:
+        """The question, read with care: it comes from outside."""
+        if self._net is None:
+            raise ValueError(
+                f"{_CALLER}: this explanation came without its network; "
+                f"{_CALLER}(net, images) computes more."
+            )
+        image, outputs = int(request["image"]), len(self._classes)
+        classes = [request.get("class"), request.get("contrast")]
+        given = [int(each) for each in classes if each is not None]
+        if not 0 <= image < len(self._exp.targets):
+            raise ValueError(f"{_CALLER}: image {image} of {len(self._exp.targets)}.")
+        if classes[0] is None or not all(0 <= index < outputs for index in given):
+            raise ValueError(f"{_CALLER}: class {classes[0]}; 0 to {outputs - 1}.")
+        asks = self._asks() or {}
+        method, layer = str(request["method"]), str(request["layer"])
+        recorded = (method, layer) in self._exp.maps
+        if not recorded and (method not in asks["methods"] or layer not in asks["layers"]):
+            raise ValueError(f"{_CALLER}: no {method} at {layer}.")
+        relu = request.get("part") != "signed"
+        return _Wanted(image, given[0], given[1] if len(given) > 1 else None, method, layer, relu)
+
+    def _explained(self, wanted: _Wanted) -> _One:
+        key = dataclasses.astuple(wanted)
+        if key not in self._asked:
+            made = self._explain(self._net, wanted)
+            while len(self._asked) >= _KNOWN:
+                self._asked.pop(next(iter(self._asked)))
+            self._asked[key] = made
+        return _One(self._asked[key], wanted)
+
+    def _explain(self, net: Any, wanted: _Wanted) -> Any:
+        with warnings.catch_warnings():  # the view says why a map is blank
+            warnings.simplefilter("ignore", ResvizWarning)
+            return explain(
+                net,
+                self._one_image(wanted.image),
+                wanted.target(),
+                methods=wanted.method,
+                layers="auto" if wanted.layer == "input" else _layer(wanted.layer),
+                relu=wanted.relu,
+                preset=self._preset,
+                progress=False,
+            )
+
+    def _one_image(self, image: int) -> Any:
+        if isinstance(self._images, tuple):
+            return tuple(each[image : image + 1] for each in self._images)
+        return self._images[image : image + 1]
+
+    # ---- long work: the checks of one map, beside the kernel's own work
+    def _answer(self, request: dict[str, Any]) -> None:
+        if request.get("what") == "faithfulness":
+            self._start(request)
+        else:
+            super()._answer(request)
+
+    def _start(self, request: dict[str, Any]) -> None:
+        number = str(request.get("id"))
+        try:
+            wanted = dataclasses.replace(self._wanted(request), relu=True)
+            # a copy: this thread must not change the modes of a network that a cell is using
+            net = copy.deepcopy(self._net)
+        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            self.send({"type": "error", "id": number, "text": str(error.args[0])})
+            return
+        if self._work is not None:
+            self._work.stopped.set()
+        self._work = _Measuring(self, number, net, wanted)
+        self._work.start()
+
+    def measured(self, row: dict[str, Any], how: str) -> None:
+        """Keep a line of checks for the exported page."""
+        self._checks, self._checked = [*self._checks, row], how
+        self._payload = None
+
+    def stop(self, request: str) -> None:
+        """Give up the measurement that this question began."""
+        if self._work is not None and self._work.number == request:
+            self._work.stopped.set()
+
+    # ---- without a kernel
     def figure(self) -> Figure:
         """The chosen map over the photograph."""
         chosen = self.selection
+        image, part = int(chosen.get("image") or 0), str(chosen.get("part"))
+        shown = self._shown(image)
+        (key, values), *_ = shown.maps.items()
+        maps = values if part == "signed" else values.clip(min=0)
         return plot_explanation(
-            self._exp,
-            chosen["image"],
-            methods=[chosen["method"]],
-            layers=[chosen["layer"]],
-            targets=[chosen["target"]],
-            opacity=chosen["opacity"],
+            dataclasses.replace(shown, maps={key: maps}),
+            0,
+            opacity=float(chosen.get("opacity", 0.6)),
+            magnitude=str(chosen.get("colours", "viridis")).capitalize(),
+            name=f"image {image}",
         )
 
-    def refresh(self) -> None:
-        """Draw it."""
-        self._picture.value = static_png(self.figure())
+    def _shown(self, image: int) -> Any:
+        """An Explanation of the one chosen map: of the record, of the head, or as asked for."""
+        chosen, exp = self.selection, self._exp
+        if not 0 <= image < len(exp.targets):
+            raise ValueError(f"{_CALLER}: image {image} of {len(exp.targets)}.")
+        key = (str(chosen.get("method")), str(chosen.get("layer")))
+        position = self._position(image)
+        signed = chosen.get("part") == "signed"
+        usable = position is not None and key in exp.maps
+        if usable and (not signed or self._is_signed(key[0])):
+            return self._single(image, key, exp.maps[key][image, position], position)
+        if chosen.get("class") is not None and self._at_head(key):
+            which = target(int(chosen["class"]))
+            if chosen.get("contrast") is not None:
+                which = which - target(int(chosen["contrast"]))
+            values = self._head.map(which, relu=False)[image] * self._factor(key[0])
+            return self._single(image, key, values, None)
+        if self._net is not None and chosen.get("class") is not None:
+            wanted = self._wanted({**chosen, "image": image})
+            return self._single(image, key, self._explained(wanted).maps_of_one, None)
+        if usable:
+            return self._single(image, key, exp.maps[key][image, position], position)
+        raise ValueError(f"{_CALLER}: no {key[0]} at {key[1]} for this target in the record.")
 
+    def _position(self, image: int) -> int | None:
+        """Of the chosen target among the image's recorded ones."""
+        chosen, known = self.selection, self._exp.targets[image]
+        if chosen.get("recorded") is not None:
+            position = int(chosen["recorded"])
+            return position if 0 <= position < len(known) else None
+        if chosen.get("contrast") is not None or chosen.get("class") not in known:
+            return None
+        return int(known.index(chosen["class"]))
 
-class LiveExplanationView(View):
-    """The view of :func:`explore_explanation` on a network: maps are computed when asked for."""
+    def _at_head(self, key: tuple[str, str]) -> bool:
+        return self._head is not None and key[1] == self._head.layer and key[0] in HEAD_METHODS
 
-    def __init__(self, net: Any, images: Any, preset: Any) -> None:
-        self._net, self._images, self._preset = net, images, preset
-        self._known: dict[tuple[int, str, str, str], Any] = {}
-        self._picture = picture()
-        self._guesses = predict(net, images, top=_TOP, preset=preset)
-        classes = list(preset.classes) if preset is not None else []
-        if not classes:
-            classes = sorted(set(self._guesses["label"]))
-        layers = _stage_ends(net, images)
-        controls = {
-            "image": dropdown("photograph", images_of(len(images))),
-            "top": dropdown("predicted", self._buttons(0), tip="the most probable classes"),
-            "label": widgets.Combobox(
-                value=self._best(0),
-                options=classes,
-                ensure_option=False,
-                continuous_update=False,
-                description="class",
-                tooltip="type a part of a class's name",
-            ),
-            "method": dropdown("method", _quick_methods()),
-            "layer": dropdown("layer", layers, layers[-1]),
-            "opacity": _opacity(),
-        }
-        controls["image"].observe(self._other_image, "value")
-        controls["top"].observe(self._other_guess, "value")
-        super().__init__(controls, [self._picture])
+    def _factor(self, method: str) -> float:
+        """`AllClasses.map` is Grad-CAM; CAM has no mean over the positions."""
+        return float(np.prod(self._head.activations.shape[2:])) if method == "cam" else 1.0
 
-    def _buttons(self, image: int) -> list[tuple[str, str]]:
-        rows = self._guesses[self._guesses["image"] == image]
-        return [
-            (f"{label} {probability:.0%}", label)
-            for label, probability in zip(rows["label"], rows["probability"], strict=True)
-        ]
-
-    def _best(self, image: int) -> str:
-        return self._buttons(image)[0][1]
-
-    def _other_image(self, change: Any) -> None:
-        self._controls["top"].options = self._buttons(change["new"])
-        self._controls["label"].value = self._best(change["new"])
-
-    def _other_guess(self, change: Any) -> None:
-        if change["new"]:
-            self._controls["label"].value = change["new"]
-
-    def _explanation(self) -> Any:
-        chosen = self.selection
-        wanted = (chosen["image"], chosen["label"], chosen["method"], chosen["layer"])
-        if wanted not in self._known:
-            image, label, method, layer = wanted
-            self._say(f"explaining {label} at {layer} ...")
-            with warnings.catch_warnings():  # the figure says why a map is blank
-                warnings.simplefilter("ignore", ResvizWarning)
-                self._known[wanted] = explain(
-                    self._net,
-                    self._images[image : image + 1],
-                    self._target(label),
-                    methods=method,
-                    layers=layer,
-                    preset=self._preset,
-                )
-        return self._known[wanted]
-
-    def _target(self, label: str) -> Any:
-        """The class by name; by number where the network names none."""
-        rows = self._guesses[self._guesses["label"] == label]
-        if self._preset is None or not self._preset.classes:
-            return int(rows["index"].iloc[0]) if len(rows) else label
-        return label
-
-    def figure(self) -> Figure:
-        """The chosen map over the photograph."""
-        chosen = self.selection
-        name = f"image {chosen['image']}"
-        return plot_explanation(self._explanation(), 0, opacity=chosen["opacity"], name=name)
-
-    def refresh(self) -> None:
-        """Compute the map where it is not there yet, and draw it."""
-        chosen = self.selection
-        drawn = static_png(self.figure())
-        if self.selection == chosen:  # something else was chosen meanwhile: that one is drawn
-            self._picture.value = drawn
-
-
-def _opacity() -> Any:
-    return widgets.FloatSlider(
-        value=0.6, min=0, max=1, step=0.1, description="opacity", continuous_update=False
-    )
-
-
-def _quick_methods() -> list[str]:
-    """Those that one shared pass gives."""
-    return [name for name, row in METHODS.items() if row.kind in ("gradients", "activations")]
-
-
-def _stage_ends(net: Any, images: Any) -> list[str]:
-    """The last block of each stage that has positions, and the last such layer of all."""
-    table = list_layers(net, images)
-    spatial = table[table["shape"].map(lambda s: len(s) == 4 and min(s[2:]) > 1)]
-    blocks = spatial[spatial["kind"] == "block"]
-    chosen = blocks if len(blocks) else spatial
-    ends = chosen.groupby("stage", sort=False)["layer"].last().tolist()
-    if not ends:
-        raise ValueError(
-            "explore_explanation: the network has no layer with positions (N, C, H, W); a "
-            "convolutional network would be right."
+    def _single(self, image: int, key: tuple[str, str], values: Any, position: int | None) -> Any:
+        exp = self._exp
+        name = self._name() if position is None else exp.target_names[image][position]
+        return dataclasses.replace(
+            exp,
+            maps={key: values[None, None]},
+            targets=[[-1]],
+            target_names=[[name]],
+            scores=exp.scores[image : image + 1, :1],
+            logits=None,
+            pictures=None if exp.pictures is None else exp.pictures[image : image + 1],
+            heads=(),
+            parts=None,
         )
-    return list(ends)
+
+    def _name(self) -> str:
+        named = [self.selection.get("class"), self.selection.get("contrast")]
+        return " - ".join(self._classes[int(each)] for each in named if each is not None)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """One map that is asked for."""
+
+    image: int
+    index: int
+    contrast: int | None
+    method: str
+    layer: str
+    relu: bool
+
+    def target(self) -> Any:
+        """As `explain` takes it."""
+        if self.contrast is None:
+            return self.index
+        return target(self.index) - target(self.contrast)
+
+
+@dataclasses.dataclass(frozen=True)
+class _One:
+    """An explanation of one image and target by one method at one layer."""
+
+    exp: Any
+    wanted: _Wanted
+
+    @property
+    def maps_of_one(self) -> Any:
+        """(h, w)."""
+        return next(iter(self.exp.maps.values()))[0, 0]
+
+
+class _Stopped(Exception):
+    """The reader gave up."""
+
+
+class _Measuring(threading.Thread):
+    """`faithfulness` of one map, on a copy of the network; says how far it is, can be stopped."""
+
+    def __init__(self, view: ExplanationPage, number: str, net: Any, wanted: _Wanted) -> None:
+        context = copy_context()  # messages then belong to the cell that asked
+        super().__init__(target=context.run, args=(self._measure,), daemon=True)
+        self.view, self.number, self.net, self.wanted = view, number, net, wanted
+        self.stopped = threading.Event()
+        self.done = 0
+
+    def _measure(self) -> None:
+        try:
+            content = self._answered()
+        except _Stopped:
+            return
+        except Exception as error:  # noqa: BLE001 - a thread's error reaches nobody else
+            text = str(error.args[0] if error.args else error)
+            content = {"type": "error", "id": self.number, "text": text}
+        if not self.stopped.is_set():
+            self.view.send(content)
+
+    def _answered(self) -> dict[str, Any]:
+        view, wanted = self.view, self.wanted
+        exp = view._explain(self.net, wanted)
+        images = view._one_image(wanted.image)
+        with Hooks() as hooks:
+            hooks.before_forward(self.net, self._count)
+            table = faithfulness(
+                self.net,
+                images,
+                exp,
+                wanted.target() if wanted.contrast is not None else None,
+                checks=CHECKS,
+                preset=view._preset,
+                progress=False,
+            )
+        row = check_rows(table)[0]
+        row |= {"image": wanted.image, "part": "method"}
+        how = check_words(table)
+        view.measured(row, how)
+        return {"type": "answer", "id": self.number, "row": row, "checked": how}
+
+    def _count(self, _: Any, args: Any) -> None:
+        if self.stopped.is_set():
+            raise _Stopped
+        self.done += len(args[0])
+        # the map; a picture, two ends; 27 steps of each curve for it and for three random maps
+        total = max(_PICTURES, self.done)
+        self.view.progress(self.number, self.done, total, "faithfulness: pictures")
+
+
+_PICTURES = 1 + 3 + 2 * 27 * (1 + 3)
+
+
+def _layer(key: str) -> Any:
+    name, _, call = key.partition("#")
+    return [(name, int(call))] if call else key
+
+
+# ---- the public function
 def explore_explanation(
-    net_or_exp: Any, images: Any = None, *, preset: Any = None
-) -> ExplanationView | LiveExplanationView:
+    net_or_exp: Any,
+    images: Any = None,
+    *,
+    preset: Any = None,
+    faithfulness: Any = None,
+    explanation: Any = None,
+    names: Sequence[str] | None = None,
+) -> ExplanationPage:
     """A widget on the reasons for a prediction: photograph, class, method and layer to choose.
 
+    Where global pooling and one linear layer end the network, the browser itself computes the
+    Grad-CAM of any class there, and of one class minus another, from the layer's activations and
+    the linear weights. What else the explanation holds changes there without the kernel, too, and
+    in the page of ``view.save_html``. The rest is asked of the kernel, with a network only.
+
+    Maps are raw; colours reach from 0 to the map's largest value, or, signed, from blue over white
+    at 0 to red. Recorded maps are read back to half a step, 1/508 of the map's range; the head's
+    numbers go as float32 up to 4 MiB, as float16 up to 32 MiB, else as one byte each: the view
+    says which, and how far the maps made of them are off at most (0.04 % of the map's largest
+    value over ResNet-50's 1000 classes on a photograph).
+
     Args:
-        net_or_exp: an Explanation, to browse what it holds; or a network, and each map is computed
-            when it is first asked for.
-        images: with a network: (N, 3, H, W) as it wants them.
+        net_or_exp: an Explanation, to browse what it holds; or a network.
+        images: with a network: (N, 3, H, W) as it wants them. The predicted classes are explained
+            at once, by the methods of one shared pass, at every residual block.
         preset: with a network: names of classes and scale of the pictures, instead of its own.
+        faithfulness: a table of :func:`resviz.faithfulness`, whose lines stand under the pictures.
+            With a network, a button measures those that are missing.
+        explanation: with a network: what was explained already, shown instead.
+        names: of the photographs, in place of "image 0" and so on.
 
     Raises:
-        TypeError: neither, or a network without images.
+        TypeError: neither, or a network without images, or no such table.
         ValueError: the network has no layer with positions.
+
+    Example:
+        >>> import resviz as rv, torch
+        >>> net = rv.load_model("cifar10-resnet20", device="cpu")
+        >>> exp = rv.explain(net, torch.zeros(1, 3, 32, 32), 3)
+        >>> explore_explanation(exp).selection["class"]
+        3
     """
-    if hasattr(net_or_exp, "maps") and hasattr(net_or_exp, "target_names"):
-        return ExplanationView(net_or_exp)
+    table = faithfulness
+    if table is not None and not {"method", "layer", "image", "target"} <= set(
+        getattr(table, "columns", ())
+    ):
+        raise TypeError(
+            f"{_CALLER}: faithfulness is a {type(table).__name__}; a table of rv.faithfulness "
+            "would be right."
+        )
+    if _is_explanation(net_or_exp):
+        return ExplanationPage(net_or_exp, table=table, names=names)
     if not hasattr(net_or_exp, "forward") or images is None:
         raise TypeError(
-            f"explore_explanation: a {type(net_or_exp).__name__}"
+            f"{_CALLER}: a {type(net_or_exp).__name__}"
             f"{'' if images is not None else ' and no images'}; an Explanation, or a network and "
             "images, would be right."
         )
-    known = preset if preset is not None else getattr(net_or_exp, "resviz_preset", None)
-    return LiveExplanationView(net_or_exp, images, known)
+    if explanation is not None and not _is_explanation(explanation):
+        raise TypeError(
+            f"{_CALLER}: explanation is a {type(explanation).__name__}; an Explanation."
+        )
+    exp = explanation if explanation is not None else _first(net_or_exp, images, preset)
+    return ExplanationPage(exp, net_or_exp, images, preset, table, names)
+
+
+def _names(names: Sequence[str] | None, count: int) -> list[str]:
+    if names is None:
+        return [f"image {number}" for number in range(count)]
+    if isinstance(names, str) or len(names) != count:
+        raise ValueError(f"{_CALLER}: names {names!r}; one for each of {count} photographs.")
+    return [str(name) for name in names]
+
+
+def _is_explanation(given: Any) -> bool:
+    return hasattr(given, "maps") and hasattr(given, "target_names")
+
+
+def _first(net: Any, images: Any, preset: Any) -> Any:
+    """The predicted classes at every block, by the methods that one pass serves."""
+    layers = _with_positions(net, images)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResvizWarning)
+        if layers:
+            return explain(net, images, methods=list(_FIRST), layers=layers, preset=preset)
+        return explain(net, images, preset=preset)  # tokens and the like: what "auto" finds
+
+
+def _with_positions(net: Any, images: Any) -> list[str]:
+    """Blocks, or the stages' last layers, whose output is (N, C, H, W); none for tokens."""
+    if isinstance(images, tuple):
+        return []
+    table = list_layers(net, images)
+    spatial = table["shape"].map(lambda s: len(s) == 4 and min(s[2:]) > 1)
+    tokens = table["shape"].map(lambda s: len(s) == 3)
+    if not (spatial | tokens).any():
+        raise ValueError(
+            f"{_CALLER}: the network has no layer with positions (N, C, H, W); a "
+            "convolutional network would be right."
+        )
+    blocks = table["kind"] == "block"
+    if (blocks & spatial).any():
+        return [str(each) for each in table[blocks & spatial]["layer"].drop_duplicates()]
+    if (blocks & tokens).any():
+        return []
+    ends = table[spatial].groupby("stage", sort=False)["layer"].last()
+    return [str(each) for each in ends]

@@ -1,0 +1,557 @@
+"""The exported explanation page in Chromium: its numbers, every control, keys alone."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import io
+import json
+import re
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import resviz as rv
+from resviz.views.widgets.explanation import explore_explanation
+
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+SAMPLES = Path(__file__).parents[2] / "sample_images"
+MAP = ".rv-reason-frame .rv-reason-picture"
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def trained() -> Any:
+    return rv.load_model("cifar10-resnet20", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def photographs(trained: Any) -> torch.Tensor:
+    return rv.load_images([SAMPLES / "chelsea.png", SAMPLES / "rocket.jpg"], trained)
+
+
+@pytest.fixture(scope="module")
+def made(trained: Any, photographs: torch.Tensor) -> Any:
+    """Two methods at two layers for two classes of each photograph; maps of the pixels."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rv.ResvizWarning)
+        return rv.explain(
+            trained,
+            photographs,
+            [["cat", "dog"], ["airplane", "ship"]],
+            methods=["grad_cam", "layer_cam", "integrated_gradients"],
+            layers=["layer2", "layer3"],
+            options={"integrated_gradients": {"steps": 2}},
+        )
+
+
+@pytest.fixture(scope="module")
+def pages(
+    trained: Any, photographs: torch.Tensor, made: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Exported pages: of a record with its checks, of a network, of targets of one's own."""
+    folder = tmp_path_factory.mktemp("pages")
+    checks = ["deletion", "insertion"]
+    some = dataclasses.replace(made, maps={k: made.maps[k] for k in [("grad_cam", "layer3")]})
+    table = rv.faithfulness(
+        trained, photographs, some, checks=checks, steps=4, draws=2, progress=False
+    )
+    explore_explanation(made, faithfulness=table).save_html(folder / "record.html")
+    explore_explanation(trained, photographs).save_html(folder / "live.html")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rv.ResvizWarning)
+        own = rv.explain(trained, photographs, lambda y: y[:, 3] - y[:, 5], layers="layer2")
+    explore_explanation(own).save_html(folder / "own.html")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """An open page; what went wrong on it is collected."""
+
+    def __init__(self, chromium: Any, file: Path, **options: Any) -> None:
+        size = {"width": 1200, "height": 900}
+        self.context = chromium.new_context(**({"viewport": size} | options))
+        self.page = self.context.new_page()
+        self.wrong: list[str] = []
+        self.page.on("console", lambda m: m.type in ("error", "warning") and self._note(m.text))
+        self.page.on("pageerror", lambda error: self._note(str(error)))
+        local = ("file:", "data:", "blob:")
+        self.page.on("request", lambda r: r.url.startswith(local) or self._note(r.url))
+        self.page.goto(file.as_uri())
+        self.page.wait_for_selector(".rv-classes button", timeout=20_000)
+
+    def _note(self, text: str) -> None:
+        self.wrong.append(text)
+
+    def picture(self) -> str:
+        return str(self.page.evaluate(f"() => document.querySelector('{MAP}').toDataURL()"))
+
+    def choose(self, label: str, option: str) -> None:
+        self.page.get_by_label(label, exact=True).select_option(label=option)
+
+    def text(self, where: str) -> str:
+        return str(self.page.inner_text(where))
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def search(self, label: str, typed: str) -> None:
+        self.page.get_by_label(label, exact=True).fill(typed)
+        self.press("Enter")
+
+    def saved(self, entry: str) -> tuple[str, bytes]:
+        with self.page.expect_download() as waiting:
+            self.page.get_by_role("button", name="Export").click()
+            self.page.get_by_role("menuitem", name=entry).click()
+        return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
+
+    def values(self) -> Any:
+        """The map that is shown, as its CSV has it, with half a step."""
+        rows = list(csv.DictReader(io.StringIO(self.saved("Map (CSV)")[1].decode())))
+        shape = (int(rows[-1]["row"]) + 1, int(rows[-1]["column"]) + 1)
+        values = np.array([float(row["value"]) for row in rows]).reshape(shape)
+        return values, float(rows[0]["plus_or_minus"])
+
+
+@pytest.fixture
+def tab(chromium: Any, pages: Path) -> Iterator[Any]:
+    """Opens pages by name; afterwards nothing may have gone wrong on any."""
+    opened: list[Tab] = []
+
+    def open_page(name: str = "record.html", **options: Any) -> Tab:
+        opened.append(Tab(chromium, pages / name, **options))
+        return opened[-1]
+
+    yield open_page
+    for one in opened:
+        one.context.close()
+        assert one.wrong == []
+
+
+def luminance(colour: str) -> float:
+    numbers = [float(n) for n in re.findall(r"[\d.]+", colour)[:3]]
+    parts = [n / 255 / 12.92 if n < 10 else ((n / 255 + 0.055) / 1.055) ** 2.4 for n in numbers]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 420])
+def test_it_renders(tab: Any, scheme: str, width: int) -> None:
+    one = tab(color_scheme=scheme, viewport={"width": width, "height": 900})
+    assert one.text(".rv-heading >> nth=0") == "Explanation of cat"
+    overflow = one.page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+    assert overflow <= 0
+    read = (
+        "(q) => { const s = getComputedStyle(document.querySelector(q)); return [s.color, s.%s] }"
+    )
+    back = one.page.evaluate(read % "backgroundColor", ".rv-view")[1]
+    for words in (
+        ".rv-heading",
+        ".rv-label",
+        ".rv-reason-facts",
+        ".rv-class",
+        ".rv-checks .rv-faint",
+    ):
+        ink = one.page.evaluate(read % "color", words)[0]
+        low, high = sorted([luminance(ink), luminance(back)])
+        assert (high + 0.05) / (low + 0.05) >= 4.5, words
+    assert (luminance(back) < 0.1) == (scheme == "dark")
+
+
+def test_any_class_has_the_values_of_the_closed_form(tab: Any, made: Any) -> None:
+    """float32 on both sides, sums of 64 terms: 1e-5 of the largest value."""
+    one = tab()
+    one.choose("Show", "for and against")
+    for name in ("truck", "frog", "cat"):
+        one.search("Class A", name)
+        values, half = one.values()
+        wanted = made.all_classes.map(name, relu=False)[0].numpy()
+        assert half == 0 and np.abs(values - wanted).max() <= 1e-5 * np.abs(wanted).max(), name
+    one.choose("Show", "evidence for it")
+    one.search("Class A", "truck")
+    values, _ = one.values()
+    assert np.allclose(values, made.all_classes["truck"][0].numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_minus_b(tab: Any, made: Any) -> None:
+    one = tab()
+    one.choose("Show", "for and against")
+    one.page.get_by_role("button", name="subtract frog").click()
+    assert one.text(".rv-heading >> nth=0") == "Explanation of cat − frog"
+    values, _ = one.values()
+    which = rv.target("cat") - rv.target("frog")
+    wanted = made.all_classes.map(which, relu=False)[0].numpy()
+    assert np.abs(values - wanted).max() <= 1e-5 * np.abs(wanted).max()
+    difference = float(made.logits[0, 3] - made.logits[0, 6])
+    found = re.search(r"difference of logits (\S+)", one.text(".rv-reason-facts >> nth=0"))
+    assert float(found.group(1).replace("−", "-")) == pytest.approx(difference, rel=1e-3)  # type: ignore[union-attr]
+    one.press("x")  # focus is on a button: swap
+    assert one.text(".rv-heading >> nth=0") == "Explanation of frog − cat"
+    assert np.allclose(one.values()[0], -wanted, atol=1e-5 * np.abs(wanted).max())
+    one.page.focus(MAP + " >> xpath=..")
+    one.press("0")
+    assert one.text(".rv-heading >> nth=0") == "Explanation of frog"
+    one.search("minus class B", "deer")
+    assert one.text(".rv-heading >> nth=0") == "Explanation of frog − deer"
+    one.search("minus class B", "nothing")
+    assert one.text(".rv-heading >> nth=0") == "Explanation of frog"
+
+
+@pytest.mark.parametrize(
+    ("method", "layer"),
+    [("grad_cam", "layer3"), ("layer_cam", "layer2"), ("integrated_gradients", "input")],
+)
+def test_recorded_maps_to_half_a_step(tab: Any, made: Any, method: str, layer: str) -> None:
+    one = tab()
+    one.choose("Method", method)
+    one.choose("Layer", layer)
+    for image in (0, 1):
+        if image:
+            one.page.get_by_label("Photograph", exact=True).select_option(index=1)
+        values, half = one.values()
+        wanted = made.maps[method, layer][image, 0].numpy().clip(0)
+        assert np.abs(values - wanted).max() <= half * 1.01 and (values.max() > 0) == wanted.any()
+    assert "airplane" in one.text(".rv-heading >> nth=0")
+    if method == "integrated_gradients":
+        one.choose("Show", "for and against")
+        values, half = one.values()
+        assert np.abs(values - made.maps[method, layer][1, 0].numpy()).max() <= half * 1.01
+
+
+def test_the_picture_is_that_of_the_figure(tab: Any, made: Any) -> None:
+    """The overlay's pixels against the overlay of plot_explanation."""
+    from resviz.views.pictures import as_pixels, blended, coloured, grey, resized
+
+    one = tab()
+    read = (
+        f"() => {{ const c = document.querySelector('{MAP}'); const t = c.getContext('2d');"
+        "return [c.height, c.width, [...t.getImageData(0, 0, c.width, c.height).data]]; }"
+    )
+    height, width, data = one.page.evaluate(read)
+    found = np.array(data).reshape(height, width, 4)[..., :3]
+    times = height // 32
+    picture = as_pixels(made.pictures[0]).repeat(times, axis=0).repeat(times, axis=1)
+    values = resized(made.maps["grad_cam", "layer3"][0, 0].numpy(), (height, width))
+    colours = coloured(values, 0.0, float(made.maps["grad_cam", "layer3"][0, 0].max()), "Viridis")
+    wanted = blended(grey(picture), colours, 0.6)
+    apart = np.abs(found - wanted.astype(int))
+    assert apart.max() <= 12 and apart.mean() < 2
+
+
+def test_the_bars_are_the_probabilities(tab: Any, made: Any) -> None:
+    one = tab()
+    odds = torch.softmax(made.logits[0], 0)
+    best = odds.argsort(descending=True)[:8].tolist()
+    rows = one.page.locator(".rv-class").all_inner_texts()
+    classes = made.provenance["classes"]
+    assert one.text("figcaption >> nth=0") == f"image 0: predicted {classes[best[0]]}"
+    assert [row.split("\n")[0] for row in rows[:8]] == [classes[index] for index in best]
+    assert float(rows[0].split("\n")[-1]) == pytest.approx(float(odds[best[0]]), abs=5e-4)
+    shown = one.page.evaluate(
+        "() => { const f = document.querySelector('.rv-class-fill');"
+        "return f.getBoundingClientRect().width / f.parentElement.clientWidth; }"
+    )
+    assert shown == pytest.approx(float(odds[best[0]]), abs=0.02)
+    one.page.locator(".rv-class").nth(2).click()
+    assert one.text(".rv-heading >> nth=0") == f"Explanation of {classes[best[2]]}"
+    assert one.page.locator(".rv-class").nth(2).get_attribute("aria-pressed") == "true"
+    assert one.page.evaluate("() => document.activeElement.className").endswith("rv-class")
+
+
+def test_a_class_that_this_page_lacks_goes_to_the_head_and_says_so(tab: Any) -> None:
+    one = tab()
+    one.choose("Layer", "layer2")
+    one.search("Class A", "truck")
+    assert (
+        one.page.get_by_label("Layer", exact=True).locator("option:checked").inner_text()
+        == "layer3"
+    )
+    assert "grad_cam at layer3: where this page has every class" in one.text("[role=status]")
+
+
+def test_what_needs_a_kernel_is_disabled_with_its_reason(tab: Any) -> None:
+    one = tab("live.html")
+    one.search("Class A", "truck")
+    option = one.page.get_by_label("Layer", exact=True).locator("option", has_text="layer1.0")
+    assert option.is_disabled() and "needs a kernel" in option.inner_text()
+    button = one.page.get_by_role("button", name="Measure faithfulness")
+    assert button.is_disabled() and "running kernel" in button.get_attribute("title")
+    assert "it needs a running kernel; this page has none" in one.text(".rv-checks")
+
+
+def test_no_stale_map_is_shown(chromium: Any, made: Any, tmp_path: Path) -> None:
+    """A target that is not there: the photograph alone, with the reason."""
+    view = explore_explanation(made)
+    view.selection = view.selection | {"class": 7, "layer": "layer2"}
+    view.save_html(tmp_path / "gone.html")
+    one = Tab(chromium, tmp_path / "gone.html")
+    assert "No map of horse here: not in this explanation" in one.text(".rv-reason-note")
+    photo = one.page.evaluate("() => document.querySelector('.rv-reason-picture').toDataURL()")
+    assert one.picture() == photo and not one.page.locator(".rv-bar").count()
+    one.context.close()
+    assert one.wrong == []
+
+
+def test_faithfulness_line(tab: Any) -> None:
+    one = tab()
+    words = one.text(".rv-checks")
+    assert re.search(r"deletion [\d.]+ against [\d.]+ for a random map", words)
+    assert "4 steps, 2 random maps" in words
+    one.choose("Method", "layer_cam")
+    assert "Faithfulness was not measured; this explanation came without its network" in one.text(
+        ".rv-checks"
+    )
+
+
+def test_every_control_changes_the_picture(tab: Any) -> None:
+    one = tab()
+    for label, option in (
+        ("Layer", "layer2"),
+        ("Method", "layer_cam"),
+        ("Colours", "cividis"),
+        ("Layer", "layer3"),
+        ("Method", "grad_cam"),
+        ("Show", "for and against"),
+    ):
+        before = one.picture()
+        one.choose(label, option)
+        assert one.picture() != before, label
+    before = one.picture()
+    one.page.get_by_label("Opacity").focus()
+    one.press("ArrowLeft")
+    one.page.wait_for_function(
+        f"(b) => document.querySelector('{MAP}').toDataURL() !== b", arg=before
+    )
+
+
+def test_keep_the_scale(tab: Any) -> None:
+    one = tab()
+    ends = one.text(".rv-bar")
+    one.page.get_by_label("keep the scale").check()
+    one.search("Class A", "dog")
+    assert one.text(".rv-bar") == ends
+    one.page.get_by_label("keep the scale").uncheck()
+    assert one.text(".rv-bar") != ends
+
+
+def test_read_out_by_pointer_and_keys(tab: Any, made: Any) -> None:
+    one = tab()
+    values = made.maps["grad_cam", "layer3"][0, 0].numpy()
+    frame = one.page.locator(".rv-reason-frame")
+    box = frame.bounding_box()
+    frame.hover(position={"x": box["width"] * 3.5 / 8, "y": box["height"] * 1.5 / 8})
+    found = re.match(r"row 1, column 3 of 8 × 8: (\S+)", one.text(".rv-reason-read"))
+    assert float(found.group(1)) == pytest.approx(values[1, 3], abs=float(values.max()) / 254)  # type: ignore[union-attr]
+    one.page.mouse.move(5, 5)
+    assert "point at the map" in one.text(".rv-reason-read")
+    frame.focus()
+    one.press("Home")
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    assert one.text(".rv-reason-read").startswith(f"row {row}, column {column} of 8 × 8")
+    mark = one.page.evaluate(
+        "() => parseFloat(document.querySelector('.rv-reason-mark').style.left)"
+    )
+    assert mark == pytest.approx(100, abs=1)
+    for _ in range(9):
+        one.press("ArrowLeft", "ArrowUp")
+    assert one.text(".rv-reason-read").startswith("row 0, column 0 of")
+    one.press("ArrowRight", "ArrowDown")
+    assert one.text(".rv-reason-read").startswith("row 1, column 1 of")
+    assert "pixels 4–7 across, 4–7 down" in one.text(".rv-reason-read")
+
+
+def test_keys_alone(tab: Any) -> None:
+    one = tab()
+    for _ in range(20):  # tab until the map has the focus
+        one.press("Tab")
+        if one.page.evaluate("() => document.activeElement.className") == "rv-reason-frame":
+            break
+    outline = "() => getComputedStyle(document.activeElement).outlineStyle"
+    assert one.page.evaluate(outline) == "solid"
+    one.press("[")
+    assert "grad_cam at layer2" in one.text(".rv-reason-facts >> nth=0")
+    one.press("m")
+    assert "layer_cam at layer2" in one.text(".rv-reason-facts >> nth=0")
+    one.press("]", "M")
+    assert "grad_cam at layer3" in one.text(".rv-reason-facts >> nth=0")
+    one.press("s")
+    assert one.page.get_by_label("Show", exact=True).input_value() == "1"
+    one.press("3")
+    third = one.page.locator(".rv-class").nth(2)
+    assert third.get_attribute("aria-pressed") == "true"
+    one.press(".")
+    assert one.page.get_by_label("Photograph", exact=True).input_value() == "1"
+    one.press(",")
+    assert one.page.get_by_label("Photograph", exact=True).input_value() == "0"
+    one.press("?")
+    assert "next method" in one.text(".rv-help")
+
+
+def test_everything_has_a_name(tab: Any) -> None:
+    one = tab()
+    nameless = one.page.evaluate(
+        "() => [...document.querySelectorAll('input, select, button')].filter("
+        "e => !(e.labels?.length || e.getAttribute('aria-label') || e.textContent.trim()))"
+        ".map(e => e.outerHTML)"
+    )
+    assert nameless == []
+    pictures = one.page.evaluate(
+        "() => [...document.querySelectorAll('canvas:not([aria-hidden])')].map("
+        "e => e.getAttribute('aria-label') ?? '')"
+    )
+    assert all(pictures) and any("largest value" in words for words in pictures)
+
+
+def test_targets_of_ones_own(tab: Any) -> None:
+    one = tab("own.html")
+    assert one.page.locator(".rv-class[aria-pressed=true]").count() == 1
+    assert one.page.get_by_text("Recorded targets").is_visible()
+    assert np.ptp(one.values()[0]) > 0
+    assert one.page.get_by_role("button", name="Measure faithfulness").is_disabled()
+
+
+def test_export(tab: Any, made: Any) -> None:
+    one = tab()
+    name, data = one.saved("Picture (PNG)")
+    picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    assert name == "explanation_cat_grad_cam_layer3.png" and min(picture.shape[:2]) > 300
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100 and (picture[0, 0] == 255).all()
+    name, data = one.saved("Picture (SVG)")
+    assert b"Explanation of cat" in data and data.count(b"data:image/png") == 2
+    _, data = one.saved("Classes (CSV)")
+    rows = list(csv.DictReader(io.StringIO(data.decode())))
+    assert [row["class"] for row in rows] == made.provenance["classes"]
+    found = [float(row["probability"]) for row in rows]
+    assert np.allclose(found, torch.softmax(made.logits[0], 0).numpy(), atol=1e-6)
+
+
+def test_markup_in_names_is_shown_not_obeyed(
+    chromium: Any, made: Any, hostile: str, tmp_path: Path
+) -> None:
+    evil = "<img src=x onerror=\"document.title='owned'\">" + hostile
+    about = {**made.provenance, "network": evil, "classes": [evil + str(i) for i in range(10)]}
+    changed = dataclasses.replace(
+        made,
+        maps={(evil, evil): made.maps["grad_cam", "layer2"]},
+        target_names=[[evil, evil]] * 2,
+        provenance=about,
+    )
+    explore_explanation(changed).save_html(tmp_path / "evil.html")
+    one = Tab(chromium, tmp_path / "evil.html")
+    assert evil in one.text(".rv-heading >> nth=0")
+    assert one.page.locator("#rv-root img, #rv-root b").count() == 0
+    assert one.page.title() != "owned" and one.wrong == []
+    one.context.close()
+
+
+def test_asked_maps_and_checks_as_a_kernel_answers(
+    chromium: Any, trained: Any, photographs: torch.Tensor, tmp_path: Path
+) -> None:
+    """The page with a kernel played by this test: the real view answers the page's messages."""
+    from resviz.views.export import page_text
+
+    view = explore_explanation(trained, photographs)
+    text = page_text(view.page())
+    text = text.replace("kernel: false,", "kernel: true,").replace(
+        'if (content.type !== "ready") return;',
+        'if (content.type !== "ready") { window.asked(JSON.stringify(content)); return; }\n'
+        "window.tell = (message, words) => rvEmit('msg:custom', JSON.parse(message),"
+        " words.map((w) => Uint8Array.from(atob(w), (c) => c.charCodeAt(0)))"
+        ".map((bytes) => new DataView(bytes.buffer)));",
+    )
+    (tmp_path / "live.html").write_text(text, encoding="utf-8")
+    asked: list[dict[str, Any]] = []
+    context = chromium.new_context()
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.expose_function("asked", lambda message: asked.append(json.loads(message)))
+    page.goto((tmp_path / "live.html").as_uri())
+    page.wait_for_selector(".rv-classes button")
+
+    def answer(question: dict[str, Any]) -> None:
+        sent: list[Any] = []
+        view.send = lambda content, buffers=None: sent.append((content, buffers or []))
+        view._received(view, question, [])
+        if view._work is not None:
+            view._work.join(60)
+        for content, buffers in sent:
+            words = [base64.b64encode(each).decode() for each in buffers]
+            page.evaluate("([m, w]) => window.tell(m, w)", [json.dumps(content), words])
+
+    def wait_for(count: int) -> None:
+        for _ in range(100):
+            if len(asked) >= count:
+                return
+            page.wait_for_timeout(20)
+        raise AssertionError(asked)
+
+    page.get_by_label("Class A", exact=True).fill("truck")
+    page.keyboard.press("Enter")
+    assert asked == []  # the head has it
+    page.get_by_label("Layer", exact=True).select_option(label="layer1.0")
+    wait_for(1)
+    assert "asking the kernel" in page.inner_text(".rv-reason-note")
+    page.get_by_label("Layer", exact=True).select_option(label="layer2.0")
+    wait_for(3)
+    assert [one["type"] for one in asked] == ["ask", "stop", "ask"]
+    answer(asked[0])  # stale: dropped
+    assert "asking the kernel" in page.inner_text(".rv-reason-note")
+    answer(asked[2])
+    assert page.inner_text(".rv-reason-note") == "" or "0 everywhere" in page.inner_text(
+        ".rv-reason-note"
+    )
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Export").click()
+        page.get_by_role("menuitem", name="Map (CSV)").click()
+    rows = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text())))
+    found = np.array([float(row["value"]) for row in rows]).reshape(16, 16)
+    wanted = rv.explain(trained, photographs[:1], 9, layers="layer2.0").maps["grad_cam", "layer2.0"]
+    assert np.allclose(found, wanted[0, 0].numpy(), rtol=1e-5, atol=1e-9)
+
+    page.get_by_label("Layer", exact=True).select_option(label="layer1.0")
+    wait_for(4)
+    answer({**asked[3], "layer": "gone"})
+    assert "gave no map" in page.inner_text(".rv-reason-note")
+    assert "no grad_cam at gone" in page.inner_text("[role=status]")
+
+    page.get_by_label("Layer", exact=True).select_option(label="layer2.0")  # known: not asked again
+    page.get_by_role("button", name="Measure faithfulness").click()
+    wait_for(5)
+    assert asked[4]["what"] == "faithfulness"
+    progress = {"type": "progress", "id": asked[4]["id"], "done": 3, "total": 9, "text": "pictures"}
+    page.evaluate("([m, w]) => window.tell(m, w)", [json.dumps(progress), []])
+    assert "3 of 9" in page.inner_text("[role=status]")
+    page.get_by_role("button", name="Stop measuring").click()
+    wait_for(6)
+    assert asked[5] == {"type": "stop", "id": asked[4]["id"]}
+    page.get_by_role("button", name="Measure faithfulness").click()
+    wait_for(7)
+    answer(asked[6])
+    assert "for a random map" in page.inner_text(".rv-checks")
+    assert "of the method's own map" in page.inner_text(".rv-checks")
+    context.close()
+    assert wrong == []
