@@ -1,4 +1,4 @@
-"""`explore_explanation`: what a prediction rests on; any class at once, where the head allows it."""
+"""`explore_explanation`: what a prediction rests on; where the head allows it, for any class."""
 
 from __future__ import annotations
 
