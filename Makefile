@@ -16,7 +16,7 @@ FIRST := notebooks/01_feature_maps.ipynb
 # idle threads sleep instead of spinning, so that two jobs can share two cores
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install lab test test-browser check check-all format lint types contract notebooks
+.PHONY: help install lab test test-browser check check-all format lint types contract notebooks pictures
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -53,6 +53,9 @@ types: $(INSTALLED)
 
 contract: $(INSTALLED)
 	$(BIN)/lint-imports
+
+pictures: $(INSTALLED)
+	$(BIN)/python docs/make_pictures.py
 
 notebooks: $(INSTALLED)
 	$(BIN)/python tests/notebooks.py
