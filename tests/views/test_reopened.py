@@ -1,0 +1,69 @@
+"""A notebook that was run, saved and closed still shows the pictures, without a kernel."""
+
+from __future__ import annotations
+
+import base64
+import json
+from io import BytesIO
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+from nbformat import v4
+from PIL import Image
+
+CELLS = [
+    "import torch\nimport resviz as rv\n"
+    "net = rv.load_model('cifar10-resnet20', device='cpu')\n"
+    "images = rv.load_images(torch.rand(2, 3, 32, 32), net)\n"
+    "rec = rv.record(net, images, keep='blocks')",
+    "rv.explore_feature_maps(rec)",
+    "rv.explore_residuals(rec)",
+    "rv.explore_gradients({'ResNet-20': rec})",
+    "rv.explore_explanation(net, images)",
+]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The notebook, executed and saved with its widget state as JupyterLab saves it."""
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in CELLS])
+    client = NotebookClient(notebook, timeout=120, kernel_name="python3", store_widget_state=True)
+    client.execute()
+    path = tmp_path_factory.mktemp("saved") / "views.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+def bundles(path: Path) -> list[dict]:
+    cells = nbformat.read(path, as_version=4).cells[1:]
+    return [output["data"] for cell in cells for output in cell.outputs if "data" in output]
+
+
+def test_every_view_has_a_picture_and_words(saved: Path):
+    found = bundles(saved)
+    assert len(found) == 4
+    for data in found:
+        pixels = np.asarray(Image.open(BytesIO(base64.b64decode(data["image/png"]))))
+        assert len(np.unique(pixels)) > 20
+        assert data["text/plain"].startswith("Figure: ")
+
+
+def test_the_notebook_grows_little(saved: Path):
+    """At most 300 kB of widget state for one view, the module's text included."""
+    widgets = nbformat.read(saved, as_version=4).metadata["widgets"]
+    states = next(iter(widgets.values()))["state"].values()
+    views = [s["state"] for s in states if "_esm" in s["state"]]
+    assert len(views) == 4
+    assert max(len(json.dumps(state)) for state in views) < 300_000
+
+
+def test_a_page_of_nbconvert_shows_the_pictures(saved: Path):
+    """Where the notebook holds no widget state; with it, nbconvert prefers widgets and a network."""
+    notebook = nbformat.read(saved, as_version=4)
+    del notebook.metadata["widgets"]
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    assert page.count("data:image/png;base64,") >= 4
