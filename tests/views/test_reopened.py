@@ -62,7 +62,7 @@ def test_the_notebook_grows_little(saved: Path):
 
 
 def test_a_page_of_nbconvert_shows_the_pictures(saved: Path):
-    """Where the notebook holds no widget state; with it, nbconvert prefers widgets and a network."""
+    """Of a notebook without widget state; with it, nbconvert prefers widgets and a network."""
     notebook = nbformat.read(saved, as_version=4)
     del notebook.metadata["widgets"]
     page, _ = HTMLExporter().from_notebook_node(notebook)
