@@ -480,12 +480,23 @@ def test_progress_and_errors_of_the_kernel(chromium: Any, pages: Path, tmp_path:
 
 def test_no_kernel_is_said(chromium: Any, pages: Path, tmp_path: Path) -> None:
     page = chromium.new_page()
-    page.goto(with_kernel(pages, tmp_path, mute=True).as_uri())
+    path = with_kernel(pages, tmp_path, mute=True)
+    dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGA"
+    dot += "hKmMIQAAAABJRU5ErkJggg=="
+    text = path.read_text(encoding="utf-8")
+    state = f'rvTraits.still = "data:image/png;base64,{dot}";'
+    last = "rvEntry.render({"
+    assert last in text
+    path.write_text(text.replace(last, state + last), encoding="utf-8")
+    page.goto(path.as_uri())
     page.wait_for_function(
         "() => document.querySelector('[role=status]')?.textContent.includes('not running')",
         timeout=10_000,
     )
     assert "Run the cell again" in page.inner_text("[role=status]")
+    picture = page.locator("img.rv-still")
+    assert picture.is_visible() and picture.get_attribute("alt")  # the last picture stays
+    assert picture.evaluate("image => image.naturalWidth") == 1
     page.close()
 
 

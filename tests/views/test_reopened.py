@@ -59,6 +59,8 @@ def test_the_notebook_grows_little(saved: Path):
     views = [s["state"] for s in states if "_esm" in s["state"]]
     assert len(views) == 4
     assert max(len(json.dumps(state)) for state in views) < 300_000
+    for state in views:  # what is shown where such a view is restored without a kernel
+        assert state["still"].startswith("data:image/png;base64,")
 
 
 def test_a_page_of_nbconvert_shows_the_pictures(saved: Path):

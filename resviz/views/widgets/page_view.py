@@ -18,6 +18,9 @@ from resviz.views.widgets.modules import module_source, style_source
 _CALLERS = (ValueError, TypeError, KeyError, RuntimeError, IndexError)
 
 
+_STILL = 150_000  # characters of a picture that may stay in a saved notebook, beside the module
+
+
 class PageView(anywidget.AnyWidget):
     """A view drawn in the browser.
 
@@ -36,6 +39,8 @@ class PageView(anywidget.AnyWidget):
     module: ClassVar[str] = ""
     selection = traitlets.Dict().tag(sync=True)
     about = traitlets.Unicode().tag(sync=True)
+    # the picture as a data URL: shown where a saved view is restored without a kernel
+    still = traitlets.Unicode().tag(sync=True)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "module" in cls.__dict__:
@@ -131,4 +136,6 @@ class PageView(anywidget.AnyWidget):
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
         still, text = self._still()
         picture = {} if still is None else {"image/png": base64.b64encode(still).decode("ascii")}
+        if picture and len(picture["image/png"]) <= _STILL:
+            self.still = f"data:image/png;base64,{picture['image/png']}"
         return data | picture | {"text/plain": text}, metadata

@@ -77,7 +77,8 @@ export function createShell({ model, el, label, keys = [] }) {
   const end = element("div", { class: "rv-toolbar-end" }, menu.node, help.button.node);
   toolbar.append(end);
   root.append(help.node);
-  const messages = createMessages({ model, live, say, bar, listen, closing });
+  const still = stillPicture(model, main, root);
+  const messages = createMessages({ model, live, say, bar, still, listen, closing });
   const chosen = createSelection({ model, listen });
 
   root.addEventListener("keydown", (event) => {
@@ -131,19 +132,41 @@ export function createShell({ model, el, label, keys = [] }) {
   };
 }
 
+/** The view's last picture, in the place of its content until data come. */
+function stillPicture(model, main, root) {
+  const source = String(model.get("still") ?? "");
+  const image = element("img", { class: "rv-still", alt: String(model.get("about") ?? "") });
+  return {
+    show() {
+      if (!source.startsWith("data:image/png;base64,")) return;
+      image.src = source;
+      main.hidden = true;
+      root.append(image);
+    },
+    hide() {
+      main.hidden = false;
+      image.remove();
+    },
+  };
+}
+
 /** Data, questions and answers. */
-function createMessages({ model, live, say, bar, listen, closing }) {
+function createMessages({ model, live, say, bar, still, listen, closing }) {
   const waiting = new Map(); // id -> { what, done }
   const newest = new Map(); // what -> id
   const mine = Math.random().toString(36).slice(2, 10);
-  let [count, onData, patience] = [0, null, 0];
+  let [count, onData, onMeta, patience] = [0, null, false, 0];
 
   function heard() {
     clearTimeout(patience);
   }
   function expect(text) {
     clearTimeout(patience);
-    if (live) patience = setTimeout(() => say(text, { wrong: true }), KERNEL_PATIENCE);
+    if (!live) return;
+    patience = setTimeout(() => {
+      say(text, { wrong: true });
+      if (!onMeta) still.show();
+    }, KERNEL_PATIENCE);
   }
   closing.push(heard);
 
@@ -151,6 +174,8 @@ function createMessages({ model, live, say, bar, listen, closing }) {
     if (content.type === "data") {
       heard();
       say("");
+      onMeta = true;
+      still.hide();
       onData?.(content.meta, buffers[0]);
       return;
     }
