@@ -16,7 +16,7 @@ FIRST := notebooks/01_feature_maps.ipynb
 # idle threads sleep instead of spinning, so that two jobs can share two cores
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install lab test test-browser check check-all format lint types contract notebooks pictures
+.PHONY: help install lab test test-most test-browser check check-all format lint types contract notebooks pictures
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -64,8 +64,10 @@ check: $(INSTALLED)
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory types
 	$(MAKE) --no-print-directory contract
+	$(MAKE) --no-print-directory -j2 test-most notebooks
+
+test-most: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not gpu and not browser" --durations=10 $(PYTEST_ARGS)
-	$(MAKE) --no-print-directory notebooks
 
 check-all: $(INSTALLED)
 	$(MAKE) --no-print-directory lint
