@@ -18,11 +18,12 @@ from torch.nn.modules.conv import _ConvNd
 
 from resviz.errors import NotTraceable, ResvizWarning
 from resviz.hooks import evaluating
+from resviz.networks.altering import Inputs
 from resviz.networks.cifar import INITS
 from resviz.networks.dataflow import ADDITIONS, Addition, addition_name
 from resviz.networks.inputs import check_hookable, logits_or_none, widened
 from resviz.networks.layers import probe, survey
-from resviz.networks.surgery import Inputs, scale_shortcuts
+from resviz.networks.surgery import scale_shortcuts
 from resviz.preset import preset_of, set_preset
 
 _ADD_FUNCTIONS = (operator.add, operator.iadd, torch.add)

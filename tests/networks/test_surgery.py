@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from left_as_found import left_as_found
 from resviz.errors import NotTraceable
+from resviz.networks.altering import altered
 from resviz.networks.cifar import cifar_resnet
 from resviz.networks.surgery import (
-    altered,
     drop_blocks,
     scale_branches,
     scale_shortcuts,
