@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -26,10 +26,12 @@ class Kept:
     Args:
         wanted: keys as given: ``"layer4"``, ``"layer1.0.add:branch"``, ``"layer4:grad"``.
         every_block: keep the stem's output and every block's too.
+        every_addition: keep branch, shortcut and sum of every residual addition too.
     """
 
     wanted: set[str]
     every_block: bool
+    every_addition: bool = False
     dtype: torch.dtype | None = None
     device: torch.device | None = None
     found: dict[str, dict[int, Tensor]] = field(default_factory=lambda: defaultdict(dict))
@@ -37,6 +39,10 @@ class Kept:
     def wants(self, key: str) -> bool:
         """True where `key` was asked for."""
         return key in self.wanted
+
+    def wants_part(self, addition: str, part: str) -> bool:
+        """True where "branch", "shortcut" or "sum" of that addition was asked for."""
+        return self.every_addition or f"{addition}:{part}" in self.wanted
 
     def store(self, key: str, call: int, tensor: Tensor) -> None:
         """A clone of `tensor`, in the device and dtype asked for."""
@@ -49,7 +55,7 @@ class Kept:
         """Under "blocks", what looked like a block but is a part of one is not kept."""
         if self.every_block:
             asked = {*self.wanted, *blocks, stem}
-            self.found = {key: calls for key, calls in self.found.items() if key in asked}
+            self.found = {k: calls for k, calls in self.found.items() if ":" in k or k in asked}
 
     def tensors(self, device: torch.device | None) -> dict[str, Tensor]:
         """All kept tensors by key; ``path#call`` where a module ran several times."""
@@ -66,27 +72,29 @@ def announce_size(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> Non
 
     Measured by a pass with one image, and only where there are several.
     """
-    if len(inputs[0]) < _FEW or not (kept.wanted or kept.every_block):
+    if len(inputs[0]) < _FEW or not (kept.wanted or kept.every_block or kept.every_addition):
         return
     paths = {
         key.partition(":")[0].rpartition(".add")[0] or key.partition(":")[0] for key in kept.wanted
     }
     total = 0
 
-    def add(tensor: object) -> None:
-        nonlocal total
-        if isinstance(tensor, Tensor):
-            width = kept.dtype.itemsize if kept.dtype is not None else tensor.element_size()
-            total += tensor.numel() * width
+    def counting(times: int) -> Callable[..., None]:
+        def add(_: nn.Module, __: object, output: object) -> None:
+            nonlocal total
+            if isinstance(output, Tensor):
+                width = kept.dtype.itemsize if kept.dtype is not None else output.element_size()
+                total += output.numel() * width * times
+
+        return add
 
     with left_as_found(net) as hooks:
         for path, module in net.named_modules():
-            if (
-                path in paths
-                or path in kept.wanted
-                or (kept.every_block and may_be_block(path, module))
-            ):
-                hooks.forward(module, lambda _, args, output: add(output))
+            # a block's output has the size of its branch, its shortcut and its sum
+            each = (kept.every_block + 3 * kept.every_addition) * may_be_block(path, module)
+            times = each + (path in paths or path in kept.wanted)
+            if times:
+                hooks.forward(module, counting(times))
         try:
             net(*(tensor[:1].clone() for tensor in inputs))
         except (RuntimeError, ValueError, TypeError, LookupError, AssertionError):
@@ -101,8 +109,8 @@ def announce_size(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> Non
         )
 
 
-def read_keep(net: nn.Module, keep: str | Iterable[str], gradients: bool) -> tuple[set[str], bool]:
-    """(the keys asked for, whether "blocks" is among them).
+def read_keep(net: nn.Module, keep: str | Iterable[str], gradients: bool) -> Kept:
+    """What `keep` asks for: keys, and whether "blocks" and "additions" are among them.
 
     Raises:
         TypeError: a key that is no string.
@@ -114,12 +122,12 @@ def read_keep(net: nn.Module, keep: str | Iterable[str], gradients: bool) -> tup
     for key in keys:
         if not isinstance(key, str):
             raise TypeError(f"record: keep has a {type(key).__name__}; layer names are strings.")
-        if key == "blocks":
+        if key in ("blocks", "additions"):
             continue
         path, _, part = key.partition(":")
         _check_key(key, path, part, paths, net, gradients)
         wanted.add(key)
-    return wanted, "blocks" in keys
+    return Kept(wanted, "blocks" in keys, "additions" in keys)
 
 
 def _check_key(

@@ -125,14 +125,14 @@ class Pass:
         row["branch"], row["shortcut"] = self._measure(branch), self._measure(shortcut)
         row["product"] = mean_product(branch, shortcut)
         for part, tensor in (("branch", branch), ("shortcut", shortcut)):
-            if self._kept.wants(f"{addition.name}:{part}"):
+            if self._kept.wants_part(addition.name, part):
                 self._kept.store(f"{addition.name}:{part}", addition.call, tensor)
         self.additions.append(row)
 
     def _after_addition(self, addition: Addition, total: Tensor) -> None:
         row, name, call, kept = self.additions[-1], addition.name, addition.call, self._kept
         row["sum_ms"] = mean_square(total)
-        if kept.wants(f"{name}:sum"):
+        if kept.wants_part(name, "sum"):
             kept.store(f"{name}:sum", call, total)
         if not (self._gradients and total.requires_grad):
             return
@@ -211,9 +211,10 @@ def record(
         gradients: False records the forward pass alone.
         batch_stats: BatchNorm normalises by this batch's own mean and variance, as in training;
             its running statistics are put back. Dropout stays off.
-        keep: tensors to keep: layers ("layer4"), "blocks" (stem and all block outputs), parts of
-            additions ("layer1.0.add:branch", ":shortcut", ":sum", ":grad_branch",
-            ":grad_shortcut", ":grad_sum"), gradients ("layer4:grad").
+        keep: tensors to keep: layers ("layer4"), "blocks" (stem and all block outputs), "additions"
+            (branch, shortcut and sum of every residual addition), parts of one addition
+            ("layer1.0.add:branch", ":shortcut", ":sum", ":grad_branch", ":grad_shortcut",
+            ":grad_sum"), gradients ("layer4:grad").
         keep_device: where kept tensors end up. "cpu": moved there after the pass; another device,
             or None for the network's own.
         keep_dtype: dtype of kept tensors; None for their own.
@@ -237,11 +238,12 @@ def record(
         (9, torch.Size([2, 64, 8, 8]))
     """
     check_hookable("record", net)
-    wanted, every_block = read_keep(net, keep, gradients)
+    kept = read_keep(net, keep, gradients)
     inputs = check_images("record", net, images)
     check_batch_stats(net, inputs, batch_stats)
     final = torch.device(keep_device) if keep_device is not None else None
-    kept = Kept(wanted, every_block, keep_dtype, final if final != torch.device("cpu") else None)
+    kept.dtype = keep_dtype
+    kept.device = final if final != torch.device("cpu") else None
     announce_size(net, inputs, kept)
     with left_as_found(net, grad=gradients, batch_stats=batch_stats, parameters=gradients) as hooks:
         leaves = tuple(_leaf(tensor, gradients) for tensor in inputs)

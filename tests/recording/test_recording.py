@@ -20,6 +20,7 @@ from resviz.preset import set_preset
 from resviz.recording.recorder import record
 from resviz.recording.recording import Recording, load_recording
 
+PARTS = ("branch", "shortcut", "sum")
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(5))
 
 
@@ -109,6 +110,21 @@ def test_dtypes_of_kept_tensors(dtype: torch.dtype, tmp_path: Path):
     again = load_recording(tmp_path / "rec")
     assert again.equals(rec)
     assert {t.dtype for t in again.tensors.values()} == {dtype}
+
+
+def test_additions_are_kept_in_all_three_parts():
+    net = cifar_resnet(8, seed=0)
+    rec = record(net, IMAGES, keep=["additions"])
+    parts = [f"{a}:{part}" for a in rec.residuals["addition"] for part in PARTS]
+    assert sorted(rec.keys()) == sorted(parts) and len(parts) == 9
+    one = record(net, IMAGES, keep=[*parts, "blocks"])
+    both = record(net, IMAGES, keep=["blocks", "additions"])
+    assert both.equals(one) and len(both.keys()) == 9 + 4  # the stem and three blocks
+    for addition in rec.residuals["addition"]:
+        branch, shortcut, total = (rec[f"{addition}:{part}"] for part in PARTS)
+        assert torch.equal(branch + shortcut, total)
+    plain = record(cifar_resnet(8, shortcut="none", seed=0), IMAGES, keep="additions")
+    assert plain.keys() == []
 
 
 @pytest.mark.parametrize("kind", ["no additions", "forward only", "text", "nan", "not contiguous"])
