@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from resviz.views.figures.training import plot_training
     from resviz.views.figures.training_record import plot_training_record
     from resviz.views.widgets.explanation import explore_explanation
+    from resviz.views.widgets.explore import explore
     from resviz.views.widgets.feature_maps import explore_feature_maps
     from resviz.views.widgets.gradients import explore_gradients
     from resviz.views.widgets.residuals import explore_residuals
@@ -100,6 +101,7 @@ __all__ = [
     "drop_blocks",
     "explain",
     "explanation_methods",
+    "explore",
     "explore_explanation",
     "explore_feature_maps",
     "explore_gradients",
@@ -180,6 +182,7 @@ _HOME = {
     "drop_blocks": "networks.surgery",
     "explain": "attribution.explain",
     "explanation_methods": "attribution.methods",
+    "explore": "views.widgets.explore",
     "explore_explanation": "views.widgets.explanation",
     "explore_feature_maps": "views.widgets.feature_maps",
     "explore_gradients": "views.widgets.gradients",

@@ -6,6 +6,7 @@ the network leaves as it came: hooks, training modes, ``requires_grad``, buffers
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -182,6 +183,8 @@ def left_as_found(
     says, also under a caller's ``no_grad`` or ``inference_mode``; with `parameters`, frozen
     parameters can be differentiated. Afterwards modes, hooks, ``requires_grad``, buffers, the
     random state of CPU and CUDA, and the gradient mode are as before. ``.grad`` is never touched.
+    In another thread than the main one the random state is left alone: it belongs to all threads,
+    and to put it back would rewind what the others drew meanwhile.
 
     Yields:
         A :class:`Hooks` whose hooks end with the frame.
@@ -196,7 +199,8 @@ def left_as_found(
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.random.fork_rng(devices=_random_devices(net)))
+        if threading.current_thread() is threading.main_thread():
+            stack.enter_context(torch.random.fork_rng(devices=_random_devices(net)))
         stack.enter_context(_modes(net, batch_stats))
         stack.enter_context(_buffers(net, batch_stats))
         if parameters:

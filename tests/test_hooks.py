@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 
 import pytest
 import torch
@@ -119,6 +120,26 @@ def test_the_random_state_is_the_callers(net: nn.Module):
     with left_as_found(net):
         torch.rand(100)
     assert torch.equal(torch.rand(3), right)
+
+
+def test_another_thread_does_not_rewind_the_random_state(net: nn.Module):
+    begun, drawn = threading.Event(), threading.Event()
+
+    def look() -> None:
+        with left_as_found(net):
+            begun.set()
+            assert drawn.wait(10)
+
+    torch.manual_seed(4)
+    right = torch.rand(6)
+    torch.manual_seed(4)
+    beside = threading.Thread(target=look)
+    beside.start()
+    assert begun.wait(10)
+    first = torch.rand(3)
+    drawn.set()
+    beside.join(10)
+    assert torch.equal(torch.cat([first, torch.rand(3)]), right)
 
 
 def test_a_gradient_hook_binds_to_the_tensor_as_it_is():

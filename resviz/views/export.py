@@ -14,7 +14,7 @@ from typing import Any
 
 from resviz.views.payload import Payload
 
-_ENTRY = "export default { render };"
+_ENTRY = "export default "
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:"
@@ -113,7 +113,7 @@ def page_text(page: Page) -> str:
     """The HTML of a view's page."""
     if page.module.count(_ENTRY) != 1:
         raise ValueError(f"save_html: the module must hold '{_ENTRY}' once.")
-    module = page.module.replace(_ENTRY, "const rvEntry = { render };")
+    module = page.module.replace(_ENTRY, "const rvEntry = ")
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed = packer.compress(page.payload.buffer) + packer.flush()
     still = ""

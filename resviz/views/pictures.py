@@ -96,6 +96,19 @@ def png(picture: Pixels) -> bytes:
     return out.getvalue()
 
 
+def fitting(picture: bytes, most: int) -> bytes:
+    """A PNG, made smaller until it has at most `most` bytes; never under 64 pixels wide."""
+    from PIL import Image
+
+    full = Image.open(io.BytesIO(picture)).convert("RGB")
+    share, found = 1.0, picture
+    while len(found) > most and full.width * share > 64:
+        share *= 0.8
+        size = (max(1, round(full.width * share)), max(1, round(full.height * share)))
+        found = png(np.asarray(full.resize(size, Image.Resampling.LANCZOS)))
+    return found
+
+
 def data_uri(picture: Pixels) -> str:
     """A picture as a ``data:`` address, for plotly and HTML."""
     return "data:image/png;base64," + base64.b64encode(png(picture)).decode("ascii")

@@ -76,6 +76,7 @@ def test_the_parts_sum_to_the_whole_and_kept_tensors_come_to_the_cpu():
         assert (total - whole).norm() <= 1e-6 * whole.norm(), block
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")
 @pytest.mark.parametrize("gradients", [False, True])
 @pytest.mark.parametrize("keep_device", ["cpu", None])
 def test_no_synchronisation_inside_the_pass(
@@ -88,8 +89,8 @@ def test_no_synchronisation_inside_the_pass(
     def strict(function):
         def run(*args, **kwargs):
             before = torch.cuda.get_sync_debug_mode()
-            torch.cuda.set_sync_debug_mode("error")
             try:
+                torch.cuda.set_sync_debug_mode("error")
                 return function(*args, **kwargs)
             finally:
                 torch.cuda.set_sync_debug_mode(before)

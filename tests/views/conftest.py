@@ -1,9 +1,12 @@
-"""Records of small random networks for the views, made once, and the helpers that read figures."""
+"""Records of small random networks for the views, made once; what reads figures; a browser."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,8 @@ from PIL import Image
 
 import resviz as rv
 from resviz.networks.cifar import cifar_resnet
+from views.browsing import Tab, started_chromium
+from views.lab import Lab, started_server
 
 HOSTILE = "<script>alert(1)</script><b>bold</b>"
 CLASSES = (*("airplane", "automobile", "bird", "cat", "deer"), *("dog", "frog", "horse", "ship"))
@@ -145,3 +150,61 @@ def read() -> type[Read]:
 @pytest.fixture(scope="session")
 def hostile() -> str:
     return HOSTILE
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One browser for all tests of the views."""
+    with started_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def opened(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Opens exported pages; afterwards nothing may have gone wrong on any.
+
+    `opened(file, ready, kind=Tab, **options)`: `ready` is JavaScript that is true when it is drawn.
+    """
+    tabs: list[Tab] = []
+
+    def open_page(file: Path, ready: str, kind: type[Tab] = Tab, **options: Any) -> Tab:
+        tabs.append(kind(chromium, file, ready, **options))
+        return tabs[-1]
+
+    yield open_page
+    for tab in tabs:
+        tab.context.close()
+    assert [tab.wrong for tab in tabs if tab.wrong] == []
+
+
+@pytest.fixture
+def charted(opened: Callable[..., Any], tmp_path: Path) -> Callable[..., Tab]:
+    """Saves a view that has depth charts and opens its page."""
+    count = itertools.count()
+
+    def open_view(view: Any, scheme: str = "light", width: int = 1000) -> Any:
+        path = tmp_path / f"page{next(count)}.html"
+        view.save_html(path)
+        size = {"width": width, "height": 900}
+        ready = "() => document.querySelector('.rv-depth-svg path')"
+        return opened(path, ready, color_scheme=scheme, viewport=size)
+
+    return open_view
+
+
+@pytest.fixture(scope="session")
+def opened_lab(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One JupyterLab with one notebook for all tests that need one."""
+    folder = tmp_path_factory.mktemp("lab")
+    with started_server(folder) as server:
+        lab = Lab(chromium, server, folder)
+        yield lab
+        lab.context.close()
+
+
+@pytest.fixture
+def lab(opened_lab: Lab) -> Iterator[Lab]:
+    """The notebook with its views; afterwards nothing may have gone wrong."""
+    opened_lab.refresh()
+    yield opened_lab
+    assert opened_lab.wrong == []

@@ -8,9 +8,8 @@ import dataclasses
 import io
 import json
 import re
-import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,11 @@ from PIL import Image
 
 import resviz as rv
 from resviz.views.widgets.explanation import explore_explanation
+from views.browsing import Tab, keep_screenshot, luminance
 
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-]
 SAMPLES = Path(__file__).parents[2] / "sample_images"
 MAP = ".rv-reason-frame .rv-reason-picture"
+READY = "() => document.querySelector('.rv-classes button')"
 
 pytestmark = pytest.mark.browser
 
@@ -77,56 +74,11 @@ def pages(
     return folder
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Tab:
-    """An open page; what went wrong on it is collected."""
-
-    def __init__(self, chromium: Any, file: Path, **options: Any) -> None:
-        size = {"width": 1200, "height": 900}
-        self.context = chromium.new_context(**({"viewport": size} | options))
-        self.page = self.context.new_page()
-        self.wrong: list[str] = []
-        self.page.on("console", lambda m: m.type in ("error", "warning") and self._note(m.text))
-        self.page.on("pageerror", lambda error: self._note(str(error)))
-        local = ("file:", "data:", "blob:")
-        self.page.on("request", lambda r: r.url.startswith(local) or self._note(r.url))
-        self.page.goto(file.as_uri())
-        self.page.wait_for_selector(".rv-classes button", timeout=20_000)
-
-    def _note(self, text: str) -> None:
-        self.wrong.append(text)
+class Reasons(Tab):
+    """An open page of an explanation."""
 
     def picture(self) -> str:
-        return str(self.page.evaluate(f"() => document.querySelector('{MAP}').toDataURL()"))
-
-    def choose(self, label: str, option: str) -> None:
-        self.page.get_by_label(label, exact=True).select_option(label=option)
-
-    def text(self, where: str) -> str:
-        return str(self.page.inner_text(where))
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def search(self, label: str, typed: str) -> None:
-        self.page.get_by_label(label, exact=True).fill(typed)
-        self.press("Enter")
-
-    def saved(self, entry: str) -> tuple[str, bytes]:
-        with self.page.expect_download() as waiting:
-            self.page.get_by_role("button", name="Export").click()
-            self.page.get_by_role("menuitem", name=entry).click()
-        return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
+        return self.painted(MAP)
 
     def values(self) -> Any:
         """The map that is shown, as its CSV has it, with half a step."""
@@ -137,24 +89,9 @@ class Tab:
 
 
 @pytest.fixture
-def tab(chromium: Any, pages: Path) -> Iterator[Any]:
-    """Opens pages by name; afterwards nothing may have gone wrong on any."""
-    opened: list[Tab] = []
-
-    def open_page(name: str = "record.html", **options: Any) -> Tab:
-        opened.append(Tab(chromium, pages / name, **options))
-        return opened[-1]
-
-    yield open_page
-    for one in opened:
-        one.context.close()
-        assert one.wrong == []
-
-
-def luminance(colour: str) -> float:
-    numbers = [float(n) for n in re.findall(r"[\d.]+", colour)[:3]]
-    parts = [n / 255 / 12.92 if n < 10 else ((n / 255 + 0.055) / 1.055) ** 2.4 for n in numbers]
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+def tab(opened: Any, pages: Path) -> Callable[..., Reasons]:
+    """Opens pages by name."""
+    return lambda name="record.html", **options: opened(pages / name, READY, Reasons, **options)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -164,21 +101,10 @@ def test_it_renders(tab: Any, scheme: str, width: int) -> None:
     assert one.text(".rv-heading >> nth=0") == "Explanation of cat"
     overflow = one.page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
     assert overflow <= 0
-    read = (
-        "(q) => { const s = getComputedStyle(document.querySelector(q)); return [s.color, s.%s] }"
-    )
-    back = one.page.evaluate(read % "backgroundColor", ".rv-view")[1]
-    for words in (
-        ".rv-heading",
-        ".rv-label",
-        ".rv-reason-facts",
-        ".rv-class",
-        ".rv-checks .rv-faint",
-    ):
-        ink = one.page.evaluate(read % "color", words)[0]
-        low, high = sorted([luminance(ink), luminance(back)])
-        assert (high + 0.05) / (low + 0.05) >= 4.5, words
-    assert (luminance(back) < 0.1) == (scheme == "dark")
+    ratio, words = one.faintest()
+    assert ratio >= 4.5, words
+    assert (luminance(one.ground()) < 0.1) == (scheme == "dark")
+    keep_screenshot(one.page, f"explanation_page_{scheme}_{width}")
 
 
 def test_any_class_has_the_values_of_the_closed_form(tab: Any, made: Any) -> None:
@@ -246,12 +172,8 @@ def test_the_picture_is_that_of_the_figure(tab: Any, made: Any) -> None:
     from resviz.views.pictures import as_pixels, blended, coloured, grey, resized
 
     one = tab()
-    read = (
-        f"() => {{ const c = document.querySelector('{MAP}'); const t = c.getContext('2d');"
-        "return [c.height, c.width, [...t.getImageData(0, 0, c.width, c.height).data]]; }"
-    )
-    height, width, data = one.page.evaluate(read)
-    found = np.array(data).reshape(height, width, 4)[..., :3]
+    found = one.pixels(canvas=MAP)[..., :3]
+    height, width = found.shape[:2]
     times = height // 32
     picture = as_pixels(made.pictures[0]).repeat(times, axis=0).repeat(times, axis=1)
     values = resized(made.maps["grad_cam", "layer3"][0, 0].numpy(), (height, width))
@@ -302,17 +224,15 @@ def test_what_needs_a_kernel_is_disabled_with_its_reason(tab: Any) -> None:
     assert "it needs a running kernel; this page has none" in one.text(".rv-checks")
 
 
-def test_no_stale_map_is_shown(chromium: Any, made: Any, tmp_path: Path) -> None:
+def test_no_stale_map_is_shown(opened: Any, made: Any, tmp_path: Path) -> None:
     """A target that is not there: the photograph alone, with the reason."""
     view = explore_explanation(made)
     view.selection = view.selection | {"class": 7, "layer": "layer2"}
     view.save_html(tmp_path / "gone.html")
-    one = Tab(chromium, tmp_path / "gone.html")
+    one = opened(tmp_path / "gone.html", READY, Reasons)
     assert "No map of horse here: not in this explanation" in one.text(".rv-reason-note")
-    photo = one.page.evaluate("() => document.querySelector('.rv-reason-picture').toDataURL()")
+    photo = one.painted(".rv-reason-picture")
     assert one.picture() == photo and not one.page.locator(".rv-bar").count()
-    one.context.close()
-    assert one.wrong == []
 
 
 def test_faithfulness_line(tab: Any) -> None:
@@ -412,12 +332,7 @@ def test_keys_alone(tab: Any) -> None:
 
 def test_everything_has_a_name(tab: Any) -> None:
     one = tab()
-    nameless = one.page.evaluate(
-        "() => [...document.querySelectorAll('input, select, button')].filter("
-        "e => !(e.labels?.length || e.getAttribute('aria-label') || e.textContent.trim()))"
-        ".map(e => e.outerHTML)"
-    )
-    assert nameless == []
+    assert one.nameless() == []
     pictures = one.page.evaluate(
         "() => [...document.querySelectorAll('canvas:not([aria-hidden])')].map("
         "e => e.getAttribute('aria-label') ?? '')"
@@ -449,7 +364,7 @@ def test_export(tab: Any, made: Any) -> None:
 
 
 def test_markup_in_names_is_shown_not_obeyed(
-    chromium: Any, made: Any, hostile: str, tmp_path: Path
+    opened: Any, made: Any, hostile: str, tmp_path: Path
 ) -> None:
     evil = "<img src=x onerror=\"document.title='owned'\">" + hostile
     about = {**made.provenance, "network": evil, "classes": [evil + str(i) for i in range(10)]}
@@ -460,11 +375,10 @@ def test_markup_in_names_is_shown_not_obeyed(
         provenance=about,
     )
     explore_explanation(changed).save_html(tmp_path / "evil.html")
-    one = Tab(chromium, tmp_path / "evil.html")
+    one = opened(tmp_path / "evil.html", READY)
     assert evil in one.text(".rv-heading >> nth=0")
     assert one.page.locator("#rv-root img, #rv-root b").count() == 0
-    assert one.page.title() != "owned" and one.wrong == []
-    one.context.close()
+    assert one.page.title() != "owned"
 
 
 def test_asked_maps_and_checks_as_a_kernel_answers(

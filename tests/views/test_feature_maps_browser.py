@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,9 @@ from PIL import Image
 
 import resviz as rv
 from resviz.views.widgets.feature_maps import explore_feature_maps
+from views.browsing import Tab, keep_screenshot, luminance
 
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-]
-PIXELS = """(n) => {
-  const c = document.querySelectorAll("canvas.rv-mosaic")[n];
-  return [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data];
-}"""
-
+READY = "() => document.querySelector('canvas.rv-mosaic')?.width > 1"
 CLASS_NAMES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship"),
@@ -61,48 +53,8 @@ def pages(
     return folder
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Tab:
-    """An open page; `check` fails on console errors and on requests to anywhere."""
-
-    def __init__(self, chromium: Any, file: Path, **options: Any) -> None:
-        size = {"width": 1200, "height": 900}
-        self.context = chromium.new_context(**({"viewport": size} | options))
-        self.page = self.context.new_page()
-        self.wrong: list[str] = []
-        self.page.on("console", lambda m: m.type in ("error", "warning") and self._note(m.text))
-        self.page.on("pageerror", lambda error: self._note(str(error)))
-        local = ("file:", "data:", "blob:")
-        self.page.on("request", lambda r: r.url.startswith(local) or self._note(r.url))
-        self.page.goto(file.as_uri())
-        self.page.wait_for_function(
-            "() => document.querySelector('canvas.rv-mosaic')?.width > 1", timeout=20_000
-        )
-
-    def _note(self, text: str) -> None:
-        self.wrong.append(text)
-
-    def pixels(self, number: int = 0) -> Any:
-        return np.array(self.page.evaluate(PIXELS, number), dtype=np.uint8)
-
-    def choose(self, label: str, option: str) -> None:
-        self.page.get_by_label(label, exact=True).select_option(label=option)
-
-    def text(self, where: str) -> str:
-        return str(self.page.inner_text(where))
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.keyboard.press(key)
+class Maps(Tab):
+    """An open page of feature maps."""
 
     def tile(self, place: int, pane: int = 0) -> str:
         """The read-out with the pointer in the first value of a tile."""
@@ -121,24 +73,9 @@ class Tab:
 
 
 @pytest.fixture
-def tab(chromium: Any, pages: Path) -> Iterator[Any]:
-    """Opens pages by name; afterwards nothing may have gone wrong on any."""
-    opened: list[Tab] = []
-
-    def open_page(name: str = "plain.html", **options: Any) -> Tab:
-        opened.append(Tab(chromium, pages / name, **options))
-        return opened[-1]
-
-    yield open_page
-    for one in opened:
-        one.context.close()
-        assert one.wrong == []
-
-
-def luminance(colour: str) -> float:
-    numbers = [float(n) for n in re.findall(r"[\d.]+", colour)[:3]]
-    parts = [n / 255 / 12.92 if n < 10 else ((n / 255 + 0.055) / 1.055) ** 2.4 for n in numbers]
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+def tab(opened: Any, pages: Path) -> Callable[..., Maps]:
+    """Opens pages by name."""
+    return lambda name="plain.html", **options: opened(pages / name, READY, Maps, **options)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -149,15 +86,10 @@ def test_it_renders(tab: Any, scheme: str, width: int) -> None:
     assert one.text(".rv-heading") == "Feature maps: conv1"
     overflow = one.page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
     assert overflow <= 0
-    read = (
-        "(q) => { const s = getComputedStyle(document.querySelector(q)); return [s.color, s.%s] }"
-    )
-    back = one.page.evaluate(read % "backgroundColor", ".rv-view")[1]
-    for words in (".rv-heading", ".rv-label", ".rv-facts"):
-        ink = one.page.evaluate(read % "color", words)[0]
-        low, high = sorted([luminance(ink), luminance(back)])
-        assert (high + 0.05) / (low + 0.05) >= 4.5, words
-    assert (luminance(back) < 0.1) == (scheme == "dark")
+    ratio, words = one.faintest()
+    assert ratio >= 4.5, words
+    assert (luminance(one.ground()) < 0.1) == (scheme == "dark")
+    keep_screenshot(one.page, f"feature_maps_page_{scheme}_{width}")
 
 
 def test_the_colours_are_the_values(tab: Any, recorded: Any) -> None:
@@ -165,8 +97,7 @@ def test_the_colours_are_the_values(tab: Any, recorded: Any) -> None:
     from resviz.views.pictures import coloured, limits
 
     one = tab()
-    canvas = one.page.evaluate("() => document.querySelector('canvas.rv-mosaic').width")
-    found = one.pixels().reshape(-1, canvas, 4)[:32, :32, :3].astype(int)
+    found = one.pixels()[:32, :32, :3].astype(int)
     maps = recorded["conv1"].numpy()
     wanted = coloured(maps[0, 0], *limits(maps)).astype(int)
     assert np.abs(found - wanted).max() <= 8 and np.abs(found - wanted).mean() < 1
@@ -289,12 +220,7 @@ def test_keys_alone(tab: Any) -> None:
 
 def test_everything_has_a_name(tab: Any) -> None:
     one = tab()
-    nameless = one.page.evaluate(
-        "() => [...document.querySelectorAll('input, select, button')].filter("
-        "e => !(e.labels?.length || e.getAttribute('aria-label') || e.textContent.trim()))"
-        ".map(e => e.outerHTML)"
-    )
-    assert nameless == []
+    assert one.nameless() == []
     pictures = one.page.evaluate(
         "() => [...document.querySelectorAll('canvas:not([aria-hidden]), svg')].map("
         "e => e.getAttribute('aria-label') ?? '')"
@@ -350,27 +276,20 @@ def test_two_layers_and_two_networks(tab: Any) -> None:
     assert "no pictures" in two.text(".rv-enlarged")
 
 
-def saved(one: Tab, entry: str) -> tuple[str, bytes]:
-    with one.page.expect_download() as waiting:
-        one.page.get_by_role("button", name="Export").click()
-        one.page.get_by_role("menuitem", name=entry).click()
-    return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
-
-
 def test_export(tab: Any, recorded: Any) -> None:
     one = tab()
-    name, data = saved(one, "Picture (PNG)")
+    name, data = one.saved("Picture (PNG)")
     picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     assert name == "feature_maps_conv1.png" and min(picture.shape[:2]) > 300
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100 and (picture[0, 0] == 255).all()
-    name, data = saved(one, "Picture (SVG)")
+    name, data = one.saved("Picture (SVG)")
     assert name.endswith(".svg") and b"Feature maps: conv1" in data and b"data:image/png" in data
-    _, data = saved(one, "Channels (CSV)")
+    _, data = one.saved("Channels (CSV)")
     rows = list(csv.DictReader(io.StringIO(data.decode())))
     assert [int(row["channel"]) for row in rows] == list(range(16))
     means = recorded["conv1"][0].mean((1, 2)).numpy()
     assert np.allclose([float(row["mean"]) for row in rows], means, rtol=1e-5, atol=1e-6)
-    name, data = saved(one, "Enlarged channel (CSV)")
+    name, data = one.saved("Enlarged channel (CSV)")
     rows = list(csv.DictReader(io.StringIO(data.decode())))
     values = np.array([float(row["value"]) for row in rows]).reshape(32, 32)
     half = float(rows[0]["half_step"])
@@ -378,7 +297,7 @@ def test_export(tab: Any, recorded: Any) -> None:
 
 
 def test_markup_in_names_is_shown_not_obeyed(
-    chromium: Any, recorded: Any, hostile: str, tmp_path: Path
+    opened: Any, recorded: Any, hostile: str, tmp_path: Path
 ) -> None:
     import dataclasses
 
@@ -388,26 +307,24 @@ def test_markup_in_names_is_shown_not_obeyed(
         recorded, tensors={evil: recorded.tensors["conv1"]}, provenance=about
     )
     explore_feature_maps(changed).save_html(tmp_path / "evil.html")
-    one = Tab(chromium, tmp_path / "evil.html")
+    one = opened(tmp_path / "evil.html", READY)
     one.choose("Compare", "all 3 photographs")
     assert evil in one.text(".rv-heading")
     assert one.page.locator("#rv-root img, #rv-root b").count() == 0
-    assert one.page.title() != "owned" and one.wrong == []
-    one.context.close()
+    assert one.page.title() != "owned"
 
 
-def test_two_thousand_channels(chromium: Any, recorded: Any, tmp_path: Path) -> None:
+def test_two_thousand_channels(opened: Any, recorded: Any, tmp_path: Path) -> None:
     import dataclasses
 
     maps = torch.rand(3, 2048, 7, 7, generator=torch.Generator().manual_seed(0))
     changed = dataclasses.replace(recorded, tensors={"layer4": maps})
     explore_feature_maps(changed, images=[0]).save_html(tmp_path / "many.html")
-    one = Tab(chromium, tmp_path / "many.html")
+    one = opened(tmp_path / "many.html", READY, Maps)
     assert one.tile(2047).startswith("channel 2047 ")
     one.page.focus(".rv-mosaic-scroll")
     one.press("End")
-    assert one.text(".rv-panel h4") == "Channel 2047" and one.wrong == []
-    one.context.close()
+    assert one.text(".rv-panel h4") == "Channel 2047"
 
 
 def with_kernel(pages: Path, tmp_path: Path, mute: bool = False) -> Path:
@@ -428,8 +345,8 @@ REPLY = """([id, fields, numbers]) => {
 }"""
 
 
-def test_stale_answers_are_dropped(chromium: Any, pages: Path, tmp_path: Path) -> None:
-    one = Tab(chromium, with_kernel(pages, tmp_path))
+def test_stale_answers_are_dropped(opened: Any, pages: Path, tmp_path: Path) -> None:
+    one = opened(with_kernel(pages, tmp_path), READY, Maps)
     one.choose("Layer", "layer3 · 64")
     one.choose("Order", "weight for a class")
     field = one.page.get_by_label("Class", exact=True)
@@ -455,12 +372,10 @@ def test_stale_answers_are_dropped(chromium: Any, pages: Path, tmp_path: Path) -
         "() => document.querySelector('.rv-numbers').textContent.includes('weight for')"
     )
     assert one.tile(0).startswith("channel 63 ")
-    assert one.wrong == []
-    one.context.close()
 
 
-def test_progress_and_errors_of_the_kernel(chromium: Any, pages: Path, tmp_path: Path) -> None:
-    one = Tab(chromium, with_kernel(pages, tmp_path))
+def test_progress_and_errors_of_the_kernel(opened: Any, pages: Path, tmp_path: Path) -> None:
+    one = opened(with_kernel(pages, tmp_path), READY, Maps)
     one.choose("Layer", "layer3 · 64")
     one.choose("Order", "weight for a class")
     for name in CLASS_NAMES:
@@ -475,7 +390,6 @@ def test_progress_and_errors_of_the_kernel(chromium: Any, pages: Path, tmp_path:
     one.page.evaluate(REPLY, [asked["id"], error, None])
     assert one.text("[role=status]") == "explore: <b>no</b>"
     assert not one.page.locator("progress").is_visible()
-    one.context.close()
 
 
 def test_no_kernel_is_said(chromium: Any, pages: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The four explorers by their public names: a widget, a picture and a line of text each."""
+"""The explorers by their public names: a widget, a picture and a line of text each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
 
 
 @pytest.fixture(
-    params=["feature maps", "residuals", "gradients", "explanation", "live explanation"]
+    params=["feature maps", "residuals", "gradients", "explanation", "live explanation", "explore"]
 )
 def view(request: Any, rec: Any, norms: Any, exp: Any, net: Any, images: Any, preset: Any) -> Any:
     made = {
@@ -29,6 +29,7 @@ def view(request: Any, rec: Any, norms: Any, exp: Any, net: Any, images: Any, pr
         "gradients": lambda: rv.explore_gradients({"eval": norms}),
         "explanation": lambda: rv.explore_explanation(exp),
         "live explanation": lambda: rv.explore_explanation(net, images, preset=preset),
+        "explore": lambda: rv.explore(net, images, preset=preset),
     }
     return made[request.param]()
 
@@ -40,8 +41,9 @@ def test_a_widget_a_picture_and_a_line_of_text(view: Any, read: Any) -> None:
 
 
 def test_little_is_saved_with_a_notebook(view: Any) -> None:
+    view._repr_mimebundle_()  # a picture of it is saved, too
     saved = {k: v for k, v in view.get_state().items() if isinstance(v, str | int | dict | list)}
-    assert len(json.dumps(saved)) < STATE
+    assert saved["still"].startswith("data:image/png;base64,") and len(json.dumps(saved)) < STATE
 
 
 def test_a_page_of_its_own(view: Any, tmp_path: Any) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import html
-import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from contextvars import copy_context
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from resviz.attribution.target import target
 from resviz.errors import ResvizWarning
 from resviz.hooks import Hooks
 from resviz.networks.layers import list_layers
+from resviz.networks.surgery import drop_blocks
 from resviz.views.figure import Figure
 from resviz.views.figures.explanation import plot_explanation
 from resviz.views.figures.quantities import conditions
@@ -35,17 +36,21 @@ from resviz.views.widgets.explanation_payload import (
     head_payload,
 )
 from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.working import Work
 
 _CALLER = "explore_explanation"
 _FIRST = ("grad_cam", "grad_cam_pp", "hires_cam", "xgrad_cam", "layer_cam")
 _QUICK = tuple(name for name, row in METHODS.items() if row.kind in ("gradients", "activations"))
 _KNOWN = 256  # maps kept after they were asked for
+# of a faithfulness: the first pass; a picture, two ends; 27 steps of each curve, for four maps
+_PICTURES = 1 + 3 + 2 * 27 * (1 + 3)
 
 
 class ExplanationPage(PageView):
     """The view of :func:`explore_explanation`."""
 
     module = "explanation.js"
+    compact = False  # fewer bytes for the head's numbers, at a stated error
 
     def __init__(
         self,
@@ -55,14 +60,16 @@ class ExplanationPage(PageView):
         preset: Any = None,
         table: Any = None,
         names: Sequence[str] | None = None,
+        without: Sequence[str] = (),
     ) -> None:
+        self._without = list(without)
         self._names = _names(names, len(exp.targets))
         self._exp, self._net, self._images, self._preset = exp, net, images, preset
         self._checks, self._checked = check_rows(table), check_words(table)
         self._head = head_of(exp)
         self._classes = classes_of(exp, self._head)
         self._asked: dict[tuple[Any, ...], Any] = {}
-        self._work: _Measuring | None = None
+        self._work: Work | None = None
         method, layer = self._beginning()
         first = int(exp.targets[0][0])
         named = 0 <= first < len(self._classes)
@@ -113,7 +120,7 @@ class ExplanationPage(PageView):
                     }
                     for (method, layer), values in exp.maps.items()
                 ],
-                "head": None if self._head is None else head_payload(packing, self._head),
+                "head": self._head and head_payload(packing, self._head, self.compact),
                 "asks": self._asks(),
                 "checks": self._checks,
                 "checked": self._checked,
@@ -177,8 +184,8 @@ class ExplanationPage(PageView):
         return _One(self._asked[key], wanted)
 
     def _explain(self, net: Any, wanted: _Wanted) -> Any:
-        with warnings.catch_warnings():  # the view says why a map is blank
-            warnings.simplefilter("ignore", ResvizWarning)
+        with warnings.catch_warnings(), self._altered(net):
+            warnings.simplefilter("ignore", ResvizWarning)  # the view says why a map is blank
             return explain(
                 net,
                 self._one_image(wanted.image),
@@ -189,6 +196,12 @@ class ExplanationPage(PageView):
                 preset=self._preset,
                 progress=False,
             )
+
+    def _altered(self, net: Any) -> AbstractContextManager[None]:
+        """The network as it was explained: some of its blocks may have been switched off."""
+        if not self._without:
+            return nullcontext()
+        return drop_blocks(net, self._without, images=self._one_image(0))
 
     def _one_image(self, image: int) -> Any:
         if isinstance(self._images, tuple):
@@ -212,19 +225,34 @@ class ExplanationPage(PageView):
             self.send({"type": "error", "id": number, "text": str(error.args[0])})
             return
         if self._work is not None:
-            self._work.stopped.set()
-        self._work = _Measuring(self, number, net, wanted)
+            self._work.stop()
+        make = partial(self._measure, net, wanted)
+        self._work = Work(self, number, make, _PICTURES, "faithfulness: pictures")
         self._work.start()
 
-    def measured(self, row: dict[str, Any], how: str) -> None:
-        """Keep a line of checks for the exported page."""
-        self._checks, self._checked = [*self._checks, row], how
+    def _measure(self, net: Any, wanted: _Wanted, work: Work) -> tuple[dict[str, Any], list[bytes]]:
+        """`faithfulness` of one map, on a copy of the network; kept for the exported page."""
+        exp = self._explain(net, wanted)
+        with self._altered(net), Hooks() as hooks:
+            hooks.before_forward(net, lambda _, args: work.tick(len(args[0])))
+            table = faithfulness(
+                net,
+                self._one_image(wanted.image),
+                exp,
+                wanted.target() if wanted.contrast is not None else None,
+                checks=CHECKS,
+                preset=self._preset,
+                progress=False,
+            )
+        row = check_rows(table)[0] | {"image": wanted.image, "part": "method"}
+        self._checks, self._checked = [*self._checks, row], check_words(table)
         self._payload = None
+        return {"row": row, "checked": self._checked}, []
 
     def stop(self, request: str) -> None:
         """Give up the measurement that this question began."""
         if self._work is not None and self._work.number == request:
-            self._work.stopped.set()
+            self._work.stop()
 
     # ---- without a kernel
     def figure(self) -> Figure:
@@ -334,64 +362,6 @@ class _One:
         return next(iter(self.exp.maps.values()))[0, 0]
 
 
-class _Stopped(Exception):
-    """The reader gave up."""
-
-
-class _Measuring(threading.Thread):
-    """`faithfulness` of one map, on a copy of the network; says how far it is, can be stopped."""
-
-    def __init__(self, view: ExplanationPage, number: str, net: Any, wanted: _Wanted) -> None:
-        context = copy_context()  # messages then belong to the cell that asked
-        super().__init__(target=context.run, args=(self._measure,), daemon=True)
-        self.view, self.number, self.net, self.wanted = view, number, net, wanted
-        self.stopped = threading.Event()
-        self.done = 0
-
-    def _measure(self) -> None:
-        try:
-            content = self._answered()
-        except _Stopped:
-            return
-        except Exception as error:  # noqa: BLE001 - a thread's error reaches nobody else
-            text = str(error.args[0] if error.args else error)
-            content = {"type": "error", "id": self.number, "text": text}
-        if not self.stopped.is_set():
-            self.view.send(content)
-
-    def _answered(self) -> dict[str, Any]:
-        view, wanted = self.view, self.wanted
-        exp = view._explain(self.net, wanted)
-        images = view._one_image(wanted.image)
-        with Hooks() as hooks:
-            hooks.before_forward(self.net, self._count)
-            table = faithfulness(
-                self.net,
-                images,
-                exp,
-                wanted.target() if wanted.contrast is not None else None,
-                checks=CHECKS,
-                preset=view._preset,
-                progress=False,
-            )
-        row = check_rows(table)[0]
-        row |= {"image": wanted.image, "part": "method"}
-        how = check_words(table)
-        view.measured(row, how)
-        return {"type": "answer", "id": self.number, "row": row, "checked": how}
-
-    def _count(self, _: Any, args: Any) -> None:
-        if self.stopped.is_set():
-            raise _Stopped
-        self.done += len(args[0])
-        # the map; a picture, two ends; 27 steps of each curve for it and for three random maps
-        total = max(_PICTURES, self.done)
-        self.view.progress(self.number, self.done, total, "faithfulness: pictures")
-
-
-_PICTURES = 1 + 3 + 2 * 27 * (1 + 3)
-
-
 def _layer(key: str) -> Any:
     name, _, call = key.partition("#")
     return [(name, int(call))] if call else key
@@ -479,19 +449,22 @@ def _is_explanation(given: Any) -> bool:
 
 def _first(net: Any, images: Any, preset: Any) -> Any:
     """The predicted classes at every block, by the methods that one pass serves."""
-    layers = _with_positions(net, images)
+    table = None if isinstance(images, tuple) else list_layers(net, images)
+    return explained(net, images, None, preset, table)
+
+
+def explained(net: Any, images: Any, targets: Any, preset: Any, table: Any) -> Any:
+    """Every block by the methods of one pass; `table` of layers says which have positions."""
+    layers = [] if table is None else _with_positions(table)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResvizWarning)
         if layers:
-            return explain(net, images, methods=list(_FIRST), layers=layers, preset=preset)
-        return explain(net, images, preset=preset)  # tokens and the like: what "auto" finds
+            return explain(net, images, targets, methods=list(_FIRST), layers=layers, preset=preset)
+        return explain(net, images, targets, preset=preset)  # tokens: what "auto" finds
 
 
-def _with_positions(net: Any, images: Any) -> list[str]:
+def _with_positions(table: Any) -> list[str]:
     """Blocks, or the stages' last layers, whose output is (N, C, H, W); none for tokens."""
-    if isinstance(images, tuple):
-        return []
-    table = list_layers(net, images)
     spatial = table["shape"].map(lambda s: len(s) == 4 and min(s[2:]) > 1)
     tokens = table["shape"].map(lambda s: len(s) == 3)
     if not (spatial | tokens).any():

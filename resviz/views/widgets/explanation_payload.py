@@ -38,10 +38,14 @@ def classes_of(exp: Any, head: Any) -> list[str]:
     return names
 
 
-def head_payload(packing: Packing, head: Any) -> dict[str, Any]:
-    """The numbers from which the browser makes any class's map, and how exact they are."""
+def head_payload(packing: Packing, head: Any, compact: bool = False) -> dict[str, Any]:
+    """The numbers from which the browser makes any class's map, and how exact they are.
+
+    `compact`: one byte each where there are many, in a page that has to stay small.
+    """
     given = as_array(head.activations), as_array(head.weight)
-    kept = [_numbers(packing, values, groups) for values, groups in zip(given, (2, 1), strict=True)]
+    half = 0 if compact else _HALF
+    kept = [_numbers(packing, v, groups, half) for v, groups in zip(given, (2, 1), strict=True)]
     cells = float(np.prod(given[0].shape[2:]))
     return {
         "layer": head.layer,
@@ -52,15 +56,17 @@ def head_payload(packing: Packing, head: Any) -> dict[str, Any]:
     }
 
 
-def _numbers(packing: Packing, values: Floats, groups: int) -> tuple[dict[str, Any], Floats]:
-    """float32 where it is small, float16 times `factor` where it is not, else one byte each.
+def _numbers(
+    packing: Packing, values: Floats, groups: int, half: int
+) -> tuple[dict[str, Any], Floats]:
+    """float32 where it is small, float16 times `factor` up to `half` bytes, else one byte each.
 
     Also the numbers as the browser will read them.
     """
     shape = list(values.shape)
     if values.nbytes <= _EXACT:
         return {"kind": "float32", "shape": shape, "values": packing.add(values)}, values
-    if values.nbytes / 2 <= _HALF:
+    if values.nbytes / 2 <= half:
         factor = float(np.abs(values).max()) or 1.0
         halves = (values / factor).astype(np.float16)
         kept = {"values": packing.add(halves.view(np.uint16)), "factor": factor}

@@ -51,6 +51,13 @@ class MapsView(PageView):
         )
         return packing.payload({"networks": [_network(packing, *part) for part in parts]})
 
+    def weights(self) -> Payload:
+        """The last layer's weights alone, where they came after the maps were sent."""
+        packing = Packing()
+        rec, images, head = self._records[0], self._images[0], self._heads[0]
+        classes = [str(each) for each in rec.provenance.get("classes") or ()]
+        return packing.payload(_weight(packing, head, _shown_images(rec, images, classes)))
+
     def figure(self) -> Figure:
         """The chosen layer's first channels in the chosen order."""
         chosen = self.selection

@@ -12,7 +12,7 @@ _EXPORT = re.compile(r"^export (?=(?:async )?function|const|let|class)", re.MULT
 _NAME = re.compile(
     r"^(?:export )?(?:async )?(?:function\*?|const|let|class) ([\w$]+)", re.MULTILINE
 )
-_ENTRY = "export default { render };"
+_ENTRY = re.compile(r"^export default \{ render: [\w$]+ \};\n?", re.MULTILINE)
 
 
 @functools.cache
@@ -20,8 +20,8 @@ def module_source(name: str) -> str:
     """A view's module with all that it imports, as one text.
 
     Modules come depth first, each once; their imports and ``export`` keywords are dropped, so that
-    top-level names must be unique over all of them. The view's own file ends in
-    ``export default { render };``.
+    top-level names must be unique over all of them. A view's file ends in
+    ``export default { render: renderMaps };``; of a view within another, that line goes too.
 
     Args:
         name: a file of the folder ``frontend``: "feature_maps.js".
@@ -54,17 +54,18 @@ def joined(folder: Path, name: str) -> str:
                 raise ValueError(
                     f"module_source: {found} is in {owners[found]} and in {file}; one name each."
                 )
-    entry = texts.pop(name)
-    if entry.count(_ENTRY) != 1:
-        raise ValueError(f"module_source: {name} must end in '{_ENTRY}'.")
-    parts = [*texts.values(), entry.replace(_ENTRY, "")]
-    text = "\n".join(_EXPORT.sub("", part) for part in parts) + f"\n{_ENTRY}\n"
-    if re.search(r"^import\b|^export (?!default \{ render \};)", text, re.MULTILINE):
+    entries = _ENTRY.findall(texts[name])
+    if len(entries) != 1:
+        raise ValueError(
+            f"module_source: {name} must end in 'export default {{ render: renderIt }};', once."
+        )
+    text = "\n".join(_EXPORT.sub("", _ENTRY.sub("", part)) for part in texts.values())
+    if re.search(r"^import\b|^export\b", text, re.MULTILINE):
         raise ValueError(
             f'module_source: {name}; imports as import {{ a }} from "./x.js"; and exports in front '
             "of function, const, let or class would be right."
         )
-    return text
+    return f"{text}\n{entries[0].rstrip()}\n"
 
 
 def _collect(folder: Path, name: str, texts: dict[str, str], above: tuple[str, ...] = ()) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import anywidget
 import traitlets
@@ -12,13 +13,15 @@ import traitlets
 from resviz.views.export import Page, save_html
 from resviz.views.figure import Figure, summary
 from resviz.views.payload import Payload
+from resviz.views.pictures import fitting
 from resviz.views.static import static_png
 from resviz.views.widgets.modules import module_source, style_source
 
 _CALLERS = (ValueError, TypeError, KeyError, RuntimeError, IndexError)
 
 
-_STILL = 150_000  # characters of a picture that may stay in a saved notebook, beside the module
+_STILL = 150_000  # characters of a picture that may stay in a saved notebook
+_STATE = 280_000  # characters of module, styles and picture together
 
 
 class PageView(anywidget.AnyWidget):
@@ -37,6 +40,7 @@ class PageView(anywidget.AnyWidget):
     """
 
     module: ClassVar[str] = ""
+    _outer: tuple[PageView, str] | None = None
     selection = traitlets.Dict().tag(sync=True)
     about = traitlets.Unicode().tag(sync=True)
     # the picture as a data URL: shown where a saved view is restored without a kernel
@@ -52,6 +56,31 @@ class PageView(anywidget.AnyWidget):
         super().__init__(about=about, selection=selection)
         self._payload: Payload | None = None
         self.on_msg(self._received)
+
+    # ---- a view within another
+    @classmethod
+    def inside(cls, outer: PageView, name: str, *args: Any, **kwargs: Any) -> Self:
+        """A view within another: no widget of its own, its messages go through `outer`.
+
+        They arrive there as ``{"type": "within", "view": name, "content": ...}``, both ways.
+        """
+        view = cls.__new__(cls)
+        view._outer = (outer, name)
+        cls.__init__(view, *args, **kwargs)
+        return view
+
+    def open(self) -> None:
+        """Tell the browser of this widget; a view within another stays unknown there."""
+        if self._outer is None:
+            super().open()
+
+    def send(self, content: Any, buffers: Sequence[Any] | None = None) -> None:
+        """Send a message to the browser."""
+        if self._outer is None:
+            super().send(content, buffers)
+            return
+        outer, name = self._outer
+        outer.send({"type": "within", "view": name, "content": content}, buffers)
 
     # ---- what a subclass defines
     def payload(self) -> Payload:
@@ -103,14 +132,14 @@ class PageView(anywidget.AnyWidget):
         data = self._data()
         self.send({"type": "data", "meta": data.meta}, [data.buffer])
 
-    def _received(self, _: Any, content: Any, __: Any) -> None:
+    def _received(self, _: Any, content: Any, buffers: Any) -> None:
         kind = content.get("type") if isinstance(content, dict) else None
         if kind == "ready":
             self._send_data()
         elif kind == "stop":
             self.stop(str(content.get("id")))
         elif kind == "ask":
-            self._answer(content)
+            self._answer({**content, "buffers": buffers})
 
     def _answer(self, request: dict[str, Any]) -> None:
         known = {"id": request.get("id")}
@@ -136,6 +165,8 @@ class PageView(anywidget.AnyWidget):
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
         still, text = self._still()
         picture = {} if still is None else {"image/png": base64.b64encode(still).decode("ascii")}
-        if picture and len(picture["image/png"]) <= _STILL:
-            self.still = f"data:image/png;base64,{picture['image/png']}"
+        if still is not None:
+            beside = len(module_source(self.module)) + len(style_source())
+            small = fitting(still, min(_STILL, _STATE - beside) * 3 // 4)
+            self.still = f"data:image/png;base64,{base64.b64encode(small).decode('ascii')}"
         return data | picture | {"text/plain": text}, metadata

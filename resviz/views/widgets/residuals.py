@@ -32,11 +32,15 @@ class AnatomyView(PageView):
 
     ``selection`` holds ``addition``, ``image``, ``channel``, ``sort`` ("index", "branch",
     "shortcut", "sum", "ratio") and ``scale`` ("together", "each").
+
+    Attributes:
+        sent: the additions whose channels go to the browser with the rest; the browser asks for
+            the others when they are looked at.
     """
 
     module = "residuals.js"
 
-    def __init__(self, rec: Any, images: Sequence[int] | None) -> None:
+    def __init__(self, rec: Any, images: Sequence[int] | None, at_once: bool = True) -> None:
         self._rec = as_table(rec, _CALLER)
         self._frame = table_of(self._rec, "residuals").reset_index(drop=True)
         if self._frame.empty:
@@ -50,6 +54,7 @@ class AnatomyView(PageView):
         self._kept = _kept(self._rec, self._frame["addition"])
         self._images = _wanted(self._rec, self._kept, images)
         first = next(iter(self._kept), str(self._frame["addition"].iloc[0]))
+        self.sent = list(self._kept) if at_once else []
         network = str(about(self._rec).get("network", ""))
         super().__init__(
             about=f"Residual additions{': ' + network if network else ''}",
@@ -88,13 +93,52 @@ class AnatomyView(PageView):
             },
             "stages": [{"name": s, "from": low, "to": high} for s, low, high in bounds],
             "images": [f"image {image}" for image in self._images],
-            "kept": {
-                name: {part: _maps(packing, self._rec, key, self._images) for part, key in has}
-                for name, has in self._kept.items()
-            },
+            "kept": {name: self._parts(packing, name) for name in self.sent},
+            "asks": [name for name in self._kept if name not in self.sent],
             "recorded": hasattr(self._rec, "tensors"),
         }
         return packing.payload(meta)
+
+    def _parts(self, packing: Packing, addition: str) -> dict[str, Any]:
+        """Shortcut, branch and sum of an addition, one byte a value."""
+        return {
+            part: _maps(packing, self._rec, key, self._images) for part, key in self._kept[addition]
+        }
+
+    @property
+    def kept(self) -> list[str]:
+        """The additions of which channels were kept."""
+        return list(self._kept)
+
+    def send_up_to(self, most: int) -> None:
+        """Have channels sent with the rest: the chosen addition's, those seen, then the deepest.
+
+        Args:
+            most: bytes that they may take; the chosen addition's come in any case.
+        """
+        chosen = str(self.selection.get("addition"))
+        order = dict.fromkeys([chosen, *reversed(self.sent), *reversed(self._kept)])
+        self.sent, size = [], 0
+        for name in order:
+            if name not in self._kept:
+                continue
+            tensors = [self._rec.tensors[key] for _, key in self._kept[name]]
+            size += sum(len(self._images) * t[0].numel() for t in tensors)
+            if size > most and self.sent:
+                break
+            self.sent.append(name)
+
+    def answer(self, what: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """The channels of an addition that did not come with the rest."""
+        if what != "parts":
+            return super().answer(what, request)
+        name, packing = str(request["addition"]), Packing()
+        if name not in self._kept:
+            raise ValueError(f"{_CALLER}: no channels of {name!r}; kept: {', '.join(self._kept)}.")
+        packed = packing.payload({"addition": name, "parts": self._parts(packing, name)})
+        if name not in self.sent:
+            self.sent.append(name)
+        return packed.meta, [packed.buffer]
 
 
 def _described(row: dict[Any, Any]) -> dict[str, Any]:

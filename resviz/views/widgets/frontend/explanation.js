@@ -28,7 +28,7 @@ const REASON_PARTS = [
   { value: "signed", label: "for and against" },
 ];
 
-function render({ model, el }) {
+export function renderReasons({ model, el }) {
   const state = {
     ...{ image: 0, class: null, contrast: null, recorded: null, method: "", layer: "" },
     ...{ part: "positive", opacity: 0.6, colours: "viridis" },
@@ -622,4 +622,4 @@ function render({ model, el }) {
   return shell.close;
 }
 
-export default { render };
+export default { render: renderReasons };

@@ -23,7 +23,7 @@ import {
   paintTiles,
 } from "./pixels.js";
 
-function render({ model, el }) {
+export function renderMaps({ model, el }) {
   const state = { image: 0, sort: "index", scale: "layer", colours: "viridis", compare: "none" };
   let [networks, panes, shown, width, offered] = [[], [], [], 0, null];
   const mosaics = element("div", { class: "rv-mosaics" });
@@ -206,6 +206,7 @@ function render({ model, el }) {
       offered = network;
     }
     controls.image.set(state.image);
+    controls.image.hide(network.images.length < 2);
     controls.sort.setOptions(sorts, state.sort);
     controls.compare.setOptions(compareOptions(), state.compare);
     controls.beside.set(state.beside);
@@ -449,4 +450,4 @@ function render({ model, el }) {
   return shell.close;
 }
 
-export default { render };
+export default { render: renderMaps };

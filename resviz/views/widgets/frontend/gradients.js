@@ -48,7 +48,7 @@ function numberField({ label, value, onChange, title }) {
   return { node, input, set: (wanted) => { input.value = wanted; }, hide: (hidden) => { node.hidden = hidden; } };
 }
 
-function render({ model, el }) {
+export function renderProfiles({ model, el }) {
   let [meta, pinned] = [null, null];
   let lines = []; // every series of the data, of all quantities
   const ends = new Map(); // quantity -> values that its axis has to hold, over all steps
@@ -228,4 +228,4 @@ function render({ model, el }) {
   return shell.close;
 }
 
-export default { render };
+export default { render: renderProfiles };

@@ -56,8 +56,8 @@ export function keepHint(name) {
   return `rv.record(net, images, keep=[${Object.keys(PART_NAMES).map((part) => quoted(`${name}:${part}`)).join(", ")}])`;
 }
 
-function render({ model, el }) {
-  let meta = null;
+export function renderAnatomy({ model, el }) {
+  let [meta, asking] = [null, null];
   const state = { addition: "", image: 0, channel: 0, sort: "index", scale: "together", sizes: 0, gradient: 2 };
   const mosaics = element("div", { class: "rv-mosaics rv-anatomy-maps" });
   const shell = createShell({
@@ -193,15 +193,38 @@ function render({ model, el }) {
     return [Math.min(-1, ...values) - 0.08, Math.max(1, ...values) + 0.08];
   }
 
+  /** The channels of an addition that did not come with the rest. */
+  async function askForParts(name) {
+    if (asking === name) return;
+    asking = name;
+    const answer = await shell.ask("parts", { addition: name });
+    if (asking === name) asking = null;
+    if (!answer || !meta.asks.includes(name)) return;
+    meta.asks = meta.asks.filter((one) => one !== name);
+    meta.kept[name] = mapsOf(answer.content.parts, answer.buffers[0]);
+    if (meta.additions[number()].name === name) draw();
+  }
+
+  function mapsOf(parts, view) {
+    for (const data of Object.values(parts)) {
+      [data.images, data.channels, data.height, data.width] = data.codes.shape;
+      for (const name of ["codes", "scale", "offset", "rms"]) data[name] = arrayAt(view, data[name]);
+    }
+    return parts;
+  }
+
   function drawMaps(one) {
     const parts = keptParts();
     const has = Object.keys(parts);
-    for (const control of [image, sort, scale]) control.hide(!has.length);
+    const absent = meta.asks.includes(one.name);
+    if (absent && shell.live) askForParts(one.name);
+    for (const control of [sort, scale]) control.hide(!has.length);
+    image.hide(!has.length || meta.images.length < 2);
     read.hidden = !has.length;
     hint.hidden = has.length === panes.length;
     const others = Object.keys(meta.kept);
     const elsewhere = others.length && !has.length ? ` Kept are: ${others.slice(0, 6).join(", ")}${others.length > 6 ? ", ..." : ""}.` : "";
-    hint.textContent = `${has.length ? "Not all three tensors of this addition were kept" : "The channels of this addition were not kept"}; they are shown after ${keepHint(one.name)}.${elsewhere}`;
+    hint.textContent = absent ? (shell.live ? "asking the kernel for the channels …" : `The channels of ${one.name} need a running kernel; this page has those of ${others.join(", ") || "none"}.`) : `${has.length ? "Not all three tensors of this addition were kept" : "The channels of this addition were not kept"}; they are shown after ${keepHint(one.name)}.${elsewhere}`;
     mosaics.hidden = !has.length;
     if (!has.length) return;
     const first = parts[has[0]];
@@ -242,13 +265,9 @@ function render({ model, el }) {
     meta = content;
     meta.depth = [...arrayAt(view, meta.depth)];
     for (const column of Object.keys(meta.columns)) meta.columns[column] = columnAt(view, meta.columns[column]);
-    for (const parts of Object.values(meta.kept)) {
-      for (const data of Object.values(parts)) {
-        [data.images, data.channels, data.height, data.width] = data.codes.shape;
-        for (const name of ["codes", "scale", "offset", "rms"]) data[name] = arrayAt(view, data[name]);
-      }
-    }
-    addition.setOptions(meta.additions.map((one) => ({ value: one.name, label: meta.kept[one.name] ? `${one.name} (channels)` : one.name, group: one.stage || undefined })), "");
+    for (const parts of Object.values(meta.kept)) mapsOf(parts, view);
+    asking = null;
+    addition.setOptions(meta.additions.map((one) => ({ value: one.name, label: meta.kept[one.name] || (shell.live && meta.asks.includes(one.name)) ? `${one.name} (channels)` : one.name, group: one.stage || undefined })), "");
     image.setOptions(meta.images.map((label, value) => ({ label, value })), 0);
     pickers.forEach((picker, n) => picker.setOptions(CHART_CHOICES.map((one, value) => ({ ...one, label: one.option, value })).filter((one) => one.name === (n ? "gradient" : "sizes") && Object.keys(one.columns).some((column) => meta.columns[column])).map(({ value, label }) => ({ value, label })), n ? 2 : 0));
     heading.replaceChildren(element("h3", { class: "rv-depth-title" }, meta.about), element("p", { class: "rv-faint" }, meta.conditions));
@@ -305,4 +324,4 @@ function render({ model, el }) {
   return shell.close;
 }
 
-export default { render };
+export default { render: renderAnatomy };

@@ -199,6 +199,16 @@ function createMessages({ model, live, say, bar, still, listen, closing }) {
     asked.done({ content, buffers });
   });
 
+  function drop(what) {
+    const id = newest.get(what);
+    const asked = waiting.get(id);
+    if (!asked) return false;
+    waiting.delete(id);
+    model.send({ type: "stop", id });
+    asked.done(null);
+    return true;
+  }
+
   return {
     /** Ask for the data and call handler(meta, DataView) whenever they come. */
     data(handler) {
@@ -210,32 +220,25 @@ function createMessages({ model, live, say, bar, still, listen, closing }) {
      * Ask the kernel; a promise of { content, buffers }, or of null where it failed (said in the
      * status line) or a newer question of the same `what` made it stale.
      */
-    ask(what, details = {}) {
+    ask(what, details = {}, files = []) {
       if (!live) return Promise.resolve(null);
       const id = `${mine}-${(count += 1)}`;
-      const before = waiting.get(newest.get(what));
-      if (before) {
-        waiting.delete(newest.get(what));
-        model.send({ type: "stop", id: newest.get(what) });
-        before.done(null);
-      }
+      drop(what);
       newest.set(what, id);
       expect("The kernel does not answer; it is busy or gone. What is shown is the last picture.");
       return new Promise((done) => {
         waiting.set(id, { what, done });
-        model.send({ ...details, type: "ask", id, what });
+        model.send({ ...details, type: "ask", id, what }, undefined, files);
       });
     },
-    /** Give up the newest question of this `what`. */
+    /** Messages that are neither data nor an answer: handler(content, buffers). */
+    onMessage: (handler) => listen(model, "msg:custom", (content, buffers = []) => handler(content, buffers)),
+    /** Give up the newest question of this `what`, and say so. */
     stop(what) {
-      const id = newest.get(what);
-      const asked = waiting.get(id);
-      if (!asked) return;
-      waiting.delete(id);
-      model.send({ type: "stop", id });
-      asked.done(null);
-      say("stopped");
+      if (drop(what)) say("stopped");
     },
+    /** The same without a word: another question takes its place. */
+    drop,
   };
 }
 

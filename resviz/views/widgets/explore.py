@@ -1,0 +1,407 @@
+"""`explore`: profiles along depth, feature maps, explanation and residual anatomy, linked."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from resviz.images import load_images
+from resviz.preset import check_network
+from resviz.provenance import preset_or_none
+from resviz.views.export import Page
+from resviz.views.figure import Figure
+from resviz.views.payload import Packing, Payload
+from resviz.views.widgets.explanation import ExplanationPage
+from resviz.views.widgets.explore_payload import blocks_of, header_of, places_of, thumbnail
+from resviz.views.widgets.explore_scene import (
+    Moment,
+    Scene,
+    Watched,
+    recorded,
+    with_explanation,
+)
+from resviz.views.widgets.explore_still import still_of
+from resviz.views.widgets.feature_maps import MapsView
+from resviz.views.widgets.gradient_runs import read_runs
+from resviz.views.widgets.gradients import DepthView
+from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.residuals import AnatomyView
+from resviz.views.widgets.working import Work
+
+_CALLER = "explore"
+_PARTS = ("gradients", "maps", "explanation", "residuals")
+_KEPT = 512 * 2**20  # bytes of tensors in scenes that may be asked for again
+_PAGE_CHANNELS = 2 * 2**20  # bytes of additions' channels in an exported page
+
+
+class ExploreView(PageView):
+    """The view of :func:`explore`.
+
+    ``selection`` holds ``image``, ``class`` (None: the predicted one), ``off`` (names of blocks),
+    ``depth`` (the cursor), ``channel``, ``open`` (the parts that are unfolded) and ``views``: the
+    selections of the four parts, as their own views have them.
+    """
+
+    module = "explore.js"
+
+    def __init__(
+        self, net: Any, images: Sequence[Any], names: Sequence[str], preset: Any = None
+    ) -> None:
+        self._net, self._images, self._names = net, list(images), list(names)
+        self._preset = preset_or_none(_CALLER, net, preset)
+        self._thumbnails = [thumbnail(each, self._preset) for each in self._images]
+        self._scenes: dict[Moment, Scene] = {}
+        self._works: dict[str, Work] = {}
+        self._number = 0
+        first = recorded(net, self._images[0], Moment(0), self._preset, None, None)
+        self._blocks = blocks_of(first.rec)
+        self._shown: dict[int, Moment] = {}  # by the number that the browser knows a scene by
+        self._show(first, self._made(first))
+        network = str(first.rec.provenance["network"])
+        deepest = max((block["depth"] for block in self._blocks), default=None)
+        super().__init__(
+            about=f"Explore {network}",
+            selection={"image": 0, "class": None, "off": [], "depth": deepest, "channel": 0}
+            | {"open": list(_PARTS), "views": {}},
+        )
+        self.observe(self._follow, "selection")
+
+    # ---- the four parts of a scene
+    def _show(self, scene: Scene, views: dict[str, PageView | str]) -> None:
+        """Show this scene from now on; older ones stay while there is room."""
+        self._scenes.pop(scene.moment, None)
+        self._scenes[scene.moment] = self._scene = scene
+        while len(self._scenes) > 1 and sum(s.size for s in self._scenes.values()) > _KEPT:
+            self._scenes.pop(next(iter(self._scenes)))
+        self._views = views
+        self._follow(None)
+
+    def _made(self, scene: Scene) -> dict[str, PageView | str]:
+        """Views by name; where a view cannot be, the reason."""
+        making: dict[str, Callable[[], PageView | str]] = {
+            "gradients": lambda: self._profiles(scene),
+            "maps": lambda: self._maps(scene),
+            "explanation": lambda: self._explanation(scene),
+            "residuals": lambda: self._anatomy(scene),
+        }
+        made: dict[str, PageView | str] = {}
+        for name, make in making.items():
+            try:
+                made[name] = make()
+            except (ValueError, TypeError) as error:
+                made[name] = str(error.args[0])
+        return made
+
+    def _profiles(self, scene: Scene) -> PageView:
+        network = str(scene.rec.provenance["network"])
+        tables = {network: scene.whole}
+        if scene.moment.off:
+            tables[f"without {', '.join(scene.moment.off)}"] = scene.rec
+        runs, words, step = read_runs(tables)
+        return DepthView.inside(self, "gradients", runs, None, {}, None, words, step)
+
+    def _maps(self, scene: Scene) -> PageView:
+        blocks = {key: t for key, t in scene.rec.tensors.items() if ":" not in key}
+        rec = dataclasses.replace(scene.rec, tensors=blocks)
+        return MapsView.inside(self, "maps", rec, None, scene.exp)
+
+    def _anatomy(self, scene: Scene) -> PageView:
+        view = AnatomyView.inside(self, "residuals", scene.rec, None, at_once=False)
+        last = scene.rec.residuals["addition"].iloc[-1]
+        view.selection = {**view.selection, "addition": str(last)}
+        view.sent = [name for name in view.kept if name == last]
+        return view
+
+    def _explanation(self, scene: Scene) -> PageView | str:
+        if scene.exp is None:
+            return scene.why or "being explained …"
+        moment = scene.moment
+        return ExplanationPage.inside(
+            self,
+            "explanation",
+            scene.exp,
+            self._net,
+            self._images[moment.image],
+            self._preset,
+            names=[self._names[moment.image]],
+            without=moment.off,
+        )
+
+    def _follow(self, _: Any) -> None:
+        """The parts' selections, as the browser has them."""
+        for name, chosen in dict(self.selection.get("views") or {}).items():
+            view = self._views.get(name)
+            if isinstance(view, PageView) and chosen:
+                view.selection = dict(chosen)
+
+    # ---- what is sent
+    def payload(self) -> Payload:
+        """The shown scene: its header, and every part that there is."""
+        return self._packed(self._scene, self._views, _PARTS)
+
+    def _packed(
+        self, scene: Scene, views: Mapping[str, PageView | str], names: Sequence[str]
+    ) -> Payload:
+        packing = Packing()
+        header = self._header(packing, scene)
+        buffer = packing.payload({}).buffer
+        sent: dict[str, Any] = {}
+        for name in names:
+            view = views[name]
+            if isinstance(view, str):
+                sent[name] = {"reason": view}
+                continue
+            part = view.payload()
+            sent[name] = {"meta": part.meta, "at": len(buffer), "size": len(part.buffer)}
+            sent[name]["selection"] = dict(view.selection)
+            buffer += part.buffer
+        meta: dict[str, Any] = {"header": header, "views": sent, "explain": False}
+        if "explanation" in names and scene.exp is None and not scene.why:
+            sent.pop("explanation")
+            meta["explain"] = True
+        return Payload(meta, buffer)
+
+    def _header(self, packing: Packing, scene: Scene) -> dict[str, Any]:
+        photographs = zip(self._names, self._thumbnails, strict=True)
+        pictures = [
+            {"name": name, "picture": None if picture is None else packing.add(picture)}
+            for name, picture in photographs
+        ]
+        self._number += 1
+        self._shown[self._number] = scene.moment
+        return {
+            "photographs": pictures,
+            "blocks": self._blocks,
+            "deepest": max((block["depth"] for block in self._blocks), default=None),
+            "places": places_of(scene),
+        } | header_of(scene, self._number)
+
+    def page(self) -> Page:
+        """What :func:`resviz.save_html` needs; explained first where that was not done yet."""
+        if self._scene.exp is None and not self._scene.why:
+            moment = self._scene.moment
+            explained = with_explanation(
+                self._net, self._images[moment.image], self._scene, self._preset
+            )
+            self._show(explained, self._made(explained))
+        explanation, anatomy = self._views["explanation"], self._views["residuals"]
+        if isinstance(anatomy, AnatomyView):
+            anatomy.send_up_to(_PAGE_CHANNELS)
+        if isinstance(explanation, ExplanationPage):
+            explanation.compact = True
+        try:
+            self._payload = self.payload()
+            return super().page()
+        finally:
+            self._payload = None
+            if isinstance(explanation, ExplanationPage):
+                explanation.compact = False
+
+    def _data(self) -> Payload:
+        return self._payload or self.payload()
+
+    # ---- what the browser asks for
+    def _received(self, widget: Any, content: Any, buffers: Any) -> None:
+        if isinstance(content, dict) and content.get("type") == "within":
+            view = self._views.get(str(content.get("view")))
+            if isinstance(view, PageView):
+                view._received(view, content.get("content"), buffers)
+            return
+        super()._received(widget, content, buffers)
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        if request.get("what") in ("scene", "explanation"):
+            try:
+                self._begin(str(request["what"]), request)
+            except (ValueError, TypeError, KeyError, RuntimeError) as error:
+                text = str(error.args[0] if error.args else error)
+                self.send({"type": "error", "id": request.get("id"), "text": text})
+        else:
+            super()._answer(request)
+
+    def answer(self, what: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """A photograph that was dropped in or chosen from a disk: it joins the others."""
+        if what != "photograph":
+            return super().answer(what, request)
+        name = str(request.get("name") or "photograph")
+        images = _decoded(name, request.get("buffers") or [], self._net, self._preset)
+        self._images.append(images)
+        self._names.append(name)
+        self._thumbnails.append(thumbnail(images, self._preset))
+        packing = Packing()
+        header = self._header(packing, self._scene)
+        fields = {"header": header, "image": len(self._images) - 1}
+        return fields, [packing.payload({}).buffer]
+
+    def _moment(self, request: Mapping[str, Any]) -> Moment:
+        """The question, read with care: it comes from outside."""
+        image, index = int(request["image"]), request.get("class")
+        known = [block["name"] for block in self._blocks]
+        off = tuple(name for name in known if name in set(request.get("off") or ()))
+        if not 0 <= image < len(self._images):
+            raise ValueError(f"{_CALLER}: photograph {image} of {len(self._images)}.")
+        outputs = self._scene.rec.logits.shape[1]
+        if index is not None and not 0 <= int(index) < outputs:
+            raise ValueError(f"{_CALLER}: class {index}; 0 to {outputs - 1} would be right.")
+        return Moment(image, None if index is None else int(index), off)
+
+    def _begin(self, what: str, request: Mapping[str, Any]) -> None:
+        """Start the work on a scene, or on its explanation."""
+        moment, number = self._moment(request), str(request["id"])
+        net = Watched(self._net)
+        passes = self._passes(what, moment)
+
+        before = self._shown.get(int(request.get("shown") or 0))
+
+        def make(work: Work) -> tuple[dict[str, Any], list[bytes]]:
+            with net.telling(work):
+                scene = self._computed(net.net, moment, what == "explanation")
+            views = self._made(scene)
+            meta, buffer = self._answered(what, scene, views, before)
+            work.tick(0)  # nobody may want it any more
+            self._show(scene, views)
+            return {"scene": meta}, [buffer]
+
+        if what in self._works:
+            self._works[what].stop()
+        words = "layers explained:" if what == "explanation" else "layers recorded:"
+        self._works[what] = Work(self, number, make, passes * len(net.leaves), words)
+        self._works[what].start()
+
+    def _passes(self, what: str, moment: Moment) -> int:
+        """How often the network will run; switching blocks off takes one pass to find them."""
+        passes = 1 + bool(moment.off) if what == "explanation" else 0
+        if moment not in self._scenes:
+            passes += 1 + bool(moment.off)
+            passes += bool(moment.off) and dataclasses.replace(moment, off=()) not in self._scenes
+        return passes
+
+    def _computed(self, net: Any, moment: Moment, explained: bool) -> Scene:
+        """The scene, as far as it is not there already."""
+        scene, images = self._scenes.get(moment), self._images[moment.image]
+        if scene is None:
+            whole = self._scenes.get(dataclasses.replace(moment, off=()))
+            kept = None if whole is None else whole.rec
+            scene = recorded(net, images, moment, self._preset, self._alike(moment), kept)
+        if explained and scene.exp is None and not scene.why:
+            scene = with_explanation(net, images, scene, self._preset)
+        return scene
+
+    def _answered(
+        self,
+        what: str,
+        scene: Scene,
+        views: Mapping[str, PageView | str],
+        before: Moment | None,
+    ) -> tuple[dict[str, Any], bytes]:
+        """What changes in the browser, which shows the moment `before`."""
+        now = scene.moment
+        if what == "scene":
+            same = before is not None and (before.image, before.off) == (now.image, now.off)
+            names = tuple(name for name in _PARTS if name != "maps" or not same)
+            packed = self._packed(scene, views, names)
+            return packed.meta, packed.buffer
+        packed = self._packed(scene, views, ("explanation",))
+        meta, buffer, maps = packed.meta, packed.buffer, views["maps"]
+        if isinstance(maps, MapsView):  # the last layer's weights came with the explanation
+            weight = maps.weights()
+            meta["weight"] = {"meta": weight.meta, "at": len(buffer), "size": len(weight.buffer)}
+            buffer += weight.buffer
+        return meta, buffer
+
+    def _alike(self, moment: Moment) -> Scene | None:
+        """A scene with the same tensors: of the same photograph and blocks, for another class."""
+        same = [
+            s for m, s in self._scenes.items() if (m.image, m.off) == (moment.image, moment.off)
+        ]
+        return same[-1] if same else None
+
+    def stop(self, request: str) -> None:
+        """Give up the work that this question began."""
+        for work in self._works.values():
+            if work.number == request:
+                work.stop()
+
+    # ---- without a kernel
+    def figure(self) -> Figure:
+        """The profile along depth, in its present state."""
+        view = self._views["gradients"]
+        if isinstance(view, str):
+            raise ValueError(view)
+        return view.figure()
+
+    def _still(self) -> tuple[bytes | None, str]:
+        views = {name: view for name, view in self._views.items() if isinstance(view, PageView)}
+        return still_of(self.about, self._scene, views, self.selection)
+
+
+def _decoded(name: str, buffers: Sequence[Any], net: Any, preset: Any) -> Any:
+    """(1, 3, H, W) of a file's bytes."""
+    from PIL import Image
+
+    if not buffers:
+        raise ValueError(f"{_CALLER}: no bytes of {name!r} came; choose the file again.")
+    try:
+        picture = Image.open(io.BytesIO(bytes(buffers[0])))
+        return load_images(picture, net, preset=preset)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{_CALLER}: {name!r} is not readable ({error}); a picture.") from error
+
+
+def explore(
+    net: Any, images: Any, *, preset: Any = None, names: Sequence[str] | None = None
+) -> ExploreView:
+    """Look into a network: four linked views of one photograph, one class, one cursor over depth.
+
+    Profiles along depth (:func:`explore_gradients`), feature maps (:func:`explore_feature_maps`),
+    the explanation (:func:`explore_explanation`) and residual anatomy (:func:`explore_residuals`)
+    of one recorded pass. A layer or a class chosen in one of them is chosen in all. A residual
+    block can be switched off (:func:`drop_blocks`), and everything follows. Photographs can be
+    added from the disk. The network itself is left as it was: what takes longer runs on a copy,
+    says how far it is, and can be stopped.
+
+    The gradients are of the logit of the chosen class, for the chosen photograph alone.
+
+    Args:
+        net: a classification network, (N, 3, H, W) to (N, C) logits.
+        images: (N, 3, H, W) as the network wants them; or what :func:`load_images` takes: files, a
+            folder, PIL images.
+        preset: names of classes and scale of the pictures, instead of the network's own.
+        names: of the photographs; file names, or "image 0" and so on.
+
+    Raises:
+        TypeError: no network, or names that are no list.
+        ValueError: no images, another number of names, or what :func:`record` refuses.
+        UnreadableImage: a file that is no picture.
+
+    Example:
+        >>> import resviz as rv, torch
+        >>> net = rv.load_model("cifar10-resnet20", device="cpu")
+        >>> explore(net, torch.zeros(1, 3, 32, 32)).selection["off"]
+        []
+    """
+    check_network(_CALLER, net)
+    if not hasattr(images, "detach"):
+        names = names if names is not None else _file_names(images)
+        images = load_images(images, net, preset=preset)
+    if not len(images):
+        raise ValueError(f"{_CALLER}: no images; at least one would be right.")
+    if names is None or len(names) == 0:
+        names = [f"image {number}" for number in range(len(images))]
+    if isinstance(names, str) or len(names) != len(images):
+        raise ValueError(f"{_CALLER}: names {names!r}; one for each of {len(images)} images.")
+    each = [images[number : number + 1] for number in range(len(images))]
+    return ExploreView(net, each, [str(name) for name in names], preset)
+
+
+def _file_names(sources: Any) -> list[str] | None:
+    """Names of files where every source is one; None for what load_images has to unpack."""
+    listed = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+    if not isinstance(listed, (list, tuple)):
+        return None
+    if not all(isinstance(s, (str, os.PathLike)) and not os.path.isdir(s) for s in listed):
+        return None
+    return [os.path.basename(os.fspath(source)) for source in listed]

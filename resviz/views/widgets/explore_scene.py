@@ -1,0 +1,122 @@
+"""`Scene`: one photograph, one class, some blocks switched off; recorded, then explained."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from resviz.errors import ResvizWarning
+from resviz.hooks import Hooks
+from resviz.networks.structure import is_leaf
+from resviz.networks.surgery import drop_blocks
+from resviz.recording.recorder import record
+from resviz.views.widgets.explanation import explained
+from resviz.views.widgets.working import Work
+
+KEEP = ("blocks", "additions")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is looked at.
+
+    Attributes:
+        image: number of the photograph.
+        target: a class; None for the predicted one.
+        off: blocks whose branches are taken away.
+    """
+
+    image: int
+    target: int | None = None
+    off: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What was recorded of a moment.
+
+    Attributes:
+        rec: of this photograph alone, with block outputs and the parts of all additions.
+        whole: the same of the network with all its blocks; `rec` itself where none is off.
+        exp: every block explained; None as long as nobody asked for it.
+        why: the reason why there is no explanation.
+    """
+
+    moment: Moment
+    rec: Any
+    whole: Any
+    exp: Any = None
+    why: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the kept tensors."""
+        return sum(t.numel() * t.element_size() for t in self.rec.tensors.values())
+
+
+def altered(net: Any, off: Sequence[str], images: Any) -> AbstractContextManager[None]:
+    """The network without the branches of some blocks; put back at the end."""
+    return drop_blocks(net, list(off), images=images) if off else nullcontext()
+
+
+def recorded(
+    net: Any, images: Any, moment: Moment, preset: Any, known: Scene | None, whole: Any
+) -> Scene:
+    """One recorded pass; and one more of the whole network where blocks are off.
+
+    Args:
+        net: the network, as it was given.
+        images: (1, 3, H, W), the photograph of the moment.
+        moment: what is wanted.
+        preset: names and scale of the pictures; None for the network's own.
+        known: a scene of the same photograph and blocks: its tensors need not be kept again.
+        whole: a recording of the whole network for the same photograph and class, where there is.
+    """
+    targets = None if moment.target is None else [moment.target]
+    loss = None if targets is None else "logit"  # what `record` takes without targets, too
+    keep: Sequence[str] = KEEP if known is None else ()
+    with altered(net, moment.off, images):
+        rec = record(net, images, targets, loss, keep=keep, preset=preset)
+    if known is not None:
+        rec = dataclasses.replace(rec, tensors=known.rec.tensors)
+    if not moment.off:
+        return Scene(moment, rec, rec)
+    if whole is None:
+        whole = record(net, images, targets, loss, preset=preset)
+    return Scene(moment, rec, whole)
+
+
+def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
+    """The scene with its explanation: one more forward pass, and one backward."""
+    moment = scene.moment
+    targets = None if moment.target is None else [moment.target]
+    try:
+        with altered(net, moment.off, images), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResvizWarning)
+            exp = explained(net, images, targets, preset, scene.rec.layers)
+    except (ValueError, TypeError) as error:
+        return dataclasses.replace(scene, why=str(error.args[0]))
+    return dataclasses.replace(scene, exp=exp)
+
+
+class Watched:
+    """A copy of a network whose layers tell a :class:`Work` that they begin.
+
+    The copy is made where this is: before the thread starts, since a cell may use the original.
+    """
+
+    def __init__(self, net: Any) -> None:
+        self.net = copy.deepcopy(net)
+        self.leaves = [module for module in self.net.modules() if is_leaf(module)]
+
+    def telling(self, work: Work) -> Hooks:
+        """Hooks that count every layer's call, and end the work when it was given up."""
+        hooks = Hooks()
+        for leaf in self.leaves:
+            hooks.before_forward(leaf, lambda _, __: work.tick())
+        return hooks

@@ -1,0 +1,374 @@
+"""`explore` without a browser: scenes, what is sent, what is refused, what is left as it was."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+
+import resviz as rv
+from left_as_found import left_as_found
+from resviz.networks.cifar import cifar_resnet
+from resviz.views.widgets.explore import explore
+from resviz.views.widgets.explore_scene import Moment
+
+SAMPLES = Path(__file__).parents[2] / "sample_images"
+
+
+@pytest.fixture
+def view(net: Any, images: torch.Tensor, preset: rv.Preset) -> Any:
+    return explore(net, images, preset=preset, names=["one", "two", "three"])
+
+
+def listen(view: Any) -> list[dict[str, Any]]:
+    """What the view sends from now on."""
+    sent: list[dict[str, Any]] = []
+    view.send = lambda content, buffers=None: sent.append({**content, "buffers": buffers or []})
+    return sent
+
+
+def ask(view: Any, sent: list[dict[str, Any]], what: str, **details: Any) -> dict[str, Any]:
+    """The answer to a question, or the error."""
+    number = f"q{len(sent)}"
+    view._received(view, {"type": "ask", "id": number, "what": what, **details}, [])
+    return answered(sent, number)
+
+
+def answered(sent: list[dict[str, Any]], number: str) -> dict[str, Any]:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for message in sent:
+            if message.get("id") == number and message["type"] != "progress":
+                return message
+        time.sleep(0.01)
+    raise AssertionError(f"no answer to {number}")
+
+
+def scene(image: int = 0, index: int | None = None, off: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"image": image, "class": index, "off": list(off)}
+
+
+def test_everything_comes_in_one_message(view: Any) -> None:
+    payload = view.payload()
+    header, views = payload.meta["header"], payload.meta["views"]
+    assert [one["name"] for one in header["photographs"]] == ["one", "two", "three"]
+    assert [one["name"] for one in header["blocks"]] == ["layer1.0", "layer2.0", "layer3.0"]
+    assert list(views) == ["gradients", "maps", "residuals"] and payload.meta["explain"]
+    for part in views.values():
+        assert part["at"] % 4 == 0 and part["at"] + part["size"] <= len(payload.buffer)
+    keys = [layer["key"] for layer in views["maps"]["meta"]["networks"][0]["layers"]]
+    assert keys == ["relu", "layer1.0", "layer2.0", "layer3.0"]
+    depths = dict(header["places"]["maps"])
+    assert [depths[key] for key in keys] == [1, 3, 5, 7] and header["deepest"] == 7
+    # of the other additions the browser asks for the channels
+    assert list(views["residuals"]["meta"]["kept"]) == ["layer3.0.add"]
+    assert views["residuals"]["meta"]["asks"] == ["layer1.0.add", "layer2.0.add"]
+
+
+def test_the_scene_is_one_recorded_pass_of_one_photograph(
+    view: Any, net: Any, images: torch.Tensor, preset: rv.Preset
+) -> None:
+    sent = listen(view)
+    ask(view, sent, "scene", **scene(1))
+    alone = rv.record(net, images[1:2], preset=preset, keep=["blocks", "additions"])
+    assert view._scene.rec.equals(alone)
+    answer = ask(view, sent, "explanation", **scene(1))
+    places = answer["scene"]["header"]["places"]["explanation"]
+    assert [name for name, _ in places] == ["layer1.0", "layer2.0", "layer3.0"]
+    wanted = rv.explain(net, images[1:2], methods=["grad_cam"], layers=["layer2.0"], preset=preset)
+    found = view._scene.exp.maps["grad_cam", "layer2.0"]
+    torch.testing.assert_close(found, wanted.maps["grad_cam", "layer2.0"])
+
+
+def test_a_class_changes_the_loss_and_keeps_the_maps(
+    view: Any, net: Any, images: torch.Tensor, preset: rv.Preset
+) -> None:
+    sent = listen(view)
+    shown = view.payload().meta["header"]["scene"]["number"]
+    answer = ask(view, sent, "scene", **scene(0, 4), shown=shown)
+    assert list(answer["scene"]["views"]) == ["gradients", "residuals"]  # the maps are the same
+    wanted = rv.record(net, images[:1], [4], "logit", preset=preset)
+    np.testing.assert_array_equal(
+        view._scene.rec.parameters["grad_norm"], wanted.parameters["grad_norm"]
+    )
+    assert 4 in [one["index"] for one in answer["scene"]["header"]["scene"]["predicted"]]
+    # a browser that shows something else gets the maps, too
+    again = ask(view, sent, "scene", **scene(0, 4), shown=0)
+    assert "maps" in again["scene"]["views"]
+
+
+def test_a_block_is_switched_off_and_everything_follows(
+    view: Any, net: Any, images: torch.Tensor, preset: rv.Preset
+) -> None:
+    sent = listen(view)
+    off = ("layer2.0",)
+    answer = ask(view, sent, "scene", **scene(0, off=off))
+    with rv.drop_blocks(net, ["layer2.0"], images=images):
+        wanted = rv.record(net, images[:1], preset=preset, keep=["blocks", "additions"])
+        exp = rv.explain(net, images[:1], methods=["grad_cam"], layers=["layer3.0"], preset=preset)
+    assert view._scene.rec.equals(wanted)
+    meta = answer["scene"]
+    names = [one["name"] for one in meta["views"]["gradients"]["meta"]["networks"]]
+    assert names == ["toy-net", "without layer2.0"]
+    assert "without layer2.0" in meta["header"]["scene"]["conditions"]
+    first = meta["header"]["scene"]["predicted"][0]
+    whole = view._scenes[Moment(0)].rec.logits.softmax(1)[0]
+    assert first["before"] == pytest.approx(float(whole[first["index"]]), rel=1e-5)
+    ask(view, sent, "explanation", **scene(0, off=off))
+    found = view._scene.exp.maps["grad_cam", "layer3.0"]
+    torch.testing.assert_close(found, exp.maps["grad_cam", "layer3.0"])
+    # a map that the explanation asks for is of the network without the block, too
+    inner = {"type": "ask", "id": "m", "what": "map", "image": 0, "class": 2, "contrast": None}
+    inner |= {"method": "grad_cam", "layer": "layer1.0", "part": "signed"}
+    view._received(view, {"type": "within", "view": "explanation", "content": inner}, [])
+    message = next(m for m in sent if m["type"] == "within")
+    assert message["view"] == "explanation" and message["content"]["type"] == "answer"
+    shape = message["content"]["shape"]
+    values = np.frombuffer(message["buffers"][0], "<f4").reshape(shape)
+    with rv.drop_blocks(net, ["layer2.0"], images=images):
+        exp = rv.explain(
+            net, images[:1], 2, methods="grad_cam", layers="layer1.0", relu=False, preset=preset
+        )
+    np.testing.assert_allclose(values, exp.maps["grad_cam", "layer1.0"][0, 0], rtol=1e-4, atol=1e-7)
+
+
+def test_channels_of_an_addition_on_request(view: Any) -> None:
+    sent = listen(view)
+    inner = {"type": "ask", "id": "p", "what": "parts", "addition": "layer1.0.add"}
+    view._received(view, {"type": "within", "view": "residuals", "content": inner}, [])
+    content = sent[0]["content"]
+    assert content["type"] == "answer" and list(content["parts"]) == ["shortcut", "branch", "sum"]
+    inner["addition"] = "layer9.9.add"
+    view._received(view, {"type": "within", "view": "residuals", "content": inner}, [])
+    assert "no channels of 'layer9.9.add'" in sent[1]["content"]["text"]
+    assert "layer1.0.add" in view.payload().meta["views"]["residuals"]["meta"]["kept"]
+
+
+def test_a_photograph_joins_the_others(view: Any, net: Any, preset: rv.Preset) -> None:
+    sent = listen(view)
+    file = (SAMPLES / "chelsea.png").read_bytes()
+    request = {"type": "ask", "id": "f", "what": "photograph", "name": "<b>cat</b>.png"}
+    view._received(view, request, [memoryview(file)])
+    answer = sent[0]
+    assert answer["image"] == 3 and answer["header"]["photographs"][3]["name"] == "<b>cat</b>.png"
+    assert answer["header"]["photographs"][3]["picture"]["shape"] == [72, 72, 3]
+    torch.testing.assert_close(
+        view._images[3], rv.load_images(SAMPLES / "chelsea.png", net, preset=preset)
+    )
+    assert ask(view, sent, "scene", **scene(3))["scene"]["header"]["scene"]["image"] == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n broken"])
+def test_a_file_that_is_no_picture(view: Any, content: bytes) -> None:
+    sent = listen(view)
+    request = {"type": "ask", "id": "f", "what": "photograph", "name": "notes.txt"}
+    view._received(view, request, [content] if content else [])
+    assert sent[0]["type"] == "error" and "explore: " in sent[0]["text"]
+    assert "'notes.txt'" in sent[0]["text"] and len(view._images) == 3
+
+
+@pytest.mark.parametrize(
+    ("details", "message"),
+    [
+        ({"image": 9}, "photograph 9 of 3"),
+        ({"image": -1}, "photograph -1 of 3"),
+        ({"class": 10}, "class 10; 0 to 9"),
+        ({"image": "x"}, "invalid literal"),
+    ],
+)
+def test_wrong_questions(view: Any, details: dict[str, Any], message: str) -> None:
+    sent = listen(view)
+    answer = ask(view, sent, "scene", **(scene() | details))
+    assert answer["type"] == "error" and message in answer["text"]
+
+
+def test_unknown_blocks_are_not_looked_for(view: Any) -> None:
+    sent = listen(view)
+    ask(view, sent, "scene", **scene(0, off=("layer2.0", "__class__")))
+    assert view._scene.moment.off == ("layer2.0",)
+
+
+def test_a_stopped_scene_is_never_shown(view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import resviz.views.widgets.explore as module
+
+    sent, going, go = listen(view), threading.Event(), threading.Event()
+    before, usual = view._scene, module.recorded
+
+    def slow(*args: Any) -> Any:
+        going.set()
+        assert go.wait(20)
+        return usual(*args)
+
+    monkeypatch.setattr(module, "recorded", slow)
+    request = {"type": "ask", "what": "scene", **scene(1)}
+    view._received(view, {**request, "id": "first"}, [])
+    assert going.wait(20)
+    view._received(view, {"type": "stop", "id": "first"}, [])
+    work = view._works["scene"]
+    go.set()
+    work.join(30)
+    assert not work.is_alive() and view._scene is before
+    assert not [m for m in sent if m["type"] in ("answer", "error")]
+    # and a newer question stops the one before
+    going.clear(), go.clear()
+    view._received(view, {**request, "id": "second"}, [])
+    assert going.wait(20)
+    old = view._works["scene"]
+    view._received(view, {**request, "id": "third", "image": 2}, [])
+    go.set()
+    assert answered(sent, "third")["type"] == "answer"
+    old.join(30)
+    assert view._scene.moment.image == 2
+    assert [m["id"] for m in sent if m["type"] == "answer"] == ["third"]
+
+
+@pytest.mark.parametrize("what", ["scene", "explanation"])
+@pytest.mark.parametrize("off", [(), ("layer1.0",)])
+@pytest.mark.parametrize("index", [None, 3])
+def test_progress_ends_at_its_end(
+    view: Any, what: str, off: tuple[str, ...], index: int | None
+) -> None:
+    sent = listen(view)
+    ask(view, sent, what, **scene(1, index, off))
+    last = [m for m in sent if m["type"] == "progress"][-1]
+    assert last["done"] == last["total"] and last["text"].startswith("layers ")
+
+
+def test_old_scenes_go_when_there_is_no_room(view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resviz.views.widgets.explore._KEPT", view._scene.size * 2)
+    sent = listen(view)
+    for image in (1, 2, 0):
+        ask(view, sent, "scene", **scene(image))
+    assert [moment.image for moment in view._scenes] == [2, 0]
+
+
+def test_the_network_is_left_as_it_was(net: Any, images: torch.Tensor, preset: rv.Preset) -> None:
+    with left_as_found(net):
+        view = explore(net, images, preset=preset)
+        sent = listen(view)
+        ask(view, sent, "scene", **scene(1, 3, ("layer2.0",)))
+        ask(view, sent, "explanation", **scene(1, 3, ("layer2.0",)))
+
+
+def test_the_static_picture(view: Any, read: Any) -> None:
+    data, _ = view._repr_mimebundle_()
+    assert data["text/plain"].startswith("Figure: Explore toy-net")
+    assert "channels of layer3.0" in data["text/plain"] and "grad_cam" not in data["text/plain"]
+    plain = read.picture(base64.b64decode(data["image/png"]))
+    ask(view, listen(view), "explanation", **scene())
+    data, _ = view._repr_mimebundle_()
+    assert "grad_cam at layer3.0" in data["text/plain"]
+    explained = read.picture(base64.b64decode(data["image/png"]))
+    assert len(np.unique(plain)) > 50 and not np.array_equal(plain, explained)
+    assert 10_000 < len(view.still) < 100_000  # a smaller one stays in the notebook
+
+
+def test_the_page_explains_first_and_stays_small(view: Any, tmp_path: Path) -> None:
+    view.save_html(tmp_path / "explore.html")
+    assert view._scene.exp is not None
+    text = (tmp_path / "explore.html").read_text(encoding="utf-8")
+    assert "rv-data" in text and "http://" not in text.replace("http://www.w3.org", "")
+    assert list(view.page().payload.meta["views"]) == [
+        "gradients",
+        "maps",
+        "explanation",
+        "residuals",
+    ]
+
+
+def test_hostile_names_stay_text(
+    net: Any, images: torch.Tensor, hostile: str, tmp_path: Path
+) -> None:
+    half = (0.5, 0.5, 0.5)
+    preset = rv.Preset(hostile, hostile, half, half, resize=32, crop=32, classes=(hostile,) * 10)
+    view = explore(net, images, preset=preset, names=[hostile] * 3)
+    assert view.payload().meta["header"]["photographs"][0]["name"] == hostile
+    assert view.payload().meta["header"]["classes"][0] == hostile
+    view.save_html(tmp_path / "page.html")
+    assert hostile not in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_files_give_the_names(preset: rv.Preset, net: Any) -> None:
+    files = [SAMPLES / "chelsea.png", str(SAMPLES / "rocket.jpg")]
+    assert explore(net, files, preset=preset)._names == ["chelsea.png", "rocket.jpg"]
+    assert explore(net, files[0], preset=preset)._names == ["chelsea.png"]
+    with Image.open(SAMPLES / "coffee.png") as picture:
+        assert explore(net, [picture], preset=preset)._names == ["image 0"]
+
+
+def test_the_browser_s_selection_reaches_the_parts(view: Any) -> None:
+    chosen = {"quantity": "layers.rms"}
+    inner = view._views["gradients"].selection | chosen
+    view.selection = view.selection | {"views": {"gradients": inner}}
+    assert view._views["gradients"].selection["quantity"] == "layers.rms"
+    assert "Activations" in view.figure().layout.title.text
+
+
+@pytest.mark.parametrize("kind", ["plain", "no positions", "transformer", "densenet"])
+def test_networks_that_lack_something(kind: str, images: torch.Tensor) -> None:
+    made = {
+        "plain": lambda: (cifar_resnet(8, shortcut="none", seed=0), images),
+        "no positions": lambda: (nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), images),
+        "transformer": lambda: (
+            torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=10),
+            images,
+        ),
+        "densenet": lambda: (
+            torchvision.models.DenseNet(4, (2, 2), 8, num_classes=10).eval(),
+            images.repeat(1, 1, 2, 2),
+        ),
+    }
+    net, given = made[kind]()
+    view = explore(net.eval(), given)
+    views = view.payload().meta["views"]
+    sent = listen(view)
+    answer = ask(view, sent, "explanation", **scene())
+    explained = answer["scene"]["views"]["explanation"]
+    if kind == "no positions":
+        assert "no feature maps" in views["maps"]["reason"]
+        assert "no layer with positions" in explained["reason"]
+    else:
+        assert "meta" in explained and "meta" in views["maps"]
+    if kind == "transformer":
+        names = [one["name"] for one in view.payload().meta["header"]["blocks"]]
+        assert len(names) == 2 and "encoder_layer_0" in names[0]
+        off = ask(view, sent, "scene", **scene(0, off=(names[1],)))
+        assert off["type"] == "answer"
+    else:
+        assert "no residual additions" in views["residuals"]["reason"]
+        assert view.payload().meta["header"]["blocks"] == []
+    assert view._repr_mimebundle_()[0]["text/plain"].startswith("Figure: Explore")
+
+
+def test_errors(net: Any, images: torch.Tensor) -> None:
+    with pytest.raises(TypeError, match="explore: "):
+        explore("resnet50", images)
+    with pytest.raises(ValueError, match="explore: no images"):
+        explore(net, images[:0])
+    with pytest.raises(ValueError, match="explore: names .*one for each of 3"):
+        explore(net, images, names=["one"])
+    with pytest.raises(ValueError, match="Linear has no preset"):
+        explore(nn.Linear(2, 2), [np.zeros((8, 8), np.uint8)])
+
+
+def test_a_page_of_bytes_is_a_picture(read: Any) -> None:
+    """`fitting` makes pictures smaller, never larger, and leaves small ones alone."""
+    from resviz.views.pictures import fitting
+
+    noise = np.random.default_rng(0).integers(0, 255, (200, 300, 3)).astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(noise).save(out, format="PNG")
+    full = out.getvalue()
+    assert fitting(full, len(full)) == full
+    small = fitting(full, 40_000)
+    assert len(small) <= 40_000 and read.picture(small).shape[1] < 300
