@@ -20,6 +20,7 @@ from resviz.views.static import static_png
 
 HERE = Path(__file__).parent / "pictures"
 SAMPLES = Path(__file__).parents[1] / "sample_images"
+SIZE = {"width": 1100, "height": 640}
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -53,11 +54,13 @@ def views() -> None:
         "feature_maps": rv.explore_feature_maps(rec),
         "residuals": rv.explore_residuals(rec),
         "explanation": rv.explore_explanation(net, images),
+        "explore": rv.explore(net, images, names=["chelsea.png", "coffee.png"]),
     }
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for name, view in made.items():
-            page = browser.new_page(viewport={"width": 1100, "height": 640})
+            size = {"width": 1300, "height": 1180} if name == "explore" else SIZE
+            page = browser.new_page(viewport=size)
             rv.save_html(view, Path(folder) / f"{name}.html")
             page.goto((Path(folder) / f"{name}.html").as_uri())
             page.wait_for_timeout(2000)

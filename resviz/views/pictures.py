@@ -103,7 +103,7 @@ def fitting(picture: bytes, most: int) -> bytes:
     full = Image.open(io.BytesIO(picture)).convert("RGB")
     share, found = 1.0, picture
     while len(found) > most and full.width * share > 64:
-        share *= 0.8
+        share *= min(0.9, 0.95 * (most / len(found)) ** 0.5)
         size = (max(1, round(full.width * share)), max(1, round(full.height * share)))
         found = png(np.asarray(full.resize(size, Image.Resampling.LANCZOS)))
     return found

@@ -1,8 +1,10 @@
-"""The static picture of `explore`: photograph, map over it, channels at the cursor, profile."""
+"""The static picture of `explore`: photograph, map over it, channels at the cursor, profile.
+
+Drawn by Pillow alone: it is made before the view can be shown, and matplotlib takes a second more.
+"""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,12 +12,14 @@ import numpy as np
 
 from resviz.views.channels import channels_of
 from resviz.views.overlays import panels_of
-from resviz.views.pictures import Pixels, as_pixels, coloured, enlarged, limits, mosaic, png
-from resviz.views.static import static_png
+from resviz.views.pictures import Floats, Pixels, as_pixels, coloured, enlarged, limits, mosaic, png
 from resviz.views.widgets.explore_payload import places_of
 from resviz.views.widgets.explore_scene import Scene
 
 _WIDTH, _ROW, _GAP, _LINE = 900, 240, 12, 20
+_CHART, _LEFT = 200, 70  # height of the profile, room for its numbers
+_INK, _FAINT, _GRID = "#222222", "#5f6670", "#dfe3e8"
+_LINES = ("#0072B2", "#D55E00")
 _CHANNELS = 24
 
 
@@ -28,26 +32,67 @@ def still_of(
     network = str(scene.rec.provenance["network"])
     off = f", without {', '.join(scene.moment.off)}" if scene.moment.off else ""
     pictures = _pictures(scene, views, selection)
-    words = f"{network}{off}: " + ", ".join(caption for caption, _ in pictures)
-    chart = None
-    if "gradients" in views:
-        chart = Image.open(io.BytesIO(static_png(views["gradients"].figure()))).convert("RGB")
-        words += "; gradient norm against depth"
-    tall = _LINE * 2 + _GAP + (_ROW + _LINE if pictures else 0) + (chart.height if chart else 0)
-    sheet = Image.new("RGB", (_WIDTH, tall), "white")
-    draw, left, top = ImageDraw.Draw(sheet), _GAP, _GAP
-    draw.text((left, top), title + off, fill="#222222", font=ImageFont.load_default(16))
-    top += _LINE * 2 - _GAP
+    runs = {network: scene.whole} | ({off.strip(", "): scene.rec} if off else {})
+    top = _GAP + _LINE + (_ROW + 2 * _LINE if pictures else _LINE)
+    sheet = Image.new("RGB", (_WIDTH, top + _CHART + 3 * _LINE), "white")
+    draw, left = ImageDraw.Draw(sheet), _GAP
+    small = ImageFont.load_default(12)
+    draw.text((left, _GAP), title + off, fill=_INK, font=ImageFont.load_default(16))
     for caption, pixels in pictures:
         picture = Image.fromarray(pixels)
-        ratio = _ROW / picture.height
-        picture = picture.resize((round(picture.width * ratio), _ROW))
-        sheet.paste(picture, (left, top + _LINE))
-        draw.text((left, top), caption, fill="#444444", font=ImageFont.load_default(12))
+        picture = picture.resize((round(picture.width * _ROW / picture.height), _ROW))
+        sheet.paste(picture, (left, _GAP + 2 * _LINE + 6))
+        draw.text((left, _GAP + _LINE + 6), caption, fill=_FAINT, font=small)
         left += picture.width + _GAP
-    if chart is not None:
-        sheet.paste(chart, (0, tall - chart.height))
-    return png(np.asarray(sheet)), f"Figure: {title}; {words}"
+    _profile(draw, top + _LINE, {name: _norms(rec) for name, rec in runs.items()}, small)
+    words = ", ".join([*(caption for caption, _ in pictures), "weight gradients against depth"])
+    return png(np.asarray(sheet)), f"Figure: {title}{off}; {words}"
+
+
+def _norms(rec: Any) -> Floats:
+    """(2, P): depth and gradient norm of every weight on the main path."""
+    table = rec.parameters
+    table = table[table["weighted"] & ~table["projection"]]
+    return table[["depth", "grad_norm"]].to_numpy(dtype=float).T
+
+
+def _profile(draw: Any, top: int, lines: Mapping[str, Floats], font: Any) -> None:
+    """Norms against depth on a log axis; exact zeros lie on the axis below."""
+    every = np.concatenate([norms for _, norms in lines.values()])
+    positive = every[np.isfinite(every) & (every > 0)]
+    if not positive.size:
+        draw.text((_GAP, top), "every weight gradient is 0", fill=_FAINT, font=font)
+        return
+    low, high = np.log10(positive.min()), np.log10(positive.max())
+    low, high = (low - 0.1, high + 0.1)
+    deepest = max(depth.max() for depth, _ in lines.values())
+    width, below = _WIDTH - _LEFT - _GAP, top + _CHART
+
+    def at(depth: float, norm: float) -> tuple[float, float]:
+        share = (np.log10(norm) - low) / (high - low) if norm > 0 else 0.0
+        return _LEFT + width * depth / (deepest + 1), below - share * _CHART
+
+    for level in np.linspace(low, high, 4):
+        y = at(0, 10**level)[1]
+        draw.line([(_LEFT, y), (_WIDTH - _GAP, y)], fill=_GRID)
+        draw.text((_LEFT - 6, y), f"{10**level:.2g}", fill=_FAINT, font=font, anchor="rm")
+    for depth in np.unique(np.linspace(1, deepest, 8).round()):
+        draw.text((at(depth, 1)[0], below + 4), f"{depth:.0f}", fill=_FAINT, font=font, anchor="mt")
+    draw.text(
+        (_LEFT, top - 4),
+        "L2 norm of the weight gradients (log)",
+        fill=_FAINT,
+        font=font,
+        anchor="lb",
+    )
+    draw.text((_WIDTH - _GAP, below + _LINE + 2), "depth", fill=_FAINT, font=font, anchor="rt")
+    for number, (name, (depths, norms)) in enumerate(lines.items()):
+        points = [at(d, n) for d, n in zip(depths, norms, strict=True) if np.isfinite(n)]
+        draw.line(points, fill=_LINES[number], width=2)
+        for x, y in points:
+            draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=_LINES[number])
+        spot = (_LEFT + 320 * number, below + _LINE + 2)
+        draw.text(spot, name, fill=_LINES[number], font=font)
 
 
 def _pictures(
