@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -69,3 +72,21 @@ def test_a_page_of_nbconvert_shows_the_pictures(saved: Path):
     del notebook.metadata["widgets"]
     page, _ = HTMLExporter().from_notebook_node(notebook)
     assert page.count("data:image/png;base64,") >= 4
+
+
+@pytest.mark.browser
+def test_the_documented_command_makes_a_page_with_pictures(saved: Path, chromium: Any):
+    """nbconvert prefers widgets, which need a network, unless it clears the widget state."""
+    command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "html"]
+    command += ["--ClearMetadataPreprocessor.enabled=True", str(saved)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    context = chromium.new_context()
+    context.route(lambda url: not url.startswith(("file:", "data:")), lambda route: route.abort())
+    page = context.new_page()
+    page.goto(saved.with_suffix(".html").as_uri())
+    page.wait_for_selector(".jp-OutputArea img >> nth=3")
+    widths = page.locator(".jp-OutputArea img").evaluate_all("all => all.map(i => i.naturalWidth)")
+    text = page.inner_text("body")
+    context.close()
+    assert len(widths) == 4 and min(widths) > 200
+    assert "explore_explanation(net, images)" in text

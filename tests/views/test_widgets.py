@@ -35,7 +35,8 @@ def view(request: Any, rec: Any, norms: Any, exp: Any, net: Any, images: Any, pr
 
 
 def test_a_widget_a_picture_and_a_line_of_text(view: Any, read: Any) -> None:
-    data, _ = view._repr_mimebundle_()
+    data, metadata = view._repr_mimebundle_()
+    assert metadata["image/png"]["alt"] == data["text/plain"]  # nbconvert reads it out
     assert WIDGET in data and "text/html" not in data and data["text/plain"].startswith("Figure: ")
     assert len(np.unique(read.picture(base64.b64decode(data["image/png"])))) > 20
 

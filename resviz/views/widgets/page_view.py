@@ -169,4 +169,5 @@ class PageView(anywidget.AnyWidget):
             beside = len(module_source(self.module)) + len(style_source())
             small = fitting(still, min(_STILL, _STATE - beside) * 3 // 4)
             self.still = f"data:image/png;base64,{base64.b64encode(small).decode('ascii')}"
-        return data | picture | {"text/plain": text}, metadata
+        alt = {"image/png": {"alt": text}} if picture else {}
+        return data | picture | {"text/plain": text}, metadata | alt

@@ -3,7 +3,7 @@ import {
   chartRows, chartSummary, cursorStops, depthLimits, depthTicks, lineOrder, nearestPoint,
   nearestStop, pointAtDepth, pointWords, shortNumber, stopAfterKey, unbroken, valueAxis,
 } from "./chart_scales.js";
-import { element, svgElement } from "./controls.js";
+import { element, freshId, svgElement } from "./controls.js";
 
 const CHART_MARGIN = { top: 24, right: 14, bottom: 46, left: 74 };
 const ZERO_STRIP = 22; // pixels of the strip for exact zeros
@@ -14,7 +14,6 @@ const CHART_LEAST = 280; // pixels wide
 const SERIES_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "ink", "#8C7B00"];
 const LINE_DASHES = { solid: null, dash: "7 4", dot: "2 3", dashdot: "7 3 2 3" };
 const THEORY_DASHES = ["2 3", "8 3 2 3", "6 4"];
-let chartCount = 0;
 
 /** Okabe and Ito's colours, as the plotly figures have them; black is the ink of the theme. */
 export function seriesColour(index) {
@@ -56,7 +55,7 @@ function chartSwatch(series) {
  *  A series: key, name, colour (number), dash, seeds, x, middle, low, high, layers, shapes, stages,
  *  notes, aside (drawn beside the line), symbols. A theory: name, source, x, y. */
 export function depthChart(host, { height = 300, label = "cursor over depth", onCursor = null, onToggle = null, legend = true, readout = true } = {}) {
-  const id = `rv-depth-${(chartCount += 1)}`;
+  const id = freshId("depth");
   const root = element("div", { class: "rv-depth" });
   const plot = element("div", { class: "rv-depth-plot" });
   const svg = svgElement("svg", { role: "img", class: "rv-depth-svg" });
@@ -81,6 +80,7 @@ export function depthChart(host, { height = 300, label = "cursor over depth", on
   let cursor = null;
   let drawn = null; // geometry of the last drawing
   let waiting = 0;
+  let room = 0;
   const hidden = new Set();
 
   const shownSeries = () => spec.series.filter((series) => !hidden.has(series.key));
@@ -132,7 +132,7 @@ export function depthChart(host, { height = 300, label = "cursor over depth", on
   // ---- drawing
   function draw() {
     if (!spec) return;
-    drawn = layOut(Math.max(Math.floor(plot.clientWidth), CHART_LEAST));
+    drawn = layOut(Math.max(plot.clientWidth || room, CHART_LEAST));
     const { width, bottom } = drawn;
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.setAttribute("width", width);
@@ -398,9 +398,11 @@ export function depthChart(host, { height = 300, label = "cursor over depth", on
     tip.style.top = `${Math.max(near.y - 30, 0)}px`;
   }
 
-  const watch = new ResizeObserver(() => {
+  // a cell out of sight has no width: the last one that was seen counts
+  const watch = new ResizeObserver(([entry]) => {
+    room = Math.floor(entry.contentRect.width) || room;
     cancelAnimationFrame(waiting);
-    waiting = requestAnimationFrame(() => drawn?.width === Math.max(Math.floor(plot.clientWidth), CHART_LEAST) || draw());
+    waiting = requestAnimationFrame(() => drawn?.width === Math.max(room, CHART_LEAST) || draw());
   });
   watch.observe(plot);
 

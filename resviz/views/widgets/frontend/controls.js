@@ -1,6 +1,8 @@
 // Labelled controls. Text is set as text, never as markup: layer, class and file names are users'.
 
 const SVG_SPACE = "http://www.w3.org/2000/svg";
+// every view of a notebook page has a copy of this module: ids of its own
+const controlStem = Math.random().toString(36).slice(2, 8);
 let controlCount = 0;
 
 function filled(node, attributes, children) {
@@ -23,9 +25,9 @@ export function svgElement(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG_SPACE, tag), attributes, children);
 }
 
-function freshId(stem) {
+export function freshId(stem) {
   controlCount += 1;
-  return `rv-${stem}-${controlCount}`;
+  return `rv-${stem}-${controlStem}-${controlCount}`;
 }
 
 /** What every control shares: `node` to place, `input` to focus, disable(reason), enable(), hide(). */

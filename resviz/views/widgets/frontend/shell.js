@@ -2,6 +2,7 @@
 
 import { buttonControl, element } from "./controls.js";
 
+const NO_ANSWER = "The kernel does not answer; it is busy or gone. What is shown is the last picture.";
 const KERNEL_PATIENCE = 4000; // milliseconds without a word from the kernel before the reader is told
 
 /** Save `blob` as a file of the reader. */
@@ -96,6 +97,11 @@ export function createShell({ model, el, label, keys = [] }) {
       return event.preventDefault();
     }
   });
+  // a notebook has commands on single keys ("x" cuts the cell): what is pressed here stays here
+  root.addEventListener("keydown", (event) => {
+    const within = root.parentElement?.closest(".rv-view");
+    if (!within && !event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
+  });
   el.append(root);
 
   return {
@@ -157,6 +163,15 @@ function createMessages({ model, live, say, bar, still, listen, closing }) {
   const mine = Math.random().toString(36).slice(2, 10);
   let [count, onData, onMeta, patience] = [0, null, false, 0];
 
+  /** False where the kernel is gone: ipywidgets throws then. */
+  function send(message, files) {
+    try {
+      model.send(message, undefined, files);
+      return true;
+    } catch {
+      return false;
+    }
+  }
   function heard() {
     clearTimeout(patience);
   }
@@ -176,7 +191,7 @@ function createMessages({ model, live, say, bar, still, listen, closing }) {
       say("");
       onMeta = true;
       still.hide();
-      onData?.(content.meta, buffers[0]);
+      onData?.(structuredClone(content.meta), buffers[0]); // a view shown twice gets one message
       return;
     }
     const asked = waiting.get(content.id);
@@ -204,7 +219,7 @@ function createMessages({ model, live, say, bar, still, listen, closing }) {
     const asked = waiting.get(id);
     if (!asked) return false;
     waiting.delete(id);
-    model.send({ type: "stop", id });
+    send({ type: "stop", id });
     asked.done(null);
     return true;
   }
@@ -214,7 +229,7 @@ function createMessages({ model, live, say, bar, still, listen, closing }) {
     data(handler) {
       onData = handler;
       expect("No data came: the kernel is not running. Run the cell again.");
-      model.send({ type: "ready" });
+      send({ type: "ready" });
     },
     /**
      * Ask the kernel; a promise of { content, buffers }, or of null where it failed (said in the
@@ -225,10 +240,14 @@ function createMessages({ model, live, say, bar, still, listen, closing }) {
       const id = `${mine}-${(count += 1)}`;
       drop(what);
       newest.set(what, id);
-      expect("The kernel does not answer; it is busy or gone. What is shown is the last picture.");
+      expect(NO_ANSWER);
       return new Promise((done) => {
         waiting.set(id, { what, done });
-        model.send({ ...details, type: "ask", id, what }, undefined, files);
+        if (send({ ...details, type: "ask", id, what }, files)) return;
+        heard();
+        waiting.delete(id);
+        say(NO_ANSWER, { wrong: true });
+        done(null);
       });
     },
     /** Messages that are neither data nor an answer: handler(content, buffers). */
