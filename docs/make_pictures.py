@@ -59,7 +59,7 @@ def views() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for name, view in made.items():
-            size = {"width": 1300, "height": 1180} if name == "explore" else SIZE
+            size = {"width": 1300, "height": 1700} if name == "explore" else SIZE
             page = browser.new_page(viewport=size)
             rv.save_html(view, Path(folder) / f"{name}.html")
             page.goto((Path(folder) / f"{name}.html").as_uri())
