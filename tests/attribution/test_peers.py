@@ -399,13 +399,18 @@ def formula(name: str, a: Tensor, g: Tensor) -> Tensor:
 def test_layers_written_over_in_place(
     real: tuple[nn.Module, Tensor], layer: str, name: str
 ) -> None:
-    """torchcam and grad-cam keep a reference and read what the next operation left there."""
-    expected = formula(name, *activations_and_gradients(*real, layer, [TABBY]))
-    assert gap(ours(OURS[name], *real, layer, [TABBY]), expected) < EXACT
+    """torchcam and grad-cam keep a reference and read what the next operation left there.
+
+    All in float64: in float32 a ReLU near 0 may be open by one processor's kernels and shut by
+    another's, and a single one moves these maps by more than the bound.
+    """
+    net, image = copy.deepcopy(real[0]).double(), real[1].double()
+    expected = formula(name, *activations_and_gradients(net, image, layer, [TABBY]))
+    assert gap(ours(OURS[name], net, image, layer, [TABBY]), expected) < EXACT
     if name == "GradCAM":
-        assert gap(by_captum(*real, layer, [TABBY]), expected) < EXACT
+        assert gap(by_captum(net, image, layer, [TABBY]), expected) < EXACT
     for peer in (by_torchcam, by_grad_cam):
-        theirs = peer(name, *real, layer, [TABBY]).relu()
+        theirs = peer(name, net, image, layer, [TABBY]).relu()
         assert correlation(theirs, expected) < 0.98
         assert gap_of_shapes(theirs, expected) > 0.1
 
