@@ -6,7 +6,12 @@ Every message has the form ``<function>: <what we got>; <what would be right>. <
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
 
 
 class WeightsUnavailable(RuntimeError):
@@ -27,6 +32,26 @@ class UnreadableImage(ValueError):
 
 class ResvizWarning(UserWarning):
     """Something the user should see, though the call went on: a fallback, a picture left out."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """:func:`warn` says nothing inside, in this thread alone.
+
+    Python's own ``warnings.catch_warnings`` changes the filters of the whole process: in a thread
+    beside the user's work it could put back filters that are not the user's any more.
+    """
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+def warn(text: str, stacklevel: int) -> None:
+    """A :class:`ResvizWarning`, `stacklevel` counted from the function that calls this."""
+    if not _quiet.get():
+        warnings.warn(text, ResvizWarning, stacklevel=stacklevel + 1)
 
 
 def closest(name: str, options: Iterable[str], n: int = 2) -> str:

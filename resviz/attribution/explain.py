@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from resviz.attribution.run import Maps, Run
 from resviz.attribution.split import Split
 from resviz.attribution.split import split as split_at
 from resviz.attribution.targets import Targets
-from resviz.errors import NonFinite, ResvizWarning
+from resviz.errors import NonFinite, warn
 from resviz.hooks import gradients
 from resviz.networks.inputs import check_hookable, check_images, widened
 from resviz.preset import Preset
@@ -199,5 +198,5 @@ def _notes(
             )
     if notes:
         more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
-        warnings.warn(f"explain: {notes[0]}{more}", ResvizWarning, stacklevel=4)
+        warn(f"explain: {notes[0]}{more}", stacklevel=4)
     return notes

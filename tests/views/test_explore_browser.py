@@ -225,7 +225,72 @@ def test_work_is_stopped_and_nothing_changes(live: Live, monkeypatch: pytest.Mon
     assert live.at.get_attribute("aria-busy") == "false"
 
 
+def test_an_explanation_given_up_for_a_stopped_scene_is_made_again(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    import resviz.views.widgets.explore as module
+
+    go, usual = threading.Event(), module.with_explanation
+
+    def slow(*args: Any) -> Any:
+        assert go.wait(30)
+        return usual(*args)
+
+    monkeypatch.setattr(module, "with_explanation", slow)
+    live.at.get_by_role("button", name="two.png").click()
+    live.until(lambda: live.widget._scene.moment.image == 1)
+    live.quiet()
+    assert live.at.get_by_role("button", name="Stop").is_visible()  # it is being explained
+    live.press("Escape")
+    live.until(lambda: "No explanation" in live.text(".rv-part-explanation .rv-part-words"))
+    live.at.locator(".rv-guess").first.click()  # its class again
+    go.set()
+    live.until(lambda: live.widget._scene.exp is not None)
+    live.until(lambda: live.at.locator(".rv-part-explanation .rv-class").first.is_visible())
+    assert "two.png" in live.text(".rv-part-explanation .rv-reason figcaption")
+
+
+def test_a_measurement_of_the_scene_before_is_not_shown(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    import resviz.views.widgets.explanation as module
+
+    go, usual = threading.Event(), module.faithfulness
+
+    def slow(*args: Any, **more: Any) -> Any:
+        assert go.wait(30)
+        return usual(*args, **more)
+
+    monkeypatch.setattr(module, "faithfulness", slow)
+    live.at.get_by_role("button", name="Measure faithfulness").click()
+    live.quiet()
+    work = live.widget._views["explanation"]._work
+    block(live, "layer2.0").click()
+    live.until(lambda: live.widget._scene.moment.off and live.widget._scene.exp is not None)
+    go.set()
+    work.join(60)
+    live.quiet()
+    assert "random map" not in live.text(".rv-part-explanation .rv-checks")
+
+
+def test_several_files_join_one_after_the_other(live: Live) -> None:
+    files = [SAMPLES / name for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
+    live.page.set_input_files("input[type=file]", files)
+    live.until(lambda: live.at.locator(".rv-photo").count() == 5)
+    live.until(lambda: live.widget._scene.moment.image == 4)
+    names = live.at.locator(".rv-photo").all_inner_texts()
+    assert names[2:] == ["chelsea.png", "coffee.png", "rocket.jpg"]
+
+
 def test_python_chooses(live: Live) -> None:
+    live.widget.selection = live.widget.selection | {"channel": 3, "open": ["maps", "gradients"]}
+    live.quiet()
+    assert live.widget.selection["channel"] == 3
+    assert not live.at.locator(".rv-part-residuals").get_attribute("open") is not None
     live.widget.selection = live.widget.selection | {"off": ["layer3.0"], "image": 1}
     live.until(lambda: live.widget._scene.moment.off == ("layer3.0",))
     live.quiet()

@@ -244,6 +244,74 @@ def test_progress_ends_at_its_end(
     assert last["done"] == last["total"] and last["text"].startswith("layers ")
 
 
+def test_both_lines_are_of_one_class(view: Any) -> None:
+    """Without a block another class may be predicted: then the whole network is asked for that."""
+    sent = listen(view)
+    for image in range(3):
+        for off in (("layer1.0",), ("layer2.0", "layer3.0")):
+            ask(view, sent, "scene", **scene(image, off=off))
+            scene_now = view._scene
+            assert int(scene_now.whole.targets[0]) == int(scene_now.rec.targets[0])
+            assert int(scene_now.rec.targets[0]) == int(scene_now.rec.logits.argmax())
+
+
+def test_a_network_that_changed_is_recorded_again(images: torch.Tensor, preset: rv.Preset) -> None:
+    net = cifar_resnet(8, seed=0)
+    view = explore(net, images, preset=preset)
+    sent = listen(view)
+    with torch.no_grad():
+        net.conv1.weight.mul_(0.5)
+    ask(view, sent, "scene", **scene(0, off=("layer1.0",)))
+    fresh = rv.record(net, images[:1], view._scene.rec.targets, "logit", preset=preset)
+    np.testing.assert_array_equal(
+        view._scene.whole.parameters["grad_norm"], fresh.parameters["grad_norm"]
+    )
+
+
+def test_a_part_s_question_is_of_the_scene_that_the_browser_shows(view: Any) -> None:
+    sent = listen(view)
+    first = view.payload().meta["header"]["scene"]["number"]
+    ask(view, sent, "scene", **scene(1))  # whose answer the browser did not want any more
+    inner = {"type": "ask", "id": "p", "what": "parts", "addition": "layer1.0.add"}
+    message = {"type": "within", "view": "residuals", "scene": first, "content": inner}
+    view._received(view, message, [])
+    assert sent[-1]["content"]["type"] == "answer" and view._scene.moment == Moment(0)
+    view._scenes.pop(Moment(1))
+    later = ask(view, sent, "scene", **scene(2))["scene"]["header"]["scene"]["number"]
+    view._scenes.pop(Moment(0))
+    view._received(view, message, [])
+    assert "is shown no more" in sent[-1]["content"]["text"] and view._scene.moment == Moment(2)
+    message |= {"view": "explanation", "scene": later}  # not there yet
+    view._received(view, message, [])
+    assert sent[-1]["content"]["type"] == "error"
+
+
+def test_nonsense_from_python(view: Any) -> None:
+    sent = listen(view)
+    for nonsense in ({"views": 5}, {"views": {"maps": "abc"}}, {"depth": "x"}):
+        view.selection = view.selection | nonsense
+        assert view._repr_mimebundle_()[0]["text/plain"].startswith("Figure: Explore")
+    assert ask(view, sent, "scene", **scene(1))["type"] == "answer"
+
+
+def test_a_network_that_cannot_be_copied(images: torch.Tensor, preset: rv.Preset) -> None:
+    net = cifar_resnet(8, seed=0)
+    view = explore(net, images, preset=preset)
+    net.lock = threading.Lock()
+    answer = ask(view, listen(view), "scene", **scene(1))
+    assert answer["type"] == "error" and "cannot be copied" in answer["text"]
+
+
+def test_an_explanation_in_a_thread_leaves_the_warning_filters(view: Any) -> None:
+    import warnings
+
+    before = list(warnings.filters)
+    with warnings.catch_warnings():
+        ask(view, listen(view), "explanation", **scene())
+        assert list(warnings.filters) == before
+    assert list(warnings.filters) == before
+
+
 def test_old_scenes_go_when_there_is_no_room(view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resviz.views.widgets.explore._KEPT", view._scene.size * 2)
     sent = listen(view)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import html
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -17,7 +16,7 @@ from resviz.attribution.explain import explain
 from resviz.attribution.faithfulness import faithfulness
 from resviz.attribution.methods import METHODS
 from resviz.attribution.target import target
-from resviz.errors import ResvizWarning
+from resviz.errors import quiet
 from resviz.hooks import Hooks
 from resviz.networks.layers import list_layers
 from resviz.networks.surgery import drop_blocks
@@ -184,8 +183,7 @@ class ExplanationPage(PageView):
         return _One(self._asked[key], wanted)
 
     def _explain(self, net: Any, wanted: _Wanted) -> Any:
-        with warnings.catch_warnings(), self._altered(net):
-            warnings.simplefilter("ignore", ResvizWarning)  # the view says why a map is blank
+        with quiet(), self._altered(net):  # the view says why a map is blank
             return explain(
                 net,
                 self._one_image(wanted.image),
@@ -252,6 +250,11 @@ class ExplanationPage(PageView):
     def stop(self, request: str) -> None:
         """Give up the measurement that this question began."""
         if self._work is not None and self._work.number == request:
+            self._work.stop()
+
+    def give_up(self) -> None:
+        """Stop the measurement: nobody looks at this explanation any more."""
+        if self._work is not None:
             self._work.stop()
 
     # ---- without a kernel
@@ -456,8 +459,7 @@ def _first(net: Any, images: Any, preset: Any) -> Any:
 def explained(net: Any, images: Any, targets: Any, preset: Any, table: Any) -> Any:
     """Every block by the methods of one pass; `table` of layers says which have positions."""
     layers = [] if table is None else _with_positions(table)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResvizWarning)
+    with quiet():
         if layers:
             return explain(net, images, targets, methods=list(_FIRST), layers=layers, preset=preset)
         return explain(net, images, targets, preset=preset)  # tokens: what "auto" finds

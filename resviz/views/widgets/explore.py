@@ -56,8 +56,11 @@ class ExploreView(PageView):
         self._scenes: dict[Moment, Scene] = {}
         self._works: dict[str, Work] = {}
         self._number = 0
+        self._views: dict[str, PageView | str] = {}
         first = recorded(net, self._images[0], Moment(0), self._preset, None, None)
         self._blocks = blocks_of(first.rec)
+        self._calls = int((first.rec.layers["kind"] == "leaf").sum())
+        self._weights = _state_of(net)
         self._shown: dict[int, Moment] = {}  # by the number that the browser knows a scene by
         self._show(first, self._made(first))
         network = str(first.rec.provenance["network"])
@@ -76,6 +79,9 @@ class ExploreView(PageView):
         self._scenes[scene.moment] = self._scene = scene
         while len(self._scenes) > 1 and sum(s.size for s in self._scenes.values()) > _KEPT:
             self._scenes.pop(next(iter(self._scenes)))
+        for view in self._views.values():
+            if isinstance(view, ExplanationPage) and view not in views.values():
+                view.give_up()
         self._views = views
         self._follow(None)
 
@@ -132,9 +138,10 @@ class ExploreView(PageView):
 
     def _follow(self, _: Any) -> None:
         """The parts' selections, as the browser has them."""
-        for name, chosen in dict(self.selection.get("views") or {}).items():
+        views = self.selection.get("views")
+        for name, chosen in views.items() if isinstance(views, dict) else ():
             view = self._views.get(name)
-            if isinstance(view, PageView) and chosen:
+            if isinstance(view, PageView) and chosen and isinstance(chosen, dict):
                 view.selection = dict(chosen)
 
     # ---- what is sent
@@ -165,7 +172,7 @@ class ExploreView(PageView):
         return Payload(meta, buffer)
 
     def _header(self, packing: Packing, scene: Scene) -> dict[str, Any]:
-        photographs = zip(self._names, self._thumbnails, strict=True)
+        photographs = zip(self._names, self._thumbnails, strict=False)  # one may be joining
         pictures = [
             {"name": name, "picture": None if picture is None else packing.add(picture)}
             for name, picture in photographs
@@ -206,11 +213,23 @@ class ExploreView(PageView):
     # ---- what the browser asks for
     def _received(self, widget: Any, content: Any, buffers: Any) -> None:
         if isinstance(content, dict) and content.get("type") == "within":
-            view = self._views.get(str(content.get("view")))
-            if isinstance(view, PageView):
-                view._received(view, content.get("content"), buffers)
+            self._within(content, buffers)
             return
         super()._received(widget, content, buffers)
+
+    def _within(self, message: dict[str, Any], buffers: Any) -> None:
+        """Hand a message on to the part that it is for, as of the scene that the browser shows."""
+        shown, inner = self._shown.get(message.get("scene") or 0), message.get("content")
+        if shown is not None and shown != self._scene.moment and shown in self._scenes:
+            scene = self._scenes[shown]  # an answer was not wanted any more when it came
+            self._show(scene, self._made(scene))
+        view = self._views.get(str(message.get("view")))
+        if isinstance(view, PageView) and shown in (None, self._scene.moment):
+            view._received(view, inner, buffers)
+        elif isinstance(inner, dict) and inner.get("type") == "ask":
+            text = "explore: this was of a scene that is shown no more."
+            error = {"type": "error", "id": inner.get("id"), "text": text}
+            self.send({"type": "within", "view": message.get("view"), "content": error})
 
     def _answer(self, request: dict[str, Any]) -> None:
         if request.get("what") in ("scene", "explanation"):
@@ -228,9 +247,10 @@ class ExploreView(PageView):
             return super().answer(what, request)
         name = str(request.get("name") or "photograph")
         images = _decoded(name, request.get("buffers") or [], self._net, self._preset)
+        picture = thumbnail(images, self._preset)
         self._images.append(images)
+        self._thumbnails.append(picture)
         self._names.append(name)
-        self._thumbnails.append(thumbnail(images, self._preset))
         packing = Packing()
         header = self._header(packing, self._scene)
         fields = {"header": header, "image": len(self._images) - 1}
@@ -252,6 +272,8 @@ class ExploreView(PageView):
         """Start the work on a scene, or on its explanation."""
         moment, number = self._moment(request), str(request["id"])
         net = Watched(self._net)
+        if self._weights != _state_of(self._net):  # what was recorded is of another network now
+            self._scenes, self._weights = {}, _state_of(self._net)
         passes = self._passes(what, moment)
 
         before = self._shown.get(int(request.get("shown") or 0))
@@ -261,14 +283,13 @@ class ExploreView(PageView):
                 scene = self._computed(net.net, moment, what == "explanation")
             views = self._made(scene)
             meta, buffer = self._answered(what, scene, views, before)
-            work.tick(0)  # nobody may want it any more
-            self._show(scene, views)
+            work.settle(lambda: self._show(scene, views))
             return {"scene": meta}, [buffer]
 
         if what in self._works:
             self._works[what].stop()
         words = "layers explained:" if what == "explanation" else "layers recorded:"
-        self._works[what] = Work(self, number, make, passes * len(net.leaves), words)
+        self._works[what] = Work(self, number, make, passes * self._calls, words)
         self._works[what].start()
 
     def _passes(self, what: str, moment: Moment) -> int:
@@ -335,7 +356,9 @@ class ExploreView(PageView):
 
     def _still(self) -> tuple[bytes | None, str]:
         views = {name: view for name, view in self._views.items() if isinstance(view, PageView)}
-        return still_of(self.about, self._scene, views, self.selection)
+        depth = self.selection.get("depth")
+        at = float(depth) if isinstance(depth, (int, float)) else None
+        return still_of(self.about, self._scene, views, at)
 
 
 def _decoded(name: str, buffers: Sequence[Any], net: Any, preset: Any) -> Any:
@@ -346,9 +369,18 @@ def _decoded(name: str, buffers: Sequence[Any], net: Any, preset: Any) -> Any:
         raise ValueError(f"{_CALLER}: no bytes of {name!r} came; choose the file again.")
     try:
         picture = Image.open(io.BytesIO(bytes(buffers[0])))
-        return load_images(picture, net, preset=preset)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{_CALLER}: {name!r} is not readable ({error}); a picture.") from error
+        picture.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{_CALLER}: {name!r} is not readable ({error}); a picture that Pillow opens."
+        ) from error
+    return load_images(picture, net, preset=preset)
+
+
+def _state_of(net: Any) -> tuple[tuple[int, int], ...]:
+    """Changes when a weight does: where each tensor lies, and how often it was written to."""
+    tensors = [*net.parameters(), *net.buffers()]
+    return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
 
 
 def explore(

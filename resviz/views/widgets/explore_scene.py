@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from resviz.errors import ResvizWarning
 from resviz.hooks import Hooks
 from resviz.networks.structure import is_leaf
 from resviz.networks.surgery import drop_blocks
@@ -75,7 +73,7 @@ def recorded(
         moment: what is wanted.
         preset: names and scale of the pictures; None for the network's own.
         known: a scene of the same photograph and blocks: its tensors need not be kept again.
-        whole: a recording of the whole network for the same photograph and class, where there is.
+        whole: a recording of the whole network for the same photograph, where there is one.
     """
     targets = None if moment.target is None else [moment.target]
     loss = None if targets is None else "logit"  # what `record` takes without targets, too
@@ -86,8 +84,11 @@ def recorded(
         rec = dataclasses.replace(rec, tensors=known.rec.tensors)
     if not moment.off:
         return Scene(moment, rec, rec)
-    if whole is None:
-        whole = record(net, images, targets, loss, preset=preset)
+    same = targets or [
+        int(rec.logits.argmax())
+    ]  # without a block another class may be the predicted one
+    if whole is None or [int(whole.targets[0])] != same:
+        whole = record(net, images, same, "logit", preset=preset)
     return Scene(moment, rec, whole)
 
 
@@ -96,10 +97,9 @@ def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
     moment = scene.moment
     targets = None if moment.target is None else [moment.target]
     try:
-        with altered(net, moment.off, images), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResvizWarning)
+        with altered(net, moment.off, images):
             exp = explained(net, images, targets, preset, scene.rec.layers)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         return dataclasses.replace(scene, why=str(error.args[0]))
     return dataclasses.replace(scene, exp=exp)
 
@@ -108,10 +108,19 @@ class Watched:
     """A copy of a network whose layers tell a :class:`Work` that they begin.
 
     The copy is made where this is: before the thread starts, since a cell may use the original.
+
+    Raises:
+        ValueError: the network cannot be copied.
     """
 
     def __init__(self, net: Any) -> None:
-        self.net = copy.deepcopy(net)
+        try:
+            self.net = copy.deepcopy(net)
+        except Exception as error:  # a network's own __deepcopy__ can raise anything
+            raise ValueError(
+                f"explore: this network cannot be copied ({error}); one that copy.deepcopy takes "
+                "would be right, since other photographs, classes and blocks run on a copy."
+            ) from error
         self.leaves = [module for module in self.net.modules() if is_leaf(module)]
 
     def telling(self, work: Work) -> Hooks:

@@ -24,14 +24,14 @@ _CHANNELS = 24
 
 
 def still_of(
-    title: str, scene: Scene, views: Mapping[str, Any], selection: Mapping[str, Any]
+    title: str, scene: Scene, views: Mapping[str, Any], depth: float | None
 ) -> tuple[bytes | None, str]:
     """A PNG, and a line of text."""
     from PIL import Image, ImageDraw, ImageFont
 
     network = str(scene.rec.provenance["network"])
     off = f", without {', '.join(scene.moment.off)}" if scene.moment.off else ""
-    pictures = _pictures(scene, views, selection)
+    pictures = _pictures(scene, views, depth)
     runs = {network: scene.whole} | ({off.strip(", "): scene.rec} if off else {})
     top = _GAP + _LINE + (_ROW + 2 * _LINE if pictures else _LINE)
     sheet = Image.new("RGB", (_WIDTH, top + _CHART + 3 * _LINE), "white")
@@ -96,10 +96,9 @@ def _profile(draw: Any, top: int, lines: Mapping[str, Floats], font: Any) -> Non
 
 
 def _pictures(
-    scene: Scene, views: Mapping[str, Any], selection: Mapping[str, Any]
+    scene: Scene, views: Mapping[str, Any], depth: float | None
 ) -> list[tuple[str, Pixels]]:
     found = []
-    depth = selection.get("depth")
     if scene.rec.pictures is not None:
         found.append(("photograph", as_pixels(scene.rec.pictures)[0]))
     layer = _at(scene, "explanation", depth)
@@ -117,7 +116,7 @@ def _pictures(
     return found
 
 
-def _at(scene: Scene, part: str, depth: Any) -> str | None:
+def _at(scene: Scene, part: str, depth: float | None) -> str | None:
     """The layer under the cursor, as the browser chooses it."""
     places = places_of(scene)[part]
     if not places:

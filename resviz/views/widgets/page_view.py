@@ -55,7 +55,8 @@ class PageView(anywidget.AnyWidget):
     def __init__(self, about: str, selection: dict[str, Any]) -> None:
         super().__init__(about=about, selection=selection)
         self._payload: Payload | None = None
-        self.on_msg(self._received)
+        if self._outer is None:  # within another, messages come through that one
+            self.on_msg(self._received)
 
     # ---- a view within another
     @classmethod

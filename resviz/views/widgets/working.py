@@ -51,11 +51,24 @@ class Work(threading.Thread):
         self.number = number
         self._view, self._make, self._total, self._words = view, make, total, words
         self._stopped = threading.Event()
+        self._ending = threading.Lock()
         self._done, self._said = 0, time.monotonic()
 
     def stop(self) -> None:
         """Give up at the next tick; nothing is sent any more."""
-        self._stopped.set()
+        with self._ending:
+            self._stopped.set()
+
+    def settle(self, change: Callable[[], None]) -> None:
+        """Make a change that belongs to the answer; a stop comes wholly before it or after it.
+
+        Raises:
+            Stopped: nobody wants the answer any more; nothing was changed.
+        """
+        with self._ending:
+            if self._stopped.is_set():
+                raise Stopped
+            change()
 
     def tick(self, count: int = 1) -> None:
         """A part is done.
@@ -81,5 +94,7 @@ class Work(threading.Thread):
         except Exception as error:  # noqa: BLE001 - a thread's error reaches nobody else
             text = str(error.args[0] if error.args else error)
             content = {"type": "error", "text": text}
+        finally:
+            del self._make  # and with it the copy of the network
         if not self._stopped.is_set():
             self._view.send(content | {"id": self.number}, buffers)

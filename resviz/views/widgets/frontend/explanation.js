@@ -609,6 +609,7 @@ export function renderReasons({ model, el }) {
   shell.onSelection((selection) => data && take(selection));
   shell.data((meta, view) => {
     data = explanationOf(meta, view);
+    ["map", "faithfulness"].forEach((what) => shell.drop(what)); // they were of what was shown before
     answers.clear();
     photographs.clear();
     oddsImage = -1;

@@ -20,7 +20,7 @@ const EXPLORE_WIDE = 1180; // pixels from which feature maps and explanation sta
 const SCENE_PAUSE = 150; // milliseconds until a change is sent on, so that fast ones make one question
 
 /** What stands for the widget model of a view within this one. */
-function innerModel(model, { onChosen, onReady, name }) {
+function innerModel(model, { onChosen, onReady, sceneNumber, name }) {
   const handlers = {};
   const traits = { selection: {}, about: "", still: "" };
   const emit = (event, ...details) => [...(handlers[event] ?? [])].forEach((handler) => handler(...details));
@@ -38,14 +38,14 @@ function innerModel(model, { onChosen, onReady, name }) {
     },
     send(content) {
       if (content.type === "ready") onReady();
-      else model.send({ type: "within", view: name, content });
+      else model.send({ type: "within", view: name, scene: sceneNumber(), content });
     },
     emit,
   };
 }
 
 /** A part of the page: its frame, and the view in it once there are data. */
-function createPart(model, { name, title, render }, { onChosen }) {
+function createPart(model, { name, title, render }, { onChosen, sceneNumber }) {
   const body = element("div", { class: "rv-part-body" });
   const words = element("p", { class: "rv-faint rv-part-words" }, "waiting for data …");
   const node = element(
@@ -76,7 +76,7 @@ function createPart(model, { name, title, render }, { onChosen }) {
         inner.set("selection", told);
         return deliver();
       }
-      inner = innerModel(model, { name, onReady: deliver, onChosen: (chosen) => onChosen(part, chosen) });
+      inner = innerModel(model, { name, sceneNumber, onReady: deliver, onChosen: (chosen) => onChosen(part, chosen) });
       told = { ...wanted.selection, ...selection };
       inner.set("selection", told);
       close = render({ model: inner, el: body });
@@ -112,6 +112,8 @@ export function renderExplore({ model, el }) {
   const wanted = { image: 0, class: null, off: [] };
   const linked = { depth: null, channel: 0 };
   let [shown, header, headerView, timer, turn, waiting] = [null, null, null, 0, 0, false];
+  let adding = Promise.resolve();
+  let [lacking, explaining] = [false, false]; // the shown scene has no explanation yet; it is on its way
 
   const shell = createShell({
     model,
@@ -120,7 +122,7 @@ export function renderExplore({ model, el }) {
     keys: [
       { keys: ["]", "PageDown"], text: "deeper, to the next block", run: () => stepBlock(1) },
       { keys: ["[", "PageUp"], text: "back, to the block before", run: () => stepBlock(-1) },
-      { keys: ["o"], text: "the block under the cursor off, or on again", run: () => toggle(blockNow()) },
+      { keys: ["o"], text: "the block under the cursor off, or on again", run: () => header && toggle(blockNow()) },
       { keys: ["0"], text: "all blocks on", run: () => want({ off: [] }) },
       { keys: [".", ">"], text: "next photograph", run: () => setImage(wanted.image + 1) },
       { keys: [",", "<"], text: "photograph before", run: () => setImage(wanted.image - 1) },
@@ -131,9 +133,9 @@ export function renderExplore({ model, el }) {
   const head = createExploreHeader({
     live: shell.live,
     say: shell.say,
-    on: { image: setImage, file: addFile, class: setClass, block: toggle, every: () => want({ off: [] }) },
+    on: { image: setImage, file: addFiles, class: setClass, block: toggle, every: () => want({ off: [] }) },
   });
-  const parts = EXPLORE_PARTS.map((one) => createPart(model, one, { onChosen }));
+  const parts = EXPLORE_PARTS.map((one) => createPart(model, one, { onChosen, sceneNumber: () => shown?.number }));
   const partOf = (name) => parts.find((part) => part.name === name);
   shell.root.classList.add("rv-explore");
   const stopButton = buttonControl({ text: "Stop", title: "Escape", onClick: () => stop() });
@@ -150,6 +152,7 @@ export function renderExplore({ model, el }) {
   const blockNow = () => (linked.depth === null ? null : placeAt(blockPlaces(), linked.depth));
 
   function stepBlock(by) {
+    if (!header) return;
     const names = blockPlaces();
     if (!names.length) return;
     const at = names.findIndex(([name]) => name === blockNow());
@@ -180,7 +183,7 @@ export function renderExplore({ model, el }) {
 
   // ---- the scene: photograph, class, blocks
   function setImage(image) {
-    if (!(image >= 0 && image < header.photographs.length) || image === wanted.image) return;
+    if (!header || !(image >= 0 && image < header.photographs.length) || image === wanted.image) return;
     if (shell.live) want({ image, class: null });
   }
   function setClass(index, from = null) {
@@ -192,6 +195,7 @@ export function renderExplore({ model, el }) {
     want({ off });
   }
   function want(changes, from = null) {
+    if (!header) return;
     if (!shell.live && ("off" in changes || "image" in changes)) {
       return shell.say("Another photograph and blocks switched off need a running kernel; this page has none.");
     }
@@ -206,6 +210,7 @@ export function renderExplore({ model, el }) {
     if (sameScene(wanted, shown)) {
       shell.drop("scene");
       if (waiting) busy(false);
+      else if (lacking && !explaining) explain();
       return;
     }
     turn += 1;
@@ -219,24 +224,33 @@ export function renderExplore({ model, el }) {
     if (answer) return take(answer.content.scene, answer.buffers[0]);
     Object.assign(wanted, { image: shown.image, class: shown.class, off: [...shown.off] }); // as it is shown
     link({});
+    if (lacking) explain(); // it was given up for the question that came to nothing
   }
 
   async function explain() {
     const mine = turn;
+    explaining = true;
+    showStop();
     const answer = await shell.ask("explanation", { image: shown.image, class: shown.class, off: [...shown.off] });
     if (mine !== turn) return;
+    explaining = false;
+    showStop();
     if (answer) take(answer.content.scene, answer.buffers[0]);
-    else partOf("explanation").wait("No explanation: it was stopped, or failed. Choose a class to ask again.");
+    else partOf("explanation").wait("No explanation: it was stopped, or failed. Choose its class again to ask again.");
   }
 
   function busy(now) {
     waiting = now;
-    stopButton.node.hidden = !now;
+    if (now) explaining = false;
+    showStop();
     shell.root.setAttribute("aria-busy", String(now));
   }
+  function showStop() {
+    stopButton.node.hidden = !(waiting || explaining);
+  }
   function stop() {
-    if (!waiting) return;
-    shell.stop("scene");
+    if (waiting) shell.stop("scene");
+    else if (explaining) shell.stop("explanation");
   }
 
   // ---- data
@@ -262,6 +276,7 @@ export function renderExplore({ model, el }) {
       part.show({ meta: sent.meta, view: slice, selection: sent.selection }, { ...stored, ...follows });
     }
     if (meta.weight) weigh(meta.weight, view);
+    lacking = Boolean(meta.explain);
     if (meta.explain) {
       if (!before || !samePasses(before, shown)) partOf("explanation").wait("being explained …");
       explain();
@@ -282,9 +297,14 @@ export function renderExplore({ model, el }) {
     part.show({ ...part.data, meta, view: joined }, {});
   }
 
+  /** One after the other: a newer question of one kind takes the place of the one before. */
+  function addFiles(file) {
+    adding = adding.then(() => addFile(file));
+  }
   async function addFile(file) {
     shell.say(`reading ${file.name} …`);
-    const buffer = await file.arrayBuffer();
+    const buffer = await file.arrayBuffer().catch(() => null);
+    if (!buffer) return shell.say(`${file.name} cannot be read; a file with a picture would be right.`, { wrong: true });
     const answer = await shell.ask("photograph", { name: file.name, shown: shown.number }, [buffer]);
     if (!answer) return;
     header = { ...answer.content.header, scene: header.scene };
@@ -329,7 +349,13 @@ export function renderExplore({ model, el }) {
     if (Array.isArray(selection.off)) changes.off = selection.off.map(String);
     if ("class" in selection) changes.class = Number.isInteger(selection.class) ? selection.class : null;
     const depth = Number.isFinite(selection.depth) ? selection.depth : linked.depth;
-    Object.assign(linked, { depth });
+    const channel = Number.isInteger(selection.channel) ? selection.channel : linked.channel;
+    Object.assign(linked, { depth, channel });
+    if (Array.isArray(selection.open)) parts.forEach((part) => (part.node.open = selection.open.includes(part.name)));
+    for (const part of parts) {
+      const chosen = selection.views?.[part.name];
+      if (chosen && typeof chosen === "object") part.follow(chosen);
+    }
     if (!sameScene({ ...wanted, ...changes }, wanted)) want(changes);
     else link({});
   });

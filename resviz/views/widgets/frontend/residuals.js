@@ -267,6 +267,7 @@ export function renderAnatomy({ model, el }) {
     for (const column of Object.keys(meta.columns)) meta.columns[column] = columnAt(view, meta.columns[column]);
     for (const parts of Object.values(meta.kept)) mapsOf(parts, view);
     asking = null;
+    shell.drop("parts"); // of what was shown before
     addition.setOptions(meta.additions.map((one) => ({ value: one.name, label: meta.kept[one.name] || (shell.live && meta.asks.includes(one.name)) ? `${one.name} (channels)` : one.name, group: one.stage || undefined })), "");
     image.setOptions(meta.images.map((label, value) => ({ label, value })), 0);
     pickers.forEach((picker, n) => picker.setOptions(CHART_CHOICES.map((one, value) => ({ ...one, label: one.option, value })).filter((one) => one.name === (n ? "gradient" : "sizes") && Object.keys(one.columns).some((column) => meta.columns[column])).map(({ value, label }) => ({ value, label })), n ? 2 : 0));

@@ -97,6 +97,8 @@ export function createShell({ model, el, label, keys = [] }) {
       return event.preventDefault();
     }
   });
+  // Notebook 7 hears keys before anybody else, and asks the focused element itself
+  root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   // a notebook has commands on single keys ("x" cuts the cell): what is pressed here stays here
   root.addEventListener("keydown", (event) => {
     const within = root.parentElement?.closest(".rv-view");
@@ -219,6 +221,7 @@ function createMessages({ model, live, say, bar, still, listen, closing }) {
     const asked = waiting.get(id);
     if (!asked) return false;
     waiting.delete(id);
+    if (!waiting.size) heard();
     send({ type: "stop", id });
     asked.done(null);
     return true;
