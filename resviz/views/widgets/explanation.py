@@ -197,9 +197,7 @@ class ExplanationPage(PageView):
 
     def _altered(self, net: Any) -> AbstractContextManager[None]:
         """The network as it was explained: some of its blocks may have been switched off."""
-        if not self._without:
-            return nullcontext()
-        return drop_blocks(net, self._without, images=self._one_image(0))
+        return altered(net, self._without, self._one_image(0))
 
     def _one_image(self, image: int) -> Any:
         if isinstance(self._images, tuple):
@@ -454,6 +452,11 @@ def _first(net: Any, images: Any, preset: Any) -> Any:
     """The predicted classes at every block, by the methods that one pass serves."""
     table = None if isinstance(images, tuple) else list_layers(net, images)
     return explained(net, images, None, preset, table)
+
+
+def altered(net: Any, off: Sequence[str], images: Any) -> AbstractContextManager[None]:
+    """The network without the branches of some blocks; put back at the end."""
+    return drop_blocks(net, list(off), images=images) if off else nullcontext()
 
 
 def explained(net: Any, images: Any, targets: Any, preset: Any, table: Any) -> Any:

@@ -59,15 +59,15 @@ class ExploreView(PageView):
         self._views: dict[str, PageView | str] = {}
         first = recorded(net, self._images[0], Moment(0), self._preset, None, None)
         self._blocks = blocks_of(first.rec)
+        self._deepest = max((block["depth"] for block in self._blocks), default=None)
         self._calls = int((first.rec.layers["kind"] == "leaf").sum())
         self._weights = _state_of(net)
         self._shown: dict[int, Moment] = {}  # by the number that the browser knows a scene by
         self._show(first, self._made(first))
         network = str(first.rec.provenance["network"])
-        deepest = max((block["depth"] for block in self._blocks), default=None)
         super().__init__(
             about=f"Explore {network}",
-            selection={"image": 0, "class": None, "off": [], "depth": deepest, "channel": 0}
+            selection={"image": 0, "class": None, "off": [], "depth": self._deepest, "channel": 0}
             | {"open": list(_PARTS), "views": {}},
         )
         self.observe(self._follow, "selection")
@@ -182,7 +182,7 @@ class ExploreView(PageView):
         return {
             "photographs": pictures,
             "blocks": self._blocks,
-            "deepest": max((block["depth"] for block in self._blocks), default=None),
+            "deepest": self._deepest,
             "places": places_of(scene),
         } | header_of(scene, self._number)
 
@@ -275,7 +275,6 @@ class ExploreView(PageView):
         if self._weights != _state_of(self._net):  # what was recorded is of another network now
             self._scenes, self._weights = {}, _state_of(self._net)
         passes = self._passes(what, moment)
-
         before = self._shown.get(int(request.get("shown") or 0))
 
         def make(work: Work) -> tuple[dict[str, Any], list[bytes]]:

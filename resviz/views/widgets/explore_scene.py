@@ -5,15 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from resviz.hooks import Hooks
 from resviz.networks.structure import is_leaf
-from resviz.networks.surgery import drop_blocks
 from resviz.recording.recorder import record
-from resviz.views.widgets.explanation import explained
+from resviz.views.widgets.explanation import altered, explained
 from resviz.views.widgets.working import Work
 
 KEEP = ("blocks", "additions")
@@ -57,11 +55,6 @@ class Scene:
         return sum(t.numel() * t.element_size() for t in self.rec.tensors.values())
 
 
-def altered(net: Any, off: Sequence[str], images: Any) -> AbstractContextManager[None]:
-    """The network without the branches of some blocks; put back at the end."""
-    return drop_blocks(net, list(off), images=images) if off else nullcontext()
-
-
 def recorded(
     net: Any, images: Any, moment: Moment, preset: Any, known: Scene | None, whole: Any
 ) -> Scene:
@@ -84,9 +77,8 @@ def recorded(
         rec = dataclasses.replace(rec, tensors=known.rec.tensors)
     if not moment.off:
         return Scene(moment, rec, rec)
-    same = targets or [
-        int(rec.logits.argmax())
-    ]  # without a block another class may be the predicted one
+    # without a block another class may be the predicted one: both lines are of that class
+    same = targets or [int(rec.logits.argmax())]
     if whole is None or [int(whole.targets[0])] != same:
         whole = record(net, images, same, "logit", preset=preset)
     return Scene(moment, rec, whole)
