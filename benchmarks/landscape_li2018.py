@@ -20,8 +20,8 @@ from typing import Any
 
 import pandas as pd
 
-from resviz.analysis.landscape import loss_landscape
-from resviz.analysis.landscape_convexity import nonconvexity
+from resviz.analysis.landscape.convexity import nonconvexity
+from resviz.analysis.landscape.loss import loss_landscape
 
 TABLE = Path(__file__).with_suffix(".csv")
 NETWORKS = {"ResNet-56": "resnet56_projection", "plain-56": "plain56"}

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resviz.networks.cifar import cifar_resnet
-from resviz.recording.training import TrainingRecorder
+from resviz.training.recorder.recorder import TrainingRecorder
 
 
 class Loop:

@@ -19,42 +19,42 @@ if TYPE_CHECKING:
     from resviz.analysis.branches import branch_study
     from resviz.analysis.flow import GradientFlow, gradient_flow, load_gradient_flow
     from resviz.analysis.gradients import gradient_norms
-    from resviz.analysis.landscape import loss_landscape
-    from resviz.analysis.landscape_convexity import nonconvexity
-    from resviz.analysis.landscape_record import LossLandscape, load_landscape
+    from resviz.analysis.landscape.convexity import nonconvexity
+    from resviz.analysis.landscape.loss import loss_landscape
+    from resviz.analysis.landscape.surface import LossLandscape, load_landscape
     from resviz.analysis.lesions import lesion_study
     from resviz.analysis.paths import path_study
     from resviz.analysis.refinement import refinement_study
     from resviz.analysis.residuals import residual_branches
     from resviz.analysis.responses import response_std
     from resviz.analysis.shattering import gradient_correlation, shattering_study
-    from resviz.analysis.training import TrainComparison, train_compare
-    from resviz.analysis.training_data import training_data
     from resviz.attribution.explain import explain
     from resviz.attribution.explanation import Explanation, load_explanation
-    from resviz.attribution.faithfulness import faithfulness
-    from resviz.attribution.methods import explanation_methods
+    from resviz.attribution.methods.registry import explanation_methods
     from resviz.attribution.target import target
+    from resviz.attribution.trust.faithfulness import faithfulness
     from resviz.errors import NonFinite, NotTraceable, ResvizWarning, WeightsUnavailable
     from resviz.images import load_images
-    from resviz.networks.architecture import architecture
-    from resviz.networks.layers import list_layers
-    from resviz.networks.load import load_model, packaged_networks
-    from resviz.networks.packaged import training_log
+    from resviz.networks.anatomy.architecture.table import architecture
+    from resviz.networks.anatomy.survey import list_layers
     from resviz.networks.predict import predict
-    from resviz.networks.surgery import (
+    from resviz.networks.surgery.blocks import (
         drop_blocks,
         scale_branches,
         scale_shortcuts,
         swap_blocks,
         zero_init_residual,
     )
-    from resviz.networks.twin import plain_twin, untrained_copy
+    from resviz.networks.surgery.twin import plain_twin, untrained_copy
+    from resviz.networks.zoo.load import load_model, packaged_networks
+    from resviz.networks.zoo.packaged import training_log
     from resviz.preset import Preset, preset_of, set_preset
     from resviz.recording.recorder import record
     from resviz.recording.recording import Recording, load_recording
-    from resviz.recording.training import TrainingRecorder
-    from resviz.recording.training_record import TrainingRecord, load_training_record
+    from resviz.training.compare.comparison import TrainComparison, train_compare
+    from resviz.training.compare.data import training_data
+    from resviz.training.recorder.record import TrainingRecord, load_training_record
+    from resviz.training.recorder.recorder import TrainingRecorder
     from resviz.views.export import save_html
     from resviz.views.figures.architecture import plot_architecture
     from resviz.views.figures.branches import plot_branch_study
@@ -167,45 +167,45 @@ __all__ = [
 _HOME = {
     "Explanation": "attribution.explanation",
     "GradientFlow": "analysis.flow",
-    "LossLandscape": "analysis.landscape_record",
+    "LossLandscape": "analysis.landscape.surface",
     "NonFinite": "errors",
     "NotTraceable": "errors",
     "Preset": "preset",
     "Recording": "recording.recording",
     "ResvizWarning": "errors",
-    "TrainComparison": "analysis.training",
-    "TrainingRecord": "recording.training_record",
-    "TrainingRecorder": "recording.training",
+    "TrainComparison": "training.compare.comparison",
+    "TrainingRecord": "training.recorder.record",
+    "TrainingRecorder": "training.recorder.recorder",
     "WeightsUnavailable": "errors",
-    "architecture": "networks.architecture",
+    "architecture": "networks.anatomy.architecture.table",
     "branch_study": "analysis.branches",
-    "drop_blocks": "networks.surgery",
+    "drop_blocks": "networks.surgery.blocks",
     "explain": "attribution.explain",
-    "explanation_methods": "attribution.methods",
+    "explanation_methods": "attribution.methods.registry",
     "explore": "views.widgets.explore",
     "explore_explanation": "views.widgets.explanation",
     "explore_feature_maps": "views.widgets.feature_maps",
     "explore_gradients": "views.widgets.gradients",
     "explore_residuals": "views.widgets.residuals",
-    "faithfulness": "attribution.faithfulness",
+    "faithfulness": "attribution.trust.faithfulness",
     "gradient_correlation": "analysis.shattering",
     "gradient_flow": "analysis.flow",
     "gradient_norms": "analysis.gradients",
     "lesion_study": "analysis.lesions",
-    "list_layers": "networks.layers",
+    "list_layers": "networks.anatomy.survey",
     "live_training": "views.widgets.training",
     "load_explanation": "attribution.explanation",
     "load_gradient_flow": "analysis.flow",
     "load_images": "images",
-    "load_landscape": "analysis.landscape_record",
-    "load_model": "networks.load",
+    "load_landscape": "analysis.landscape.surface",
+    "load_model": "networks.zoo.load",
     "load_recording": "recording.recording",
-    "load_training_record": "recording.training_record",
-    "loss_landscape": "analysis.landscape",
-    "nonconvexity": "analysis.landscape_convexity",
-    "packaged_networks": "networks.load",
+    "load_training_record": "training.recorder.record",
+    "loss_landscape": "analysis.landscape.loss",
+    "nonconvexity": "analysis.landscape.convexity",
+    "packaged_networks": "networks.zoo.load",
     "path_study": "analysis.paths",
-    "plain_twin": "networks.twin",
+    "plain_twin": "networks.surgery.twin",
     "plot_architecture": "views.figures.architecture",
     "plot_branch_study": "views.figures.branches",
     "plot_depth_profile": "views.figures.depth",
@@ -230,17 +230,17 @@ _HOME = {
     "residual_branches": "analysis.residuals",
     "response_std": "analysis.responses",
     "save_html": "views.export",
-    "scale_branches": "networks.surgery",
-    "scale_shortcuts": "networks.surgery",
+    "scale_branches": "networks.surgery.blocks",
+    "scale_shortcuts": "networks.surgery.blocks",
     "set_preset": "preset",
     "shattering_study": "analysis.shattering",
-    "swap_blocks": "networks.surgery",
+    "swap_blocks": "networks.surgery.blocks",
     "target": "attribution.target",
-    "train_compare": "analysis.training",
-    "training_data": "analysis.training_data",
-    "training_log": "networks.packaged",
-    "untrained_copy": "networks.twin",
-    "zero_init_residual": "networks.surgery",
+    "train_compare": "training.compare.comparison",
+    "training_data": "training.compare.data",
+    "training_log": "networks.zoo.packaged",
+    "untrained_copy": "networks.surgery.twin",
+    "zero_init_residual": "networks.surgery.blocks",
 }
 
 

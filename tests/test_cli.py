@@ -28,7 +28,7 @@ from resviz.cli import console as cli_console
 from resviz.cli import files as cli_files
 from resviz.cli import lab as cli_lab
 from resviz.cli import page as cli_page
-from resviz.networks import load
+from resviz.networks.zoo import load
 from resviz.views.export import Page
 from resviz.views.payload import Payload
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import resviz as rv
 from resviz.errors import ResvizWarning, UnreadableImage
 from resviz.images import to_pictures
-from resviz.networks.pretrained import preset_of_entry
+from resviz.networks.zoo.pretrained import preset_of_entry
 
 Pixels = NDArray[np.uint8]
 AS_IT_IS = rv.Preset("mine", "own", (0, 0, 0), (1, 1, 1), resize=None, crop=None)

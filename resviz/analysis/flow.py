@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from resviz import storage
 from resviz.hooks import batch_norms
-from resviz.networks.cifar import cifar_resnet
-from resviz.networks.structure import block_of
+from resviz.networks.anatomy.structure import block_of
+from resviz.networks.zoo.cifar import cifar_resnet
 from resviz.progress import bar
 from resviz.recording.losses import Loss
 from resviz.recording.recorder import Inputs, record

@@ -18,10 +18,10 @@ from resviz.analysis.batches import batches_of, how_measured
 from resviz.attribution.explain import explain
 from resviz.errors import closest
 from resviz.hooks import evaluating
+from resviz.networks.anatomy.structure import inside
+from resviz.networks.anatomy.survey import Survey, survey
 from resviz.networks.inputs import check_hookable, check_images, logits_of, widened
-from resviz.networks.layers import Survey, survey
-from resviz.networks.structure import inside
-from resviz.networks.surgery import drop_blocks, swap_blocks
+from resviz.networks.surgery.blocks import drop_blocks, swap_blocks
 from resviz.progress import bar
 from resviz.recording.losses import check_targets
 from resviz.recording.recorder import Inputs

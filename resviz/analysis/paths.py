@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from resviz.analysis.batches import how_measured
 from resviz.errors import NotTraceable
 from resviz.hooks import Hooks, left_as_found
-from resviz.networks.altering import Change, altered
-from resviz.networks.dataflow import Addition
+from resviz.networks.anatomy.dataflow import Addition
 from resviz.networks.inputs import check_hookable, check_images, logits_of
+from resviz.networks.surgery.altering import Change, altered
 from resviz.progress import bar
 from resviz.recording.losses import Loss, choose
 from resviz.recording.recorder import Inputs

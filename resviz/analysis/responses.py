@@ -14,8 +14,8 @@ from torch.nn.modules.conv import _ConvNd
 
 from resviz.analysis.batches import batches_of, how_measured
 from resviz.hooks import left_as_found
+from resviz.networks.anatomy.structure import is_leaf
 from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.structure import is_leaf
 from resviz.progress import bar
 from resviz.recording.recorder import Inputs, record
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from resviz.analysis.batches import batches_of, how_measured, targets_of
 from resviz.errors import NonFinite
 from resviz.hooks import left_as_found
+from resviz.networks.anatomy.survey import survey
 from resviz.networks.inputs import check_hookable, check_images, logits_of
-from resviz.networks.layers import survey
-from resviz.networks.shattering import GATES, KINDS, ShatteringNetwork, shattering_network
+from resviz.networks.zoo.shattering import GATES, KINDS, ShatteringNetwork, shattering_network
 from resviz.progress import bar
 from resviz.recording.checks import check_batch_stats
 from resviz.recording.losses import Loss, choose

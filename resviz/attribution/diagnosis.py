@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from resviz.attribution.choose import key_of
 from resviz.attribution.engine import Captured
-from resviz.attribution.layers import key_of
 from resviz.networks.inputs import widened
 
 COLUMNS = (

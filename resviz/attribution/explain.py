@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from resviz.attribution.choose import Layer, key_of, read_layers
 from resviz.attribution.diagnosis import evidence, findings, untrained
 from resviz.attribution.explanation import Explanation
-from resviz.attribution.layers import Layer, key_of, read_layers
-from resviz.attribution.methods import check_passes, read_methods
+from resviz.attribution.methods.registry import check_passes, read_methods
 from resviz.attribution.positions import Reshape
 from resviz.attribution.run import Maps, Run
 from resviz.attribution.split import Split

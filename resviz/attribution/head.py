@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from resviz.attribution.cam import weighted_sum
+from resviz.attribution.methods.cam import weighted_sum
 from resviz.attribution.target import Target, target
 from resviz.attribution.targets import index_of
 

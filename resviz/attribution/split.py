@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resviz.attribution.cam import weighted_sum
+from resviz.attribution.choose import Layer, key_of
 from resviz.attribution.engine import Captured
-from resviz.attribution.layers import Layer, key_of
+from resviz.attribution.methods.cam import weighted_sum
 from resviz.hooks import left_as_found
-from resviz.networks.dataflow import Addition, Dataflow
+from resviz.networks.anatomy.dataflow import Addition, Dataflow
+from resviz.networks.anatomy.structure import is_leaf
 from resviz.networks.inputs import widened
-from resviz.networks.structure import is_leaf
 
 _SAME = 1e-5  # of the output's rms
 

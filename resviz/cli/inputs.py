@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def load(options: argparse.Namespace, console: Console) -> tuple[nn.Module, Tensor]:
     """The network of ``--model`` and the pictures as it wants them."""
     from resviz.images import load_images
-    from resviz.networks.load import load_model
+    from resviz.networks.zoo.load import load_model
 
     console.say(f"loading {options.model}")
     try:

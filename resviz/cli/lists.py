@@ -14,8 +14,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def _models() -> list[tuple[str, ...]]:
-    from resviz.networks.packaged import packaged_networks
-    from resviz.networks.pretrained import torchvision_names
+    from resviz.networks.zoo.packaged import packaged_networks
+    from resviz.networks.zoo.pretrained import torchvision_names
 
     table = packaged_networks()
     packaged: list[tuple[str, ...]] = [
@@ -26,7 +26,7 @@ def _models() -> list[tuple[str, ...]]:
 
 
 def _methods() -> list[tuple[str, ...]]:
-    from resviz.attribution.methods import explanation_methods
+    from resviz.attribution.methods.registry import explanation_methods
 
     table = explanation_methods()[["method", "definition", "paper"]]
     return [tuple(map(str, row)) for row in table.itertuples(index=False)]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resviz.errors import ResvizWarning, closest
 from resviz.hooks import left_as_found
-from resviz.networks.structure import may_be_block
+from resviz.networks.anatomy.structure import may_be_block
 
 PARTS = ("branch", "shortcut", "sum", "grad_branch", "grad_shortcut", "grad_sum")
 _MUCH = 2**30

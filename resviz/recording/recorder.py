@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from resviz.hooks import Hooks, left_as_found
-from resviz.networks.dataflow import Addition, Dataflow, tensors_in
+from resviz.networks.anatomy.dataflow import Addition, Dataflow, tensors_in
+from resviz.networks.anatomy.structure import is_leaf, may_be_block
 from resviz.networks.inputs import check_first_call, check_hookable, check_images, logits_of
-from resviz.networks.structure import is_leaf, may_be_block
 from resviz.preset import Preset
 from resviz.provenance import displayed, preset_or_none, provenance
 from resviz.recording import tables

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from resviz.hooks import Hooks
-from resviz.networks.dataflow import Addition, Node
+from resviz.networks.anatomy.dataflow import Addition, Node
 from resviz.recording.statistics import mean_product, mean_square
 
 NAMES = ("grad_branch_ms", "grad_shortcut_ms", "grad_product")

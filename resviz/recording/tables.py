@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resviz.networks import structure
+from resviz.networks.anatomy import structure
 from resviz.recording.split import NAMES as SPLIT_NAMES
 from resviz.recording.split import split_columns
 from resviz.recording.statistics import NAMES, mean_square, read, widest

@@ -17,8 +17,8 @@ from resviz.analysis.flow import gradient_flow, load_gradient_flow
 from resviz.analysis.gradients import gradient_norms
 from resviz.analysis.theory import BATCHNORM_RATE, scaled_shortcuts
 from resviz.networks.cifar import cifar_resnet
-from resviz.networks.surgery import drop_blocks
-from resviz.networks.twin import plain_twin, untrained_copy
+from resviz.networks.surgery.blocks import drop_blocks
+from resviz.networks.surgery.twin import plain_twin, untrained_copy
 from resviz.recording.recorder import record
 
 GENERATOR = torch.Generator().manual_seed(0)

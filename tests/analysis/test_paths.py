@@ -70,7 +70,7 @@ def test_lengths_are_binomial_and_seeded():
 
 
 def test_zero_branches_leave_the_shortest_path():
-    from resviz.networks.surgery import zero_init_residual
+    from resviz.networks.surgery.blocks import zero_init_residual
 
     net = cifar_resnet(14, preactivation=True, seed=0)
     with zero_init_residual(net):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import resviz as rv
 from resviz.attribution.diagnosis import untrained
-from resviz.attribution.methods import METHODS
+from resviz.attribution.methods.registry import METHODS
 from resviz.networks.cifar import cifar_resnet
 
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 import resviz as rv
 from left_as_found import left_as_found
-from resviz.attribution import cam
-from resviz.attribution.methods import METHODS
+from resviz.attribution.methods import cam
+from resviz.attribution.methods.registry import METHODS
 from resviz.networks.cifar import cifar_resnet
 
 # in small random networks some maps are rightly blank, and said to be

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import resviz as rv
 from left_as_found import left_as_found
-from resviz.attribution.methods import METHODS
+from resviz.attribution.methods.registry import METHODS
 
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
 

@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 import resviz as rv
 from left_as_found import left_as_found
-from resviz.attribution.methods import METHODS
+from resviz.attribution.methods.registry import METHODS
 from resviz.networks.cifar import cifar_resnet
 
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 import resviz as rv
 from left_as_found import bytes_of, left_as_found
-from resviz.attribution.methods import METHODS
-from resviz.networks.resume import Resume
+from resviz.attribution.methods.registry import METHODS
+from resviz.networks.anatomy.resume import Resume
 
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
 

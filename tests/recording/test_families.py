@@ -18,7 +18,7 @@ from torchvision.models.feature_extraction import get_graph_node_names
 
 from left_as_found import left_as_found
 from recording.rewrites import perturb
-from resviz.networks.layers import list_layers
+from resviz.networks.anatomy.survey import list_layers
 from resviz.recording.recorder import record
 
 # name: (side of the images, additions by kind, depth)

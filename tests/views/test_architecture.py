@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from resviz.networks.architecture import architecture
+from resviz.networks.anatomy.architecture.table import architecture
 from resviz.networks.cifar import cifar_resnet
 from resviz.views.figures.architecture import plot_architecture
 from resviz.views.figures.architecture_boxes import aligned, columns_of, wrapped

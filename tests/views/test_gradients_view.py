@@ -16,8 +16,8 @@ import torch
 import resviz as rv
 from resviz.analysis.theory import BATCHNORM_EXPLOSION, VARIANCE_SHARE, scaled_shortcuts
 from resviz.networks.cifar import cifar_resnet
-from resviz.recording.training import TrainingRecorder
-from resviz.recording.training_record import TrainingRecord, load_training_record
+from resviz.training.recorder.record import TrainingRecord, load_training_record
+from resviz.training.recorder.recorder import TrainingRecorder
 from resviz.views.widgets.gradients import DepthView, explore_gradients
 
 WIDGET = "application/vnd.jupyter.widget-view+json"

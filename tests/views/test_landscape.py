@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from resviz.analysis.landscape import loss_landscape
-from resviz.analysis.landscape_record import LossLandscape
+from resviz.analysis.landscape.loss import loss_landscape
+from resviz.analysis.landscape.surface import LossLandscape
 from resviz.views.figures.landscape import plot_landscape
 from resviz.views.static import static_png
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from resviz.analysis.training import TrainComparison, train_compare
+from resviz.training.compare.comparison import TrainComparison, train_compare
 from resviz.views.figures.train_compare import plot_train_compare
 from resviz.views.static import static_png
 from resviz.views.widgets.training import live_training
@@ -218,7 +218,7 @@ def test_live_figure_in_a_real_kernel(tmp_path: Path) -> None:
     """The saved notebook holds one figure, the last one, with its picture."""
     nbclient = pytest.importorskip("nbclient")
     code = f"""
-from resviz.analysis.training import train_compare
+from resviz.training.compare.comparison import train_compare
 from resviz.views.widgets.training import live_training
 variants = {{"plain-4": {{"family": "digits", "depth": 4, "shortcut": "none"}}}}
 comparison = train_compare(variants, on_update=live_training(every=0), **{SMALL!r})

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from resviz.recording.training_record import TrainingRecord
+from resviz.training.recorder.record import TrainingRecord
 from resviz.views.figures.depth import plot_depth_profile
 from resviz.views.figures.training_record import plot_training_record
 from resviz.views.static import static_png

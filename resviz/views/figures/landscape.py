@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resviz.analysis.landscape_convexity import nonconvexity
+from resviz.analysis.landscape.convexity import nonconvexity
 from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.landscape_lines import line_figure, wrapped
@@ -35,7 +35,7 @@ def plot_landscape(landscapes: Any, *, log: bool = True, title: str | None = Non
     The dot is the network itself. Lines: loss above, error below. Points that are missing or not
     finite are left out, marked and counted. Below each name stands how often the middle of two
     points lies higher than the mean of the two: see
-    :func:`resviz.analysis.landscape_convexity.nonconvexity`, a measure of ours.
+    :func:`resviz.analysis.landscape.convexity.nonconvexity`, a measure of ours.
 
     Drawn after Fig. 1 and 5 of Li et al. 2018 (https://arxiv.org/abs/1712.09913).
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from resviz.analysis.training import TrainComparison
+from resviz.training.compare.comparison import TrainComparison
 from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import Curve, curve
@@ -57,7 +57,7 @@ def plot_train_compare(
         ValueError: nothing was measured yet, or another column.
 
     Example:
-        >>> from resviz.analysis.training import train_compare
+        >>> from resviz.training.compare.comparison import train_compare
         >>> options = {"family": "digits", "depth": 4}
         >>> comparison = train_compare({"ResNet-4": options}, subset=64, epochs=1, progress=False)
         >>> [axis.title.text for axis in plot_train_compare(comparison).select_xaxes()]

@@ -65,8 +65,8 @@ def plot_training_record(
         >>> import tempfile, torch
         >>> import resviz as rv
         >>> from resviz.networks.cifar import cifar_resnet
-        >>> from resviz.recording.training import TrainingRecorder
-        >>> from resviz.recording.training_record import load_training_record
+        >>> from resviz.training.recorder.recorder import TrainingRecorder
+        >>> from resviz.training.recorder.record import load_training_record
         >>> net, path = cifar_resnet(8, seed=0), tempfile.mkdtemp() + "/run.resviz-log"
         >>> with TrainingRecorder(net, path) as recorder, recorder.step():
         ...     net(torch.ones(2, 3, 32, 32)).sum().backward()

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from resviz.attribution.explain import explain
-from resviz.attribution.faithfulness import faithfulness
-from resviz.attribution.methods import METHODS
+from resviz.attribution.methods.registry import METHODS
 from resviz.attribution.target import target
+from resviz.attribution.trust.faithfulness import faithfulness
 from resviz.errors import quiet
 from resviz.hooks import Hooks
-from resviz.networks.layers import list_layers
-from resviz.networks.surgery import drop_blocks
+from resviz.networks.anatomy.survey import list_layers
+from resviz.networks.surgery.blocks import drop_blocks
 from resviz.views.figure import Figure
 from resviz.views.figures.explanation import plot_explanation
 from resviz.views.figures.quantities import conditions

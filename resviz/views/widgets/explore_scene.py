@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resviz.hooks import Hooks
-from resviz.networks.structure import is_leaf
+from resviz.networks.anatomy.structure import is_leaf
 from resviz.recording.recorder import record
 from resviz.views.widgets.explanation import altered, explained
 from resviz.views.widgets.working import Work

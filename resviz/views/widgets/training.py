@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from resviz.analysis.training import TrainComparison
+from resviz.training.compare.comparison import TrainComparison
 from resviz.views.figure import Figure
 from resviz.views.figures.train_compare import plot_train_compare
 

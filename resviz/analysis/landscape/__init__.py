@@ -1,0 +1,1 @@
+"""`loss_landscape`: the loss around a network's weights."""

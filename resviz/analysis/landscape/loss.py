@@ -1,0 +1,253 @@
+"""`loss_landscape`: the loss along random directions through a network's weights."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resviz.analysis.landscape.directions import DIRECTIONS, cosine, displaced, random_direction
+from resviz.analysis.landscape.resumed import Kept, Point, fingerprint
+from resviz.analysis.landscape.surface import LossLandscape
+from resviz.errors import NonFinite, ResvizWarning, closest
+from resviz.hooks import batch_norms, left_as_found
+from resviz.networks.inputs import (
+    check_first_call,
+    check_hookable,
+    check_images,
+    logits_of,
+    widened,
+)
+from resviz.preset import Preset
+from resviz.progress import bar
+from resviz.provenance import preset_or_none, provenance
+
+_FEW = 8  # images whose batch statistics are noise
+
+
+def loss_landscape(
+    net: nn.Module,
+    images: Tensor | tuple[Tensor, ...],
+    targets: Tensor | Sequence[int],
+    *,
+    points: int = 11,
+    extent: float = 1.0,
+    dimensions: int = 2,
+    directions: str = "filter",
+    batch_stats: bool = False,
+    seed: int = 0,
+    batch: int = 128,
+    path: str | os.PathLike[str] | None = None,
+    preset: Preset | None = None,
+    data: str | None = None,
+    progress: bool | None = None,
+) -> LossLandscape:
+    """The loss and the error of a network on a plane, or a line, through its weights.
+
+    f(alpha, beta) = L(w + alpha d + beta e), with random Gaussian directions d and e, each of whose
+    filters is scaled to the norm of the weights' filter (Li et al. 2018, "Visualizing the Loss
+    Landscape of Neural Nets", https://arxiv.org/abs/1712.09913, section 4). Without that, networks
+    with large weights look flat, as a step of 1 is small to them. A filter is what makes one output
+    channel: a slice along the weight's first axis. Biases and norm layers stay as they are.
+
+    The network's own weights are never written; it is left as found, also after an interrupt.
+
+    Args:
+        net: gives logits (N, C).
+        images: as the network takes them; the whole landscape is of these.
+        targets: (N,) class indices: the labels.
+        points: along each direction; odd, so that the network itself is the middle one.
+        extent: alpha and beta run from -extent to extent.
+        dimensions: 2 for a plane, 1 for a line. A line is the plane's, of the same seed, at beta 0.
+        directions: "filter" as above; "layer": scaled layer by layer; "none": as drawn.
+        batch_stats: BatchNorm on the statistics of each batch instead of the running ones. The
+            paper's landscapes are of the running ones.
+        seed: of the directions.
+        batch: how many images run at once.
+        path: a file that keeps every finished point. The same call again goes on where it stopped,
+            and gives the same bits. It is the file of :meth:`LossLandscape.save`.
+        preset: for the names of network and weights, instead of the network's own.
+        data: name of the data set, for the figure.
+        progress: None shows a bar over what takes more than a second, True at once, False never.
+
+    Returns:
+        A :class:`LossLandscape`: its ``table`` has a row per point, alpha, beta, loss (mean
+        cross-entropy over the images), error (percent). The middle point is the network's own loss.
+
+    Raises:
+        TypeError: arguments of a wrong type, or a network that gives no logits.
+        ValueError: values out of range, no weights to move, or a `path` with a landscape of other
+            arguments; the message says which.
+        NonFinite: the network's own loss is NaN or infinite. Farther points may be.
+        NotTraceable: a scripted or compiled network.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+        >>> landscape = loss_landscape(net, torch.ones(4, 3, 2, 2), [0, 1, 2, 0], points=3)
+        >>> landscape.table.columns.tolist(), len(landscape.table)
+        (['alpha', 'beta', 'loss', 'error'], 9)
+    """
+    plan = _Plan(points, extent, dimensions, directions, batch_stats, seed, batch)
+    plan.check()
+    check_hookable("loss_landscape", net)
+    inputs = check_images("loss_landscape", net, images)
+    labels = _check_targets(targets, inputs)
+    _check_batch_stats(net, len(labels), plan)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.inference_mode(False), torch.no_grad():
+        ways = [random_direction(net, directions, generator) for _ in range(dimensions)]
+        about = provenance(
+            net,
+            inputs,
+            preset_or_none("loss_landscape", net, preset),
+            loss="cross_entropy",
+            **vars(plan),
+            data=data,
+            seeds=[seed],
+            cosine=cosine(*ways) if dimensions == 2 else None,
+            fingerprint=fingerprint(net, inputs, labels),
+        )
+    del about["classes"]
+    kept = Kept(path, about)
+    wanted = [point for point in plan.grid() if point not in kept.points]
+    done = points**dimensions - len(wanted)
+    with displaced(net, ways) as move, bar(done + len(wanted), _WHAT, progress, done=done) as shown:
+        for point in wanted:
+            move(point[:dimensions])
+            kept.add(point, _measure(net, inputs, labels, plan, first=point == (0.0, 0.0)))
+            shown.update(1)
+    return kept.landscape()
+
+
+_WHAT = "loss landscape"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What was asked for; see :func:`loss_landscape`."""
+
+    points: int
+    extent: float
+    dimensions: int
+    directions: str
+    batch_stats: bool
+    seed: int
+    batch: int
+
+    def check(self) -> None:
+        """Raise TypeError or ValueError where something cannot be right."""
+        for name, least in (("points", 3), ("dimensions", 1), ("seed", 0), ("batch", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"loss_landscape: {name} {value!r}; a whole number.")
+            if value < least:
+                raise ValueError(f"loss_landscape: {name} {value}; {least} or more.")
+        if self.points % 2 == 0:
+            raise ValueError(
+                f"loss_landscape: points {self.points}; an odd number, so that the network itself "
+                f"is one of them. Try {self.points + 1}."
+            )
+        if self.dimensions > 2:
+            raise ValueError(f"loss_landscape: dimensions {self.dimensions}; 1 or 2.")
+        if isinstance(self.extent, bool) or not isinstance(self.extent, int | float):
+            raise TypeError(f"loss_landscape: extent {self.extent!r}; a number.")
+        if not 0 < self.extent < float("inf"):
+            raise ValueError(f"loss_landscape: extent {self.extent}; a finite number above 0.")
+        if not isinstance(self.batch_stats, bool):
+            raise TypeError(f"loss_landscape: batch_stats {self.batch_stats!r}; True or False.")
+        if not isinstance(self.directions, str):
+            raise TypeError(f"loss_landscape: directions {self.directions!r}; a string.")
+        if self.directions not in DIRECTIONS:
+            raise ValueError(
+                f"loss_landscape: directions {self.directions!r}; one of {', '.join(DIRECTIONS)}. "
+                f"Closest: {closest(self.directions, DIRECTIONS, n=1)}."
+            )
+
+    def grid(self) -> list[Point]:
+        """Every (alpha, beta), the middle one first: what is wrong shows at the first pass."""
+        half = self.points // 2
+        steps = [self.extent * n / half for n in range(-half, half + 1)]
+        whole = [(a, b) for a in steps for b in (steps if self.dimensions == 2 else [0.0])]
+        return sorted(whole, key=lambda point: point != (0.0, 0.0))
+
+
+def _check_targets(targets: Any, inputs: tuple[Tensor, ...]) -> Tensor:
+    try:
+        labels = torch.as_tensor(targets)
+    except (TypeError, ValueError, RuntimeError) as err:
+        raise TypeError(
+            f"loss_landscape: targets are a {type(targets).__name__}; class indices, one per "
+            "image, are right."
+        ) from err
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise TypeError(f"loss_landscape: targets are {labels.dtype}; class indices are integers.")
+    count = len(inputs[0])
+    if labels.shape != (count,):
+        raise ValueError(
+            f"loss_landscape: targets of shape {tuple(labels.shape)} for {count} images; one class "
+            "index per image would be right."
+        )
+    return labels.to(inputs[0].device, torch.int64)
+
+
+def _check_batch_stats(net: nn.Module, images: int, plan: _Plan) -> None:
+    if not plan.batch_stats:
+        return
+    last = images % plan.batch or min(images, plan.batch)
+    if not batch_norms(net):
+        message = "batch_stats=True in a network without BatchNorm changes nothing."
+    elif last < _FEW:
+        message = f"batch statistics of {last} images; {_FEW} or more would be right."
+    else:
+        return
+    warnings.warn(f"loss_landscape: {message}", ResvizWarning, stacklevel=3)
+
+
+def _measure(
+    net: nn.Module, inputs: tuple[Tensor, ...], labels: Tensor, plan: _Plan, *, first: bool
+) -> tuple[float, float]:
+    """(mean loss, error in percent) where the weights now are."""
+    losses, wrong = [], []
+    # a frame for each point: one that writes to its buffers starts every point from its own
+    with left_as_found(net, batch_stats=plan.batch_stats) as hooks:
+        if first:
+            for module in net.modules():
+                hooks.before_forward(
+                    module, lambda m, args: check_first_call("loss_landscape", m, args, parts)
+                )
+        for start in range(0, len(labels), plan.batch):
+            parts = tuple(tensor[start : start + plan.batch] for tensor in inputs)
+            truth = labels[start : start + plan.batch]
+            logits = widened(logits_of("loss_landscape", net(*parts)))
+            if first:
+                _check_logits(logits, truth)
+            losses.append(F.cross_entropy(logits, truth, reduction="none"))
+            missed = (logits.argmax(1) != truth).to(logits.dtype)
+            wrong.append(torch.where(logits.isnan().any(1), torch.nan, missed))
+        loss, error = (torch.cat(each).cpu().double().mean().item() for each in (losses, wrong))
+    if first and not torch.isfinite(torch.tensor(loss)):
+        raise NonFinite(
+            f"loss_landscape: the network's own loss is {loss}; a finite one would be right. "
+            "See rv.record(net, images), which names the layer."
+        )
+    return loss, 100 * error
+
+
+def _check_logits(logits: Tensor, truth: Tensor) -> None:
+    if logits.ndim != 2 or len(logits) != len(truth):
+        raise ValueError(
+            f"loss_landscape: outputs of shape {tuple(logits.shape)} for {len(truth)} images; "
+            "logits (N, C) would be right."
+        )
+    outside = truth[(truth < 0) | (truth >= logits.shape[1])]
+    if len(outside):
+        raise ValueError(
+            f"loss_landscape: target {int(outside[0])} with {logits.shape[1]} classes; 0 to "
+            f"{logits.shape[1] - 1} would be right."
+        )

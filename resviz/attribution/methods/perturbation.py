@@ -1,0 +1,167 @@
+"""Maps from what happens to the score when something is taken away: no gradients.
+
+Each function takes a :class:`Scorer`, the image's number, and for methods at a layer its
+activations; it returns (T, h, w), one map per target of that image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resviz.attribution.choose import Layer
+from resviz.attribution.methods.cam import weighted_sum
+from resviz.attribution.positions import Reading
+from resviz.attribution.scoring import Scorer
+from resviz.hooks import left_as_found
+from resviz.networks.anatomy.resume import Resume
+from resviz.progress import bar
+
+_BUDGET = 32 * 2**20  # bytes of activations in one resumed pass
+
+
+def score_cam(scorer: Scorer, image: int, activations: Tensor) -> Tensor:
+    """sum_k w_k A_k, w = softmax_k(y(X H_k) - y(X_b)): Wang et al. 2020, arXiv 1910.01279, Alg. 1.
+
+    H_k is A_k upsampled (bilinear, align_corners=False) and then brought to 0..1; X_b = 0, the mean
+    colour. A channel that is the same everywhere has H_k = 0 and the baseline's score.
+    """
+    picture = scorer.inputs[0][image : image + 1]
+    size, maps = picture.shape[2:], activations[image]
+    varied = (maps.amax((1, 2)) > maps.amin((1, 2))).nonzero().flatten()
+
+    def variants() -> Iterator[Tensor]:
+        yield torch.zeros_like(picture)
+        for chosen in torch.split(varied, scorer.chunk):
+            masks = F.interpolate(maps[chosen, None].to(picture.dtype), size, mode="bilinear")
+            low = masks.amin((2, 3), keepdim=True)
+            yield picture * ((masks - low) / (masks.amax((2, 3), keepdim=True) - low))
+
+    scores = scorer.scores(image, variants(), len(varied) + 1, "score_cam")
+    gain = scores.new_zeros(len(maps), scores.shape[1])
+    gain[varied] = scores[1:] - scores[:1]
+    weights = gain.softmax(0).T.to(maps.dtype)  # (T, C)
+    return weighted_sum(weights, maps.expand(len(weights), *maps.shape))
+
+
+def ablation_cam(
+    scorer: Scorer, image: int, activations: Tensor, layer: Layer, reading: Reading
+) -> Tensor:
+    """sum_k w_k A_k, w_k = (y - y_without_k) / |y|: Desai and Ramaswamy, WACV 2020, Eq. 3.
+
+    The paper divides by y, which turns the map over where y is negative: |y| does not, and y = 0
+    leaves the plain drop. The network is run from the layer on only, and not for channels that are
+    0 already; where pooling and one linear layer follow, :func:`resviz.explain` needs no passes.
+    """
+    one = tuple(tensor[image : image + 1] for tensor in scorer.inputs)
+    resumed = Resume(scorer.net, one, layer)
+    native = resumed.activation
+    flat = native.movedim(reading.channel, 0).flatten(1)
+    alive = flat.any(1).nonzero().flatten()
+    whole = scorer.read(resumed.output, image)  # (1, T)
+    drop = whole.new_zeros(len(flat), whole.shape[1])
+    size = native.numel() * native.element_size()
+    with bar(len(alive), "ablation_cam", scorer.progress) as shown:
+        for chosen in torch.split(alive, max(1, min(_BUDGET // size, 256))):
+            batch = native.repeat(len(chosen), *[1] * (native.ndim - 1))
+            rows = torch.arange(len(chosen), device=chosen.device)
+            batch.movedim(reading.channel, 1)[rows, chosen] = 0
+            drop[chosen] = whole - scorer.read(resumed.run(batch), image)
+            shown.update(len(chosen))
+    scale = torch.where(whole == 0, torch.ones_like(whole), whole.abs())
+    weights = (drop / scale).T.to(activations.dtype)
+    maps = activations[image]
+    return weighted_sum(weights, maps.expand(len(weights), *maps.shape))
+
+
+def rise(
+    scorer: Scorer,
+    image: int,
+    *,
+    masks: int = 1000,
+    cells: int = 7,
+    keep: float = 0.5,
+    seed: int = 0,
+) -> Tensor:
+    """1 / (p M) sum_i y(X M_i) M_i: Petsiuk et al. 2018, arXiv 1806.07421, Eq. 6 and section 3.2.
+
+    `cells` x `cells` random cells, each kept with probability `keep`, upsampled bilinearly and
+    shifted by a random part of a cell. What is masked has the mean colour. y is the target's
+    score. At the resolution of the input.
+    """
+    picture = scorer.inputs[0][image : image + 1]
+    height, width = picture.shape[2:]
+    random = torch.Generator().manual_seed(seed)
+    total = picture.new_zeros(scorer.targets.columns, height, width, dtype=torch.float32)
+    cell = -(-height // cells), -(-width // cells)
+    # all of it at once, on the CPU: the same on every device and for every chunk
+    grids = (torch.rand(masks, 1, cells, cells, generator=random) < keep).float()
+    tops = torch.randint(0, cell[0], (masks,), generator=random).tolist()
+    lefts = torch.randint(0, cell[1], (masks,), generator=random).tolist()
+
+    def drawn(chosen: slice) -> Tensor:
+        size = (cells + 1) * cell[0], (cells + 1) * cell[1]
+        large = F.interpolate(grids[chosen], size, mode="bilinear")
+        crops = [
+            each[:, top : top + height, left : left + width]
+            for each, top, left in zip(large, tops[chosen], lefts[chosen], strict=True)
+        ]
+        return torch.stack(crops).to(picture.device)
+
+    used = torch.empty(0)
+
+    def variants() -> Iterator[Tensor]:
+        nonlocal used
+        for start in range(0, masks, scorer.chunk):
+            used = drawn(slice(start, start + scorer.chunk))
+            yield picture * used.to(picture.dtype)
+
+    def add(scores: Tensor) -> None:
+        total.add_(torch.einsum("mt,mhw->thw", scores.float(), used[:, 0]))
+
+    scorer.scores(image, variants(), masks, "rise", each=add)
+    return total / (keep * masks)
+
+
+def occlusion(
+    scorer: Scorer, image: int, *, window: int | None = None, stride: int | None = None
+) -> Tensor:
+    """Fall of the score behind a patch of the mean colour: Zeiler and Fergus 2013, arXiv 1311.2901.
+
+    A square `window` (a seventh of the shorter side if None) moves by `stride` (half of it); each
+    pixel gets the mean over the patches that cover it, through Captum. At the input's resolution.
+    """
+    from captum.attr import Occlusion
+
+    picture = scorer.inputs[0][image : image + 1].clone()
+    side = window or max(1, min(picture.shape[2:]) // 7)
+    step = min(stride or max(1, side // 2), side)
+    if side > min(picture.shape[2:]):
+        raise ValueError(
+            f"explain: occlusion with a window of {side} on pictures of "
+            f"{tuple(picture.shape[2:])}; one that fits would be right."
+        )
+    channels = picture.shape[1]
+    places = [-(-(size - side) // step) + 1 for size in picture.shape[2:]]
+    columns, maps = scorer.targets.columns, []
+    total = columns * (places[0] * places[1] + 1)
+    with left_as_found(scorer.net), bar(total, "occlusion", scorer.progress) as shown:
+        for column in range(columns):
+
+            def forward(part: Tensor, column: int = column) -> Tensor:
+                shown.update(len(part))
+                output = scorer.net(*scorer.batch(image, part.clone()))
+                return scorer.targets.of(output, image, column)
+
+            fall = Occlusion(forward).attribute(
+                picture,
+                sliding_window_shapes=(channels, side, side),
+                strides=(channels, step, step),
+                baselines=0,
+                perturbations_per_eval=scorer.chunk,
+            )
+            maps.append(fall.mean(1))
+    return torch.cat(maps)

@@ -1,0 +1,1 @@
+"""`faithfulness`: whether to believe an explanation."""

@@ -1,0 +1,1 @@
+"""`architecture`: stages, shapes, parameters and multiply-adds."""

@@ -1,0 +1,206 @@
+"""Running a network again from one layer on: what lies before is not computed a second time."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resviz.hooks import left_as_found
+from resviz.networks.anatomy.dataflow import tensors_in
+
+_SAME = 1e-3  # of the output's rms: other kernels serve other batch sizes
+
+
+@dataclass
+class _Finished:
+    """A module call that was over before the layer's: its output, and the calls inside it."""
+
+    output: Any
+    inside: Counter[str] = field(default_factory=Counter)
+
+
+class Resume:
+    """A network from the output of one layer call on, for variants of one input.
+
+    The first pass keeps what every module had returned when the layer was done. In the passes after
+    it those modules return that again instead of running, and the layer returns the variants; the
+    code between modules runs as it is. Where that does not give the network's own output (a forward
+    whose course depends on values), the passes run in full and only the layer is replaced.
+
+    Args:
+        net: the network; left as found after every pass.
+        inputs: one image each, on its device.
+        layer: dotted path and call.
+
+    Attributes:
+        activation: (1, ...) what the layer returned.
+        output: of the network.
+
+    Raises:
+        RuntimeError: the network gives something else each time it runs.
+        ValueError: a layer whose first axis is not the images.
+    """
+
+    def __init__(self, net: nn.Module, inputs: tuple[Tensor, ...], layer: tuple[str, int]) -> None:
+        self._net, self._layer = net, layer
+        self._inputs = tuple(tensor.detach().clone() for tensor in inputs)
+        self._modules = dict(net.named_modules())
+        self._finished: dict[tuple[str, int], _Finished] = {}
+        self._writable = False
+        self.activation = torch.empty(0)
+        self.output = self._first_pass()
+        if len(self.activation) != 1:
+            raise ValueError(
+                f"explain: layer {layer[0]!r} gives {tuple(self.activation.shape)} for one image; "
+                "a layer whose first axis is the images would be right for ablation_cam."
+            )
+        self._settle()
+
+    def _settle(self) -> None:
+        """Take the cheapest way that gives the network's own output, twice over."""
+        if self._faithful():
+            return
+        self._writable = True  # something is written in place: it needs memory of its own
+        if self._faithful():
+            return
+        self._finished.clear()
+        if not self._faithful():
+            raise RuntimeError(
+                f"explain: {type(self._net).__name__} gives another output when it is run again "
+                f"from {self._layer[0]!r} on; a network that gives the same every time would be "
+                "right. Methods with gradients need one pass only."
+            )
+
+    def _faithful(self) -> bool:
+        twice = self.activation.repeat(2, *[1] * (self.activation.ndim - 1))
+        try:
+            output = self.run(twice)
+        except RuntimeError:
+            return False
+        return _close(output, _repeated(self.output, 2, writable=False))
+
+    def run(self, activations: Tensor) -> Any:
+        """The network's output where the layer returns (M, ...) `activations`; no gradients.
+
+        The network may write over `activations`.
+        """
+        count = len(activations)
+        replay = _Replay(self._layer, activations, self._finished, self._writable)
+        with left_as_found(self._net) as hooks:
+            for path in {self._layer[0], *(path for path, _ in self._finished)}:
+                hooks.instead(self._modules[path], partial(replay.instead, path))
+                hooks.forward(self._modules[path], partial(replay.after, path))
+            writable = self._writable or count == 1
+            return self._net(*_repeated(self._inputs, count, writable))
+
+    def _first_pass(self) -> Any:
+        calls: Counter[str] = Counter()
+        running: list[tuple[str, int, list[tuple[str, int]], Counter[str]]] = []
+        done = False
+
+        def enter(path: str, module: nn.Module, args: Any) -> None:
+            running.append((path, calls[path], [], Counter()))
+            calls[path] += 1
+
+        def leave(path: str, module: nn.Module, args: Any, output: Any) -> None:
+            nonlocal done
+            _, call, children, inside = running.pop()
+            if done:
+                return
+            for child in children:  # what a finished module holds inside is never asked again
+                self._finished.pop(child, None)
+            self._finished[path, call] = _Finished(_copied(output), inside)
+            if running:
+                running[-1][2].append((path, call))
+                for frame in running:
+                    frame[3][path] += 1
+            if (path, call) == self._layer:
+                self.activation = output.detach().clone()
+                done = True
+
+        with left_as_found(self._net) as hooks:
+            for path, module in self._modules.items():
+                if path:
+                    hooks.before_forward(module, partial(enter, path))
+                    hooks.forward(module, partial(leave, path))
+            return self._net(*(tensor.clone() for tensor in self._inputs))
+
+
+class _Replay:
+    """One pass in which modules return what they had returned, and the layer the variants."""
+
+    def __init__(
+        self,
+        layer: tuple[str, int],
+        activations: Tensor,
+        finished: dict[tuple[str, int], _Finished],
+        writable: bool,
+    ) -> None:
+        self._layer, self._activations = layer, activations
+        self._finished, self._writable = finished, writable
+        self._calls: Counter[str] = Counter()
+        self._given: dict[str, list[Any]] = defaultdict(list)
+
+    def instead(self, path: str, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """In place of a module's forward."""
+        call = (path, self._calls[path])
+        self._calls[path] += 1
+        known = self._finished.get(call)
+        if known is not None:
+            self._calls.update(known.inside)
+        if call == self._layer:
+            given = self._activations
+        elif known is not None:
+            given = _repeated(known.output, len(self._activations), self._writable)
+        else:
+            given = None
+        self._given[path].append(given)
+        return forward(*args, **kwargs) if given is None else given
+
+    def after(self, path: str, module: nn.Module, args: Any, output: Any) -> Any:
+        """After hooks of the user's, which had their say in the first pass already."""
+        return self._given[path].pop()
+
+
+def _copied(value: Any) -> Any:
+    """The tensors of an output as copies: a later in-place operation leaves them alone."""
+    return _mapped(value, lambda tensor: tensor.detach().clone())
+
+
+def _repeated(value: Any, count: int, writable: bool) -> Any:
+    """Outputs for one image as outputs for `count` of them: views, or copies to write to."""
+
+    def repeat(tensor: Tensor) -> Tensor:
+        if tensor.ndim and len(tensor) == 1:
+            tensor = tensor.expand(count, *tensor.shape[1:])
+        return tensor.clone() if writable else tensor
+
+    return _mapped(value, repeat)
+
+
+def _mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_mapped(each, function) for each in value))
+    if isinstance(value, tuple | list):
+        return type(value)(_mapped(each, function) for each in value)
+    if isinstance(value, dict):
+        return {key: _mapped(each, function) for key, each in value.items()}
+    return value
+
+
+def _close(output: Any, expected: Any) -> bool:
+    pairs = list(zip(tensors_in(output), tensors_in(expected), strict=False))
+    return all(
+        one.shape == other.shape
+        and bool((one.float() - other.float()).abs().max() <= _SAME * other.float().norm())
+        for one, other in pairs
+        if other.numel()
+    )

@@ -1,0 +1,149 @@
+"""`list_layers`: what a network is made of, with depth and stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from resviz.hooks import left_as_found
+from resviz.networks.anatomy import structure
+from resviz.networks.anatomy.dataflow import Addition, Dataflow, tensors_in
+from resviz.networks.inputs import check_hookable, check_images
+from resviz.networks.zoo.cifar import CifarResNet
+from resviz.preset import preset_of
+
+COLUMNS = ("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "parameters")
+
+
+def list_layers(
+    net: nn.Module, images: Tensor | tuple[Tensor, ...] | None = None, *, size: int | None = None
+) -> pd.DataFrame:
+    """The layers of a network in order of execution, with depth, stage and block.
+
+    Found by running the network once, without gradients; it is left as it was.
+
+    Args:
+        net: any network.
+        images: what to run it on; one is enough. None: zeros of the size its preset says.
+        size: side of those zeros instead of the preset's.
+
+    Returns:
+        A row per leaf-module call and per block: ``layer`` (dotted path), ``call``, ``type``,
+        ``kind`` ("leaf" or "block"), ``depth`` (1-based count of weighted layers on the longest
+        path from the input; projections run beside the main path and do not add to it),
+        ``stage``, ``block``, ``shape`` of the output, ``parameters`` (of its own).
+
+    Raises:
+        NotTraceable: a scripted or compiled network, in which hooks do not fire.
+        TypeError: `net` is no network, or `images` no tensor.
+        ValueError: no images, and no preset that says what they would look like.
+
+    Example:
+        >>> from resviz.networks.cifar import cifar_resnet
+        >>> int(list_layers(cifar_resnet(20), torch.zeros(1, 3, 32, 32))["depth"].max())
+        20
+    """
+    check_hookable("list_layers", net)
+    return survey(net, probe("list_layers", net, images, size)).table
+
+
+@dataclass(frozen=True)
+class Survey:
+    """One pass: the table of :func:`list_layers`, the additions, and what the network returned.
+
+    Attributes:
+        table: as :func:`list_layers` gives it.
+        additions: the residual additions, in order.
+        output: of the network, for one image.
+    """
+
+    table: pd.DataFrame
+    additions: list[Addition]
+    output: Any
+
+    @property
+    def residual_blocks(self) -> list[str]:
+        """Paths of the modules in which residual additions happen, in order."""
+        owners = [addition.owner for addition in self.additions]
+        return [path for path in dict.fromkeys(owners) if path]
+
+
+def survey(net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
+    """Run the first of the images, without gradients; the network is left as it was."""
+    inputs = tuple(tensor[:1].detach().clone() for tensor in inputs)
+    modules = dict(net.named_modules())
+    rows: list[dict[str, Any]] = []
+    flow, running = Dataflow(), []
+    calls: dict[str, int] = {}
+
+    def enter(path: str, module: nn.Module, args: Any) -> None:
+        running.append(calls.get(path, 0))
+        calls[path] = running[-1] + 1
+        flow.enter(path, running[-1], structure.is_leaf(modules[path]))
+
+    def leave(path: str, module: nn.Module, args: Any, output: Any) -> None:
+        flow.leave()
+        call = running.pop()
+        node = flow.node_of(output)
+        leaf, tensor = structure.is_leaf(module), next(tensors_in(output), None)
+        if tensor is not None and (leaf or structure.may_be_block(path, module)):
+            row = {"layer": path, "call": call, "type": type(module).__name__}
+            row |= {"kind": "leaf" if leaf else "block", "depth": node.depth if node else 0}
+            rows.append(row | {"shape": tuple(tensor.shape)})
+
+    with left_as_found(net) as hooks:
+        for path, module in modules.items():
+            if path:
+                hooks.before_forward(module, partial(enter, path))
+                hooks.forward(module, partial(leave, path))
+        with flow:
+            for tensor in inputs:
+                flow.source(tensor)
+            output = net(*inputs)
+    owners = [addition.owner for addition in flow.additions]
+    return Survey(_table(rows, modules, owners), flow.additions, output)
+
+
+def probe(
+    function: str,
+    net: nn.Module,
+    images: Tensor | tuple[Tensor, ...] | None = None,
+    size: int | None = None,
+) -> tuple[Tensor, ...]:
+    """What to run a network on, once, to see its structure: `images`, or zeros as its preset says.
+
+    Raises:
+        ValueError: no images, and no preset that says what they would look like.
+    """
+    first = next(net.parameters(), torch.zeros(()))
+    if images is not None:
+        return check_images(function, net, images)
+    try:
+        height, width = preset_of(net).crop or (224, 224)
+    except ValueError as err:
+        if not isinstance(net, CifarResNet):
+            raise ValueError(
+                f"{function}: {type(net).__name__} has no preset that says what its images look "
+                f"like; images would be right. Pass one: rv.{function}(net, images=images)."
+            ) from err
+        height, width = 32, 32
+    height, width = (size, size) if size else (height, width)
+    return (torch.zeros(1, 3, height, width, device=first.device, dtype=first.dtype),)
+
+
+def _table(
+    rows: list[dict[str, Any]], modules: dict[str, nn.Module], owners: list[str]
+) -> pd.DataFrame:
+    paths = structure.blocks([row["layer"] for row in rows if row["kind"] == "block"], owners)
+    rows = [row for row in rows if row["kind"] == "leaf" or row["layer"] in set(paths)]
+    stages = structure.stages([row["layer"] for row in rows], [row["shape"] for row in rows])
+    for row, stage in zip(rows, stages, strict=True):
+        own = modules[row["layer"]].parameters(recurse=False)
+        row |= {"stage": stage, "block": structure.block_of(row["layer"], paths)}
+        row["parameters"] = sum(p.numel() for p in own)
+    return pd.DataFrame(rows, columns=list(COLUMNS))

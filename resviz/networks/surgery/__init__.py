@@ -1,0 +1,1 @@
+"""A network changed for a while, and copies of it without shortcuts."""

@@ -1,0 +1,342 @@
+"""Plain counterparts: the same network without shortcuts, and untrained copies by one rule."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import operator
+import warnings
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Sequence
+from numbers import Integral
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.conv import _ConvNd
+
+from resviz.errors import NotTraceable, ResvizWarning
+from resviz.hooks import evaluating
+from resviz.networks.anatomy.dataflow import ADDITIONS, Addition, addition_name
+from resviz.networks.anatomy.survey import probe, survey
+from resviz.networks.inputs import check_hookable, logits_or_none, widened
+from resviz.networks.surgery.altering import Inputs
+from resviz.networks.surgery.blocks import scale_shortcuts
+from resviz.networks.zoo.cifar import INITS
+from resviz.preset import preset_of, set_preset
+
+_ADD_FUNCTIONS = (operator.add, operator.iadd, torch.add)
+_SAME = 1e-4  # of the output's norm: the branches alone against shortcuts times 0
+_UNKNOWN_STD = 0.02
+_WEIGHTED = (_ConvNd, nn.Linear, nn.Bilinear)  # what `init` is for
+
+
+def plain_twin(
+    net: nn.Module,
+    weights: str = "random",
+    *,
+    init: str | Callable[[Tensor], Tensor | None] = "he",
+    seed: int = 0,
+    images: Inputs | None = None,
+) -> nn.Module:
+    """A copy of a network without its shortcuts: every sum is the branch alone.
+
+    ``plain_twin(resnet34)`` is the plain-34 of He et al. 2015 (https://arxiv.org/abs/1512.03385,
+    Fig. 3, middle): a projection is removed with its shortcut, all else stays. Paths of modules
+    stay as they were. To compare the two untrained, give both the same rule and seed::
+
+        plain, residual = rv.plain_twin(net, seed=1), rv.untrained_copy(net, seed=1)
+
+    Args:
+        net: a network with residual additions.
+        weights: "random": fresh weights by `init` and `seed`. "copied": the network's own. That
+            is a lesion of a trained network and no plain network: nothing was trained to do
+            without shortcuts. Its preset, and with it every plot, says so.
+        init: as :func:`untrained_copy` takes it.
+        seed: as :func:`untrained_copy` takes it.
+        images: what to run the network on once; None: zeros as its preset says.
+
+    Returns:
+        The twin in eval mode, on the device of `net`, which is not changed.
+
+    Raises:
+        ValueError: no residual additions, neither preset nor images, or an unknown option.
+        NotTraceable: a block whose forward cannot be traced by torch.fx.
+
+    Example:
+        >>> from resviz.networks.cifar import cifar_resnet
+        >>> twin = plain_twin(cifar_resnet(20, shortcut="B"), seed=0)
+        >>> sum(p.numel() for p in twin.parameters())
+        269722
+    """
+    check_hookable("plain_twin", net)
+    if weights not in ("random", "copied"):
+        raise ValueError(f"plain_twin: weights {weights!r}; 'random' or 'copied'.")
+    inputs = probe("plain_twin", net, images)
+    additions = survey(net, inputs).additions
+    if not additions:
+        raise ValueError(
+            "plain_twin: a network without residual additions; one that has some would be right."
+        )
+    twin = _without_shortcuts(_copied(net, "plain_twin").eval(), additions).eval()
+    _check_twin(net, twin, inputs)
+    words = "copied from {}, shortcuts cut: a lesion" if weights == "copied" else "random"
+    _rename(twin, net, "plain twin of {}", words)
+    return twin if weights == "copied" else _refill(twin, init, seed, "plain_twin")
+
+
+def untrained_copy(
+    net: nn.Module,
+    *,
+    init: str | Callable[[Tensor], Tensor | None] = "he",
+    seed: int = 0,
+) -> nn.Module:
+    """A copy of a network with fresh weights, the same whatever else the network holds.
+
+    Each weight is drawn from `seed` and its own name, so that a network and its plain twin start
+    from the same numbers in every layer that both have.
+
+    Args:
+        net: any network.
+        init: "he" (normal, fan-in, gain sqrt 2: He et al. 2015, arXiv 1502.01852), "xavier",
+            "orthogonal", "torch" (each layer's own), or a function that fills a weight in place.
+            It is for convolutions and linear layers; their biases start at 0 but with "torch".
+            Normalisation starts at scale 1, offset 0, empty running statistics. Other modules with
+            a rule of their own (attention, embeddings) follow it; parameters without any are drawn
+            from N(0, 0.02²), with a warning that names them.
+        seed: of the draws.
+
+    Returns:
+        The copy in eval mode.
+
+    Raises:
+        ValueError: an unknown `init`; a network that cannot be copied, or is changed for a while.
+
+    Example:
+        >>> from resviz.networks.cifar import cifar_resnet
+        >>> one, other = (untrained_copy(cifar_resnet(20), seed=3) for _ in range(2))
+        >>> bool((one.conv1.weight == other.conv1.weight).all())
+        True
+    """
+    check_hookable("untrained_copy", net)
+    fresh = _copied(net, "untrained_copy").eval()
+    _rename(fresh, net, "{}", "random")
+    return _refill(fresh, init, seed, "untrained_copy")
+
+
+def _rename(twin: nn.Module, net: nn.Module, name: str, weights: str) -> None:
+    try:
+        preset = preset_of(net)
+    except ValueError:
+        return
+    name, weights = name.format(preset.name), weights.format(preset.weights)
+    set_preset(twin, dataclasses.replace(preset, name=name, weights=weights))
+
+
+def _copied(net: nn.Module, function: str) -> nn.Module:
+    """A copy with memory of its own.
+
+    Raises:
+        ValueError: a network that is changed for a while, or that cannot be copied.
+    """
+    changes = getattr(net, "resviz_changes", ())
+    if changes:
+        raise ValueError(
+            f"{function}: a network that is {', '.join(changes)} while a with block lasts; the "
+            "network outside of it would be right."
+        )
+    with torch.inference_mode(False):
+        try:
+            return copy.deepcopy(net)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{function}: {type(net).__name__} cannot be copied ({error}); one whose weights "
+                "are leaves would be right. See torch.nn.utils.remove_weight_norm."
+            ) from error
+
+
+# ---- cutting the shortcuts
+def _without_shortcuts(net: nn.Module, additions: Sequence[Addition]) -> nn.Module:
+    """Each module that adds, traced and rewritten; what only its shortcut needs is gone."""
+    by_owner: dict[str, list[Addition]] = defaultdict(list)
+    for addition in additions:
+        by_owner[addition.owner].append(addition)
+    inner_first = sorted(by_owner, key=lambda path: (path == "", -path.count(".")))
+    for owner in inner_first:
+        block = net.get_submodule(owner)
+        rewritten = _branch_alone(block, owner, by_owner[owner])
+        if owner == "":
+            return rewritten
+        for path, module in list(net.named_modules(remove_duplicate=False)):
+            if module is block:
+                net.set_submodule(path, rewritten)
+    return net
+
+
+def _branch_alone(block: nn.Module, path: str, additions: Sequence[Addition]) -> fx.GraphModule:
+    prefix = f"{path}." if path else ""
+    operand_of = {a.name.removeprefix(prefix): a.branch_operand for a in additions}
+    frames = {name.rpartition(".")[0] for name in operand_of} - {""}
+    tracer = _Frames(frames)
+    try:
+        graph = tracer.trace(block)
+    except Exception as error:  # whatever a user's forward raises on a proxy
+        raise NotTraceable(
+            f"plain_twin: block {path!r} cannot be traced by torch.fx ({error}); a forward without "
+            "branches that depend on values would be right."
+        ) from error
+    for node, name in tracer.additions.items():
+        if name in operand_of:
+            alpha: Any = node.kwargs.get("alpha", 1)
+            pair: list[Any] = [
+                *node.args,
+                *(node.kwargs[k] for k in ("input", "other") if k in node.kwargs),
+            ]
+            branch = pair[operand_of[name]]
+            if alpha != 1 and operand_of[name] == 1:
+                with graph.inserting_before(node):
+                    branch = graph.call_function(operator.mul, (branch, alpha))
+            node.replace_all_uses_with(branch)
+            graph.erase_node(node)
+    missing = set(operand_of) - set(tracer.additions.values())
+    if missing:
+        raise NotTraceable(
+            f"plain_twin: the traced block {path!r} shows no addition {min(missing)!r}; a block "
+            "that adds in its own forward would be right."
+        )
+    twin = fx.GraphModule(block, graph, type(block).__name__)
+    twin.graph.eliminate_dead_code()
+    twin.recompile()
+    twin.delete_all_unused_submodules()
+    for name, value in block.__dict__.items():  # what others read of the block
+        if not name.startswith("_") and name not in twin.__dict__:
+            setattr(twin, name, value)
+    _check_dropout(twin.graph, path)
+    return twin
+
+
+def _check_dropout(graph: fx.Graph, path: str) -> None:
+    names = {getattr(n.target, "__name__", "") for n in graph.nodes if n.op == "call_function"}
+    if any("dropout" in name for name in names):
+        warnings.warn(
+            f"plain_twin: block {path!r} calls dropout as a function, which tracing fixes as it is "
+            "in eval mode: the twin has none in training either. A module nn.Dropout would be "
+            "right.",
+            ResvizWarning,
+            stacklevel=5,
+        )
+
+
+class _Frames(fx.Tracer):
+    """Traces one module's forward; its children stay calls, but for those that do the adding."""
+
+    def __init__(self, frames: Collection[str] = ()) -> None:
+        super().__init__()
+        self.additions: dict[fx.Node, str] = {}
+        self._frames, self._path = frames, [""]
+        self._numbers: Counter[str] = Counter()
+
+    def is_leaf_module(self, module: nn.Module, path: str) -> bool:
+        """True for all but the modules that hold an addition."""
+        return not any(frame == path or frame.startswith(f"{path}.") for frame in self._frames)
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        """Keeps track of whose forward is being traced."""
+        self._path.append(self.path_of_module(m))
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        finally:
+            self._path.pop()
+
+    def create_node(self, kind: str, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
+        """Names each addition as the dataflow does."""
+        node = super().create_node(kind, target, *args, **kwargs)
+        function = kind == "call_function" and target in _ADD_FUNCTIONS
+        if function or (kind == "call_method" and target in ADDITIONS):
+            path = self._path[-1]
+            self.additions[node] = addition_name(path, self._numbers[path])
+            self._numbers[path] += 1
+        return node
+
+
+def _check_twin(net: nn.Module, twin: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """With its own weights the twin must give what the network gives with shortcuts times 0."""
+    generator = torch.Generator().manual_seed(0)
+    noise = tuple(
+        torch.randn(t[:1].shape, generator=generator).to(t) if t.is_floating_point() else t[:1]
+        for t in inputs
+    )
+    with scale_shortcuts(net, 0.0, images=noise), evaluating(net):
+        expected = logits_or_none(net(*(t.clone() for t in noise)))
+    with evaluating(twin):
+        got = logits_or_none(twin(*(t.clone() for t in noise)))
+    if expected is None or got is None:
+        return
+    expected, got = widened(expected), widened(got)
+    if not torch.allclose(got, expected, rtol=0, atol=_SAME * float(expected.abs().max() + 1e-30)):
+        raise NotTraceable(
+            "plain_twin: the rewritten network does not give what the branches alone give; blocks "
+            "whose forward does not depend on shapes or values would be right. "
+            "rv.scale_shortcuts(net, 0) does the same while it runs."
+        )
+
+
+# ---- fresh weights
+def _refill(
+    net: nn.Module, init: str | Callable[[Tensor], Tensor | None], seed: int, function: str
+) -> nn.Module:
+    if isinstance(init, str) and init not in INITS:
+        raise ValueError(f"{function}: init {init!r}; one of {', '.join(INITS)}, or a function.")
+    given: object = seed
+    if isinstance(given, bool) or not isinstance(given, Integral):
+        raise TypeError(f"{function}: seed {seed!r}; a whole number.")
+    fill = INITS[init] if isinstance(init, str) else init
+    unknown: list[str] = []
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        for path, module in net.named_modules():
+            own = dict(module.named_parameters(recurse=False))
+            if own or list(module.buffers(recurse=False)):
+                torch.manual_seed(
+                    zlib.crc32(f"{seed} {path}".encode())
+                )  # its CPU generator reads 32 bits
+                unknown += [f"{path}.{name}" for name in _fill_module(module, own, fill)]
+    if unknown:
+        warnings.warn(
+            f"{function}: {len(unknown)} parameters have no rule of their own and are drawn from "
+            f"N(0, {_UNKNOWN_STD}²): {', '.join(unknown[:3])}{', ...' if unknown[3:] else ''}.",
+            ResvizWarning,
+            stacklevel=3,
+        )
+    return net
+
+
+def _fill_module(
+    module: nn.Module, own: dict[str, nn.Parameter], fill: Callable[[Tensor], Tensor | None] | None
+) -> list[str]:
+    """Fresh parameters and buffers; returns the names of those without a rule."""
+    reset = getattr(module, "reset_parameters", getattr(module, "_reset_parameters", None))
+    before = {name: parameter.clone() for name, parameter in own.items()}
+    if reset is not None:
+        device = next(iter(own.values()), torch.empty(0)).device
+        with device:  # draws on the device that holds them
+            reset()
+    elif hasattr(module, "running_mean") and hasattr(module, "running_var"):  # frozen BatchNorm
+        for name, buffer in module.named_buffers(recurse=False):
+            buffer.fill_(1 if name in ("weight", "running_var") else 0)
+    if isinstance(module, _WEIGHTED) and fill is not None and "weight" in own:
+        drawn = torch.empty(own["weight"].shape)
+        fill(drawn)
+        own["weight"].copy_(drawn)
+        if "bias" in own:
+            own["bias"].zero_()
+    left = [name for name, p in own.items() if reset is None or _is_old(p, before[name])]
+    for name in left:
+        own[name].copy_(torch.randn(own[name].shape) * _UNKNOWN_STD)
+    return left
+
+
+def _is_old(parameter: Tensor, before: Tensor) -> bool:
+    """True for a parameter that a reset left as it was, and not at all zeros or all ones."""
+    same = bool((parameter == before).all())
+    return same and not bool((parameter == 0).all() or (parameter == 1).all())

@@ -1,0 +1,1 @@
+"""Networks to look at: torchvision's, the paper's, small ones that come with resviz."""

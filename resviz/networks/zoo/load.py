@@ -1,0 +1,215 @@
+"""Networks by name, ready to look into: torchvision's, the packaged ones, or a user's own."""
+
+from __future__ import annotations
+
+import enum
+import os
+import pathlib
+import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from numbers import Integral
+
+import torch
+from torch import nn
+
+from resviz.errors import ResvizWarning, WeightsUnavailable, closest
+from resviz.networks.zoo.checkpoints import fill, read_state
+from resviz.networks.zoo.packaged import NAME, cifar_network, packaged_networks, parsed
+from resviz.networks.zoo.pretrained import (
+    pretrained_network,
+    torchvision_names,
+    torchvision_network,
+)
+from resviz.preset import Preset, check_preset, set_preset
+
+__all__ = ["load_model", "packaged_networks"]
+FILE_SUFFIXES = (".pth", ".pt", ".th", ".t7", ".bin", ".ckpt", ".safetensors")
+
+
+def load_model(
+    network: str | nn.Module,
+    weights: str | os.PathLike[str] = "default",
+    *,
+    device: str | torch.device | None = None,
+    fallback: str | None = None,
+    progress: bool = True,
+    seed: int | None = None,
+    classes: Sequence[str] | None = None,
+    preset: Preset | None = None,
+) -> nn.Module:
+    """A network in eval mode on the best device, which knows how it wants its images.
+
+    Args:
+        network: any torchvision network for classification ("resnet50") or segmentation
+            ("fcn_resnet50"); a packaged one
+            ("cifar10-resnet20", see :func:`packaged_networks`); any depth of that family with
+            `weights` "random" or a file ("cifar10-resnet110", "cifar10-plain32",
+            "cifar10-resnet56-B"; the letter is the shortcut); or a network of your own, which is
+            itself moved and returned.
+        weights: "default" (torchvision's best; for your own network: those it has), "random",
+            torchvision's name ("IMAGENET1K_V1"), or a file (`.pth` and the like, read without
+            running code from it, or `.safetensors`).
+        device: "cuda", "mps", "cpu", "cuda:1"; None takes the first of cuda, mps, cpu there is.
+        fallback: the network to take, with a warning and its own preset, where the weights cannot
+            be had now.
+        progress: show a bar while downloading.
+        seed: for weights="random". None starts from the global random state as it is, so that two
+            calls in a row give the same weights. Either way that state stays as it was.
+        classes: names of the outputs, for a file or random weights: the head gets as many.
+        preset: replaces the one of the weights. A file of your own named "resnet50" is otherwise
+            taken to want what torchvision's first weights want.
+
+    Returns:
+        The network; `rv.preset_of(net)` says how it wants its images and whose weights it has.
+
+    Raises:
+        WeightsUnavailable: not cached, and not to be downloaded now; names what works offline.
+        FileNotFoundError: no such weights file.
+        ValueError: unknown network, weights or device; a file that is damaged, holds code, or does
+            not fit (the first missing, unexpected and misshapen keys are listed).
+        TypeError: `network` is neither a name nor a network, or an option is of another type.
+
+    Example:
+        >>> net = load_model("cifar10-resnet20", weights="random", seed=0, device="cpu")
+        >>> net(torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 10])
+    """
+    where = _device(device)
+    _check_options(fallback, seed, classes, preset)
+    seed = None if seed is None else int(seed)  # torch takes no numpy integer
+    if isinstance(network, nn.Module):
+        net, own_preset = _own(network, weights, classes)
+    else:
+        _check_name(network)
+        try:
+            net, own_preset = _by_name(network, weights, progress, seed, classes)
+        except WeightsUnavailable as err:
+            if fallback is None:
+                raise
+            reason = str(err).removeprefix("load_model: ").split("; ")[0]
+            message = f"load_model: {reason}; using the fallback {fallback!r} instead."
+            warnings.warn(message, ResvizWarning, stacklevel=2)
+            net, own_preset = _by_name(fallback, "default", progress, None, None)
+            preset = None
+    preset = preset or own_preset
+    if preset is not None:
+        set_preset(net, preset)
+    return net.to(where).eval()
+
+
+def _check_options(
+    fallback: str | None, seed: object, classes: object, preset: Preset | None
+) -> None:
+    if fallback is not None:
+        _check_name(fallback, "fallback ")
+    if isinstance(seed, bool) or not isinstance(seed, Integral | None):
+        raise TypeError(f"load_model: seed {seed!r}; a whole number, or None.")
+    if classes is not None and not _are_names(classes):
+        raise TypeError(f"load_model: classes {classes!r}; a sequence of names, one per output.")
+    if preset is not None:
+        check_preset("load_model", preset)
+
+
+def _are_names(classes: object) -> bool:
+    if not isinstance(classes, Collection) or isinstance(classes, str):
+        return False
+    return len(classes) > 0 and all(isinstance(name, str) for name in classes)
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    there = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.insert(0, "mps")
+    if torch.cuda.is_available():
+        there.insert(0, "cuda")
+    if device is None:
+        return torch.device(there[0])
+    try:
+        wanted = torch.device(device)
+    except (RuntimeError, TypeError) as err:
+        raise ValueError(f"load_model: device {device!r}; one of {', '.join(there)}.") from err
+    absent = wanted.type in ("cuda", "mps") and wanted.type not in there
+    if absent or (wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count()):
+        raise ValueError(
+            f"load_model: device {str(wanted)!r} is not on this machine; {', '.join(there)}. "
+            "Leave it out to take the best there is."
+        )
+    return wanted
+
+
+def _check_name(name: object, role: str = "") -> None:
+    if not isinstance(name, str):
+        raise TypeError(
+            f"load_model: a {role or 'network '}of type {type(name).__name__}; a name"
+            + ("." if role else " or an nn.Module.")
+        )
+    if NAME.fullmatch(name):
+        parsed(name, role)
+        return
+    names = torchvision_names()
+    if name not in names:
+        options = [
+            *names,
+            *(f"cifar10-{kind}{n}" for kind in ("resnet", "plain") for n in (20, 56)),
+        ]
+        raise ValueError(
+            f"load_model: no {role}network {name!r}; closest: {closest(name, options)}. A network "
+            "of another kind can be passed itself, as an nn.Module."
+        )
+
+
+def _by_name(
+    name: str,
+    weights: str | os.PathLike[str],
+    progress: bool,
+    seed: int | None,
+    classes: Sequence[str] | None,
+) -> tuple[nn.Module, Preset]:
+    kind = _kind_of(weights)
+    if kind == "name" and classes is not None:
+        raise ValueError(
+            f"load_model: classes with weights {str(weights)!r}, which have their own; classes "
+            "with a file or with weights='random'. Leave classes out."
+        )
+    if NAME.fullmatch(name):
+        return cifar_network(name, weights, kind, seed, classes)
+    if kind == "name":
+        return pretrained_network(name, weights, progress)
+    return torchvision_network(name, weights, kind, seed, classes)
+
+
+def _kind_of(weights: object) -> str:
+    """What `weights` is: "random", "file", or "name" (also for "default")."""
+    if weights == "random":
+        return "random"
+    if isinstance(weights, os.PathLike):
+        return "file"
+    if isinstance(weights, enum.Enum):
+        return "name"
+    if not isinstance(weights, str):
+        raise TypeError(
+            f"load_model: weights of type {type(weights).__name__}; 'default', 'random', "
+            "torchvision's name, or the path of a file."
+        )
+    path_like = os.sep in weights or weights.lower().endswith(FILE_SUFFIXES)
+    return "file" if path_like or os.path.isfile(weights) else "name"
+
+
+def _own(
+    net: nn.Module, weights: str | os.PathLike[str], classes: Sequence[str] | None
+) -> tuple[nn.Module, Preset | None]:
+    kind = _kind_of(weights)
+    if kind == "random" or (kind == "name" and weights != "default"):
+        raise ValueError(
+            f"load_model: weights {weights!r} for a network of your own; 'default' (those it has) "
+            "or a file. Initialise it before you pass it."
+        )
+    preset = getattr(net, "resviz_preset", None)
+    if kind == "file":
+        file = pathlib.Path(weights)
+        fill(net, read_state(file), file.name)
+        preset = replace(preset, weights=file.name) if preset is not None else None
+    if preset is not None and classes is not None:
+        preset = replace(preset, classes=tuple(classes))
+    return net, preset

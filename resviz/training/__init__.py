@@ -1,0 +1,1 @@
+"""Networks while they train: a recorder for a loop, comparisons of trainings."""

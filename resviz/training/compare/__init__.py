@@ -1,0 +1,1 @@
+"""`train_compare`: networks trained side by side."""

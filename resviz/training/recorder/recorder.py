@@ -1,0 +1,398 @@
+"""`TrainingRecorder`: the records of resviz for a user's own training loop."""
+
+from __future__ import annotations
+
+import operator
+import os
+import pathlib
+import time
+import warnings
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resviz.errors import ResvizWarning
+from resviz.hooks import Hooks
+from resviz.networks.inputs import check_hookable
+from resviz.provenance import preset_or_none, versions
+from resviz.training.recorder import file as training_file
+from resviz.training.recorder.step import WatchedStep
+
+
+class TrainingRecorder:
+    """Records every k-th step of a training loop, and streams it to a file.
+
+    The loop stays as it is; the whole of a step goes into one ``with`` block: every forward and
+    backward pass of it (several under gradient accumulation), clipping, and the optimiser's step.
+    Training gives the same bits with and without the recorder: modes, ``.grad``, random state and
+    results are not touched. Steps that are not recorded have no hooks and cost nothing.
+
+    Everything is read at its own moment: activations in the first forward pass of the step;
+    ``.grad`` when a backward pass has ended (averaged over the processes by then, not yet unscaled,
+    not yet clipped), and again when the optimiser is about to use it. The scale of a GradScaler is
+    divided out of what is recorded, and stands beside it.
+
+    Under DistributedDataParallel every process makes a recorder; the one of rank 0 writes, the
+    others do nothing. Its parameter gradients are those of all processes, its activations its own.
+
+    Args:
+        net: the network, or the DistributedDataParallel around it.
+        path: a new file; steps are appended as they are completed. See ``load_training_record``.
+        every: record each step whose number is a multiple of this, step 0 among them.
+        optimizer: the one that trains `net`. With it, clipping, learning rates and skipped steps
+            are recorded.
+        scaler: the GradScaler in use.
+        resume: go on with the file where it exists, else begin it.
+        first_step: number of the first step; on resuming, later steps in the file are replaced.
+            None: 0, or on resuming the one after the last recorded.
+        data: name of the data set, for figures.
+
+    Raises:
+        FileExistsError: the file exists, and `resume` is False.
+        FileNotFoundError: its folder does not.
+        NotTraceable: a scripted or compiled network, in which hooks do not fire.
+        RuntimeError: another process writes the file.
+        TypeError: arguments of a wrong type.
+        ValueError: sharded parameters (FSDP); a DataParallel; an optimiser of another network; a
+            file of another network.
+
+    Warns:
+        ResvizWarning: a step that could not be recorded: no backward pass in it; the disk is full.
+            Training goes on.
+
+    Example:
+        >>> import tempfile
+        >>> from resviz.networks.cifar import cifar_resnet
+        >>> from resviz.training.recorder.record import load_training_record
+        >>> net, path = cifar_resnet(8, seed=0), tempfile.mkdtemp() + "/run.resviz-log"
+        >>> optimizer = torch.optim.SGD(net.parameters(), 0.1)
+        >>> recorder = TrainingRecorder(net, path, every=2, optimizer=optimizer)
+        >>> for images, targets in [(torch.randn(8, 3, 32, 32), torch.arange(8))] * 3:
+        ...     with recorder.step() as step:
+        ...         optimizer.zero_grad()
+        ...         loss = nn.functional.cross_entropy(net(images), targets)
+        ...         step.loss(loss)
+        ...         loss.backward()
+        ...         _ = nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        ...         optimizer.step()
+        >>> recorder.close()
+        >>> load_training_record(path).steps[["step", "clipped"]].to_numpy().tolist()
+        [[0, True], [2, True]]
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        path: str | os.PathLike[str],
+        every: int = 10,
+        *,
+        optimizer: torch.optim.Optimizer | None = None,
+        scaler: Any | None = None,
+        resume: bool = False,
+        first_step: int | None = None,
+        data: str | None = None,
+    ) -> None:
+        self.net = _unwrapped(net)
+        self.every = _count("every", every, 1)
+        self.optimizer = _checked_optimizer(optimizer, self.net)
+        self.scaler = _checked_scaler(scaler, optimizer)
+        first = None if first_step is None else _count("first_step", first_step, 0)
+        self.rank, self.world_size = _rank()
+        self.path = pathlib.Path(path)
+        self.number = first or 0
+        self._active = self._warned = self._closed = False
+        self._writer: training_file.Writer | None = None
+        if self.rank == 0:
+            header = _header(self.net, self.optimizer, self.scaler, self.world_size, self.every)
+            self._open(header | {"data": data}, resume, first)
+
+    def _open(self, header: dict[str, Any], resume: bool, first: int | None) -> None:
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(
+                f"TrainingRecorder: no folder {str(self.path.parent)!r}; make it first."
+            )
+        if resume and self.path.exists() and not self.path.stat().st_size:
+            self.path.unlink()  # killed before the first line
+        if not self.path.exists():
+            self._writer = training_file.Writer(self.path, header)
+            return
+        if not resume:
+            raise FileExistsError(
+                f"TrainingRecorder: {str(self.path)!r} exists; a new path, or resume=True to go on "
+                "with it, would be right."
+            )
+        content = training_file.read(self.path)
+        training_file.warn_of_broken(self.path, content)
+        if content.header.get("parameters") != header["parameters"]:
+            raise ValueError(
+                f"TrainingRecorder: {str(self.path)!r} is of a network with other parameters "
+                f"({content.header.get('network')}); the same network, or a new path, would be "
+                "right."
+            )
+        numbers = [int(step["row"]["step"]) for step in content.steps]
+        if first is None:
+            self.number = max(numbers, default=-1) + 1
+        keep = sum(number < self.number for number in numbers)
+        self._writer = training_file.Writer(self.path, header, content, keep)
+
+    def step(self, epoch: int | float | None = None) -> Step:
+        """The ``with`` block around one whole step; its number counts up by itself.
+
+        Args:
+            epoch: for the record.
+
+        Raises:
+            RuntimeError: the recorder is closed.
+        """
+        if self._closed:
+            raise RuntimeError("TrainingRecorder: closed; step() comes before close().")
+        return Step(self, epoch)
+
+    def close(self) -> None:
+        """Close the file. What was recorded is in it already.
+
+        Raises:
+            RuntimeError: a step is under way.
+        """
+        if self._active:
+            raise RuntimeError("TrainingRecorder: close() inside a step; close after the loop.")
+        self._closed = True
+        if self._writer is not None:
+            self._writer.close()
+
+    def __enter__(self) -> TrainingRecorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # ---- for Step
+    def _begin(self) -> int | None:
+        """The number of the step that begins; None where it is not recorded."""
+        if self._active:
+            raise RuntimeError(
+                "TrainingRecorder: a step inside a step; one with block after the other is right."
+            )
+        self._active = True
+        number = self.number
+        self.number += 1
+        return number if self._writer is not None and number % self.every == 0 else None
+
+    def _write(self, number: int, watched: WatchedStep, about: dict[str, Any]) -> None:
+        if self._writer is None:
+            return
+        if not watched.seen.done or not watched.micro_batches:
+            self._warn(
+                f"step {number} is not recorded: no backward pass through the network's output in "
+                "it; net(images) and loss.backward() belong into the with block."
+            )
+            return
+        if self.optimizer is not None and not watched.updated and not watched.was_skipped():
+            self._warn(
+                f"step {number}: the optimiser made no step in the with block, so clipping is not "
+                "known; optimizer.step() belongs into it."
+            )
+        record = watched.record()
+        row = {"step": number, **about, **record.pop("row")}
+        row |= {"rank": self.rank, "world_size": self.world_size, "time": time.time()}
+        try:
+            self._writer.append(row, record)
+        except OSError as error:
+            self._writer.close()
+            self._writer = None
+            self._warned = False
+            self._warn(f"recording ends with step {number}, training goes on: {error}.")
+
+    def _warn(self, message: str) -> None:
+        if not self._warned:  # once: a loop has a million steps
+            self._warned = True
+            warnings.warn(f"TrainingRecorder: {message}", ResvizWarning, stacklevel=4)
+
+
+class Step:
+    """One step of the loop; what ``with recorder.step() as step`` gives."""
+
+    __slots__ = ("_epoch", "_hooks", "_number", "_recorder", "_start", "_watched")
+
+    def __init__(self, recorder: TrainingRecorder, epoch: int | float | None) -> None:
+        self._recorder, self._epoch = recorder, epoch
+        self._hooks: Hooks | None = None
+        self._watched: WatchedStep | None = None
+        self._number: int | None = None
+        self._start = 0.0
+
+    @property
+    def recorded(self) -> bool:
+        """True inside a step that is recorded."""
+        return self._watched is not None
+
+    def loss(self, value: Tensor | float) -> None:
+        """Record a loss; call it before its ``backward()``, once for each micro-batch.
+
+        A tensor's value is weighed by the gradient that arrives at it: of ``loss`` under
+        ``(loss / 4).backward()`` a quarter counts.
+
+        Raises:
+            TypeError: neither a number nor a tensor.
+            ValueError: a tensor of several numbers.
+        """
+        if self._watched is None:
+            return
+        if isinstance(value, Tensor):
+            if value.numel() != 1:
+                raise ValueError(
+                    f"TrainingRecorder: a loss of shape {tuple(value.shape)}; one number would be "
+                    "right. loss.mean() is one."
+                )
+        elif not isinstance(value, int | float):
+            raise TypeError(
+                f"TrainingRecorder: a loss that is a {type(value).__name__}; a tensor of one "
+                "number, or a number, would be right."
+            )
+        self._watched.loss(value)
+
+    def __enter__(self) -> Step:
+        recorder = self._recorder
+        number = recorder._begin()
+        if number is None:
+            return self
+        hooks = Hooks()
+        try:
+            self._start = time.perf_counter()
+            _check_whole(recorder.net)
+            self._watched = WatchedStep(recorder.net, recorder.optimizer, recorder.scaler, hooks)
+        except BaseException:
+            hooks.__exit__(None, None, None)
+            recorder._active = False
+            raise
+        self._number, self._hooks = number, hooks
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        recorder, watched, hooks = self._recorder, self._watched, self._hooks
+        self._watched = self._hooks = None
+        try:
+            if hooks is not None:
+                hooks.__exit__(kind, error, trace)
+            if watched is not None and self._number is not None and error is None:
+                seconds = time.perf_counter() - self._start
+                recorder._write(self._number, watched, {"epoch": self._epoch, "seconds": seconds})
+        finally:
+            recorder._active = False
+
+
+def _unwrapped(net: nn.Module) -> nn.Module:
+    check_hookable("TrainingRecorder", net)
+    if isinstance(net, nn.DataParallel):
+        raise ValueError(
+            "TrainingRecorder: a DataParallel, whose copies of the network last for one pass; "
+            "DistributedDataParallel, or the network alone, would be right."
+        )
+    if isinstance(net, nn.parallel.DistributedDataParallel):
+        net = net.module
+    _check_whole(net)
+    return net
+
+
+def _check_whole(net: nn.Module) -> None:
+    """Refuse a network of which this process holds a part."""
+    wrapped = any(type(m).__name__ == "FullyShardedDataParallel" for m in net.modules())
+    parted = next((n for n, p in net.named_parameters() if hasattr(p, "to_local")), None)
+    if wrapped or parted is not None:
+        what = f"parameter {parted!r} is a DTensor" if parted is not None else "FSDP"
+        raise ValueError(
+            f"TrainingRecorder: {what}, of which this process holds a part, whose norms are not "
+            "those of the whole; DistributedDataParallel would be right."
+        )
+
+
+def _count(name: str, value: object, least: int) -> int:
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise TypeError(
+            f"TrainingRecorder: {name} is a {type(value).__name__}; a whole number would be right."
+        ) from error
+    if isinstance(value, bool) or number < least:
+        raise ValueError(f"TrainingRecorder: {name}={value!r}; {least} or more would be right.")
+    return number
+
+
+def _checked_optimizer(optimizer: Any, net: nn.Module) -> torch.optim.Optimizer | None:
+    if optimizer is None:
+        return None
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            f"TrainingRecorder: the optimizer is a {type(optimizer).__name__}; a "
+            "torch.optim.Optimizer would be right."
+        )
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if not any(id(p) in trained for p in net.parameters()):
+        raise ValueError(
+            "TrainingRecorder: the optimizer has none of the network's parameters; the one that "
+            "trains it would be right. Was the network moved or copied after it was made?"
+        )
+    return optimizer
+
+
+def _checked_scaler(scaler: Any, optimizer: object) -> Any | None:
+    if scaler is None:
+        return None
+    if not (hasattr(scaler, "get_scale") and hasattr(scaler, "is_enabled")):
+        raise TypeError(
+            f"TrainingRecorder: the scaler is a {type(scaler).__name__}; a torch.amp.GradScaler "
+            "would be right."
+        )
+    if not scaler.is_enabled():
+        return None
+    if optimizer is None:
+        raise ValueError(
+            "TrainingRecorder: a scaler without its optimizer; both would be right, for the scaler "
+            "decides whether the optimizer makes a step."
+        )
+    return scaler
+
+
+def _rank() -> tuple[int, int]:
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def _header(
+    net: nn.Module, optimizer: object, scaler: object, world_size: int, every: int
+) -> dict[str, Any]:
+    """How the record is made, as JSON holds it."""
+    preset = preset_or_none("TrainingRecorder", net, None)
+    first = next(net.parameters(), torch.zeros(()))
+    return {
+        "network": preset.name if preset is not None else type(net).__name__,
+        "weights": "in training",
+        "device": str(first.device),
+        "dtype": str(first.dtype).removeprefix("torch."),
+        "loss": "the loop's own",
+        "optimizer": type(optimizer).__name__ if optimizer is not None else None,
+        "scaler": type(scaler).__name__ if scaler is not None else None,
+        "world_size": world_size,
+        "every": every,
+        "parameters": _shapes(net.named_parameters()),
+        "versions": dict(versions()),
+    }
+
+
+def _shapes(named: Iterable[tuple[str, nn.Parameter]]) -> list[list[Any]]:
+    return [[name, list(parameter.shape)] for name, parameter in named]

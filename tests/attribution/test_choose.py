@@ -1,0 +1,199 @@
+"""`layers=`: paths, calls, "auto", "blocks", and what is said about a layer that cannot be."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+import resviz as rv
+from left_as_found import left_as_found
+from resviz.networks.anatomy.dataflow import Dataflow
+from resviz.networks.cifar import cifar_resnet
+
+pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
+
+
+@pytest.fixture
+def net() -> nn.Module:
+    return cifar_resnet(8, seed=0).eval()
+
+
+@pytest.fixture
+def image() -> Tensor:
+    return torch.randn(1, 3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("layers", "found"),
+    [
+        ("layer1", ["layer1"]),
+        (["layer1", "layer3"], ["layer1", "layer3"]),
+        (("layer1", "layer3"), ["layer1", "layer3"]),
+        (["layer3", "layer1"], ["layer3", "layer1"]),
+        (("layer1.0.relu", 1), ["layer1.0.relu#1"]),
+        ([("layer1.0.relu", 1), "layer1"], ["layer1.0.relu#1", "layer1"]),
+        ("layer1.0.relu#1", ["layer1.0.relu#1"]),
+        (["layer1", "layer1", ("layer1", 0), "layer1#0"], ["layer1"]),
+        ("blocks", ["layer1.0", "layer2.0", "layer3.0"]),
+    ],
+    ids=str,
+)
+def test_ways_to_name_layers(net: nn.Module, image: Tensor, layers: Any, found: list[str]) -> None:
+    exp = rv.explain(net, image, 1, layers=layers)
+    assert exp.layers == found
+    assert exp.provenance["layers"] == found
+    paths = [(about["path"], about["call"]) for about in exp.provenance["explained"]]
+    assert paths == [(f.partition("#")[0], int(f.partition("#")[2] or 0)) for f in found]
+
+
+@pytest.mark.parametrize(
+    ("layers", "error", "words"),
+    [
+        ("layer1.0.conv9", ValueError, "no layer 'layer1.0.conv9' in CifarResNet; closest: "),
+        ("", ValueError, "no layer ''"),
+        (["auto"], ValueError, "no layer 'auto'"),
+        ("layer1.0.relu#x", ValueError, "layer1.0.relu#x"),
+        ("layer1.0.relu#-1", ValueError, "layer1.0.relu#-1"),
+        ("layer1.0.relu#", ValueError, "layer1.0.relu#"),
+        ("layer1.0.relu#2", ValueError, "call 2 of layer 'layer1.0.relu', which ran 2 times"),
+        (("layer1", -1), ValueError, "call -1 of layer 'layer1', which ran 1 time"),
+        ([], ValueError, "no layers; a path"),
+        (None, TypeError, "layers None; a path"),
+        (3, TypeError, "layers 3; a path"),
+        ({"layer1"}, TypeError, "layers {'layer1'}; a path"),
+        ([3], TypeError, "layer 3; a path, or (path, call)"),
+        ([("layer1", "0")], TypeError, "layer ('layer1', '0'); a path, or (path, call)"),
+        ([("layer1", 0, 0)], TypeError, "layer ('layer1', 0, 0)"),
+        (b"layer1", TypeError, "layer"),
+    ],
+    ids=str,
+)
+def test_layers_that_are_refused(
+    net: nn.Module, image: Tensor, layers: Any, error: type, words: str
+) -> None:
+    with pytest.raises(error, match=re.escape(words)) as caught:
+        rv.explain(net, image, 1, layers=layers)
+    assert str(caught.value).startswith("explain: ")
+
+
+def test_a_module_object_is_told_by_its_path(net: nn.Module, image: Tensor) -> None:
+    """What users of other libraries pass: the module itself."""
+    with pytest.raises(TypeError, match=r"^explain: layer"):
+        rv.explain(net, image, 1, layers=[net.layer1])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"^explain: layer"):
+        rv.explain(net, image, 1, layers=net.layer1)  # type: ignore[arg-type]
+
+
+def test_auto_without_positions() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 16), nn.ReLU(), nn.Linear(16, 5))
+    with pytest.raises(ValueError, match=r"explain: Sequential has no layer with positions"):
+        rv.explain(net, torch.randn(1, 3, 8, 8), 1)
+    with pytest.raises(ValueError, match=r"explain: ResNet has no layer with positions|layer4"):
+        rv.explain(
+            torchvision.models.resnet18(weights=None), torch.randn(1, 3, 32, 32), 1, layers="layer4"
+        )
+
+
+class TwoInOne(nn.Module):
+    """One convolution under two names, and one that never runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.again = nn.Conv2d(8, 8, 3, padding=1)
+        self.alias = self.again
+        self.unused = nn.Conv2d(8, 8, 1)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.again(self.conv(x).relu()).relu()
+        return self.fc(self.alias(x).relu().mean((2, 3)))
+
+
+def test_shared_modules() -> None:
+    net, image = TwoInOne().double(), torch.randn(1, 3, 8, 8, dtype=torch.float64)
+    exp = rv.explain(net, image, 1, layers=[("again", 0), ("again", 1)], relu=False)
+    first = net.again(net.conv(image).relu())
+    second = net.again(first.relu())
+    score = net.fc(second.relu().mean((2, 3)))[0, 1]
+    for key, tensor in (("again", first), ("again#1", second)):
+        (gradient,) = torch.autograd.grad(score, tensor, retain_graph=True)
+        expected = torch.einsum("c,chw->hw", gradient[0].mean((1, 2)), tensor[0])
+        torch.testing.assert_close(exp.maps["grad_cam", key][0, 0], expected.detach())
+    assert rv.explain(net, image, 1).layers == ["again#1"]
+
+
+def test_all_layers_at_once_run_the_network_once(net: nn.Module, image: Tensor) -> None:
+    """One forward pass for every layer and method that shares it (and one to find "blocks")."""
+    passes: list[int] = []
+    net.conv1.register_forward_pre_hook(lambda module, args: passes.append(1))
+    layers = ["conv1", "layer1", "layer2", "layer3"]
+    with left_as_found(net):
+        rv.explain(net, image, 1, methods=["grad_cam", "hires_cam", "eigen_cam"], layers=layers)
+    assert len(passes) == 1
+
+
+def test_nothing_before_the_earliest_layer_needs_memory_for_gradients(net: nn.Module) -> None:
+    """What lies before has no graph: its output does not require gradients."""
+    seen: dict[str, bool] = {}
+    for path in ("conv1", "layer1", "layer2", "layer3"):
+        net.get_submodule(path).register_forward_hook(
+            lambda module, args, output, path=path: seen.update({path: output.requires_grad})
+        )
+    rv.explain(net, torch.randn(1, 3, 16, 16), 1, layers=["layer2"])
+    assert seen == {"conv1": False, "layer1": False, "layer2": False, "layer3": True}
+
+
+@pytest.mark.parametrize("method", ["cam", "grad_cam"])
+def test_two_names_of_one_tensor(method: str) -> None:
+    """A stage and its last block give the same tensor: every method works at both."""
+    net = cifar_resnet(8, seed=0).eval()
+    exp = rv.explain(
+        net, torch.randn(1, 3, 16, 16), 1, methods=method, layers=["layer3.0", "layer3"]
+    )
+    one, other = exp.maps[method, "layer3.0"], exp.maps[method, "layer3"]
+    torch.testing.assert_close(one, other)
+
+
+class Transformer(torchvision.models.VisionTransformer):
+    """A small ViT whose output is packed as many libraries pack it."""
+
+    def __init__(self) -> None:
+        super().__init__(32, 8, 2, 2, 16, 32, num_classes=5)
+        nn.init.normal_(self.heads.head.weight)
+
+    def forward(self, x: Tensor) -> Any:
+        return {"logits": super().forward(x)}
+
+
+def test_auto_in_a_transformer_with_packed_logits() -> None:
+    exp = rv.explain(Transformer(), torch.randn(1, 3, 32, 32), 1)
+    assert exp.layers == ["encoder.layers.encoder_layer_1.ln_1"]
+
+
+def test_origins_of_what_comes_from_weights_do_not_multiply() -> None:
+    """A sum of a tensor with itself has one origin, not two: else memory doubles with each.
+
+    The anchors of a detector are such sums; "auto" on one took 20 GB before it was killed.
+    """
+    weight = nn.Parameter(torch.ones(2))
+    with Dataflow() as flow:
+        total = weight * 1
+        for _ in range(12):
+            total = total + total
+    assert len(flow._origins_of(total)) == 1
+
+
+def test_a_write_through_a_view_keeps_what_the_whole_is_made_of() -> None:
+    """`batch[0].copy_(image)`, as detectors collect their pictures."""
+    image = torch.ones(3, 4, 4)
+    with Dataflow() as flow:
+        flow.source(image)
+        batch = image.new_zeros(1, 3, 8, 8)
+        batch[0, :, :4, :4].copy_(image)
+        assert flow.node_of(batch) is not None

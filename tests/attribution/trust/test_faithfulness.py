@@ -1,0 +1,390 @@
+"""`faithfulness`: the table, its words, errors, networks of all kinds, left as found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import resviz as rv
+from left_as_found import assert_left_as_found, left_as_found
+from resviz.attribution.trust.removal import area, filled, ranks_of, resized, steps_of
+from resviz.attribution.trust.verdict import beats_random, margin_of, words_of
+from resviz.networks.cifar import cifar_resnet
+
+pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
+FAST = ["deletion", "insertion", "road", "drop"]
+
+
+@pytest.fixture
+def net() -> nn.Module:
+    return cifar_resnet(8, seed=0)
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.randn(2, 3, 24, 16)
+
+
+@pytest.fixture
+def exp(net: nn.Module, images: Tensor) -> rv.Explanation:
+    methods = ["layer_cam", "integrated_gradients"]
+    options = {"integrated_gradients": {"steps": 4}}
+    return rv.explain(
+        net, images, [[1, 2], [3, 4]], methods=methods, layers=["layer1", "layer2"], options=options
+    )
+
+
+def test_the_table(net: nn.Module, images: Tensor, exp: rv.Explanation) -> None:
+    table = rv.faithfulness(net, images, exp, steps=5, boxes=[[0, 0, 8, 8], [4, 4, 16, 24]])
+    keys = [("layer_cam", "layer1"), ("layer_cam", "layer2"), ("integrated_gradients", "input")]
+    assert list(zip(table["method"], table["layer"], strict=True))[::4] == keys
+    assert list(table["image"]) == [0, 0, 1, 1] * 3
+    assert list(table["target"]) == ["class 1", "class 2", "class 3", "class 4"] * 3
+    assert list(table.columns) == [
+        *("method", "layer", "image", "target", "score"),
+        *("deletion", "deletion_random", "insertion", "insertion_random", "road"),
+        *("drop", "increase", "pointing", "energy", "iou"),
+        *("randomised_head", "randomised_upper", "randomised"),
+        *("deletion_curve", "deletion_random_curve", "insertion_curve", "insertion_random_curve"),
+        *("randomisation_curve", "words"),
+    ]
+    with torch.no_grad():
+        probability = net.eval()(images).softmax(1)
+    np.testing.assert_allclose(table["score"][:4], probability[[0, 0, 1, 1], [1, 2, 3, 4]], 1e-5)
+    for row in table.to_dict("records"):
+        assert len(row["deletion_curve"]) == len(row["insertion_random_curve"]) == 6
+        assert row["deletion_curve"][0] == row["insertion_curve"][-1] == row["score"]
+        assert row["deletion"] == pytest.approx(area(row["deletion_curve"]))
+    assert json.dumps(table.attrs)
+    assert table.attrs["provenance"]["score"] == "probability"
+    assert list(table.attrs["words"]) == [f"{m} at {layer}" for m, layer in keys]
+
+
+def test_fast_agrees_with_the_obvious_way(net: nn.Module, images: Tensor) -> None:
+    """Each picture made by hand and run alone, in float64."""
+    net, images = net.double(), images.double()
+    exp = rv.explain(net, images, [1, 2], methods="layer_cam", layers="layer2")
+    target = rv.target(1) - rv.target(2)
+    both = rv.explain(net, images, target, methods="layer_cam", layers="layer2")
+    for e, given, seen in (
+        (exp, None, lambda out, i: out.float().softmax(1)[0, i + 1]),
+        (both, target, lambda out, i: out[0, 1] - out[0, 2]),
+    ):
+        table = rv.faithfulness(net, images, e, given, checks=FAST, steps=6, chunk=5)
+        one = rv.faithfulness(net, images, e, given, checks=FAST, steps=6, chunk=1)
+        for column in ("deletion", "insertion", "road", "drop", "deletion_random"):
+            np.testing.assert_allclose(table[column], one[column], rtol=1e-5, atol=1e-9)
+        for image in range(2):
+            values = resized(e.maps["layer_cam", "layer2"][image], (24, 16))[0]
+            ranks, picture = ranks_of(values), images[image]
+            blur = filled("blur", images)[image]
+            for name, base in (("deletion", torch.zeros_like(picture)), ("insertion", blur)):
+                curve = []
+                for count in steps_of(24 * 16, 6):
+                    variant = picture.clone()
+                    chosen = ranks < count if name == "deletion" else ranks >= count
+                    variant[:, chosen] = base[:, chosen]
+                    with torch.no_grad():
+                        curve.append(float(seen(net(variant[None]), image)))
+                np.testing.assert_allclose(table[f"{name}_curve"][image], curve, rtol=1e-6)
+
+
+def test_rows_do_not_depend_on_the_other_images(
+    net: nn.Module, images: Tensor, exp: rv.Explanation
+) -> None:
+    """Nor on which checks are asked for; the first image alone gives its rows."""
+    table = rv.faithfulness(net, images, exp, checks=FAST, steps=4)
+    part = dataclasses.replace(
+        exp,
+        maps={key: maps[:1] for key, maps in exp.maps.items()},
+        targets=exp.targets[:1],
+        target_names=exp.target_names[:1],
+        scores=exp.scores[:1],
+    )
+    alone = rv.faithfulness(net, images[:1], part, checks=["deletion"], steps=4)
+    rows = table[table["image"] == 0]
+    np.testing.assert_allclose(alone["deletion"], rows["deletion"], rtol=1e-4)
+    np.testing.assert_allclose(alone["deletion_random"], rows["deletion_random"], rtol=1e-4)
+    assert "insertion" not in alone and "road" not in alone and "increase" not in alone
+    again = rv.faithfulness(net, images, exp, checks=FAST, steps=4)
+    assert table.equals(again)
+    other = rv.faithfulness(net, images, exp, checks="deletion", steps=4, seed=1)
+    assert not other["deletion_random"].equals(table["deletion_random"])
+    assert other["deletion"].equals(table["deletion"])
+
+
+def test_maps_of_one_resolution_share_their_random_maps(
+    net: nn.Module, images: Tensor, exp: rv.Explanation
+) -> None:
+    maps = exp.maps["layer_cam", "layer2"]
+    two = dataclasses.replace(exp, maps={("a", "layer2"): maps, ("b", "layer2"): maps.flip(3)})
+    table = rv.faithfulness(net, images, two, checks="insertion", steps=4)
+    assert list(table["insertion_random"][:4]) == list(table["insertion_random"][4:])
+
+
+def test_blank_maps_have_no_order(net: nn.Module, images: Tensor, exp: rv.Explanation) -> None:
+    blank = dataclasses.replace(exp, maps={("layer_cam", "layer2"): torch.zeros(2, 2, 6, 4)})
+    table = rv.faithfulness(net, images, blank, steps=4, boxes=[[0, 0, 4, 4]] * 2)
+    for column in ("deletion", "insertion", "road", "drop", "energy", "iou", "randomised_upper"):
+        assert table[column].isna().all(), column
+    assert table["deletion_random"].notna().all()
+    assert set(table["deletion_curve"]) == set(table["randomisation_curve"]) == {()}
+    assert not table["pointing"].any() and not table["increase"].any()
+    assert table["words"].str.contains("the same everywhere").all()
+
+
+# ---- left as found
+def test_left_as_found(net: nn.Module, images: Tensor, exp: rv.Explanation) -> None:
+    net.train()
+    net.conv1.weight.grad = torch.ones_like(net.conv1.weight)
+    assert_left_as_found(net, lambda: rv.faithfulness(net, images, exp, steps=3))
+    with pytest.raises(ValueError, match="no check"), left_as_found(net):
+        rv.faithfulness(net, images, exp, checks="deletions")
+
+
+@pytest.mark.parametrize("at", [2, 9, 20, 40])
+def test_left_as_found_after_an_interrupt(
+    net: nn.Module, images: Tensor, exp: rv.Explanation, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the n-th pass of the network or of its copy."""
+    calls, forward = 0, type(net).forward
+
+    def interrupted(self: nn.Module, x: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise KeyboardInterrupt
+        return forward(self, x)
+
+    monkeypatch.setattr(type(net), "forward", interrupted)
+    with pytest.raises(KeyboardInterrupt), left_as_found(net):
+        rv.faithfulness(net, images, exp, steps=4, chunk=8)
+
+
+def test_under_no_grad_and_inference_mode(
+    net: nn.Module, images: Tensor, exp: rv.Explanation
+) -> None:
+    table = rv.faithfulness(net, images, exp, steps=3)
+    for mode in (torch.no_grad(), torch.inference_mode()):
+        with mode:
+            assert rv.faithfulness(net, images, exp, steps=3).equals(table)
+
+
+# ---- networks of other kinds
+class TwoInputs(nn.Module):
+    """A picture and a number; a tuple as the output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
+        x = torch.relu(self.conv(x)) * extra[:, :, None, None]
+        return self.fc(x.mean((2, 3))), x
+
+
+def test_several_inputs() -> None:
+    net, inputs = TwoInputs(), (torch.rand(3, 1, 9, 7), torch.rand(3, 1))
+    exp = rv.explain(net, inputs, [0, 1, 2], methods="hires_cam", layers="conv", relu=False)
+    table = rv.faithfulness(net, inputs, exp, steps=3)
+    assert len(table) == 3 and table["randomised"].notna().all()
+    with torch.no_grad():
+        expected = net(*inputs)[0].softmax(1).diagonal()
+    np.testing.assert_allclose(table["score"], expected, rtol=1e-5)
+
+
+class Dense(nn.Module):
+    """A map per class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.top = nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.top(torch.relu(self.conv(x)))
+
+
+def test_dense_outputs_keep_their_region() -> None:
+    """The region where the trained network says the class, in the randomised copies too."""
+    net, image = Dense(), torch.randn(1, 3, 8, 8)
+    with torch.no_grad():
+        seen = int(net(image).argmax(1).flatten().mode().values)
+    exp = rv.explain(net, image, seen, methods="layer_cam", layers="conv")
+    table = rv.faithfulness(net, image, exp, steps=3)
+    assert table["score"][0] == pytest.approx(float(exp.scores[0, 0]), rel=1e-5)
+    assert table.attrs["provenance"]["score"] == "score"
+
+
+def test_functions_and_differences_are_given_again(net: nn.Module, images: Tensor) -> None:
+    def margin(output: Tensor) -> Tensor:
+        return output[:, 1] - output[:, 2]
+
+    exp = rv.explain(net, images, margin, methods="layer_cam", layers="layer2")
+    with pytest.raises(ValueError, match="faithfulness: the target 'margin' is no single class"):
+        rv.faithfulness(net, images, exp)
+    table = rv.faithfulness(net, images, exp, margin, steps=3)
+    same = rv.target(1) - rv.target(2)
+    difference = rv.explain(net, images, same, methods="layer_cam", layers="layer2")
+    other = rv.faithfulness(net, images, difference, same, steps=3)
+    numbers = ["score", "deletion", "insertion", "road", "randomised"]
+    np.testing.assert_allclose(table[numbers], other[numbers], rtol=1e-4, atol=1e-6)
+
+
+def test_bfloat16(net: nn.Module, images: Tensor) -> None:
+    net, images = net.bfloat16(), images.bfloat16()
+    exp = rv.explain(net, images, [1, 2], methods="layer_cam", layers="layer2")
+    table = rv.faithfulness(net, images, exp, steps=3)
+    assert table["deletion"].between(0, 1).all()
+
+
+@pytest.mark.gpu
+def test_gpu_agrees_with_the_cpu(images: Tensor) -> None:
+    tables = []
+    for device in ("cpu", "cuda"):
+        net = cifar_resnet(8, seed=0).to(device)
+        exp = rv.explain(net, images.to(device), [1, 2], methods="layer_cam", layers="layer2")
+        tables.append(
+            assert_left_as_found(
+                net,
+                lambda net=net, exp=exp, device=device: rv.faithfulness(
+                    net, images.to(device), exp, steps=6
+                ),
+            )
+        )
+    numbers = ["score", "deletion", "insertion", "deletion_random", "road", "drop", "randomised"]
+    np.testing.assert_allclose(tables[0][numbers], tables[1][numbers], rtol=0.02, atol=0.02)
+
+
+# ---- words
+def test_words() -> None:
+    row = {"score": 0.9, "deletion": 0.12, "deletion_random": 0.35}
+    row |= {"insertion": 0.61, "insertion_random": 0.4, "randomised_upper": 0.1}
+    start = "deletion 0.12 against 0.35 for a random map, insertion 0.61 against 0.40"
+    assert words_of(row, "clearly", False, True) == (
+        f"{start}, changes when the weights do: to be trusted here"
+    )
+    assert words_of(row, "no", False, True).endswith("no better than a random map")
+    stuck = {**row, "randomised_upper": 0.8}
+    assert words_of(stuck, "clearly", False, True) == (
+        f"{start}, stays much the same when the weights change (correlation 0.80): "
+        "not to be trusted"
+    )
+    faint = {**row, "score": 0.01}
+    assert words_of(faint, "hardly", False, True).endswith(
+        "not clearly better than a random map (with a score of 0.01 the curves have little room)"
+    )
+
+
+def test_margin_by_hand() -> None:
+    """Two draws each with a spread of 0.1 around their mean: t(2) is 2.92, s 0.141."""
+    margin = margin_of([[0.1, 0.3], [0.5, 0.7]])
+    assert margin == pytest.approx(2.91999 * np.sqrt(0.04 / 2) * np.sqrt(1.5), rel=1e-4)
+    row = {"deletion": 0.2, "insertion": 0.8}
+    assert beats_random(row, [0.0, 0.1], margin) == "clearly"
+    assert beats_random(row, [0.2, 0.3], margin) == "hardly"
+    assert beats_random(row, [0.7, 0.9], margin) == "no"
+
+
+@pytest.mark.slow
+def test_real_maps_beat_random_ones(use_torch_home: Path, testdata: Path) -> None:
+    """On photographs; a random map put in by hand does not, and the words say so."""
+    net = rv.load_model("resnet18", weights="IMAGENET1K_V1", device="cpu")
+    images = rv.load_images(sorted((testdata / "imagenet").glob("*.jpg"))[7:100:40], net)
+    exp = rv.explain(net, images, methods="grad_cam", layers="layer4")
+    noise = torch.rand(3, 1, 7, 7, generator=torch.Generator().manual_seed(1))
+    mixed = dataclasses.replace(exp, maps={**exp.maps, ("random", "layer4"): noise})
+    checks = ["deletion", "insertion", "randomisation"]
+    table = rv.faithfulness(net, images, mixed, checks=checks, steps=10)
+    print(*table["words"], sep="\n")
+    good, bad = (rows for _, rows in table.groupby("method", sort=False))
+    assert good["words"].str.endswith("to be trusted here").sum() >= 2
+    assert bad["words"].str.endswith("better than a random map").all()
+    assert bad["words"].str.contains("no better|not clearly better").all()
+    assert (good["insertion"] - good["deletion"]).mean() > (
+        good["insertion_random"] - good["deletion_random"]
+    ).mean() + 0.2
+
+
+# ---- errors
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"checks": "deletoin"}, ValueError, "closest: 'deletion'"),
+        ({"steps": 0}, ValueError, "steps=0"),
+        ({"steps": 1000}, ValueError, "1 to 384"),
+        ({"steps": 2.0}, TypeError, "steps=2.0"),
+        ({"draws": 1}, ValueError, "draws=1"),
+        ({"seed": -1}, ValueError, "seed=-1"),
+        ({"chunk": 0}, ValueError, "chunk=0"),
+        ({"baseline": "meen"}, ValueError, "baseline='meen'; closest: 'mean'"),
+        ({"reveal": None}, TypeError, "reveal=None"),
+        ({"reveal": float("nan")}, TypeError, "reveal=nan"),
+        ({"baseline": torch.zeros(5)}, ValueError, r"shape \(5,\)"),
+        ({"baseline": torch.full((3,), float("inf"))}, ValueError, "finite"),
+        ({"percentages": ()}, ValueError, "no percentages"),
+        ({"percentages": (0,)}, ValueError, "0 percent"),
+        ({"percentages": (99.99,)}, ValueError, "leaves at least one"),
+        ({"percentages": ("a",)}, TypeError, "percentage 'a'"),
+        ({"boxes": [[0, 0, 17, 4]] * 2}, ValueError, "whole pixels"),
+        ({"targets": [[1, 2], [3, 5]]}, ValueError, "targets that were explained"),
+    ],
+)
+def test_bad_settings(
+    net: nn.Module,
+    images: Tensor,
+    exp: rv.Explanation,
+    settings: dict[str, Any],
+    error: type[Exception],
+    words: str,
+) -> None:
+    with pytest.raises(error, match=f"faithfulness: .*{words}"):
+        rv.faithfulness(net, images, exp, **settings)
+
+
+def test_another_network_or_other_images(
+    net: nn.Module, images: Tensor, exp: rv.Explanation
+) -> None:
+    with pytest.raises(ValueError, match="faithfulness: 1 images and an explanation of 2"):
+        rv.faithfulness(net, images[:1], exp)
+    with pytest.raises(ValueError, match="faithfulness: images of .* pixels"):
+        rv.faithfulness(net, images[..., :8], exp)
+    for other, given in ((cifar_resnet(8, seed=1), images), (net, images.flip(0))):
+        with pytest.raises(ValueError, match="faithfulness: the scores are up to"):
+            rv.faithfulness(other, given, exp)
+    with pytest.raises(TypeError, match="faithfulness: exp is a dict"):
+        rv.faithfulness(net, images, {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("maps", "words"),
+    [
+        ({}, "without maps"),
+        ({("a", "b"): torch.rand(2, 1, 3, 3)}, r"\(2, 2, h, w\)"),
+        ({("a", "b"): torch.rand(2, 2, 0, 3)}, r"\(2, 2, h, w\)"),
+        ({("a", "b"): torch.full((2, 2, 3, 3), float("nan"))}, "finite"),
+        ({("a", "b"): torch.ones(2, 2, 3, 3, dtype=torch.int64)}, "floating-point"),
+    ],
+)
+def test_bad_maps(
+    net: nn.Module, images: Tensor, exp: rv.Explanation, maps: dict[Any, Tensor], words: str
+) -> None:
+    with pytest.raises(ValueError, match=f"faithfulness: .*{words}"):
+        rv.faithfulness(net, images, dataclasses.replace(exp, maps=maps))
+
+
+def test_a_network_that_cannot_be_copied(images: Tensor) -> None:
+    net = cifar_resnet(8, seed=0)
+    exp = rv.explain(net, images, [1, 2], methods="layer_cam", layers="layer2")
+    net.held = net.conv1.weight * 2  # a tensor with a graph, which deepcopy refuses
+    with pytest.raises(RuntimeError, match="faithfulness: the network cannot be copied"):
+        rv.faithfulness(net, images, exp, steps=2)
+    assert len(rv.faithfulness(net, images, exp, steps=2, checks="deletion")) == 2

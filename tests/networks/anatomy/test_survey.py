@@ -1,0 +1,101 @@
+"""`list_layers`: rows, depth and stage; agrees with `record`; images, presets and refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import resviz as rv
+from left_as_found import left_as_found
+from resviz.networks.anatomy.survey import list_layers
+from resviz.networks.cifar import cifar_resnet
+from resviz.preset import set_preset
+from resviz.recording.recorder import record
+
+HALF = (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("depth", [8, 20, 56])
+@pytest.mark.parametrize("shortcut", ["A", "B", "none"])
+def test_depth_of_the_family(depth: int, shortcut: str):
+    net = cifar_resnet(depth, shortcut=shortcut, seed=0)
+    with left_as_found(net):
+        table = list_layers(net, torch.zeros(1, 3, 32, 32))
+    assert int(table["depth"].max()) == depth
+    assert table["layer"].iloc[-1] == "linear" and table["depth"].iloc[-1] == depth
+    blocks = table.query("kind == 'block'")
+    assert len(blocks) == (depth - 2) // 2
+    assert list(blocks["depth"]) == list(range(3, depth, 2))
+
+
+@pytest.mark.parametrize("shortcut", ["A", "B", "C", "none"])
+def test_the_same_rows_as_record(shortcut: str):
+    net, images = cifar_resnet(14, shortcut=shortcut, seed=0), torch.randn(2, 3, 32, 32)
+    listed, recorded = list_layers(net, images), record(net, images, gradients=False).layers
+    for column in ("layer", "call", "type", "kind", "depth", "stage", "block"):
+        assert listed[column].equals(recorded[column]), column
+    assert [s[1:] for s in listed["shape"]] == [s[1:] for s in recorded["shape"]]
+
+
+def test_columns_and_parameters():
+    net = cifar_resnet(8, seed=0)
+    table = list_layers(net, torch.zeros(1, 3, 32, 32))
+    assert list(table) == [
+        *("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "parameters")
+    ]
+    leaves = table.query("kind == 'leaf'").drop_duplicates("layer")
+    assert leaves["parameters"].sum() == sum(p.numel() for p in net.parameters())
+    assert set(table["stage"]) == {"stem", "layer1", "layer2", "layer3", "head"}
+
+
+def test_size_from_the_preset_or_as_told():
+    net = cifar_resnet(8, seed=0)
+    set_preset(net, rv.Preset("mine", "own", HALF, HALF, 32, (32, 48)))
+    assert list_layers(net)["shape"].iloc[0] == (1, 16, 32, 48)
+    assert list_layers(net, size=64)["shape"].iloc[0] == (1, 16, 64, 64)
+    assert list_layers(net.double())["shape"].iloc[0] == (1, 16, 32, 48)
+
+
+def test_without_images_and_without_a_preset():
+    with pytest.raises(ValueError, match=r"list_layers: Sequential has no preset.*; images"):
+        list_layers(nn.Sequential(nn.Conv2d(3, 4, 3)))
+
+
+def test_the_cifar_family_says_itself_what_its_images_look_like():
+    assert list_layers(cifar_resnet(8, seed=0))["shape"].iloc[0] == (1, 16, 32, 32)
+
+
+@pytest.mark.parametrize("net", ["resnet18", None])
+def test_no_network(net: object):
+    with pytest.raises(TypeError, match="list_layers: .*nn.Module"):
+        list_layers(net)
+
+
+def test_images_of_a_wrong_type():
+    with pytest.raises(TypeError, match="list_layers: images are a str; "):
+        list_layers(cifar_resnet(8, seed=0), "cat.png")
+
+
+class Waits(nn.Module):
+    """Two inputs, tokens and a mask; a leaf that returns a tuple."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.lstm = nn.Embedding(20, 8), nn.LSTM(8, 8, 2, batch_first=True)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        out, _ = self.lstm(self.embed(ids) * mask.unsqueeze(2))
+        return self.head(out[:, -1])
+
+
+def test_two_inputs_and_a_leaf_that_returns_a_tuple():
+    net, inputs = Waits().eval(), (torch.randint(0, 20, (3, 5)), torch.ones(3, 5))
+    with left_as_found(net):
+        table = list_layers(net, inputs)
+    recorded = record(net, inputs)
+    assert list(recorded.layers["layer"]) == ["embed", "lstm", "head"]
+    assert list(table["layer"]) == ["embed", "lstm", "head"]
+    assert len(recorded.residuals) == 0
+    assert recorded.parameters["grad_norm"].notna().all()

@@ -1,0 +1,689 @@
+"""`TrainingRecorder`: training is the same with and without it, and its numbers are true."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import math
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from left_as_found import bytes_of, left_as_found, state_of
+from recording import toys
+from resviz.errors import NotTraceable, ResvizWarning
+from resviz.networks.cifar import cifar_resnet
+from resviz.recording.recorder import record
+from resviz.training.recorder.record import TrainingRecord, load_training_record
+from resviz.training.recorder.recorder import TrainingRecorder
+
+Batch = tuple[Tensor, Tensor]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.resviz-log"
+
+
+def small(block: type[nn.Module] = toys.InPlaceThenReLU) -> nn.Module:
+    net = toys.net_of(block)
+    net.block.body.append(nn.Dropout(0.3))
+    return net.train()
+
+
+def batches(count: int, size: int = 8) -> list[Batch]:
+    made = torch.Generator().manual_seed(1)
+    return [
+        (
+            torch.randn(size, 3, 8, 8, generator=made),
+            torch.randint(5, (size,), generator=made),
+        )
+        for _ in range(count)
+    ]
+
+
+def sgd(net: nn.Module, rate: float = 0.1) -> torch.optim.Optimizer:
+    return torch.optim.SGD(net.parameters(), rate, momentum=0.9)
+
+
+# ---- loops, as users write them
+def plain(net: nn.Module, optimizer: Any, batch: Batch, step: Any, scaler: Any) -> None:
+    optimizer.zero_grad()
+    loss = F.cross_entropy(net(batch[0]), batch[1])
+    if step is not None:
+        step.loss(loss)
+    loss.backward()
+    optimizer.step()
+
+
+def clipped(net: nn.Module, optimizer: Any, batch: Batch, step: Any, scaler: Any) -> None:
+    F.cross_entropy(net(batch[0]), batch[1]).backward()
+    nn.utils.clip_grad_norm_(net.parameters(), 0.1)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def accumulated(net: nn.Module, optimizer: Any, batch: Batch, step: Any, scaler: Any) -> None:
+    optimizer.zero_grad()
+    for images, targets in zip(batch[0].split(4), batch[1].split(4), strict=True):
+        loss = F.cross_entropy(net(images), targets)
+        if step is not None:
+            step.loss(loss)
+        (loss / 2).backward()
+    optimizer.step()
+
+
+def mixed(net: nn.Module, optimizer: Any, batch: Batch, step: Any, scaler: Any) -> None:
+    optimizer.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = F.cross_entropy(net(batch[0]), batch[1])
+    if step is not None:
+        step.loss(loss)
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    nn.utils.clip_grad_norm_(net.parameters(), 0.1)
+    scaler.step(optimizer)
+    scaler.update()
+
+
+Loop = Callable[..., None]
+LOOPS: list[Loop] = [plain, clipped, accumulated, mixed]
+
+
+def train(net: nn.Module, loop: Loop, data: list[Batch], recorder: Any, optimizer: Any) -> None:
+    scaler = torch.amp.GradScaler("cpu", enabled=loop is mixed)
+    if recorder is not None:
+        recorder.scaler = scaler if loop is mixed else None
+    for batch in data:
+        with recorder.step() if recorder is not None else nullcontext() as step:
+            loop(net, optimizer, batch, step, scaler)
+
+
+def everything(net: nn.Module) -> list[bytes]:
+    """Parameters, buffers and gradients, bit by bit."""
+    tensors = [*net.state_dict().values(), *(p.grad for p in net.parameters())]
+    return [b"" if tensor is None else bytes_of(tensor) for tensor in tensors]
+
+
+# ---- the same training
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("block", [toys.InPlaceThenReLU, toys.Projection, toys.Checkpointed])
+def test_training_gives_the_same_bits(path: Path, block: Any, loop: Loop, every: int) -> None:
+    ends = []
+    for recorded in (False, True):
+        net = small(block)
+        optimizer = sgd(net)
+        recorder = TrainingRecorder(net, path, every, optimizer=optimizer) if recorded else None
+        torch.manual_seed(5)  # dropout draws from it
+        train(net, loop, batches(5), recorder, optimizer)
+        ends.append([*everything(net), bytes_of(torch.get_rng_state())])
+    assert ends[0] == ends[1]
+    steps = load_training_record(path).steps["step"].tolist()
+    assert steps == list(range(0, 5, every))
+
+
+def test_a_residual_network_trains_the_same(path: Path) -> None:
+    data = [(torch.randn(8, 3, 32, 32), torch.arange(8)) for _ in range(3)]
+    ends = []
+    for recorded in (False, True):
+        net = cifar_resnet(8, seed=0).train()
+        optimizer = sgd(net)
+        recorder = TrainingRecorder(net, path, 1, optimizer=optimizer) if recorded else None
+        train(net, plain, data, recorder, optimizer)
+        ends.append(everything(net))
+    assert ends[0] == ends[1]
+
+
+def structure(net: nn.Module) -> dict[str, Any]:
+    """What a training step does not change: hooks, modules, modes."""
+    return {
+        key: value
+        for key, value in state_of(net).items()
+        if ("hooks" in key or "keys" in key) and ".grad " not in key
+    }
+
+
+def test_no_hooks_outside_of_recorded_steps(path: Path) -> None:
+    net = small()
+    optimizer = sgd(net)
+    before = structure(net), dict(optimizer._optimizer_step_pre_hooks)
+    recorder = TrainingRecorder(net, path, 2, optimizer=optimizer)
+    for batch in batches(3):
+        with recorder.step() as step:
+            assert bool(net.head._forward_hooks) is step.recorded
+            assert ("forward" in vars(net)) is step.recorded
+            assert bool(optimizer._optimizer_step_pre_hooks) is step.recorded
+            plain(net, optimizer, batch, step, None)
+        assert (structure(net), dict(optimizer._optimizer_step_pre_hooks)) == before
+    recorder.close()
+    held = weakref.ref(net)
+    del net, recorder, step, optimizer, before
+    gc.collect()
+    assert held() is None
+
+
+def test_an_abandoned_recorder_closes_its_file(path: Path) -> None:
+    recorder = TrainingRecorder(small(), path)
+    assert recorder._writer is not None
+    close = recorder._writer.close
+    del recorder
+    gc.collect()
+    assert not close.alive
+
+
+# ---- true numbers
+def test_gradients_are_those_of_the_loop(path: Path) -> None:
+    net = small()
+    optimizer = sgd(net, 0.25)
+    (images, targets), recorder = batches(1)[0], TrainingRecorder(net, path, optimizer=optimizer)
+    weights = {name: float(p.detach().double().norm()) for name, p in net.named_parameters()}
+    with recorder.step(epoch=3) as step:
+        loss = F.cross_entropy(net(images), targets)
+        step.loss(loss)
+        loss.backward()
+        grads = {name: float(p.grad.double().norm()) for name, p in net.named_parameters()}
+        nn.utils.clip_grad_norm_(net.parameters(), 0.1)
+        used = {name: float(p.grad.double().norm()) for name, p in net.named_parameters()}
+        optimizer.step()
+    log = load_training_record(path)
+    table = log.parameters.set_index("parameter")
+    for column, expected in (
+        ("grad_norm", grads),
+        ("grad_norm_used", used),
+        ("weight_norm", weights),
+    ):
+        assert table[column].to_dict() == pytest.approx(expected, rel=1e-6)
+    row = log.steps.iloc[0]
+    total = math.sqrt(sum(v * v for v in grads.values()))
+    assert row["grad_norm"] == pytest.approx(total, rel=1e-6)
+    assert row["grad_norm_used"] == pytest.approx(0.1, rel=1e-4)
+    assert row["clip_factor"] == pytest.approx(0.1 / total, rel=1e-4)
+    assert row["loss"] == pytest.approx(float(loss.detach()))
+    assert (row["epoch"], row["learning_rate"], row["images"]) == (3, 0.25, 8)
+    assert row["clipped"] is True and row["updated"] is True and row["batch_stats"] is True
+    assert row["skipped"] is False and row["scale_divided"] is False and row["scale"] == 1
+    assert 0 < row["seconds"] < 60
+    assert (table["learning_rate"] == 0.25).all() and (table["shard"] == "whole").all()
+    assert (table["clip_factor"] == row["clip_factor"]).all()
+
+
+def test_activations_are_those_of_record(path: Path) -> None:
+    """In a network without dropout `record` sees the same, with BatchNorm on the batch."""
+    net = toys.net_of(toys.ProjectionInPlace).train()
+    images, targets = batches(1)[0]
+    whole = record(net, images, targets.tolist(), batch_stats=True)
+    recorder = TrainingRecorder(net, path)
+    with recorder.step():
+        F.cross_entropy(net(images), targets, reduction="sum").backward()
+    at = load_training_record(path).at(0)
+    expected = whole.layers[whole.layers["kind"] == "block"].reset_index(drop=True)
+    for mine, its in ((at.layers, expected), (at.residuals, whole.residuals)):
+        for column in its:
+            values = its[column].tolist()
+            if its[column].dtype == "float64":
+                values = pytest.approx(values, rel=1e-5, abs=1e-7)
+            assert mine[column].tolist() == values, column
+    for column in ("depth", "stage", "weighted", "projection", "shape"):
+        assert at.parameters[column].tolist() == whole.parameters[column].tolist()
+    mine, its = at.parameters["grad_norm"], whole.parameters["grad_norm"]
+    assert mine.tolist() == pytest.approx((its * 8).tolist(), rel=1e-5, abs=1e-6)
+
+
+def test_accumulation_equals_the_big_batch(path: Path, tmp_path: Path) -> None:
+    batch = batches(1)[0]
+    records = []
+    for number, loop in enumerate((plain, accumulated)):
+        net = toys.net_of(toys.Block)  # eval: BatchNorm sees no batch
+        with TrainingRecorder(net, tmp_path / str(number), optimizer=sgd(net)) as recorder:
+            train(net, loop, [batch], recorder, recorder.optimizer)
+        records.append(load_training_record(tmp_path / str(number)))
+    one, two = records
+    assert one.steps["micro_batches"].tolist() == [1] and two.steps["micro_batches"].tolist() == [2]
+    assert two.steps["images"].tolist() == [4]
+    assert two.steps["loss"][0] == pytest.approx(one.steps["loss"][0], rel=1e-6)
+    for column in ("grad_norm", "grad_norm_used"):
+        assert two.parameters[column].tolist() == pytest.approx(
+            one.parameters[column].tolist(), rel=1e-4, abs=1e-7
+        )
+
+
+def test_losses_weigh_what_their_gradient_weighs(path: Path) -> None:
+    net = small()
+    recorder = TrainingRecorder(net, path, 1)
+    images, targets = batches(1)[0]
+    with recorder.step() as step:  # divided before, not after
+        for _ in range(2):
+            loss = F.cross_entropy(net(images), targets) / 2
+            step.loss(loss)
+            loss.backward()
+    with recorder.step() as step:
+        net(images).sum().backward()
+        step.loss(2.5)
+        step.loss(3.5)
+    losses = load_training_record(path).steps["loss"]
+    assert 0.5 < losses[0] < 4 and losses[1] == 3.0
+
+
+def test_the_scale_is_divided_out(path: Path, tmp_path: Path) -> None:
+    """The same float64 network, with and without a scaler: the same numbers, and the scale."""
+    records = []
+    for number, scaler in enumerate((None, torch.amp.GradScaler("cpu", init_scale=1024.0))):
+        net = toys.net_of(toys.Projection).double().train()
+        optimizer = sgd(net)
+        where = tmp_path / str(number)
+        images, targets = batches(1)[0]
+        recorder = TrainingRecorder(net, where, optimizer=optimizer, scaler=scaler)
+        with recorder.step() as step:
+            loss = F.cross_entropy(net(images.double()), targets)
+            step.loss(loss)
+            (loss if scaler is None else scaler.scale(loss)).backward()
+            if scaler is None:
+                optimizer.step()
+            else:
+                scaler.step(optimizer)
+                scaler.update()
+        records.append(load_training_record(where))
+    without, scaled = records
+    assert scaled.steps["scale"].tolist() == [1024] and without.steps["scale"].tolist() == [1]
+    for table in ("parameters", "blocks", "residuals"):
+        one, two = getattr(without, table), getattr(scaled, table)
+        assert two["scale"].eq(1024).all() and two["scale_divided"].eq(True).all()
+        for column in [c for c in one if one[c].dtype == "float64" and c != "scale"]:
+            assert two[column].tolist() == pytest.approx(
+                one[column].tolist(), rel=1e-8, abs=1e-12, nan_ok=True
+            ), (table, column)
+    assert scaled.steps["loss"][0] == pytest.approx(without.steps["loss"][0])
+    assert scaled.steps["clipped"].tolist() == [False]
+
+
+def test_mixed_precision_with_clipping(path: Path) -> None:
+    net = small()
+    optimizer = sgd(net)
+    recorder = TrainingRecorder(net, path, 1, optimizer=optimizer)
+    train(net, mixed, batches(2), recorder, optimizer)
+    log = load_training_record(path)
+    assert log.steps["autocast"].tolist() == ["bfloat16"] * 2
+    assert log.steps["scale"].tolist() == [65536.0] * 2
+    assert log.steps["grad_norm_used"].tolist() == pytest.approx([0.1] * 2, rel=1e-4)
+    assert log.steps["clipped"].tolist() == [True] * 2
+    assert (log.steps["grad_norm"] < 100).all()
+    assert log.residuals["cosine"].between(-1, 1).all()
+
+
+def test_the_cosine_is_not_computed_in_half_precision(path: Path) -> None:
+    net = toys.net_of(toys.Block).train()
+    images = batches(1)[0][0]
+    recorder = TrainingRecorder(net, path)
+    kept = {}
+
+    class Tap(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            kept["branch"] = x.detach()
+            return x
+
+    net.block.body.append(Tap())
+    with recorder.step(), torch.autocast("cpu", torch.bfloat16):
+        out = torch.relu(net.stem(images)).detach()
+        net(images).sum().backward()
+    branch, shortcut = kept["branch"].double().flatten(), out.double().flatten()
+    expected = float(branch @ shortcut / branch.norm() / shortcut.norm())
+    assert load_training_record(path).residuals["cosine"][0] == pytest.approx(expected, abs=1e-7)
+
+
+def test_skipped_steps_are_recorded_as_such(path: Path) -> None:
+    net = small()
+    optimizer, scaler = sgd(net), torch.amp.GradScaler("cpu", init_scale=256.0)
+    recorder = TrainingRecorder(net, path, 1, optimizer=optimizer, scaler=scaler)
+    for factor in (1.0, math.inf, 1.0):
+        with recorder.step():
+            optimizer.zero_grad()
+            scaler.scale(net(batches(1)[0][0]).square().mean() * factor).backward()
+            scaler.step(optimizer)
+            scaler.update()
+    steps = load_training_record(path).steps
+    assert steps["skipped"].tolist() == [False, True, False]
+    assert steps["updated"].tolist() == [True, False, True]
+    assert steps["scale"].tolist() == [256, 256, 128]
+    assert not math.isfinite(steps["grad_norm"][1])
+    assert steps["grad_norm"].notna().tolist()[::2] == [True, True]
+
+
+def test_only_the_first_forward_with_gradients_is_watched(path: Path) -> None:
+    net = small()
+    recorder = TrainingRecorder(net, path, 1)
+    images = batches(1)[0][0]
+    with recorder.step():
+        with torch.no_grad():
+            net(images * 100)
+        net(images).sum().backward()
+        net(images * 100).sum().backward()
+    log = load_training_record(path)
+    assert log.steps["micro_batches"].tolist() == [2]
+    assert len(log.blocks) == 1 and log.blocks["rms"][0] < 10
+
+
+def test_a_failed_forward_may_be_tried_again(path: Path) -> None:
+    net = small()
+    recorder = TrainingRecorder(net, path, 1)
+    fail = net.block.register_forward_pre_hook(_raise)
+    images = batches(1)[0][0]
+    with recorder.step():
+        with pytest.raises(MemoryError):
+            net(images)
+        fail.remove()
+        net(images[:4]).sum().backward()
+    log = load_training_record(path)
+    assert log.steps["images"].tolist() == [4]
+    assert log.blocks["layer"].tolist() == ["block"] and len(log.residuals) == 1
+
+
+def _raise(*_: Any) -> None:
+    raise MemoryError("out of memory")
+
+
+def test_a_failed_backward_may_be_tried_again(path: Path) -> None:
+    net = small()
+    recorder = TrainingRecorder(net, path, 1)
+    images = batches(1)[0][0]
+    with recorder.step():
+        output = net(images)
+        hook = net.stem.weight.register_hook(_raise)
+        with pytest.raises(MemoryError):
+            output.sum().backward()
+        hook.remove()
+        net.zero_grad()
+        net(images).sum().backward()
+        norm = float(net.head.weight.grad.norm())
+    log = load_training_record(path)
+    assert log.steps["micro_batches"].tolist() == [1]
+    table = log.parameters.set_index("parameter")["grad_norm"]
+    assert table["head.weight"] == pytest.approx(norm, rel=1e-5)
+
+
+def test_an_optimiser_that_calls_the_backward(path: Path) -> None:
+    net = toys.net_of(toys.Block)
+    optimizer = torch.optim.LBFGS(net.parameters(), 0.01, max_iter=3)
+    images = batches(1)[0][0]
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = net(images).square().mean()
+        loss.backward()
+        return loss
+
+    with TrainingRecorder(net, path) as recorder, recorder.step():
+        optimizer.step(closure)
+    log = load_training_record(path)
+    assert log.steps["micro_batches"][0] >= 2 and log.steps["grad_norm"][0] > 0
+
+
+def test_a_network_without_blocks(path: Path) -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2, bias=False))
+    net[0].bias.requires_grad_(False)
+    with TrainingRecorder(net, path) as recorder, recorder.step():
+        net(torch.randn(3, 4)).sum().backward()
+    log = load_training_record(path)
+    assert log.blocks["layer"].tolist() == ["0", "1", "2"] and log.residuals.empty
+    assert log.parameters["grad_norm"].isna().tolist() == [False, True, False]
+    assert log.steps["batch_stats"].tolist() == [None]
+    assert isinstance(log, TrainingRecord) and "3 rows" in repr(log)
+
+
+def test_sparse_gradients(path: Path) -> None:
+    net = nn.Sequential(nn.Embedding(5, 3, sparse=True), nn.Linear(3, 2))
+    with TrainingRecorder(net, path) as recorder, recorder.step():
+        net(torch.tensor([1, 1, 2])).sum().backward()
+    grad = net[0].weight.grad.to_dense()
+    log = load_training_record(path)
+    assert log.parameters["grad_norm"][0] == pytest.approx(float(grad.norm()), rel=1e-6)
+
+
+def test_the_network_may_change_between_steps(path: Path) -> None:
+    net = small()
+    recorder = TrainingRecorder(net, path, 1)
+    for size in (8, 8, 4):
+        with recorder.step():
+            net(batches(1, size)[0][0]).sum().backward()
+        net.head.bias = None
+    net.extra = nn.Linear(5, 2)
+    net.after = lambda x: net.extra(net.head(torch.relu(x).mean((2, 3))))
+    with recorder.step():
+        net(batches(1, 4)[0][0]).sum().backward()
+    log = load_training_record(path)
+    counts = log.parameters.groupby("step")["parameter"].agg(list)
+    assert "head.bias" in counts[0] and "head.bias" not in counts[1]
+    assert counts[1] == counts[2] and counts[3][-2:] == ["extra.weight", "extra.bias"]
+    assert log.blocks["shape"].map(lambda s: s[0]).tolist() == [8, 8, 4, 4]
+
+
+# ---- errors in the loop, and of it
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("where", ["before", "forward", "backward", "after"])
+def test_an_error_in_the_loop(path: Path, error: type[BaseException], where: str) -> None:
+    net = small()
+    recorder = TrainingRecorder(net, path, 1)
+    images = batches(1)[0][0]
+
+    def stop(*_: Any) -> None:
+        raise error("stop")
+
+    hooks = []
+    if where == "forward":
+        hooks.append(net.block.body[1].register_forward_hook(stop))
+    if where == "backward":
+        hooks.append(net.stem.weight.register_hook(stop))
+    before = structure(net)
+    with pytest.raises(error, match="stop"), recorder.step():
+        if where == "before":
+            stop()
+        net(images).sum().backward()
+        stop()
+    assert structure(net) == before
+    assert torch.overrides._get_current_function_mode_stack() == []
+    for hook in hooks:
+        hook.remove()
+    with recorder.step():
+        net(images).sum().backward()
+    assert load_training_record(path).steps["step"].tolist() == [1]
+
+
+def test_an_interrupt_while_hooks_are_set(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = small()
+    recorder = TrainingRecorder(net, path, 1)
+    calls = []
+
+    def interrupted(module: nn.Module, hook: Any, **_: Any) -> Any:
+        calls.append(module)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return nn.Module.register_forward_hook(module, hook)
+
+    monkeypatch.setattr(nn.Conv2d, "register_forward_hook", interrupted, raising=False)
+    with left_as_found(net), pytest.raises(KeyboardInterrupt), recorder.step():
+        pass
+    monkeypatch.undo()
+    with recorder.step():
+        net(batches(1)[0][0]).sum().backward()
+
+
+def test_a_step_without_a_backward_warns_once_and_training_goes_on(path: Path) -> None:
+    net = small()
+    recorder = TrainingRecorder(net, path, 1)
+    images = batches(1)[0][0]
+    with pytest.warns(ResvizWarning, match="step 0 is not recorded: no backward pass"):  # noqa: SIM117
+        with recorder.step():
+            output = net(images)
+    output.sum().backward()  # too late
+    with recorder.step():
+        pass
+    with recorder.step():
+        net(images).sum().backward()
+    assert load_training_record(path).steps["step"].tolist() == [2]
+
+
+def test_an_optimiser_that_steps_outside(path: Path) -> None:
+    net = small()
+    optimizer = sgd(net)
+    recorder = TrainingRecorder(net, path, 1, optimizer=optimizer)
+    with pytest.warns(ResvizWarning, match="the optimiser made no step in the with block"):  # noqa: SIM117
+        with recorder.step():
+            net(batches(1)[0][0]).sum().backward()
+    optimizer.step()
+    log = load_training_record(path)
+    assert log.steps["updated"].tolist() == [False] and log.steps["clipped"].tolist() == [None]
+
+
+def test_a_full_disk_ends_the_record_not_the_training(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = small()
+    recorder = TrainingRecorder(net, path, 1)
+    images = batches(1)[0][0]
+    with recorder.step():
+        net(images).sum().backward()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("resviz.training.recorder.file.os.write", full)
+    with pytest.warns(ResvizWarning, match="recording ends with step 1.*No space left"):  # noqa: SIM117
+        with recorder.step():
+            net(images).sum().backward()
+    with recorder.step() as step:
+        assert not step.recorded
+        net(images).sum().backward()
+    recorder.close()
+    assert load_training_record(path).steps["step"].tolist() == [0]
+
+
+def test_double_use(path: Path) -> None:
+    net = small()
+    recorder = TrainingRecorder(net, path, 2)
+    images = batches(1)[0][0]
+    with recorder.step():
+        with pytest.raises(RuntimeError, match="a step inside a step"), recorder.step():
+            pass
+        with pytest.raises(RuntimeError, match=r"close\(\) inside a step"):
+            recorder.close()
+        net(images).sum().backward()
+    with recorder.step(), pytest.raises(RuntimeError, match="inside a step"), recorder.step():
+        pass
+    recorder.close()
+    recorder.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        recorder.step()
+    assert load_training_record(path).steps["step"].tolist() == [0]
+
+
+def test_two_recorders_of_one_network(path: Path, tmp_path: Path) -> None:
+    net = small()
+    one, two = TrainingRecorder(net, path), TrainingRecorder(net, tmp_path / "two")
+    before = structure(net)
+    with one.step(), two.step():
+        net(batches(1)[0][0]).sum().backward()
+    assert structure(net) == before
+    mine, its = load_training_record(path), load_training_record(tmp_path / "two")
+    assert mine.parameters.equals(its.parameters) and mine.blocks.equals(its.blocks)
+
+
+def test_bad_arguments(path: Path, tmp_path: Path) -> None:
+    net = small()
+    other, compiled = copy.deepcopy(net), torch.compile(copy.deepcopy(net))
+    cases: list[tuple[type[Exception], str, Callable[[], Any]]] = [
+        (TypeError, "TrainingRecorder", lambda: TrainingRecorder(3, path)),  # type: ignore[arg-type]
+        (ValueError, "every=0", lambda: TrainingRecorder(net, path, 0)),
+        (TypeError, "every is a float", lambda: TrainingRecorder(net, path, 2.5)),  # type: ignore[arg-type]
+        (ValueError, "first_step=-1", lambda: TrainingRecorder(net, path, first_step=-1)),
+        (TypeError, "a torch.optim", lambda: TrainingRecorder(net, path, optimizer=3)),  # type: ignore[arg-type]
+        (
+            ValueError,
+            "none of the network's parameters",
+            lambda: TrainingRecorder(net, path, optimizer=sgd(other)),
+        ),
+        (TypeError, "GradScaler", lambda: TrainingRecorder(net, path, scaler=3)),
+        (
+            ValueError,
+            "a scaler without its optimizer",
+            lambda: TrainingRecorder(net, path, scaler=torch.amp.GradScaler("cpu")),
+        ),
+        (ValueError, "DataParallel", lambda: TrainingRecorder(nn.DataParallel(net), path)),
+        (NotTraceable, "compiled", lambda: TrainingRecorder(compiled, path)),
+        (FileNotFoundError, "no folder", lambda: TrainingRecorder(net, tmp_path / "no" / "run")),
+    ]
+    for error, message, call in cases:
+        with left_as_found(net), pytest.raises(error, match=message):
+            call()
+        assert not path.exists()
+    recorder = TrainingRecorder(net, path)
+    with recorder.step() as step:
+        with pytest.raises(TypeError, match="a loss that is a str"):
+            step.loss("1")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"a loss of shape \(2,\)"):
+            step.loss(torch.zeros(2))
+        net(batches(1)[0][0]).sum().backward()
+
+
+def test_sharded_parameters_are_refused(path: Path) -> None:
+    class Shard(nn.Parameter):
+        def to_local(self) -> Tensor:
+            return self
+
+    net = nn.Linear(2, 2)
+    net.weight = Shard(net.weight.data)
+    with pytest.raises(ValueError, match="'weight' is a DTensor, of which this process holds a"):
+        TrainingRecorder(net, path)
+
+
+# ---- on a GPU
+@pytest.mark.gpu
+@pytest.mark.parametrize("fused", [False, True])
+def test_mixed_precision_on_a_gpu(tmp_path: Path, fused: bool) -> None:
+    records, ends = [], []
+    for number, recorded in enumerate((False, True)):
+        net = cifar_resnet(20, seed=0).cuda().train()
+        optimizer = torch.optim.Adam(net.parameters(), 1e-3, fused=fused)
+        scaler = torch.amp.GradScaler("cuda", init_scale=2.0**10)
+        recorder = None
+        if recorded:
+            recorder = TrainingRecorder(
+                net, tmp_path / str(number), 1, optimizer=optimizer, scaler=scaler
+            )
+        images, targets = torch.randn(8, 3, 32, 32).cuda(), torch.arange(8).cuda()
+        torch.backends.cudnn.deterministic = True
+        try:
+            for _ in range(3):
+                with recorder.step() if recorder is not None else nullcontext() as step:
+                    optimizer.zero_grad()
+                    with torch.autocast("cuda", torch.float16):
+                        loss = F.cross_entropy(net(images), targets)
+                    if step is not None:
+                        step.loss(loss)
+                    scaler.scale(loss).backward()
+                    scaler.step(optimizer)
+                    scaler.update()
+        finally:
+            torch.backends.cudnn.deterministic = False
+        ends.append(everything(net))
+        if recorded:
+            records.append(load_training_record(tmp_path / str(number)))
+    assert ends[0] == ends[1]
+    steps = records[0].steps
+    assert steps["scale"].tolist() == [1024] * 3 and steps["autocast"].tolist() == ["float16"] * 3
+    assert steps["skipped"].tolist() == [False] * 3 and steps["clipped"].tolist() == [False] * 3
+    assert steps["grad_norm"].between(1e-3, 1e3).all()
