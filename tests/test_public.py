@@ -60,17 +60,21 @@ def test_unknown_name_is_an_attribute_error_with_a_suggestion():
     assert caught.value.obj is resviz
 
 
-def test_type_checkers_see_the_names_where_they_are_defined():
-    tree = ast.parse(Path(resviz.__file__).read_text())
-    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
-    imports = {
-        alias.name: node.module.removeprefix("resviz").lstrip(".")
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    assert imports == {**resviz._HOME, "networks": ""}
-    assert sorted(imports) == sorted(resviz.__all__)
+STUB = ast.parse(Path(resviz.__file__).with_suffix(".pyi").read_text())
+IMPORTS = [node for node in STUB.body if isinstance(node, ast.ImportFrom)]
+
+
+@pytest.mark.parametrize("node", IMPORTS, ids=lambda node: node.names[0].name)
+def test_the_list_names_a_thing_where_it_is_defined(node: ast.ImportFrom):
+    (alias,) = node.names
+    assert alias.asname == alias.name, "without `as` a type checker takes it for private"
+    value = getattr(resviz, alias.name)
+    home = f"resviz.{node.module}" if node.module else f"resviz.{alias.name}"
+    assert home == getattr(value, "__module__", value.__name__)
+
+
+def test_there_is_one_list():
+    assert sorted(node.names[0].name for node in IMPORTS) == resviz.__all__
 
 
 def test_version():
