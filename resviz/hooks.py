@@ -15,7 +15,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from resviz.torch_private import (
+    AnyBatchNorm,
+    after_this_backward,
+    buffers_of,
+    drop_hook_table,
+    has_no_hook_table,
+)
 
 # DistributedDataParallel averages in a callback of its own that it queues during the backward
 _AFTER_OTHERS = 2
@@ -52,7 +59,7 @@ class Hooks:
         while self._handles:
             self._handles.pop().remove()
         while self._untouched:
-            self._untouched.pop()._backward_hooks = None
+            drop_hook_table(self._untouched.pop())
         while self._replaced:
             module, own = self._replaced.pop()
             if own is None:
@@ -73,7 +80,7 @@ class Hooks:
 
         Bound to the version of `tensor` at this moment: a later in-place write does not move it.
         """
-        if tensor.is_leaf and tensor._backward_hooks is None:  # a parameter without a dictionary
+        if tensor.is_leaf and has_no_hook_table(tensor):  # a parameter without a dictionary
             self._untouched.append(tensor)
         self._handles.append(tensor.register_hook(hook))  # type: ignore[no-untyped-call]
 
@@ -101,14 +108,14 @@ class Hooks:
 
         def queue(rounds: int) -> None:
             call = partial(queue, rounds - 1) if rounds else hook
-            torch.autograd.Variable._execution_engine.queue_callback(call)
+            after_this_backward(call)
 
         queue(_AFTER_OTHERS)
 
 
 def batch_norms(net: nn.Module) -> list[nn.Module]:
     """The BatchNorm modules of a network, in order."""
-    return [module for module in net.modules() if isinstance(module, _BatchNorm)]
+    return [module for module in net.modules() if isinstance(module, AnyBatchNorm)]
 
 
 @contextmanager
@@ -117,7 +124,7 @@ def _modes(net: nn.Module, batch_stats: bool) -> Iterator[None]:
     before = [(module, module.training) for module in net.modules()]
     try:
         for module, mode in before:
-            wanted = batch_stats and isinstance(module, _BatchNorm)
+            wanted = batch_stats and isinstance(module, AnyBatchNorm)
             if mode != wanted:  # setting an attribute of a module is slow
                 module.training = wanted
         yield
@@ -136,10 +143,10 @@ def _buffers(net: nn.Module, batch_stats: bool) -> Iterator[None]:
     BatchNorm writes to its buffers in train mode alone: in eval mode they need no copies.
     """
     own = [
-        (module._buffers, name, buffer)
+        (buffers_of(module), name, buffer)
         for module in net.modules()
         if batch_stats or type(module) not in _READS_ONLY
-        for name, buffer in module._buffers.items()
+        for name, buffer in buffers_of(module).items()
         if buffer is not None
     ]
     try:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
 from resviz.analysis.batches import batches_of, how_measured
 from resviz.hooks import left_as_found
@@ -18,6 +17,7 @@ from resviz.networks.anatomy.structure import is_leaf
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
 from resviz.recording.recorder import Inputs, record
+from resviz.torch_private import AnyConvolution
 
 Call = tuple[str, int]
 _COLUMNS = (
@@ -119,7 +119,7 @@ def _responses(net: nn.Module, inputs: tuple[Tensor, ...]) -> dict[Call, Call]:
     def after(path: str, module: nn.Module, args: Any, output: Any) -> None:
         call = (path, calls[path])
         calls[path] += 1
-        if isinstance(module, _ConvNd) and isinstance(output, Tensor):
+        if isinstance(module, AnyConvolution) and isinstance(output, Tensor):
             found[call] = call
             outputs[id(output)] = (call, output)
         elif "Norm" in type(module).__name__ and args and id(args[0]) in outputs:

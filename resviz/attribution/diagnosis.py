@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from resviz.attribution.choose import key_of
 from resviz.attribution.engine import Captured
 from resviz.networks.inputs import widened
+from resviz.torch_private import AnyBatchNorm
 
 COLUMNS = (
     *("layer", "image", "target", "dead_channels", "activation_norm", "gradient_norm"),
@@ -95,7 +95,7 @@ def untrained(net: nn.Module, weights: str | None) -> bool:
         return True
     norms = 0
     for module in net.modules():
-        if isinstance(module, _BatchNorm) and module.running_mean is not None:
+        if isinstance(module, AnyBatchNorm) and module.running_mean is not None:
             norms += 1
             if not _as_made(module):
                 return False

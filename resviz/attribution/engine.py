@@ -28,6 +28,7 @@ from resviz.attribution.positions import (
 )
 from resviz.hooks import left_as_found, switch_gradients
 from resviz.networks.inputs import check_first_call, logits_or_none
+from resviz.torch_private import is_of_inference, operation_of, version
 
 Scores = Callable[[Any], Tensor]  # output -> (N, T)
 
@@ -196,7 +197,7 @@ def _run(net: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
     try:
         return net(*inputs)
     except RuntimeError as err:
-        if "Inference tensors" in str(err):
+        if is_of_inference(err):
             check_differentiable(net)
         raise
 
@@ -232,10 +233,10 @@ def _written(handed: Tensor) -> list[str]:
     """In-place operations on the tensor that was handed on, in order: ``["add", "relu"]``."""
     found: list[str] = []
     node: Any = handed.grad_fn
-    for _ in range(handed._version):
-        if node is None or node.name().startswith("Clone"):
+    for _ in range(version(handed)):
+        if node is None or operation_of(node) == "clone":
             break
-        found.append(node.name().partition("Backward")[0].lower())
+        found.append(operation_of(node))
         node = node.next_functions[0][0] if node.next_functions else None
     return found[::-1]
 

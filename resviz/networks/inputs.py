@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from resviz.errors import NotTraceable
 from resviz.preset import check_network
+from resviz.torch_private import ORIGINAL, is_compiled_in_place, is_wrapped_by_compile
 
 
 def check_hookable(function: str, net: object) -> None:
@@ -25,12 +26,12 @@ def check_hookable(function: str, net: object) -> None:
                 f"{function}: {where} is a TorchScript module, which hides what it computes; the "
                 "Python module it was made from would be right."
             )
-        compiled = type(module).__name__ == "OptimizedModule"
-        if compiled or getattr(module, "_compiled_call_impl", None) is not None:
+        compiled = is_wrapped_by_compile(module)
+        if compiled or is_compiled_in_place(module):
             raise NotTraceable(
                 f"{function}: {where} is compiled, and hooks do not fire in compiled code; the "
                 "network as it was before torch.compile would be right. "
-                + ("Pass net._orig_mod." if compiled else "Load it again without .compile().")
+                + (f"Pass net.{ORIGINAL}." if compiled else "Load it again without .compile().")
             )
 
 

@@ -27,6 +27,7 @@ from resviz.recording.losses import Loss, choose
 from resviz.recording.recording import Recording
 from resviz.recording.split import GradientSplit
 from resviz.recording.statistics import Measured, mean_product, mean_square, measure
+from resviz.torch_private import is_of_reentrant_checkpoint, unwatched, version
 
 Inputs = Tensor | tuple[Tensor, ...]
 
@@ -71,7 +72,7 @@ class Pass:
                 last = next((r for r in reversed(self.rows) if r["kind"] == "leaf"), None)
                 if last is not None and args and isinstance(args[0], Tensor):
                     self._stem = (last["layer"], last["call"])
-                    with torch._C.DisableTorchFunction():
+                    with unwatched():
                         self._kept.store(last["layer"], last["call"], args[0])
 
         return enter
@@ -88,7 +89,7 @@ class Pass:
             if tensor is None:
                 return
             depth = self.flow.depth_of(output)
-            with torch._C.DisableTorchFunction():
+            with unwatched():
                 if leaf or block:
                     row = {"layer": path, "call": call, "type": type(module).__name__}
                     row |= {"kind": "leaf" if leaf else "block", "depth": depth}
@@ -107,10 +108,10 @@ class Pass:
     def _measure(self, tensor: Tensor) -> Measured:
         """Statistics of a tensor; the same tensor in the same state is measured once."""
         known = self._measured.get(id(tensor))
-        if known is not None and known[0]() is tensor and known[1] == tensor._version:
+        if known is not None and known[0]() is tensor and known[1] == version(tensor):
             return known[2]
         statistics = measure(tensor)
-        self._measured[id(tensor)] = (weakref.ref(tensor), tensor._version, statistics)
+        self._measured[id(tensor)] = (weakref.ref(tensor), version(tensor), statistics)
         return statistics
 
     def _add_row(self, row: dict[str, Any], tensor: Tensor) -> None:
@@ -313,7 +314,7 @@ def _backward(
     try:
         grads = torch.autograd.grad(per_image.sum(), inputs, allow_unused=True)
     except RuntimeError as err:
-        if "use_reentrant" not in str(err):
+        if not is_of_reentrant_checkpoint(err):
             raise
         raise RuntimeError(
             "record: a network with checkpointing that is reentrant; use_reentrant=False would be "

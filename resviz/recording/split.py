@@ -15,6 +15,7 @@ from torch import Tensor
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.dataflow import Addition, Node
 from resviz.recording.statistics import mean_product, mean_square
+from resviz.torch_private import is_of_leaf, made_at
 
 NAMES = ("grad_branch_ms", "grad_shortcut_ms", "grad_product")
 
@@ -78,7 +79,7 @@ def _inputs(operand: Node, root: Node) -> dict[tuple[Any, int], int]:
     if operand.edge is None or root.edge is None:
         return {}
     target, output = root.edge
-    oldest = 0 if target.name().endswith("AccumulateGrad") else target._sequence_nr()
+    oldest = 0 if is_of_leaf(target) else made_at(target)
     found: dict[tuple[Any, int], int] = {}
     seen = {operand.edge[0]}
     queue = [operand.edge[0]]
@@ -87,7 +88,7 @@ def _inputs(operand: Node, root: Node) -> dict[tuple[Any, int], int]:
         for index, (before, number) in enumerate(node.next_functions):
             if before is target and number == output:
                 found[node, index] = index
-            elif before is not None and before not in seen and before._sequence_nr() >= oldest:
+            elif before is not None and before not in seen and made_at(before) >= oldest:
                 seen.add(before)
                 queue.append(before)
     return found

@@ -14,6 +14,7 @@ from resviz.networks.anatomy import structure
 from resviz.recording.split import NAMES as SPLIT_NAMES
 from resviz.recording.split import split_columns
 from resviz.recording.statistics import NAMES, mean_square, read, widest
+from resviz.torch_private import norms
 
 if TYPE_CHECKING:
     from resviz.recording.recorder import Pass
@@ -141,13 +142,12 @@ def _norms(tensors: Sequence[Tensor | None]) -> list[Tensor | float]:
     for i, tensor in enumerate(tensors):
         if tensor is None or not tensor.is_floating_point() or not tensor.numel():
             continue
-        if tensor.device.type == "cpu":  # _foreach_norm accumulates in float32 there
+        if tensor.device.type == "cpu":  # `norms` sums in float32 there
             result[i] = math.sqrt(mean_square(tensor) * tensor.numel())
         else:
             groups.setdefault((tensor.device, tensor.dtype), []).append(i)
     for members in groups.values():
         chosen = [t.detach() for i in members if (t := tensors[i]) is not None]
-        norms = torch._foreach_norm(chosen, 2, dtype=widest(chosen[0]))
-        for i, norm in zip(members, norms, strict=True):
+        for i, norm in zip(members, norms(chosen, widest(chosen[0])), strict=True):
             result[i] = norm
     return result

@@ -12,13 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.utils import parametrize
 
 from resviz.networks.inputs import widened
+from resviz.torch_private import BatchOrInstanceNorm, TransposedConvolution
 
-_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_NORMS = (BatchOrInstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 Direction = dict[str, Tensor]
 
 
@@ -28,7 +27,7 @@ def filters_of(weight: Tensor, owner: nn.Module) -> tuple[Tensor, tuple[int, ...
     A filter is what makes one output: a slice along the first axis; along the second in a
     transposed convolution, in each of its groups.
     """
-    if isinstance(owner, _ConvTransposeNd):
+    if isinstance(owner, TransposedConvolution):
         grouped = weight.reshape(owner.groups, -1, *weight.shape[1:])  # (groups, in, out, ...)
         return grouped, (1, *range(3, grouped.ndim))
     return weight, tuple(range(1, weight.ndim))

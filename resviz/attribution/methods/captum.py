@@ -23,6 +23,7 @@ from resviz.attribution.engine import check_differentiable
 from resviz.attribution.scoring import Scorer
 from resviz.hooks import Hooks, left_as_found
 from resviz.progress import bar
+from resviz.torch_private import deep_lift_rules, is_activation
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -159,13 +160,11 @@ def deep_lift(scorer: Scorer, image: int) -> Tensor:
 
 def _check_activations(net: nn.Module, functional: int) -> None:
     """Raise where DeepLIFT would take an activation function for a linear one."""
-    from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
-
+    with_rule = deep_lift_rules()
     others = [
         f"{path!r} ({type(module).__name__})"
         for path, module in net.named_modules()
-        if type(module).__module__ == "torch.nn.modules.activation"
-        and type(module) not in SUPPORTED_NON_LINEAR
+        if is_activation(module) and type(module) not in with_rule
     ]
     got = [f"{functional} ReLUs that are no modules"] if functional else []
     got += [f"{others[0]}, for which there is no rule"] if others else []

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from resviz.torch_private import version, whole_of
+
 ADDITIONS = {"add", "add_", "__add__", "__radd__", "__iadd__"}
 _WEIGHTED = {
     *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
@@ -245,7 +247,7 @@ class Dataflow(TorchFunctionMode):
             if versions.get(id(tensor)) == _version(tensor):
                 continue  # handed through untouched: dropout in eval mode, contiguous()
             self._register(tensor, self._node(name, parents, made_by, weight, tensor))
-            whole = tensor._base if id(tensor) in versions else None
+            whole = whole_of(tensor) if id(tensor) in versions else None
             if whole is not None and self.node_of(whole) is None:  # batch[0].copy_(image)
                 self._register(whole, self._node(name, parents, made_by, weight, whole))
         if constants:
@@ -309,7 +311,7 @@ def _edge(tensor: Tensor) -> tuple[Any, int] | None:
 
 
 def _version(tensor: Tensor) -> int:
-    return -1 if tensor.is_inference() else tensor._version
+    return -1 if tensor.is_inference() else version(tensor)
 
 
 def _residual(first: Node, second: Node) -> tuple[str, int, Node, list[Node]] | None:

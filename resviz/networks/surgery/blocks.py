@@ -29,6 +29,7 @@ from resviz.networks.anatomy.survey import probe
 from resviz.networks.inputs import check_hookable
 from resviz.networks.surgery.altering import Change, Inputs, additions_of, altered, change_operands
 from resviz.networks.zoo.cifar import ZeroPadShortcut
+from resviz.torch_private import children_of, parameters_of
 
 
 @contextmanager
@@ -170,15 +171,16 @@ def swap_blocks(net: nn.Module, first: str, second: str) -> Iterator[None]:
     if first == second or inside(first, second) or inside(second, first):
         raise ValueError(f"swap_blocks: {first!r} and {second!r}; two modules side by side.")
     _check_same_shapes(first, modules[first], second, modules[second])
-    places = [(modules[path.rpartition(".")[0]], path.rpartition(".")[2], modules[path])
-              for path in (first, second)]  # fmt: skip
-    (one, one_name, one_module), (other, other_name, other_module) = places
+    owners = [modules[path.rpartition(".")[0]] for path in (first, second)]
+    one_place, other_place = (children_of(owner) for owner in owners)
+    one_name, other_name = (path.rpartition(".")[2] for path in (first, second))
+    one_module, other_module = modules[first], modules[second]
     with _noted(net, f"{first} and {second} swapped"):
-        one._modules[one_name], other._modules[other_name] = other_module, one_module
+        one_place[one_name], other_place[other_name] = other_module, one_module
         try:
             yield
         finally:
-            one._modules[one_name], other._modules[other_name] = one_module, other_module
+            one_place[one_name], other_place[other_name] = one_module, other_module
 
 
 @contextmanager
@@ -223,8 +225,8 @@ def zero_init_residual(
     with torch.inference_mode(False):
         zeros = {id(p): nn.Parameter(torch.zeros_like(p), p.requires_grad)
                  for addition in chosen for p in _last_parameters(addition)}  # fmt: skip
-    own = [(m._parameters, name, p) for m in modules.values()
-           for name, p in m._parameters.items() if id(p) in zeros]  # fmt: skip
+    own = [(parameters_of(m), name, p) for m in modules.values()
+           for name, p in parameters_of(m).items() if id(p) in zeros]  # fmt: skip
     with _noted(net, "branches start at zero" + _of(blocks)):
         try:
             for parameters, name, p in own:

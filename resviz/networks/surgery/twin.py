@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.modules.conv import _ConvNd
 
 from resviz.errors import NotTraceable, ResvizWarning
 from resviz.hooks import evaluating
@@ -25,11 +24,12 @@ from resviz.networks.surgery.altering import Inputs
 from resviz.networks.surgery.blocks import scale_shortcuts
 from resviz.networks.zoo.cifar import INITS
 from resviz.preset import preset_of, set_preset
+from resviz.torch_private import AnyConvolution, reset_of
 
 _ADD_FUNCTIONS = (operator.add, operator.iadd, torch.add)
 _SAME = 1e-4  # of the output's norm: the branches alone against shortcuts times 0
 _UNKNOWN_STD = 0.02
-_WEIGHTED = (_ConvNd, nn.Linear, nn.Bilinear)  # what `init` is for
+_WEIGHTED = (AnyConvolution, nn.Linear, nn.Bilinear)  # what `init` is for
 
 
 def plain_twin(
@@ -315,7 +315,7 @@ def _fill_module(
     module: nn.Module, own: dict[str, nn.Parameter], fill: Callable[[Tensor], Tensor | None] | None
 ) -> list[str]:
     """Fresh parameters and buffers; returns the names of those without a rule."""
-    reset = getattr(module, "reset_parameters", getattr(module, "_reset_parameters", None))
+    reset = reset_of(module)
     before = {name: parameter.clone() for name, parameter in own.items()}
     if reset is not None:
         device = next(iter(own.values()), torch.empty(0)).device

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +11,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from resviz.torch_private import ORIGINAL, is_of_more_than_weights, with_versions_of
+
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-PREFIXES = ("module.", "_orig_mod.")
+PREFIXES = ("module.", f"{ORIGINAL}.")
 SHOWN = 3
 
 
@@ -43,14 +44,13 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def _unreadable(file: pathlib.Path, err: Exception) -> str:
-    text = str(err)
-    if "Weights only load failed" in text and "GLOBAL" in text or "TorchScript" in text:
+    if is_of_more_than_weights(err):
         return (
             f"load_model: {file.name!r} holds more than weights (Python objects or code), which "
             "resviz does not run; a state_dict, or .safetensors. Save net.state_dict() instead of "
             "the network, where you trust its origin."
         )
-    first = (text.splitlines() or [type(err).__name__])[0]
+    first = (str(err).splitlines() or [type(err).__name__])[0]
     return (
         f"load_model: {file.name!r} is damaged or no weights file ({first[:200]}); a state_dict "
         "saved by torch.save, or .safetensors. Fetch or save it again."
@@ -108,9 +108,7 @@ def fill(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
             "keys and shapes.\n  " + "\n  ".join(lines) + "\nNothing was loaded. "
             "A network with another head: pass classes=[...], or the network itself."
         )
-    versioned = OrderedDict(state)  # MNASNet asks for the version that its own state_dict carries
-    versioned._metadata = getattr(own, "_metadata", {})  # type: ignore[attr-defined]
-    net.load_state_dict(versioned, strict=False)
+    net.load_state_dict(with_versions_of(state, own), strict=False)
 
 
 def _without_prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

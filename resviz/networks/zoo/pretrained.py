@@ -20,6 +20,7 @@ from resviz.errors import WeightsUnavailable, closest
 from resviz.networks.zoo.checkpoints import fill, read_state
 from resviz.networks.zoo.packaged import packaged_files
 from resviz.preset import Preset
+from resviz.torch_private import is_of_incomplete_download
 
 WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 DAMAGE = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, AttributeError)
@@ -62,7 +63,7 @@ def pretrained_network(
     except (OSError, HTTPException) as err:
         raise WeightsUnavailable(_not_to_be_had(name, entry, err)) from err
     except DAMAGE as err:
-        if "invalid hash value" in str(err):
+        if is_of_incomplete_download(err):
             raise WeightsUnavailable(_not_to_be_had(name, entry, err)) from err
         if not file.is_file():
             raise
@@ -97,7 +98,7 @@ def _cached_file(entry: Any) -> pathlib.Path:
 
 
 def _not_to_be_had(name: str, entry: Any, err: Exception) -> str:
-    what = "arrived incomplete" if "invalid hash" in str(err) else "could not be downloaded"
+    what = "arrived incomplete" if is_of_incomplete_download(err) else "could not be downloaded"
     offline = [f"load_model({file.stem!r})" for file in packaged_files()]
     offline += [
         f"load_model({other!r}, {member.name!r})"

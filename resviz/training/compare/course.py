@@ -19,6 +19,7 @@ from resviz.analysis.gradients import gradient_norms
 from resviz.errors import NonFinite
 from resviz.hooks import batch_norms, evaluating, gradients
 from resviz.networks.inputs import logits_of
+from resviz.torch_private import buffers_of
 from resviz.training.compare.checkpoint import read, write
 from resviz.training.compare.data import TrainingData, draw_shifts, shifted
 from resviz.training.compare.plan import MOMENTUM, WEIGHT_DECAY, Plan, mixed, own_random
@@ -61,9 +62,9 @@ class Run:
         self._running = torch.zeros(3, device=device)  # sum of losses, wrong, seen in this epoch
         self._fixed = self._in_place()
         self._buffers = [
-            (f"buffer {path}.{name}", module._buffers, name)
+            (f"buffer {path}.{name}", buffers_of(module), name)
             for path, module in self.net.named_modules()
-            for name, buffer in module._buffers.items()
+            for name, buffer in buffers_of(module).items()
             if buffer is not None
         ]
         self._backup = [torch.empty_like(t) for t in self._live().values()]

@@ -22,6 +22,7 @@ from resviz.recording import tables
 from resviz.recording.kept import Kept
 from resviz.recording.recorder import Pass
 from resviz.recording.statistics import mean_square, read
+from resviz.torch_private import divides_in_kernel
 
 _CLIPPED = 1e-5  # relative: unscaling by powers of two is exact, clipping is not this small
 _NONE = -1.0  # in place of a sum of squares: there is no gradient
@@ -183,9 +184,7 @@ class WatchedStep:
             return
         self.updated = True
         self._used = _squares(p.grad for _, p in self._named)
-        # a fused optimiser divides by the scale inside its kernel, and has it as `grad_scale`
-        scaled = getattr(self.optimizer, "grad_scale", None) is not None
-        self._used_scale = self.scale if scaled else 1.0
+        self._used_scale = self.scale if divides_in_kernel(self.optimizer) else 1.0
 
     def was_skipped(self) -> bool:
         """True where the scaler left the step out: it found gradients that are not finite."""

@@ -11,6 +11,7 @@ from typing import Any
 from resviz.images import load_images
 from resviz.preset import check_network
 from resviz.provenance import preset_or_none
+from resviz.torch_private import version
 from resviz.views.export import Page
 from resviz.views.figure import Figure
 from resviz.views.payload import Packing, Payload
@@ -379,7 +380,7 @@ def _decoded(name: str, buffers: Sequence[Any], net: Any, preset: Any) -> Any:
 def _state_of(net: Any) -> tuple[tuple[int, int], ...]:
     """Changes when a weight does: where each tensor lies, and how often it was written to."""
     tensors = [*net.parameters(), *net.buffers()]
-    return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+    return tuple((tensor.data_ptr(), version(tensor)) for tensor in tensors)
 
 
 def explore(

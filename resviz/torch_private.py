@@ -1,0 +1,200 @@
+"""What torch and Captum do not promise: the only place that touches it, a name for each touch.
+
+Each says what it gives and why what is promised does not do. All of it was seen to hold in
+torch 2.15.0 and Captum 0.9.0; tests/test_torch_private.py shows what is relied on, so that another
+version fails there, by name, and not in a notebook.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+# ---- classes of modules: torch exports the members of a family, but not what they share, and a
+# list of members would miss the lazy, the synchronised, the quantised and a user's own
+AnyBatchNorm = _BatchNorm
+BatchOrInstanceNorm = _NormBase
+AnyConvolution = _ConvNd
+TransposedConvolution = _ConvTransposeNd
+
+ORIGINAL = "_orig_mod"
+"""Where a network that ``torch.compile`` wrapped keeps the network; a prefix of its keys."""
+
+
+def is_wrapped_by_compile(module: nn.Module) -> bool:
+    """True for what ``torch.compile(net)`` returns.
+
+    Told by its name: the class is not exported, and to import where it lives takes seconds.
+    """
+    return type(module).__name__ == "OptimizedModule"
+
+
+def is_compiled_in_place(module: nn.Module) -> bool:
+    """True after ``module.compile()``, of which nothing public tells."""
+    return getattr(module, "_compiled_call_impl", None) is not None
+
+
+def is_activation(module: nn.Module) -> bool:
+    """True for torch's activation functions, which share no class: told by where they live."""
+    return type(module).__module__ == "torch.nn.modules.activation"
+
+
+def reset_of(module: nn.Module) -> Callable[[], None] | None:
+    """What draws a module's parameters afresh; None where it has no such method.
+
+    A convention, promised nowhere; attention and transformers have it with an underscore.
+    """
+    private = getattr(module, "_reset_parameters", None)
+    return getattr(module, "reset_parameters", private)
+
+
+# ---- what a module holds: its own dictionaries, to put something in place of what is there and
+# to put that back. Assigning an attribute would run a user's `__setattr__` and torch's hooks of
+# registration, and ``named_parameters()`` and its like leave out what comes a second time.
+def parameters_of(module: nn.Module) -> dict[str, nn.Parameter | None]:
+    """The module's own parameters by name: the dictionary itself."""
+    return module._parameters
+
+
+def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
+    """The module's own buffers by name: the dictionary itself."""
+    return module._buffers
+
+
+def children_of(module: nn.Module) -> dict[str, nn.Module | None]:
+    """The module's children by name: the dictionary itself."""
+    return module._modules
+
+
+def with_versions_of(
+    state: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> OrderedDict[str, Tensor]:
+    """`state` with the versions of its modules that `own`, a ``state_dict()``, carries.
+
+    Modules read them when they load (MNASNet asks for one), and no public name leads to them.
+    """
+    versioned = OrderedDict(state)
+    versioned._metadata = getattr(own, "_metadata", {})  # type: ignore[attr-defined]
+    return versioned
+
+
+# ---- tensors
+def version(tensor: Tensor) -> int:
+    """How often a tensor's memory was written to, by itself or by a view of it.
+
+    Nothing public tells that a tensor is another than a moment ago; to compare values would read
+    them all.
+
+    Raises:
+        RuntimeError: a tensor made under ``inference_mode``, which does not count.
+    """
+    return tensor._version
+
+
+def whole_of(tensor: Tensor) -> Tensor | None:
+    """The tensor that this one is a view of; None for one that is no view.
+
+    ``is_view`` is not promised either, and does not say of which.
+    """
+    return tensor._base
+
+
+def has_no_hook_table(tensor: Tensor) -> bool:
+    """True where no hook was ever registered on a leaf: no dictionary of them was made yet."""
+    return tensor._backward_hooks is None
+
+
+def drop_hook_table(tensor: Tensor) -> None:
+    """Take the dictionary of hooks from a leaf; the handle of a hook leaves it there, empty."""
+    tensor._backward_hooks = None
+
+
+def norms(tensors: Sequence[Tensor], dtype: torch.dtype) -> Sequence[Tensor]:
+    """L2 norms, each summed in `dtype`: one fused kernel on a GPU, where a loop launches many.
+
+    ``nn.utils.get_total_norm`` uses it too, and gives only the norm of them all. On a CPU it sums
+    in float32 whatever `dtype` is.
+    """
+    return torch._foreach_norm(list(tensors), 2, dtype=dtype)
+
+
+def unwatched() -> AbstractContextManager[None]:
+    """A block whose torch functions no ``TorchFunctionMode`` sees.
+
+    ``torch.overrides`` can only take the modes off the stack one by one, slower and by private
+    names as well.
+    """
+    return torch._C.DisableTorchFunction()
+
+
+# ---- autograd
+def after_this_backward(call: Callable[[], None]) -> None:
+    """Let `call` run at the end of the backward pass that runs now: every ``.grad`` is filled.
+
+    To be called during a backward pass; from such a call itself, it comes after those that wait.
+    A public hook of a tensor or a parameter fires before the pass is over, and knows no last one.
+    """
+    torch.autograd.Variable._execution_engine.queue_callback(call)
+
+
+def operation_of(node: Any) -> str:
+    """The operation of an autograd node: "add", "relu", "clone". Its name is public, as text."""
+    return node.name().partition("Backward")[0].lower()
+
+
+def is_of_leaf(node: Any) -> bool:
+    """True for the node where autograd adds to a leaf's ``.grad``; its class is not exported."""
+    return node.name().endswith("AccumulateGrad")
+
+
+def made_at(node: Any) -> int:
+    """A number that grows as a forward pass makes nodes; nothing else tells which was earlier.
+
+    For a leaf's node it is larger than any other's.
+    """
+    return node._sequence_nr()
+
+
+def divides_in_kernel(optimizer: object) -> bool:
+    """True inside a step in which a fused optimiser itself divides gradients by a scaler's scale.
+
+    The scaler hands the scale over as an attribute, which is documented nowhere.
+    """
+    return getattr(optimizer, "grad_scale", None) is not None
+
+
+# ---- errors that only their text tells from others of the same class
+def is_of_inference(error: Exception) -> bool:
+    """True where autograd met a tensor that was made under ``inference_mode``."""
+    return "Inference tensors" in str(error)
+
+
+def is_of_reentrant_checkpoint(error: Exception) -> bool:
+    """True where ``autograd.grad`` met a checkpoint with ``use_reentrant=True``."""
+    return "use_reentrant" in str(error)
+
+
+def is_of_more_than_weights(error: Exception) -> bool:
+    """True where ``torch.load(weights_only=True)`` found objects or code in the file."""
+    text = str(error)
+    return "Weights only load failed" in text and "GLOBAL" in text or "TorchScript" in text
+
+
+def is_of_incomplete_download(error: Exception) -> bool:
+    """True where ``torch.hub`` got a file with another checksum than its name says."""
+    return "invalid hash value" in str(error)
+
+
+# ---- Captum
+def deep_lift_rules() -> Collection[type[nn.Module]]:
+    """The activation modules that Captum's DeepLIFT has a rule for; it takes others as linear."""
+    from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
+
+    return SUPPORTED_NON_LINEAR.keys()
