@@ -10,19 +10,13 @@ from typing import Any
 import pandas as pd
 from torch import Tensor, nn
 
+from resviz.attribution.engine import capture
+from resviz.attribution.layer import Layer
 from resviz.attribution.positions import Reading, is_channels_last, read
 from resviz.errors import closest
 from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.anatomy.survey import Survey, survey
 from resviz.networks.inputs import logits_of
-
-Layer = tuple[str, int]  # dotted path, call
-
-
-def key_of(layer: Layer) -> str:
-    """``"layer1.0.relu#1"`` for a second call, ``"layer4"`` for a first."""
-    path, call = layer
-    return path if call == 0 else f"{path}#{call}"
 
 
 def read_layers(net: nn.Module, inputs: tuple[Tensor, ...], layers: object) -> list[Layer]:
@@ -139,8 +133,6 @@ def _readings(net: nn.Module, table: pd.DataFrame, images: Tensor) -> list[Readi
 
 
 def _last_felt(net: nn.Module, inputs: tuple[Tensor, ...], rows: pd.DataFrame) -> Layer:
-    from resviz.attribution.engine import capture
-
     last = rows.tail(32)  # two or three blocks of a transformer
     layers = [(row["layer"], int(row["call"])) for row in last.to_dict("records")]
     one = tuple(tensor[:1] for tensor in inputs)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from resviz.attribution.choose import key_of
 from resviz.attribution.engine import Captured
+from resviz.attribution.layer import key_of
 from resviz.networks.inputs import widened
 from resviz.torch_private import AnyBatchNorm
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resviz.attribution.choose import Layer
+from resviz.attribution.layer import Layer
 from resviz.attribution.positions import (
     Reading,
     Reshape,

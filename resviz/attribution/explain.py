@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from resviz.attribution.choose import Layer, key_of, read_layers
+from resviz.attribution.choose import read_layers
 from resviz.attribution.diagnosis import evidence, findings, untrained
 from resviz.attribution.explanation import Explanation
+from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.methods.registry import check_passes, read_methods
 from resviz.attribution.positions import Reshape
 from resviz.attribution.run import Maps, Run

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resviz.attribution.choose import Layer, key_of
 from resviz.attribution.engine import Captured, capture
 from resviz.attribution.head import AllClasses, find_heads
+from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.methods.registry import METHODS, Asked
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer

@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resviz.attribution.choose import Layer, key_of
 from resviz.attribution.engine import Captured
+from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.methods.cam import weighted_sum
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.dataflow import Addition, Dataflow

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resviz.attribution.choose import Layer
+from resviz.attribution.layer import Layer
 from resviz.attribution.methods.cam import weighted_sum
 from resviz.attribution.positions import Reading
 from resviz.attribution.scoring import Scorer
