@@ -6,11 +6,15 @@ Every message has the form ``<function>: <what we got>; <what would be right>. <
 from __future__ import annotations
 
 import difflib
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
 
+# resviz, and what stands between it and the user: with blocks, decorators, hooks
+_NOT_THE_USERS = ("resviz", "contextlib", "torch")
 _quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
 
 
@@ -48,10 +52,28 @@ def quiet() -> Iterator[None]:
         _quiet.reset(token)
 
 
-def warn(text: str, stacklevel: int) -> None:
-    """A :class:`ResvizWarning`, `stacklevel` counted from the function that calls this."""
-    if not _quiet.get():
-        warnings.warn(text, ResvizWarning, stacklevel=stacklevel + 1)
+def warn(text: str) -> None:
+    """A :class:`ResvizWarning` at the line of the user: the first one outside resviz.
+
+    As ``skip_file_prefixes`` of ``warnings.warn`` finds it, which Python has from 3.12 on.
+    """
+    if _quiet.get():
+        return
+    frame = sys._getframe(1)
+    while frame.f_back is not None and _package(frame) in _NOT_THE_USERS:
+        frame = frame.f_back
+    warnings.warn_explicit(
+        text,
+        ResvizWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=frame.f_globals.get("__name__", "<string>"),
+        registry=frame.f_globals.setdefault("__warningregistry__", {}),
+    )
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def closest(name: str, options: Iterable[str], n: int = 2) -> str:

@@ -199,5 +199,5 @@ def _notes(
             )
     if notes:
         more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
-        warn(f"explain: {notes[0]}{more}", stacklevel=4)
+        warn(f"explain: {notes[0]}{more}")
     return notes
