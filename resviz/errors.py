@@ -6,7 +6,7 @@ Every message has the form ``<function>: <what we got>; <what would be right>. <
 from __future__ import annotations
 
 import difflib
-import sys
+import inspect
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -59,9 +59,12 @@ def warn(text: str) -> None:
     """
     if _quiet.get():
         return
-    frame = sys._getframe(1)
-    while frame.f_back is not None and _package(frame) in _NOT_THE_USERS:
+    frame = inspect.currentframe()
+    while frame and frame.f_back and _package(frame) in _NOT_THE_USERS:
         frame = frame.f_back
+    if frame is None:  # a Python without frames
+        warnings.warn(text, ResvizWarning, stacklevel=2)
+        return
     warnings.warn_explicit(
         text,
         ResvizWarning,
