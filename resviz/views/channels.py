@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from resviz.errors import closest
 from resviz.views.pictures import Floats, as_array
+from resviz.views.records import is_recording
 
 SORTS = ("index", "mean", "max")
 
@@ -63,8 +64,13 @@ def channels_of(
         caller: the public function that speaks in an error.
 
     Raises:
+        TypeError: no Recording.
         ValueError: the layer was not kept, there is no such image, or no pictures to show.
     """
+    if not is_recording(rec):
+        raise TypeError(
+            f"{caller}: a {type(rec).__name__}; a Recording, as rv.record gives it, is right."
+        )
     name = layer if isinstance(layer, str) else f"{layer[0]}#{layer[1]}"
     try:
         tensor = rec[layer]

@@ -20,6 +20,7 @@ from resviz.views.pictures import (
     grey,
     resized,
 )
+from resviz.views.records import is_explanation
 
 SCALES = ("shared", "method", "panel")
 
@@ -192,7 +193,7 @@ def _check(
     clip: float,
     caller: str,
 ) -> None:
-    if not (hasattr(exp, "maps") and hasattr(exp, "target_names")):
+    if not is_explanation(exp):
         raise TypeError(
             f"{caller}: a {type(exp).__name__}; an Explanation, as rv.explain gives it, is right."
         )

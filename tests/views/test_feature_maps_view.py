@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import json
 import warnings
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 import torch
 
 import resviz as rv
+from resviz.attribution.head import AllClasses
 from resviz.networks.cifar import cifar_resnet
 from resviz.views.payload import Payload
 from resviz.views.widgets.feature_maps import explore_feature_maps
@@ -226,15 +226,12 @@ def test_why_there_are_no_weights(rec: Any, head: Any, blind: Any) -> None:
     assert reason(dataclasses.replace(rec, tensors=kept), head) == "layer3 was not kept"
     other = dataclasses.replace(rec, logits=rec.logits + 1)
     assert reason(other, head) == "weights of another network"
-
-    class Blank:
-        @property
-        def all_classes(self) -> Any:
-            raise ValueError("none")
-
-    assert reason(rec, Blank()) == "no single linear layer at the end"
-    wide = SimpleNamespace(layer="layer3", weight=torch.zeros(10, 3), bias=torch.zeros(10))
-    assert reason(rec, SimpleNamespace(all_classes=wide)) == "weights of another network"
+    headless = dataclasses.replace(head, heads=())
+    assert reason(rec, headless) == "no single linear layer at the end"
+    nothing = torch.zeros(3, 10)  # what such a head makes of such activations
+    narrow = AllClasses("layer3", torch.zeros(3, 3, 2, 2), torch.zeros(10, 3), nothing[0])
+    foreign = dataclasses.replace(head, heads=(narrow,), logits=nothing)
+    assert reason(rec, foreign) == "weights of another network"
 
 
 def test_two_networks(rec: Any, blind: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from resviz import storage
-from resviz.analysis.landscape.convexity import nonconvexity
+from resviz.analysis.landscape.bends import bends_of
 
 KIND = "loss landscape"
 
@@ -49,7 +49,7 @@ class LossLandscape:
 
     def nonconvexity(self) -> pd.DataFrame:
         """How far from convex: :func:`resviz.analysis.landscape.convexity.nonconvexity`."""
-        return nonconvexity(self)
+        return bends_of(self.table)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to one file; :func:`load_landscape` gives it back equal."""

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from resviz.views.records import is_moment
+
 Floats = NDArray[np.float64]
 _KEYS = {"parameters": ["parameter"], "residuals": ["addition"], "layers": ["layer", "call"]}
 
@@ -52,7 +54,7 @@ def as_tables(tables: Any, caller: str) -> dict[str, list[Any]]:
     }
     for name, several in lists.items():
         for table in several:
-            if not (isinstance(table, pd.DataFrame) or _is_recording(table)):
+            if not (isinstance(table, pd.DataFrame) or is_moment(table)):
                 raise TypeError(
                     f"{caller}: a {type(table).__name__} under {name!r}; a DataFrame, a Recording,"
                     ' or a dict of (lists of) those is right: {"ResNet-56": table}.'
@@ -75,20 +77,16 @@ def as_table(table: Any, caller: str) -> Any:
     return several[0]
 
 
-def _is_recording(table: Any) -> bool:
-    return hasattr(table, "layers") and hasattr(table, "provenance")
-
-
 def about(table: Any) -> Mapping[str, Any]:
     """The provenance that a table or a recording carries."""
-    if _is_recording(table):
+    if not isinstance(table, pd.DataFrame):
         return dict(table.provenance)
     attrs = {str(k): v for k, v in table.attrs.items()}
     return dict(attrs.get("provenance", attrs))
 
 
 def _name_of(table: Any) -> str:
-    known = isinstance(table, pd.DataFrame) or _is_recording(table)
+    known = isinstance(table, pd.DataFrame) or is_moment(table)
     return str(about(table).get("network", "network")) if known else "network"
 
 

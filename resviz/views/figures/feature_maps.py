@@ -47,6 +47,7 @@ def plot_feature_maps(
         axes: the tensor's axes where they are not what they seem, as "NHWC".
 
     Raises:
+        TypeError: no Recording.
         ValueError: not kept, no pictures to show, no such image, channel, sort or scale.
     """
     if scale not in SCALES:

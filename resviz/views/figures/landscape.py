@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resviz.analysis.landscape.convexity import nonconvexity
+from resviz.analysis.landscape.bends import bends_of
 from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.landscape_lines import line_figure, wrapped
 from resviz.views.figures.landscape_planes import Plane, Scale
 from resviz.views.figures.quantities import shared_conditions
 from resviz.views.figures.tiles import short
+from resviz.views.records import is_landscape
 
 _SIDE, _ACROSS, _DOWN = 300, 64, 128  # pixels: a panel, and the room beside and between them
 _LEFT, _RIGHT, _FOOT, _HEAD = 68, 110, 56, 72  # _HEAD: name and small lines above a panel
@@ -83,7 +84,7 @@ def _named(landscapes: object) -> dict[str, pd.DataFrame]:
         raise ValueError("plot_landscape: no landscapes; at least one is needed.")
     named = {}
     for key, each in several.items():
-        table = getattr(each, "table", each)
+        table = each.table if not isinstance(each, pd.DataFrame) and is_landscape(each) else each
         if not isinstance(table, pd.DataFrame):
             raise TypeError(
                 f"plot_landscape: a {type(table).__name__}; a LossLandscape, its table, or a dict "
@@ -139,7 +140,7 @@ def _caption(table: pd.DataFrame) -> list[str]:
     if len(middle):
         loss, error = (float(middle[name].iloc[0]) for name in ("loss", "error"))
         words.append(f"centre: loss {loss:.3g}, error {error:.3g} %")
-    bends = nonconvexity(table).dropna()
+    bends = bends_of(table).dropna()
     if len(bends):
         last = bends.iloc[-1]
         near = bends[bends["within"] >= last["within"] / 2 - 1e-9].iloc[0]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from resviz.analysis.landscape.convexity import grid_of
+from resviz.analysis.landscape.bends import grid_of
 from resviz.views import style
 from resviz.views.figure import Figure
 

@@ -16,6 +16,7 @@ from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.panels import add_panel
 from resviz.views.figures.quantities import QUANTITIES, Quantity, conditions
+from resviz.views.records import is_training_record
 
 Floats = NDArray[np.float64]
 
@@ -104,18 +105,16 @@ def plot_training_record(
 
 def _kind(record: Any, y: str) -> str:
     """The table that `y` is in."""
-    tables = {name: getattr(record, name, None) for name in ("steps", *_KEYS)}
-    if not all(isinstance(table, pd.DataFrame) for table in tables.values()):
+    if not is_training_record(record):
         raise TypeError(
             f"plot_training_record: a {type(record).__name__}; a TrainingRecord would be right. "
             "rv.load_training_record reads one."
         )
-    if tables["steps"].empty:  # type: ignore[union-attr]
+    if record.steps.empty:
         raise ValueError("plot_training_record: no step was recorded; at least one is needed.")
     numeric = {
         name: [c for c in table.select_dtypes("number") if c not in ("step", "depth", "call")]
-        for name, table in tables.items()
-        if table is not None and name in _KEYS
+        for name, table in ((name, getattr(record, name)) for name in _KEYS)
     }
     for name, columns in numeric.items():
         if y in columns:

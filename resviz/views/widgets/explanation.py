@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from resviz.attribution.explain import explain
 from resviz.attribution.methods.registry import METHODS
@@ -25,6 +26,7 @@ from resviz.views.figures.explanation import plot_explanation
 from resviz.views.figures.quantities import conditions
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import as_array, as_pixels
+from resviz.views.records import is_explanation
 from resviz.views.widgets.explanation_payload import (
     CHECKS,
     HEAD_METHODS,
@@ -40,6 +42,7 @@ from resviz.views.widgets.working import Work
 _CALLER = "explore_explanation"
 _FIRST = ("grad_cam", "grad_cam_pp", "hires_cam", "xgrad_cam", "layer_cam")
 _QUICK = tuple(name for name, row in METHODS.items() if row.kind in ("gradients", "activations"))
+_CHECKED = {"method", "layer", "image", "target"}  # columns of a table of faithfulness
 _KNOWN = 256  # maps kept after they were asked for
 # of a faithfulness: the first pass; a picture, two ends; 27 steps of each curve, for four maps
 _PICTURES = 1 + 3 + 2 * 27 * (1 + 3)
@@ -413,14 +416,12 @@ def explore_explanation(
         3
     """
     table = faithfulness
-    if table is not None and not {"method", "layer", "image", "target"} <= set(
-        getattr(table, "columns", ())
-    ):
+    if table is not None and not (isinstance(table, pd.DataFrame) and set(table) >= _CHECKED):
         raise TypeError(
             f"{_CALLER}: faithfulness is a {type(table).__name__}; a table of rv.faithfulness "
             "would be right."
         )
-    if _is_explanation(net_or_exp):
+    if is_explanation(net_or_exp):
         return ExplanationPage(net_or_exp, table=table, names=names)
     if not hasattr(net_or_exp, "forward") or images is None:
         raise TypeError(
@@ -428,7 +429,7 @@ def explore_explanation(
             f"{'' if images is not None else ' and no images'}; an Explanation, or a network and "
             "images, would be right."
         )
-    if explanation is not None and not _is_explanation(explanation):
+    if explanation is not None and not is_explanation(explanation):
         raise TypeError(
             f"{_CALLER}: explanation is a {type(explanation).__name__}; an Explanation."
         )
@@ -442,10 +443,6 @@ def _names(names: Sequence[str] | None, count: int) -> list[str]:
     if isinstance(names, str) or len(names) != count:
         raise ValueError(f"{_CALLER}: names {names!r}; one for each of {count} photographs.")
     return [str(name) for name in names]
-
-
-def _is_explanation(given: Any) -> bool:
-    return hasattr(given, "maps") and hasattr(given, "target_names")
 
 
 def _first(net: Any, images: Any, preset: Any) -> Any:

@@ -16,6 +16,7 @@ from resviz.views.figures.feature_maps import plot_feature_maps
 from resviz.views.figures.quantities import conditions
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats, as_array, as_pixels
+from resviz.views.records import is_explanation, is_recording
 from resviz.views.widgets.page_view import PageView
 
 _MOST = 64 * 2**20  # bytes of maps in one message
@@ -103,7 +104,7 @@ class Head:
 
 
 def _mapped_layers(rec: Any) -> list[str]:
-    if not hasattr(rec, "tensors"):
+    if not is_recording(rec):
         raise TypeError(f"{_CALLER}: a {type(rec).__name__}; a recording of rv.record.")
     layers = [key for key in rec.tensors if guess_axes(rec, key, rec.tensors[key].shape)]
     layers = [key for key in layers if rec.tensors[key].numel()]
@@ -144,6 +145,11 @@ def _head_of(rec: Any, explanation: Any) -> Head | str:
     """The last linear layer where it weighs a kept layer's channels; else why not."""
     if explanation is None:
         return "pass explanation="
+    if not is_explanation(explanation):
+        raise TypeError(
+            f"{_CALLER}: explanation is a {type(explanation).__name__}; an Explanation, as "
+            "rv.explain gives it, is right."
+        )
     try:
         head = explanation.all_classes
     except ValueError:

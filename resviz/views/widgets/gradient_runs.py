@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resviz.analysis.flow import growth_words
+from resviz.analysis.flow import GradientFlow, growth_words
+from resviz.training.compare.comparison import TrainComparison
+from resviz.training.recorder.record import TrainingRecord
 from resviz.views.figures.curves import about, as_tables, kind_of, table_of
 from resviz.views.figures.quantities import QUANTITIES, Quantity
 
@@ -34,11 +36,11 @@ class Run:
 
 def read_runs(tables: Any) -> tuple[list[Run], list[str], str]:
     """The runs, sentences to print below the chart, and what a step is called."""
-    if hasattr(tables, "growth") and hasattr(tables, "runs"):
+    if isinstance(tables, GradientFlow):
         return _of_flow(tables), growth_words(tables.growth), "step"
-    if hasattr(tables, "curves") and hasattr(tables, "gradients"):
+    if isinstance(tables, TrainComparison):
         return _of_comparison(tables), [], "epoch"
-    if _is_training(tables):
+    if isinstance(tables, TrainingRecord):
         name = str(tables.provenance.get("network", "network"))
         return list(_of_training(name, tables)), [], "step"
     if isinstance(tables, Mapping):
@@ -48,12 +50,8 @@ def read_runs(tables: Any) -> tuple[list[Run], list[str], str]:
     return _of_tables(tables, 0), [], "step"
 
 
-def _is_training(tables: Any) -> bool:
-    return hasattr(tables, "steps") and hasattr(tables, "at") and hasattr(tables, "blocks")
-
-
 def _of_entry(name: str, each: Any) -> list[Run]:
-    if _is_training(each):
+    if isinstance(each, TrainingRecord):
         return list(_of_training(name, each))
     if not isinstance(each, Mapping):
         return _of_tables({name: each}, 0)
@@ -95,7 +93,7 @@ def _frames(table: Any) -> dict[str, pd.DataFrame]:
     return found
 
 
-def _of_flow(flow: Any) -> list[Run]:
+def _of_flow(flow: GradientFlow) -> list[Run]:
     runs: dict[tuple[Any, ...], Run] = {}
     kinds = {"weights": "parameters", "blocks": "layers", "residuals": "residuals"}
     for table, kind in kinds.items():
@@ -112,23 +110,23 @@ def _of_flow(flow: Any) -> list[Run]:
     return list(runs.values())
 
 
-def _of_comparison(comparison: Any) -> list[Run]:
+def _of_comparison(comparison: TrainComparison) -> list[Run]:
     if comparison.gradients.empty:
         raise ValueError(f"{CALLER}: nothing was measured yet; one epoch, or epoch 0, is needed.")
     runs = []
     known = {str(k): v for k, v in comparison.gradients.attrs.items()}
-    for keys, part in comparison.gradients.groupby(["variant", "epoch"], sort=False):
+    for _, part in comparison.gradients.groupby(["variant", "epoch"], sort=False):
         seeds = [one.reset_index(drop=True) for _, one in part.groupby("seed", sort=False)]
         for one in seeds:
             one.attrs.update(known)
-        name, epoch = keys
+        name, epoch = part[["variant", "epoch"]].iloc[0]
         runs.append(
             Run(str(name), known.get("batch_stats"), int(epoch), {"parameters": seeds}, known)
         )
     return runs
 
 
-def _of_training(name: str, record: Any) -> Iterator[Run]:
+def _of_training(name: str, record: TrainingRecord) -> Iterator[Run]:
     steps = record.steps["step"].tolist()
     if not steps:
         raise ValueError(f"{CALLER}: no step of {name!r} was recorded; at least one is needed.")

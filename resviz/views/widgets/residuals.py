@@ -16,6 +16,7 @@ from resviz.views.figures.quantities import conditions
 from resviz.views.figures.residuals import plot_residual_branches
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats, as_array
+from resviz.views.records import is_recording
 from resviz.views.widgets.page_view import PageView
 
 PARTS = ("shortcut", "branch", "sum")
@@ -95,7 +96,7 @@ class AnatomyView(PageView):
             "images": [f"image {image}" for image in self._images],
             "kept": {name: self._parts(packing, name) for name in self.sent},
             "asks": [name for name in self._kept if name not in self.sent],
-            "recorded": hasattr(self._rec, "tensors"),
+            "recorded": is_recording(self._rec),
         }
         return packing.payload(meta)
 
@@ -155,7 +156,7 @@ def _described(row: dict[Any, Any]) -> dict[str, Any]:
 
 def _kept(rec: Any, additions: pd.Series[Any]) -> dict[str, list[tuple[str, str]]]:
     """Of every addition with kept maps: (part, key), in the order they are shown."""
-    tensors = getattr(rec, "tensors", {})
+    tensors = rec.tensors if is_recording(rec) else {}
     found = {}
     for name in map(str, additions):
         keys = [(part, f"{name}:{part}") for part in PARTS]

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from left_as_found import assert_left_as_found, left_as_found
-from resviz.analysis.landscape.convexity import grid_of, nonconvexity
+from resviz.analysis.landscape.bends import grid_of
+from resviz.analysis.landscape.convexity import nonconvexity
 from resviz.analysis.landscape.directions import filters_of, random_direction, weights_of
 from resviz.analysis.landscape.loss import loss_landscape
 from resviz.analysis.landscape.surface import LossLandscape, load_landscape

@@ -1,0 +1,49 @@
+"""Which record something is: told by its class, never by the attributes that it happens to have.
+
+The classes are imported when they are asked for: figures of tables alone load no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeGuard
+
+if TYPE_CHECKING:
+    from resviz.analysis.landscape.surface import LossLandscape
+    from resviz.attribution.explanation import Explanation
+    from resviz.recording.recording import Recording
+    from resviz.training.recorder.record import TrainingRecord, TrainingStep
+
+
+def is_recording(given: object) -> TypeGuard[Recording]:
+    """True for what ``rv.record`` gives."""
+    from resviz.recording.recording import Recording
+
+    return isinstance(given, Recording)
+
+
+def is_moment(given: object) -> TypeGuard[Recording | TrainingStep]:
+    """True for a recording, or one step of a training record: tables of layers and the like."""
+    from resviz.training.recorder.record import TrainingStep
+
+    return is_recording(given) or isinstance(given, TrainingStep)
+
+
+def is_explanation(given: object) -> TypeGuard[Explanation]:
+    """True for what ``rv.explain`` gives."""
+    from resviz.attribution.explanation import Explanation
+
+    return isinstance(given, Explanation)
+
+
+def is_training_record(given: object) -> TypeGuard[TrainingRecord]:
+    """True for what ``rv.load_training_record`` gives."""
+    from resviz.training.recorder.record import TrainingRecord
+
+    return isinstance(given, TrainingRecord)
+
+
+def is_landscape(given: object) -> TypeGuard[LossLandscape]:
+    """True for what ``rv.loss_landscape`` gives."""
+    from resviz.analysis.landscape.surface import LossLandscape
+
+    return isinstance(given, LossLandscape)
