@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from resviz.attribution.engine import Captured
-from resviz.attribution.layer import key_of
+from resviz.attribution.layer import INPUT, PIXELS, key_of
+from resviz.attribution.methods.registry import METHODS
 from resviz.networks.inputs import widened
 from resviz.torch_private import AnyBatchNorm
 
@@ -18,7 +19,6 @@ COLUMNS = (
     *("effect_bound", "output_gradient", "top_probability", "rounding"),
 )
 _DEAD = 0.95  # of the channels
-_POSITIVE = ("grad_cam_pp", "layer_cam")
 _SURE, _FLAT = 0.999, 1e-3
 
 
@@ -34,7 +34,7 @@ def evidence(seen: Captured, columns: int) -> dict[str, list[Any]]:
     eps, size_of_output = _precision(seen.logits)
     columns_of: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     nothing = seen.scores.new_full((len(seen.scores),), float("nan"))
-    for layer in seen.activations or [("input", 0)]:  # the pixels, where no layer was asked for
+    for layer in seen.activations or [PIXELS]:  # the pixels, where no layer was asked for
         activations = seen.activations.get(layer)
         dead, size = (nothing, nothing) if activations is None else _state(activations)
         gradients = [_norms(g) for g in seen.gradients.get(layer, [])[:columns]]
@@ -195,10 +195,10 @@ def _causes(
 
 def _nothing(method: str, layer: str, about: Mapping[str, Any]) -> tuple[str, str]:
     """Why a map is 0 everywhere though the score feels the layer."""
-    if layer == "input":
+    if layer == INPUT:
         return "no gradient", "the score does not change with the pixels, as this method asks."
     words = "no position speaks for this class, only against it"
-    if method in _POSITIVE:  # their weights are positive gradients: nothing else is in the map
+    if method in METHODS and METHODS[method].positive:
         return "no positive evidence", f"{words}: no gradient is positive."
     hint = "; relu=False shows that" if about.get("relu", True) else ""
     return "no positive evidence", f"{words}{hint}."

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resviz.attribution.layer import Layer
+from resviz.attribution.layer import PIXELS, Layer
 from resviz.attribution.positions import (
     Reading,
     Reshape,
@@ -248,7 +248,7 @@ def _gradients(
     result: dict[Layer, list[Tensor]] = {layer: [] for layer in found}
     at_output: list[Tensor | None] = []
     if not scores.requires_grad:
-        first = next(iter(found), ("input", 0))[0]
+        first = next(iter(found), PIXELS)[0]
         raise ValueError(
             f"explain: layer {first!r} does not reach the target; a layer that the "
             "score depends on would be right. Look for a .detach() in the target."

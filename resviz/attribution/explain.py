@@ -11,13 +11,15 @@ from resviz.attribution.choose import read_layers
 from resviz.attribution.diagnosis import evidence, findings, untrained
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.layer import Layer, key_of
-from resviz.attribution.methods.registry import check_passes, read_methods
+from resviz.attribution.methods.asked import check_passes, read_methods
+from resviz.attribution.methods.method import Asked
 from resviz.attribution.positions import Reshape
-from resviz.attribution.run import Maps, Run
+from resviz.attribution.run import Maps, maps_of, needs_of
+from resviz.attribution.shared_pass import SharedPass
 from resviz.attribution.split import Split
 from resviz.attribution.split import split as split_at
 from resviz.attribution.targets import Targets
-from resviz.errors import NonFinite, warn
+from resviz.errors import warn
 from resviz.hooks import gradients
 from resviz.networks.inputs import check_hookable, check_images, widened
 from resviz.preset import Preset
@@ -94,92 +96,104 @@ def explain(
     check_hookable("explain", net)
     asked = read_methods(methods, options)
     check_passes(asked, batch_stats, chunk)
+    inputs, known = _read(net, images, preset)
+    aims = Targets(targets, len(inputs[0]), known.classes if known is not None else ())
+    with gradients(False):
+        wanted = _wanted(net, inputs, layers, asked)
+        formulas, backward = needs_of(asked.values())
+        backward = backward or split or not wanted
+        several = (batch_stats, reshape, chunk, progress)
+        shared = SharedPass(net, inputs, aims, wanted, formulas, backward, *several)
+        maps = maps_of(shared, asked, relu)
+        about = _about(shared, asked, known, relu, layers)
+        return _record(shared, maps, known, about, split)
+
+
+def _read(
+    net: nn.Module, images: object, preset: Preset | None
+) -> tuple[tuple[Tensor, ...], Preset | None]:
+    """The inputs on the network's device, and its preset."""
     inputs = check_images("explain", net, images)
     known = preset_or_none("explain", net, preset)
-    classes = known.classes if known is not None else ()
     if len({len(tensor) for tensor in inputs}) > 1:
         raise ValueError(
             f"explain: inputs for {[len(tensor) for tensor in inputs]} images; as many in each "
             "would be right."
         )
-    aims = Targets(targets, len(inputs[0]), classes)
-    with gradients(False):
-        if layers == "auto" and all(each.method.at == "input" for each in asked.values()):
-            wanted = []  # nothing is asked at a layer
-        else:
-            wanted = read_layers(net, inputs, layers)
-        run = Run(
-            net, inputs, aims, asked, wanted, relu, split, batch_stats, reshape, chunk, progress
-        )
-        run.pass_through()
-        maps = {(n, key): values for n in asked for key, values in run.maps(n).items()}
-        _check_finite(maps)
-        return _record(run, maps, known, layers)
+    return inputs, known
 
 
-def _record(run: Run, maps: Maps, known: Preset | None, layers: object) -> Explanation:
-    """The explanation, with what was measured about it."""
-    seen, aims = run.seen, run.aims
-    table = evidence(seen, run.columns)
-    about = provenance(run.net, run.inputs, known, methods=list(run.asked))
-    about |= {
-        "layers": [key_of(layer) for layer in run.layers],
+def _wanted(
+    net: nn.Module, inputs: tuple[Tensor, ...], layers: object, asked: Mapping[str, Asked]
+) -> list[Layer]:
+    if layers == "auto" and all(each.method.at == "input" for each in asked.values()):
+        return []  # nothing is asked at a layer
+    return read_layers(net, inputs, layers)
+
+
+def _about(
+    shared: SharedPass,
+    asked: Mapping[str, Asked],
+    known: Preset | None,
+    relu: bool,
+    layers: object,
+) -> dict[str, Any]:
+    """How the maps were made."""
+    return provenance(shared.net, shared.inputs, known, methods=list(asked)) | {
+        "layers": [key_of(layer) for layer in shared.layers],
         "layers_chosen": _chosen(layers),
-        "explained": [_explained(run, layer) for layer in run.layers],
-        "relu": run.relu,
-        "batch_stats": run.batch_stats,
-        "untrained": untrained(run.net, known.weights if known is not None else None),
-        "options": {name: asked.options for name, asked in run.asked.items() if asked.options},
+        "explained": [_explained(shared, layer) for layer in shared.layers],
+        "relu": relu,
+        "batch_stats": shared.batch_stats,
+        "untrained": untrained(shared.net, known.weights if known is not None else None),
+        "options": {name: each.options for name, each in asked.items() if each.options},
     }
+
+
+def _record(
+    shared: SharedPass, maps: Maps, known: Preset | None, about: dict[str, Any], split: bool
+) -> Explanation:
+    """The explanation, with what was measured about it."""
+    seen, aims = shared.seen, shared.aims
+    table = evidence(seen, shared.columns)
     about["notes"] = _notes(maps, table, aims, about)
     logits = seen.logits if seen.logits is not None and seen.logits.ndim == 2 else None
     return Explanation(
         maps=maps,
         targets=aims.indices,
         target_names=aims.names,
-        scores=seen.scores[:, : run.columns].cpu(),
+        scores=seen.scores[:, : shared.columns].cpu(),
         logits=widened(logits).cpu() if logits is not None else None,
-        pictures=displayed(run.inputs[0], known),
+        pictures=displayed(shared.inputs[0], known),
         measured=table,
-        heads=tuple(reversed(run.heads.values())),
-        parts=_split(run),
+        heads=tuple(reversed(shared.heads.values())),
+        parts=_split(shared) if split else None,
         provenance=about,
     )
 
 
-def _split(run: Run) -> Split | None:
-    if not run.split:
-        return None
-    return split_at(run.net, run.inputs, run.seen, run.columns, run.batch_stats)
+def _split(shared: SharedPass) -> Split:
+    return split_at(shared.net, shared.inputs, shared.seen, shared.columns, shared.batch_stats)
 
 
-def _explained(run: Run, layer: Layer) -> dict[str, Any]:
+def _explained(shared: SharedPass, layer: Layer) -> dict[str, Any]:
     """Which tensor it was: path, call, shape, how it was read, what wrote over it later."""
     path, call = layer
-    reading = run.seen.readings[layer]
+    reading = shared.seen.readings[layer]
     return {
         "layer": key_of(layer),
         "path": path,
         "call": call,
-        "shape": list(run.seen.activations[layer].shape),
+        "shape": list(shared.seen.activations[layer].shape),
         "axes": reading.axes,
         "read_as": reading.words(),
-        "written_over_by": run.seen.written.get(layer, []),
+        "written_over_by": shared.seen.written.get(layer, []),
     }
 
 
 def _chosen(layers: object) -> str:
     named = {"auto": "last with positions", "blocks": "every residual block"}
     return named.get(layers, "as asked") if isinstance(layers, str) else "as asked"
-
-
-def _check_finite(maps: Maps) -> None:
-    for (method, layer), values in maps.items():
-        if not bool(values.isfinite().all()):
-            raise NonFinite(
-                f"explain: {method} at {layer!r} holds NaN or infinity; finite activations "
-                "and gradients would be right. rv.record names the layer where they begin."
-            )
 
 
 def _notes(

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from resviz.attribution.methods.cam import weighted_sum
 from resviz.attribution.target import Target, target
 from resviz.attribution.targets import index_of
+from resviz.attribution.weighted_sum import weighted_sum
 
 _SAME = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 

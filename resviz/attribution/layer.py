@@ -4,6 +4,9 @@ from __future__ import annotations
 
 Layer = tuple[str, int]  # dotted path, call
 
+INPUT = "input"  # the layer name of maps over the pixels themselves
+PIXELS: Layer = (INPUT, 0)
+
 
 def key_of(layer: Layer) -> str:
     """``"layer1.0.relu#1"`` for a second call, ``"layer4"`` for a first."""

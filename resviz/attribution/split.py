@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from resviz.attribution.engine import Captured
 from resviz.attribution.layer import Layer, key_of
-from resviz.attribution.methods.cam import weighted_sum
+from resviz.attribution.weighted_sum import weighted_sum
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.dataflow import Addition, Dataflow
 from resviz.networks.anatomy.structure import is_leaf

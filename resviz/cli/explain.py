@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 def _methods(names: list[str]) -> list[str]:
     """The methods, which are looked up before a network is loaded."""
-    from resviz.attribution.methods.registry import read_methods
+    from resviz.attribution.methods.asked import read_methods
 
     try:
         return list(read_methods(names, None))

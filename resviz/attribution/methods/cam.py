@@ -10,11 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
-def weighted_sum(weights: Tensor, activations: Tensor) -> Tensor:
-    """sum_k w_k A_k: weights (n, C), activations (n, C, h, w)."""
-    flat = activations.flatten(2)
-    return torch.bmm(weights.unsqueeze(1), flat).view(len(flat), *activations.shape[2:])
+from resviz.attribution.weighted_sum import weighted_sum
 
 
 def grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
@@ -32,6 +28,14 @@ def grad_cam_pp(activations: Tensor, gradients: Tensor) -> Tensor:
     positive = gradients.relu()
     weights = (positive / (total * positive + 2)).relu().sum((2, 3))
     return weighted_sum(weights, activations)
+
+
+def finer_cam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Grad-CAM of y_c - gamma mean_d y_d over the closest classes d: Zhang et al. 2025.
+
+    arXiv 2501.11309: the gradients are of that score, see :meth:`Targets.contrasted`.
+    """
+    return grad_cam(activations, gradients)
 
 
 def hires_cam(activations: Tensor, gradients: Tensor) -> Tensor:

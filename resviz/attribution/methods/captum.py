@@ -1,8 +1,9 @@
 """Maps over the input pixels through Captum, for the targets of one image at a time.
 
 Each function takes a :class:`Scorer` and the image's number and returns (T, H, W), one map per
-target, at the input's resolution; how the colour channels become one value is part of the method
-and stated there. Methods that put hooks on a network work on a copy of it.
+target, at the input's resolution, or takes the shared pass and a layer and returns those of all
+images; how the colour channels become one value is part of the method and stated there. Methods
+that put hooks on a network work on a copy of it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from resviz.attribution.engine import check_differentiable
+from resviz.attribution.layer import Layer
+from resviz.attribution.methods.cam import grad_cam
 from resviz.attribution.scoring import Scorer
+from resviz.attribution.shared_pass import SharedPass
 from resviz.hooks import Hooks, left_as_found
 from resviz.progress import bar
 from resviz.torch_private import deep_lift_rules, is_activation
@@ -122,15 +126,18 @@ def guided_backprop(scorer: Scorer, image: int) -> Tensor:
     return _guided(scorer, image).abs().amax(1)
 
 
-def guided_grad_cam(scorer: Scorer, image: int, grad_cam: Tensor) -> Tensor:
+def guided_grad_cam(shared: SharedPass, layer: Layer) -> Tensor:
     """Guided gradient times the upsampled Grad-CAM, max over colours of the absolute value.
 
-    Selvaraju et al. 2016, arXiv 1610.02391, section 3.2. `grad_cam`: (T, h, w), with its ReLU.
+    Selvaraju et al. 2016, arXiv 1610.02391, section 3.2; Grad-CAM with its ReLU. (N, T, H, W).
     """
-    guided = _guided(scorer, image)
-    size = guided.shape[2:]
-    maps = F.interpolate(grad_cam[:, None].to(guided), size, mode="bilinear", align_corners=False)
-    return (guided * maps).abs().amax(1)
+    products = []
+    for image, cams in enumerate(shared.of_gradients(grad_cam, layer).relu()):
+        guided = _guided(shared.scorer, image)
+        size = guided.shape[2:]
+        maps = F.interpolate(cams[:, None].to(guided), size, mode="bilinear", align_corners=False)
+        products.append((guided * maps).abs().amax(1))
+    return torch.stack(products)
 
 
 def deep_lift(scorer: Scorer, image: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Maps from what happens to the score when something is taken away: no gradients.
 
-Each function takes a :class:`Scorer`, the image's number, and for methods at a layer its
-activations; it returns (T, h, w), one map per target of that image.
+Over the pixels a function takes a :class:`Scorer` and the image's number and returns (T, H, W), one
+map per target of that image; at a layer it takes the shared pass and returns (N, T, h, w).
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resviz.attribution.layer import Layer
-from resviz.attribution.methods.cam import weighted_sum
+from resviz.attribution.methods.closed import ablated
 from resviz.attribution.positions import Reading
 from resviz.attribution.scoring import Scorer
+from resviz.attribution.shared_pass import SharedPass
+from resviz.attribution.weighted_sum import weighted_sum
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.resume import Resume
 from resviz.progress import bar
@@ -23,14 +25,20 @@ from resviz.progress import bar
 _BUDGET = 32 * 2**20  # bytes of activations in one resumed pass
 
 
-def score_cam(scorer: Scorer, image: int, activations: Tensor) -> Tensor:
+def score_cam(shared: SharedPass, layer: Layer) -> Tensor:
     """sum_k w_k A_k, w = softmax_k(y(X H_k) - y(X_b)): Wang et al. 2020, arXiv 1910.01279, Alg. 1.
 
     H_k is A_k upsampled (bilinear, align_corners=False) and then brought to 0..1; X_b = 0, the mean
     colour. A channel that is the same everywhere has H_k = 0 and the baseline's score.
     """
+    rows = enumerate(shared.activations(layer))
+    return torch.stack([_score_cam(shared.scorer, image, maps) for image, maps in rows])
+
+
+def _score_cam(scorer: Scorer, image: int, maps: Tensor) -> Tensor:
+    """(T, h, w) from the activations (C, h, w) of one image."""
     picture = scorer.inputs[0][image : image + 1]
-    size, maps = picture.shape[2:], activations[image]
+    size = picture.shape[2:]
     varied = (maps.amax((1, 2)) > maps.amin((1, 2))).nonzero().flatten()
 
     def variants() -> Iterator[Tensor]:
@@ -47,15 +55,25 @@ def score_cam(scorer: Scorer, image: int, activations: Tensor) -> Tensor:
     return weighted_sum(weights, maps.expand(len(weights), *maps.shape))
 
 
-def ablation_cam(
-    scorer: Scorer, image: int, activations: Tensor, layer: Layer, reading: Reading
-) -> Tensor:
+def ablation_cam(shared: SharedPass, layer: Layer) -> Tensor:
     """sum_k w_k A_k, w_k = (y - y_without_k) / |y|: Desai and Ramaswamy, WACV 2020, Eq. 3.
 
     The paper divides by y, which turns the map over where y is negative: |y| does not, and y = 0
     leaves the plain drop. The network is run from the layer on only, and not for channels that are
-    0 already; where pooling and one linear layer follow, :func:`resviz.explain` needs no passes.
+    0 already; where pooling and one linear layer follow, no passes are needed: :func:`ablated`.
     """
+    closed = ablated(shared, layer)
+    if closed is not None:
+        return closed
+    reading, rows = shared.seen.readings[layer], enumerate(shared.activations(layer))
+    parts = [_ablation_cam(shared.scorer, i, maps, layer, reading) for i, maps in rows]
+    return torch.stack(parts)
+
+
+def _ablation_cam(
+    scorer: Scorer, image: int, maps: Tensor, layer: Layer, reading: Reading
+) -> Tensor:
+    """(T, h, w) from the activations (C, h, w) of one image."""
     one = tuple(tensor[image : image + 1] for tensor in scorer.inputs)
     resumed = Resume(scorer.net, one, layer)
     native = resumed.activation
@@ -72,8 +90,7 @@ def ablation_cam(
             drop[chosen] = whole - scorer.read(resumed.run(batch), image)
             shown.update(len(chosen))
     scale = torch.where(whole == 0, torch.ones_like(whole), whole.abs())
-    weights = (drop / scale).T.to(activations.dtype)
-    maps = activations[image]
+    weights = (drop / scale).T.to(maps.dtype)
     return weighted_sum(weights, maps.expand(len(weights), *maps.shape))
 
 

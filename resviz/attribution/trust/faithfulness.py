@@ -139,13 +139,13 @@ def faithfulness(
     known = preset_or_none("faithfulness", net, preset)
     with gradients(False):
         scorer = scorer_for(net, inputs, exp, targets, known, chunk, progress)
-        run = _Run(scorer, exp, settings, inside)
+        checked = _Checked(scorer, exp, settings, inside)
         for image in range(len(inputs[0])):
-            run.measure(image)
+            checked.measure(image)
         if "randomisation" in settings.checks:
-            run.randomise(known, reshape)
-        about = provenance(net, inputs, known, score=run.kind_of_score(), **settings.record())
-        return run.table(about)
+            checked.randomise(known, reshape)
+        about = provenance(net, inputs, known, score=checked.kind_of_score(), **settings.record())
+        return checked.table(about)
 
 
 @dataclass
@@ -160,7 +160,7 @@ class _Map:
     blank: bool
 
 
-class _Run:
+class _Checked:
     """One call of :func:`faithfulness`."""
 
     def __init__(

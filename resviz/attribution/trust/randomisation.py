@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.attribution.explanation import Explanation
+from resviz.attribution.layer import INPUT
 from resviz.attribution.methods.registry import METHODS
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
@@ -126,7 +127,6 @@ def again_as(
     registry does not know, put in by hand, cannot.
     """
     from resviz.attribution.explain import explain
-    from resviz.attribution.run import INPUT
 
     known = {key: maps for key, maps in exp.maps.items() if key[0] in METHODS}
     about = exp.provenance

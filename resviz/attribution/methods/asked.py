@@ -1,0 +1,69 @@
+"""Which methods are asked for, with which options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from resviz.attribution.methods.method import Asked
+from resviz.attribution.methods.registry import METHODS
+from resviz.errors import closest
+
+
+def read_methods(
+    methods: str | Sequence[str], options: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, Asked]:
+    """The rows asked for, with their options.
+
+    Raises:
+        ValueError: an unknown method or option, or no method.
+    """
+    listed = isinstance(methods, Iterable) and not isinstance(methods, str | Mapping)
+    chosen: list[Any] = list(methods) if listed else [methods]
+    _check_kinds(chosen, options)
+    for name in [*chosen, *(options or {})]:
+        if name not in METHODS:
+            raise ValueError(
+                f"explain: no method {name!r}; closest: {closest(name, METHODS)}. See "
+                "rv.explanation_methods()."
+            )
+    if not chosen:
+        raise ValueError(f"explain: no methods; one of {', '.join(METHODS)}.")
+    result = {}
+    for name in dict.fromkeys(chosen):
+        method, given = METHODS[name], dict((options or {}).get(name, {}))
+        for option, value in given.items():
+            if option not in method.options:
+                near = closest(option, method.options) or "it has none"
+                raise ValueError(f"explain: no option {option!r} of {name}; closest: {near}.")
+            method.options[option].check(name, option, value)
+        defaults = {option: each.default for option, each in method.options.items()}
+        result[name] = Asked(name, method, {**defaults, **given})
+    unused = [name for name in options or {} if name not in result]
+    if unused:
+        raise ValueError(
+            f"explain: options of {unused[0]}, which is not among the methods {', '.join(result)}; "
+            "options of those would be right."
+        )
+    return result
+
+
+def _check_kinds(methods: Sequence[object], options: object) -> None:
+    wrong = [method for method in methods if not isinstance(method, str)]
+    if wrong:
+        raise TypeError(f"explain: no method {wrong[0]!r}; a name, or a list of names.")
+    inner = list(options.values()) if isinstance(options, Mapping) else [options or {}]
+    if not all(isinstance(value, Mapping) for value in inner):
+        raise TypeError(f"explain: options {options!r}; {{method: {{option: value}}}}.")
+
+
+def check_passes(asked: Mapping[str, Asked], batch_stats: bool, chunk: int | None) -> None:
+    """Raise ValueError for settings that the methods' further passes do not allow."""
+    further = [n for n, a in asked.items() if a.method.form.passes]
+    if batch_stats and further:
+        raise ValueError(
+            f"explain: batch_stats=True with {further[0]}, whose passes hold other pictures than "
+            "the batch; the running statistics would be right: batch_stats=False."
+        )
+    if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
+        raise ValueError(f"explain: chunk={chunk!r}; a whole number from 1, or None.")

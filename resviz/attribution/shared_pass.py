@@ -1,0 +1,145 @@
+"""The pass that all methods of one `explain` share, and what they make of it together."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resviz.attribution.engine import Captured, capture
+from resviz.attribution.head import AllClasses, find_heads
+from resviz.attribution.layer import Layer, key_of
+from resviz.attribution.positions import Reshape
+from resviz.attribution.scoring import Scorer
+from resviz.attribution.targets import Targets
+from resviz.networks.inputs import widened
+
+_CACHE = 4 * 2**20  # bytes of activations that a CPU keeps close while it makes maps of them
+
+Formula = Callable[..., Tensor]  # (activations, gradients) -> (n, h, w)
+Contrast = Callable[[Targets, Any], Targets]  # other scores to differentiate, from the output
+
+
+@dataclass
+class SharedPass:
+    """One forward pass and a backward pass per score, at all layers; run when it is made.
+
+    Attributes:
+        net: the network. inputs: on its device. aims: the targets.
+        layers: where; none for methods over the pixels alone.
+        formulas: of activations and gradients, with the scores to differentiate in place of the
+            targets' own, or None. Those of the same scores are made together, at the first that is
+            asked for: they read the same tensors.
+        backward: whether gradients are wanted.
+        batch_stats, reshape, chunk, progress: see :func:`resviz.explain`.
+        seen: what the pass saw. heads: what closed forms would need, by layer.
+    """
+
+    net: nn.Module
+    inputs: tuple[Tensor, ...]
+    aims: Targets
+    layers: Sequence[Layer]
+    formulas: Sequence[tuple[Formula, Contrast | None]] = ()
+    backward: bool = True
+    batch_stats: bool = False
+    reshape: Reshape | None = None
+    chunk: int | None = None
+    progress: bool | None = None
+    seen: Captured = field(init=False)
+    heads: dict[str, AllClasses] = field(init=False)
+    _made: dict[tuple[Layer, Contrast | None], dict[Formula, Tensor]] = field(
+        init=False, default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        self.seen = capture(
+            self.net,
+            self.inputs,
+            self.layers,
+            self._scores,
+            backward=self.backward,
+            reshape=self.reshape,
+            batch_stats=self.batch_stats,
+        )
+        activations = {key_of(layer): maps for layer, maps in self.seen.activations.items()}
+        self.heads = find_heads(self.net, activations, self.seen.logits, self.aims.classes)
+
+    @property
+    def columns(self) -> int:
+        """Targets of each image."""
+        return self.aims.columns
+
+    @property
+    def images(self) -> range:
+        """Their numbers in the batch."""
+        return range(len(self.inputs[0]))
+
+    @functools.cached_property
+    def scorer(self) -> Scorer:
+        """For methods that run passes of their own."""
+        return Scorer(self.net, self.inputs, self.aims, self.chunk, self.progress)
+
+    @functools.cached_property
+    def _contrasts(self) -> list[Contrast]:
+        return list(dict.fromkeys(contrast for _, contrast in self.formulas if contrast))
+
+    def _scores(self, output: Any) -> Tensor:
+        """(N, T) of the targets, and as many columns for each contrast."""
+        scores = self.aims.scores(output)
+        others = [contrast(self.aims, output).scores(output) for contrast in self._contrasts]
+        return torch.cat([scores, *others], 1) if others else scores
+
+    # ---- what methods ask for
+    def activations(self, layer: Layer) -> Tensor:
+        """(N, C, h, w), in float32 or better."""
+        return widened(self.seen.activations[layer])
+
+    def head(self, layer: Layer) -> AllClasses | None:
+        """The closed form at a layer, where there is one."""
+        head = self.heads.get(key_of(layer))
+        return head if head is not None and head.makes(self.seen.logits) else None
+
+    def of_activations(self, formula: Formula, layer: Layer) -> Tensor:
+        """(N, T, h, w) of a formula of the activations alone: the same for every target."""
+        activations = self.seen.activations[layer]
+        (one,) = _in_parts([formula], activations, activations)
+        return one.unsqueeze(1).expand(-1, self.columns, -1, -1)
+
+    def of_gradients(
+        self, formula: Formula, layer: Layer, contrast: Contrast | None = None
+    ) -> Tensor:
+        """(N, T, h, w) of a formula of activations and gradients."""
+        made = self._made.setdefault((layer, contrast), {})
+        if formula not in made:
+            announced = [each for each, scores in self.formulas if scores is contrast]
+            together = [each for each in dict.fromkeys([formula, *announced]) if each not in made]
+            gradients = self._gradients(layer, contrast)
+            columns = [_in_parts(together, self.seen.activations[layer], g) for g in gradients]
+            stacked = [torch.stack(maps, 1) for maps in zip(*columns, strict=True)]
+            made |= dict(zip(together, stacked, strict=True))
+        return made[formula]
+
+    def _gradients(self, layer: Layer, contrast: Contrast | None) -> list[Tensor]:
+        """Of each column of the targets' own scores, or of a contrast's."""
+        start = 0 if contrast is None else self.columns * (1 + self._contrasts.index(contrast))
+        return self.seen.gradients[layer][start : start + self.columns]
+
+
+def _in_parts(functions: Sequence[Formula], activations: Tensor, gradient: Tensor) -> list[Tensor]:
+    """(N, h, w) of each function; on a CPU image by image where a batch would leave its cache."""
+    whole = activations.numel() * activations.element_size()
+    size = len(activations)
+    if activations.device.type == "cpu" and whole > _CACHE:
+        size = max(1, size * _CACHE // whole)
+    pairs = zip(torch.split(activations, size), torch.split(gradient, size), strict=True)
+    parts = [[function(*pair) for function in functions] for pair in _each_widened(pairs)]
+    return [torch.cat(maps) for maps in zip(*parts, strict=True)]
+
+
+def _each_widened(pairs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    for activations, gradient in pairs:
+        yield widened(activations), widened(gradient)

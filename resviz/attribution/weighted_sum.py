@@ -1,0 +1,12 @@
+"""What every class activation map is at bottom: feature maps, each times a weight, added up."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def weighted_sum(weights: Tensor, activations: Tensor) -> Tensor:
+    """sum_k w_k A_k: weights (n, C), activations (n, C, h, w)."""
+    flat = activations.flatten(2)
+    return torch.bmm(weights.unsqueeze(1), flat).view(len(flat), *activations.shape[2:])
