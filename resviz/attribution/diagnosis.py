@@ -165,6 +165,22 @@ def _causes(
             "the network's weights are as initialised; the map shows the architecture, not what "
             "was learned.",
         )
+    yield from _of_score(row, layer)
+    dead, slope = row.get("dead_channels", 0.0), row.get("gradient_norm", float("nan"))
+    if dead == 1:
+        yield "dead channels", f"every activation of {layer} is 0: its channels are dead here."
+    elif dead > _DEAD:
+        yield (
+            "dead channels",
+            f"{dead:.0%} of the channels of {layer} are 0 everywhere on this image; the map rests "
+            "on the few others.",
+        )
+    elif not bool(values.any()) and slope != 0:
+        yield _nothing(method, layer, about)
+
+
+def _of_score(row: Mapping[Any, Any], layer: str) -> Iterator[tuple[str, str]]:
+    """Why the score does not feel the layer."""
     dead, slope = row.get("dead_channels", 0.0), row.get("gradient_norm", float("nan"))
     if row.get("output_gradient", 1.0) < _FLAT and row.get("top_probability", 0.0) > _SURE:
         yield (
@@ -181,16 +197,6 @@ def _causes(
             f"gradient times activation at {layer} is at most {row['effect_bound']:.1g}, less than "
             f"what rounding does to the score ({row['rounding']:.1g}); try float64.",
         )
-    if dead == 1:
-        yield "dead channels", f"every activation of {layer} is 0: its channels are dead here."
-    elif dead > _DEAD:
-        yield (
-            "dead channels",
-            f"{dead:.0%} of the channels of {layer} are 0 everywhere on this image; the map rests "
-            "on the few others.",
-        )
-    elif not bool(values.any()) and slope != 0:
-        yield _nothing(method, layer, about)
 
 
 def _nothing(method: str, layer: str, about: Mapping[str, Any]) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from resviz.attribution.positions import (
     read,
     read_by,
 )
-from resviz.hooks import left_as_found, switch_gradients
+from resviz.hooks import Hooks, left_as_found, switch_gradients
 from resviz.networks.inputs import check_first_call, logits_or_none
 from resviz.torch_private import is_of_inference, operation_of, version
 
@@ -99,6 +99,12 @@ class _Graph:
         handed = self.handed[layer] = output.clone()
         return handed
 
+    def written(self) -> dict[Layer, list[str]]:
+        """What wrote over the tensors that were handed on, which are let go."""
+        found = {layer: _written(tensor) for layer, tensor in self.handed.items()}
+        self.handed.clear()
+        return found
+
     def _read(self, layer: Layer, module: nn.Module, output: Any) -> Reading:
         if isinstance(output, Tensor) and output.is_floating_point():
             if self._reshape is not None:
@@ -154,27 +160,13 @@ def capture(
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
     graph = _Graph(net, layers, inputs, reshape, backward)
-    modules = dict(net.named_modules())
     with left_as_found(net, batch_stats=batch_stats) as hooks:
-        inputs = graph.inputs = tuple(tensor.detach().clone() for tensor in inputs)
-        for module in _where_pictures_enter(modules.values()):
-            hooks.before_forward(module, graph.before)
-        for path in {path for path, _ in layers}:
-            hooks.forward(modules[path], partial(graph.after, path))
-        output = _run(net, inputs)
-        _check_ran(graph, layers)
-        if not layers and isinstance(output, Tensor) and output.is_floating_point():
-            switch_gradients(True)
-            output = output.detach().requires_grad_()
-        logits = logits_or_none(output)
-        scores = scores_of(output)
-        written = {layer: _written(tensor) for layer, tensor in graph.handed.items()}
-        graph.handed.clear()
-        gradients: dict[Layer, list[Tensor]] = {}
-        at_output: list[Tensor | None] = []
-        if backward and (layers or isinstance(output, Tensor)):
-            gradients, at_output = _gradients(graph.found, scores, logits, unreached)
-        maps = graph.readings
+        output = _output(net, graph, layers, hooks)
+        logits, scores = logits_or_none(output), scores_of(output)
+        written = graph.written()
+        felt = backward and bool(layers or isinstance(output, Tensor))
+        found = _gradients(graph.found, scores, logits, unreached) if felt else ({}, [])
+        (gradients, at_output), maps = found, graph.readings
         return Captured(
             {layer: maps[layer].maps(graph.found[layer].detach()) for layer in layers},
             {layer: [maps[layer].maps(g) for g in several] for layer, several in gradients.items()},
@@ -186,6 +178,22 @@ def capture(
         )
 
 
+def _output(net: nn.Module, graph: _Graph, layers: Sequence[Layer], hooks: Hooks) -> Any:
+    """What the network returns for copies of the inputs, watched; with a graph of autograd."""
+    modules = dict(net.named_modules())
+    graph.inputs = tuple(tensor.detach().clone() for tensor in graph.inputs)
+    for module in _where_pictures_enter(modules.values()):
+        hooks.before_forward(module, graph.before)
+    for path in {path for path, _ in layers}:
+        hooks.forward(modules[path], partial(graph.after, path))
+    output = _run(net, graph.inputs)
+    _check_ran(graph, layers)
+    if not layers and isinstance(output, Tensor) and output.is_floating_point():
+        switch_gradients(True)
+        output = output.detach().requires_grad_()
+    return output
+
+
 def _where_pictures_enter(modules: Iterable[nn.Module]) -> list[nn.Module]:
     """The first convolution, and those that cut patches for tokens."""
     convolutions = [m for m in modules if isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d)]
@@ -193,7 +201,7 @@ def _where_pictures_enter(modules: Iterable[nn.Module]) -> list[nn.Module]:
     return list(dict.fromkeys([*convolutions[:1], *patches]))
 
 
-def _run(net: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+def _run(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
     try:
         return net(*inputs)
     except RuntimeError as err:

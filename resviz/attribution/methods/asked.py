@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from resviz.attribution.methods.method import Asked
+from resviz.attribution.methods.method import Asked, Method
 from resviz.attribution.methods.registry import METHODS
 from resviz.errors import closest
 
@@ -21,24 +21,12 @@ def read_methods(
     listed = isinstance(methods, Iterable) and not isinstance(methods, str | Mapping)
     chosen: list[Any] = list(methods) if listed else [methods]
     _check_kinds(chosen, options)
-    for name in [*chosen, *(options or {})]:
-        if name not in METHODS:
-            raise ValueError(
-                f"explain: no method {name!r}; closest: {closest(name, METHODS)}. See "
-                "rv.explanation_methods()."
-            )
+    _check_names([*chosen, *(options or {})])
     if not chosen:
         raise ValueError(f"explain: no methods; one of {', '.join(METHODS)}.")
     result = {}
     for name in dict.fromkeys(chosen):
-        method, given = METHODS[name], dict((options or {}).get(name, {}))
-        for option, value in given.items():
-            if option not in method.options:
-                near = closest(option, method.options) or "it has none"
-                raise ValueError(f"explain: no option {option!r} of {name}; closest: {near}.")
-            method.options[option].check(name, option, value)
-        defaults = {option: each.default for option, each in method.options.items()}
-        result[name] = Asked(name, method, {**defaults, **given})
+        result[name] = _read_one(name, METHODS[name], (options or {}).get(name, {}))
     unused = [name for name in options or {} if name not in result]
     if unused:
         raise ValueError(
@@ -46,6 +34,25 @@ def read_methods(
             "options of those would be right."
         )
     return result
+
+
+def _read_one(name: str, method: Method, given: Mapping[str, Any]) -> Asked:
+    for option, value in given.items():
+        if option not in method.options:
+            near = closest(option, method.options) or "it has none"
+            raise ValueError(f"explain: no option {option!r} of {name}; closest: {near}.")
+        method.options[option].check(name, option, value)
+    defaults = {option: each.default for option, each in method.options.items()}
+    return Asked(name, method, {**defaults, **given})
+
+
+def _check_names(names: Iterable[str]) -> None:
+    for name in names:
+        if name not in METHODS:
+            raise ValueError(
+                f"explain: no method {name!r}; closest: {closest(name, METHODS)}. See "
+                "rv.explanation_methods()."
+            )
 
 
 def _check_kinds(methods: Sequence[object], options: object) -> None:

@@ -6,7 +6,7 @@ map per target of that image; at a layer it takes the shared pass and returns (N
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -110,30 +110,16 @@ def rise(
     score. At the resolution of the input.
     """
     picture = scorer.inputs[0][image : image + 1]
-    height, width = picture.shape[2:]
+    size = int(picture.shape[2]), int(picture.shape[3])
+    total = picture.new_zeros(scorer.targets.columns, *size, dtype=torch.float32)
     random = torch.Generator().manual_seed(seed)
-    total = picture.new_zeros(scorer.targets.columns, height, width, dtype=torch.float32)
-    cell = -(-height // cells), -(-width // cells)
-    # all of it at once, on the CPU: the same on every device and for every chunk
-    grids = (torch.rand(masks, 1, cells, cells, generator=random) < keep).float()
-    tops = torch.randint(0, cell[0], (masks,), generator=random).tolist()
-    lefts = torch.randint(0, cell[1], (masks,), generator=random).tolist()
-
-    def drawn(chosen: slice) -> Tensor:
-        size = (cells + 1) * cell[0], (cells + 1) * cell[1]
-        large = F.interpolate(grids[chosen], size, mode="bilinear")
-        crops = [
-            each[:, top : top + height, left : left + width]
-            for each, top, left in zip(large, tops[chosen], lefts[chosen], strict=True)
-        ]
-        return torch.stack(crops).to(picture.device)
-
+    drawn = _random_masks(masks, cells, keep, size, scorer.chunk, random)
     used = torch.empty(0)
 
     def variants() -> Iterator[Tensor]:
         nonlocal used
-        for start in range(0, masks, scorer.chunk):
-            used = drawn(slice(start, start + scorer.chunk))
+        for each in drawn:
+            used = each.to(picture.device)
             yield picture * used.to(picture.dtype)
 
     def add(scores: Tensor) -> None:
@@ -141,6 +127,26 @@ def rise(
 
     scorer.scores(image, variants(), masks, "rise", each=add)
     return total / (keep * masks)
+
+
+def _random_masks(
+    count: int, cells: int, keep: float, size: tuple[int, int], chunk: int, random: torch.Generator
+) -> Iterator[Tensor]:
+    """Chunks (m, 1, H, W) of `count` masks: see :func:`rise`."""
+    (height, width), cell = size, (-(-size[0] // cells), -(-size[1] // cells))
+    # all of it at once, on the CPU: the same on every device and for every chunk
+    grids = (torch.rand(count, 1, cells, cells, generator=random) < keep).float()
+    tops = torch.randint(0, cell[0], (count,), generator=random).tolist()
+    lefts = torch.randint(0, cell[1], (count,), generator=random).tolist()
+    for start in range(0, count, chunk):
+        chosen = slice(start, start + chunk)
+        whole = (cells + 1) * cell[0], (cells + 1) * cell[1]
+        large = F.interpolate(grids[chosen], whole, mode="bilinear")
+        crops = [
+            each[:, top : top + height, left : left + width]
+            for each, top, left in zip(large, tops[chosen], lefts[chosen], strict=True)
+        ]
+        yield torch.stack(crops)
 
 
 def occlusion(
@@ -154,13 +160,7 @@ def occlusion(
     from captum.attr import Occlusion
 
     picture = scorer.inputs[0][image : image + 1].clone()
-    side = window or max(1, min(picture.shape[2:]) // 7)
-    step = min(stride or max(1, side // 2), side)
-    if side > min(picture.shape[2:]):
-        raise ValueError(
-            f"explain: occlusion with a window of {side} on pictures of "
-            f"{tuple(picture.shape[2:])}; one that fits would be right."
-        )
+    side, step = _window(picture.shape[2:], window, stride)
     channels = picture.shape[1]
     places = [-(-(size - side) // step) + 1 for size in picture.shape[2:]]
     columns, maps = scorer.targets.columns, []
@@ -182,3 +182,14 @@ def occlusion(
             )
             maps.append(fall.mean(1))
     return torch.cat(maps)
+
+
+def _window(size: Sequence[int], window: int | None, stride: int | None) -> tuple[int, int]:
+    """The side of the patch and its step."""
+    side = window or max(1, min(size) // 7)
+    if side > min(size):
+        raise ValueError(
+            f"explain: occlusion with a window of {side} on pictures of "
+            f"{tuple(size)}; one that fits would be right."
+        )
+    return side, min(stride or max(1, side // 2), side)

@@ -131,21 +131,13 @@ def faithfulness(
     check_hookable("faithfulness", net)
     inputs = check_images("faithfulness", net, images)
     check_explanation(exp, inputs)
-    size = tuple(inputs[0].shape[2:])
-    settings = Settings.read(
-        checks, inputs[0], steps, baseline, reveal, percentages, draws, seed, chunk
-    )
-    inside = read_masks(boxes, masks, len(inputs[0]), (size[0], size[1]))
+    how = Settings.read(checks, inputs[0], steps, baseline, reveal, percentages, draws, seed, chunk)
+    height, width = inputs[0].shape[2:]
+    inside = read_masks(boxes, masks, len(inputs[0]), (height, width))
     known = preset_or_none("faithfulness", net, preset)
     with gradients(False):
         scorer = scorer_for(net, inputs, exp, targets, known, chunk, progress)
-        checked = _Checked(scorer, exp, settings, inside)
-        for image in range(len(inputs[0])):
-            checked.measure(image)
-        if "randomisation" in settings.checks:
-            checked.randomise(known, reshape)
-        about = provenance(net, inputs, known, score=checked.kind_of_score(), **settings.record())
-        return checked.table(about)
+        return _Checked(scorer, exp, how, inside).through(known, reshape)
 
 
 @dataclass
@@ -177,6 +169,17 @@ class _Checked:
         # the gaps of random maps: by resolution, image and target
         self.gaps: dict[tuple[int, int], dict[tuple[int, int], list[float]]] = {}
         self.randomised: Randomised | None = None
+
+    def through(self, preset: Preset | None, reshape: Reshape | None) -> pd.DataFrame:
+        """Every check on every image, and the table of them."""
+        scorer, settings = self.scorer, self.settings
+        for image in range(len(scorer.inputs[0])):
+            self.measure(image)
+        if "randomisation" in settings.checks:
+            self.randomise(preset, reshape)
+        score = self.kind_of_score()
+        about = provenance(scorer.net, scorer.inputs, preset, score=score, **settings.record())
+        return self.table(about)
 
     def measure(self, image: int) -> None:
         """The scores of every variant of one image, and the rows of its maps."""

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from resviz.attribution.explain import explain
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.layer import INPUT
 from resviz.attribution.methods.registry import METHODS
@@ -126,32 +127,26 @@ def again_as(
     The same methods, layers, options and ReLU, as the record holds them. Maps of a method that the
     registry does not know, put in by hand, cannot.
     """
-    from resviz.attribution.explain import explain
-
     known = {key: maps for key, maps in exp.maps.items() if key[0] in METHODS}
     about = exp.provenance
     layers = list(dict.fromkeys(layer for _, layer in known if layer != INPUT))
     methods = list(dict.fromkeys(method for method, _ in known))
-    options = {n: o for n, o in dict(about.get("options", {})).items() if n in methods}
+    settings: dict[str, Any] = {
+        "methods": methods,
+        "layers": layers or "auto",
+        "relu": bool(about.get("relu", True)),
+        "batch_stats": bool(about.get("batch_stats", False)),
+        "options": {n: o for n, o in dict(about.get("options", {})).items() if n in methods},
+        "chunk": scorer.chunk,
+        "preset": preset,
+        "reshape": reshape,
+    }
 
     def again(net: nn.Module) -> Maps:
         with warnings.catch_warnings():
             # that maps of a network without sense are blank is no news to anybody
             warnings.simplefilter("ignore", ResvizWarning)
-            made = explain(
-                net,
-                scorer.inputs,
-                scorer.targets.again(),
-                methods=methods,
-                layers=layers or "auto",
-                relu=bool(about.get("relu", True)),
-                batch_stats=bool(about.get("batch_stats", False)),
-                options=options,
-                chunk=scorer.chunk,
-                progress=False,
-                preset=preset,
-                reshape=reshape,
-            )
+            made = explain(net, scorer.inputs, scorer.targets.again(), progress=False, **settings)
         return {key: made.maps[key] for key in known}
 
     return again, dict(known)

@@ -91,8 +91,22 @@ def imputed(picture: Tensor, gone: Tensor, noise: Tensor | float = 0.0) -> Tenso
 
 def _solve(holes: Array, values: Array) -> Array:
     """(C, missing) of (C, H W)."""
-    from scipy.sparse import csc_matrix
     from scipy.sparse.linalg import splu
+
+    matrix, right = _equations(holes, values)
+    # the matrix is symmetric and diagonally dominant: no pivoting, an order made for symmetry
+    factors = splu(
+        matrix,
+        permc_spec="MMD_AT_PLUS_A",
+        diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
+    )
+    return factors.solve(right).T
+
+
+def _equations(holes: Array, values: Array) -> tuple[Any, Array]:
+    """The sparse matrix (missing, missing), and the right side (missing, C)."""
+    from scipy.sparse import csc_matrix
 
     height, width = holes.shape
     missing = np.flatnonzero(holes)
@@ -115,11 +129,4 @@ def _solve(holes: Array, values: Array) -> Array:
     diagonal = np.arange(len(missing))
     indices = np.concatenate([*rows, diagonal]), np.concatenate([*columns, diagonal])
     matrix = csc_matrix((np.concatenate([*entries, total]), indices), shape=(len(missing),) * 2)
-    # the matrix is symmetric and diagonally dominant: no pivoting, an order made for symmetry
-    factors = splu(
-        matrix,
-        permc_spec="MMD_AT_PLUS_A",
-        diag_pivot_thresh=0.0,
-        options={"SymmetricMode": True},
-    )
-    return factors.solve(right).T
+    return matrix, right
