@@ -115,7 +115,7 @@ def lesion_study(
     inputs = check_images("lesion_study", net, images)
     slices = batches_of("lesion_study", inputs, batch_size)
     several, reorder = _counts("several", several), _counts("reorder", reorder)
-    seen = survey(net, inputs)
+    seen = survey("lesion_study", net, inputs)
     known = _blocks(seen, blocks)
     lesions = [_Lesion("none"), *(_Lesion("single", (path,)) for path in known)]
     lesions += _random(net, seen, known, several, reorder, repeats, seed)

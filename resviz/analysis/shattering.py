@@ -88,7 +88,7 @@ def gradient_correlation(
     everyone = next(targets_of(name, targets, len(inputs[0]), [slice(None)]))
     about = how_measured(name, net, inputs, data, batch_stats=batch_stats)
     pairs = batches_of(name, (order[::2],), max(1, batch_size // 2))
-    depth, values = survey(net, inputs).table["depth"].max(), list[float]()
+    depth, values = survey(name, net, inputs).table["depth"].max(), list[float]()
     with bar(count, "gradients at pairs of inputs", progress) as shown:
         for batch in pairs:
             chosen = order[2 * batch.start : 2 * batch.stop].to(inputs[0].device)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -16,8 +14,8 @@ from resviz.attribution.engine import Captured
 from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.weighted_sum import weighted_sum
 from resviz.hooks import left_as_found
-from resviz.networks.anatomy.dataflow import Addition, Dataflow
-from resviz.networks.anatomy.structure import is_leaf
+from resviz.networks.anatomy.dataflow import Addition, Dataflow, Frame
+from resviz.networks.anatomy.walk import Walk
 from resviz.networks.inputs import widened
 
 _SAME = 1e-5  # of the output's rms
@@ -140,37 +138,20 @@ def _parts(
     """
     last: dict[str, tuple[Addition, Tensor, Tensor]] = {}
     found: dict[Layer, _Parts] = {}
-    calls: Counter[str] = Counter()
-    running: list[tuple[str, int]] = []
+    wanted = set(layers)
 
     def adding(addition: Addition, branch: Tensor, shortcut: Tensor) -> None:
-        for path, _ in running:
-            last[path] = (addition, branch.detach().clone(), shortcut.detach().clone())
+        for frame in walk.running:
+            last[frame.path] = (addition, branch.detach().clone(), shortcut.detach().clone())
 
-    flow = Dataflow(adding)
-
-    def enter(path: str, module: nn.Module, args: Any) -> None:
-        running.append((path, calls[path]))
-        flow.enter(path, calls[path], is_leaf(module))
-        calls[path] += 1
-
-    def leave(path: str, module: nn.Module, args: Any, output: Any) -> None:
-        flow.leave()
-        layer = running.pop()
-        addition = last.pop(path, None)
+    def left(frame: Frame, output: Any) -> None:
+        layer, addition = (frame.path, frame.call), last.pop(frame.path, None)
         if layer in wanted and addition is not None and isinstance(output, Tensor):
             found[layer] = _Parts(*addition, output.detach().clone())
 
-    wanted = set(layers)
+    flow = Dataflow(adding)
     with left_as_found(net, batch_stats=batch_stats) as hooks:
-        for path, module in net.named_modules():
-            if path:
-                hooks.before_forward(module, partial(enter, path))
-                hooks.forward(module, partial(leave, path))
-        with flow:
-            copies = tuple(tensor.detach().clone() for tensor in inputs)
-            for tensor in copies:
-                flow.source(tensor)
-            net(*copies)
+        walk = Walk("explain", net, hooks, left=left)
+        walk.run(tuple(tensor.detach().clone() for tensor in inputs), flow)
     flow.end()
     return {layer: found[layer] for layer in layers if layer in found}

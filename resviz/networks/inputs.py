@@ -58,29 +58,40 @@ def check_images(function: str, net: nn.Module, images: object) -> tuple[Tensor,
 
 
 def check_first_call(
-    function: str, module: nn.Module, args: tuple[Any, ...], inputs: Sequence[Tensor]
+    function: str,
+    module: nn.Module,
+    args: tuple[Any, ...],
+    inputs: Sequence[Tensor],
+    given: Sequence[Tensor] | None = None,
 ) -> None:
-    """Raise ValueError or TypeError where the first convolution cannot take the images."""
+    """Raise ValueError or TypeError where the first convolution cannot take the images.
+
+    `given` are those whose shape the caller knows, where `inputs` are one image of each.
+    """
     if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) or not args:
         return
-    if any(args[0] is images for images in inputs):
-        _check_convolution(function, module, args[0])
+    for images, whole in zip(inputs, given or inputs, strict=True):
+        if args[0] is images:
+            _check_convolution(function, module, images, tuple(whole.shape))
 
 
 def _check_convolution(
-    function: str, first: nn.Conv1d | nn.Conv2d | nn.Conv3d, images: Tensor
+    function: str,
+    first: nn.Conv1d | nn.Conv2d | nn.Conv3d,
+    images: Tensor,
+    given: tuple[int, ...],
 ) -> None:
     dimensions = len(first.kernel_size) + 2
     names = "NCDHW" if dimensions == 5 else "NCHW" if dimensions == 4 else "NCL"
     shape = f"({', '.join([names[0], str(first.in_channels), *names[2:]])})"
     if images.ndim == dimensions - 1:
         raise ValueError(
-            f"{function}: images of shape {tuple(images.shape)}; {shape} would be right. For a "
+            f"{function}: images of shape {given}; {shape} would be right. For a "
             "single image: images[None]."
         )
     if images.ndim != dimensions or images.shape[1] != first.in_channels:
         raise ValueError(
-            f"{function}: images of shape {tuple(images.shape)}; {shape} would be right. "
+            f"{function}: images of shape {given}; {shape} would be right. "
             "rv.load_images(..., net) makes them."
         )
     dtype = first.weight.dtype

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +12,7 @@ from torch import Tensor, nn
 from resviz.errors import NonFinite, ResvizWarning, closest
 from resviz.hooks import batch_norms
 from resviz.recording.kept import Kept
-
-if TYPE_CHECKING:
-    from resviz.recording.recorder import Pass
+from resviz.recording.seen import Seen
 
 _FEW = 8
 
@@ -49,9 +46,9 @@ def check_finite(layers: pd.DataFrame) -> None:
         )
 
 
-def check_kept(kept: Kept, layers: pd.DataFrame, seen: Pass) -> None:
+def check_kept(kept: Kept, layers: pd.DataFrame, seen: Seen) -> None:
     """Raise ValueError where a tensor asked for never was."""
-    additions: list[Any] = [row["addition"].name for row in seen.additions]
+    additions = [row.addition for row in seen.additions]
     for key in sorted(kept.wanted - set(kept.found)):
         path, _, part = key.partition(":")
         if part and part != "grad" and path not in additions:

@@ -74,6 +74,18 @@ def announce_size(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> Non
     """
     if len(inputs[0]) < _FEW or not (kept.wanted or kept.every_block or kept.every_addition):
         return
+    size = _size_of_one(net, inputs, kept) * len(inputs[0])
+    if size > _MUCH:
+        warnings.warn(
+            f"record: the kept tensors take about {size / 2**30:.1f} GiB; fewer layers, fewer "
+            "images or keep_dtype=torch.float16 take less.",
+            ResvizWarning,
+            stacklevel=3,
+        )
+
+
+def _size_of_one(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> int:
+    """Bytes of what is kept of the first image; 0 where it cannot be run by itself."""
     paths = {
         key.partition(":")[0].rpartition(".add")[0] or key.partition(":")[0] for key in kept.wanted
     }
@@ -98,15 +110,8 @@ def announce_size(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> Non
         try:
             net(*(tensor[:1].clone() for tensor in inputs))
         except (RuntimeError, ValueError, TypeError, LookupError, AssertionError):
-            return  # made for one batch size, or wrong images: the pass itself will tell
-    total *= len(inputs[0])
-    if total > _MUCH:
-        warnings.warn(
-            f"record: the kept tensors take about {total / 2**30:.1f} GiB; fewer layers, fewer "
-            "images or keep_dtype=torch.float16 take less.",
-            ResvizWarning,
-            stacklevel=3,
-        )
+            return 0  # made for one batch size, or wrong images: the pass itself will tell
+    return total
 
 
 def read_keep(net: nn.Module, keep: str | Iterable[str], gradients: bool) -> Kept:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.dataflow import Addition, Node
+from resviz.recording.seen import Number
 from resviz.recording.statistics import mean_product, mean_square
 from resviz.torch_private import is_of_leaf, made_at
 
@@ -26,14 +27,18 @@ class GradientSplit:
     Args:
         addition: the addition.
         hooks: where the hooks live.
+        values: filled with what was measured; stays empty where the parts are not to be had.
         done: called with (gradient of the branch, of the shortcut) before they are released.
     """
 
     def __init__(
-        self, addition: Addition, hooks: Hooks, done: Callable[[Tensor, Tensor], None]
+        self,
+        addition: Addition,
+        hooks: Hooks,
+        values: dict[str, Number],
+        done: Callable[[Tensor, Tensor], None],
     ) -> None:
-        self.values: dict[str, Tensor | float] = {}
-        self._done = done
+        self._values, self._done = values, done
         self._parts: list[Tensor | None] = [None, None]
         root = addition.root
         self._identity = addition.shortcut is root
@@ -70,7 +75,7 @@ class GradientSplit:
         if branch is None or shortcut is None or branch.shape != shortcut.shape:
             return
         measured = (mean_square(branch), mean_square(shortcut), mean_product(branch, shortcut))
-        self.values = dict(zip(NAMES, measured, strict=True))
+        self._values.update(zip(NAMES, measured, strict=True))
         self._done(branch, shortcut)
 
 

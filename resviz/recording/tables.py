@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from resviz.networks.anatomy import structure
+from resviz.recording.seen import LayerRow, Number, Seen
 from resviz.recording.split import NAMES as SPLIT_NAMES
 from resviz.recording.split import split_columns
 from resviz.recording.statistics import NAMES, mean_square, read, widest
 from resviz.torch_private import norms
-
-if TYPE_CHECKING:
-    from resviz.recording.recorder import Pass
 
 LAYER_COLUMNS = (
     *("layer", "call", "type", "kind", "depth", "stage", "block", "shape"),
@@ -35,48 +33,53 @@ PARAMETER_COLUMNS = (
 )
 
 
-def block_paths(seen: Pass) -> list[str]:
+def block_paths(seen: Seen) -> list[str]:
     """The blocks of the network that ran."""
-    candidates = [row["layer"] for row in seen.rows if row["kind"] == "block"]
-    return structure.blocks(candidates, [row["addition"].owner for row in seen.additions])
+    candidates = [row.layer for row in seen.layers if row.kind == "block"]
+    return structure.blocks(candidates, [row.block for row in seen.additions])
 
 
-def layers(seen: Pass) -> pd.DataFrame:
+def layers(seen: Seen) -> pd.DataFrame:
     """A row per leaf-module call and per block output, in order of execution."""
     paths = block_paths(seen)
-    rows = [r for r in seen.rows if r["kind"] == "leaf" or r["layer"] in set(paths)]
-    numbers = read([v for r in rows for v in (*r["measured"].values, r.get("grad_ms", math.nan))])
+    chosen = set(paths)
+    rows = [row for row in seen.layers if row.kind == "leaf" or row.layer in chosen]
+    numbers = read([v for row in rows for v in (*row.measured.values, row.grad_ms)])
     width = len(numbers) // len(rows) if rows else 0
-    stages = structure.stages([r["layer"] for r in rows], [r["shape"] for r in rows])
+    stages = structure.stages([row.layer for row in rows], [row.shape for row in rows])
     table = []
     for i, (row, stage) in enumerate(zip(rows, stages, strict=True)):
         *statistics, grad_ms = numbers[i * width : (i + 1) * width]
-        grad_rms = math.sqrt(grad_ms) if grad_ms >= 0 else math.nan
-        known = {k: row[k] for k in ("layer", "call", "type", "kind", "depth", "shape")}
-        known |= {"stage": stage, "block": structure.block_of(row["layer"], paths)}
-        known |= row["measured"].named(statistics)
-        known |= {"grad_rms": grad_rms, "grad_norm": grad_rms * math.sqrt(math.prod(row["shape"]))}
-        table.append(known)
+        place = {"stage": stage, "block": structure.block_of(row.layer, paths)}
+        table.append(_layer(row, grad_ms) | place | row.measured.named(statistics))
     return pd.DataFrame(table, columns=list(LAYER_COLUMNS))
 
 
-def residuals(seen: Pass, layer_table: pd.DataFrame) -> pd.DataFrame:
+def _layer(row: LayerRow, grad_ms: float) -> dict[str, Any]:
+    grad_rms = math.sqrt(grad_ms) if grad_ms >= 0 else math.nan
+    known: dict[str, Any] = {"layer": row.layer, "call": row.call, "type": row.type}
+    known |= {"kind": row.kind, "depth": row.depth, "shape": row.shape}
+    return known | {
+        "grad_rms": grad_rms,
+        "grad_norm": grad_rms * math.sqrt(math.prod(row.shape)),
+    }
+
+
+def residuals(seen: Seen, layer_table: pd.DataFrame) -> pd.DataFrame:
     """A row per residual addition."""
     stage_of = dict(zip(layer_table["layer"], layer_table["stage"], strict=True))
-    values: list[Tensor | float] = []
+    values: list[Number] = []
     for row in seen.additions:
-        split = row.get("split_values", {})
-        values += [row["branch"].values[2], row["shortcut"].values[2], row["product"]]
-        values += [row["sum_ms"], row.get("grad_sum_ms", math.nan)]
-        values += [split.get(name, math.nan) for name in SPLIT_NAMES]
+        values += [row.branch.values[2], row.shortcut.values[2], row.product]
+        values += [row.sum_ms, row.grad_sum_ms]
+        values += [row.split.get(name, math.nan) for name in SPLIT_NAMES]
     numbers = read(values)
     table = []
     for i, row in enumerate(seen.additions):
         branch, shortcut, product, total, grad_sum, *split = numbers[i * 8 : (i + 1) * 8]
-        addition = row["addition"]
-        known: dict[str, Any] = {"addition": addition.name, "block": addition.owner}
-        known |= {"call": addition.call, "kind": addition.kind, "depth": addition.depth}
-        known |= {"stage": _stage(addition.owner, stage_of), "shape": row["shape"]}
+        known: dict[str, Any] = {"addition": row.addition, "block": row.block}
+        known |= {"call": row.call, "kind": row.kind, "depth": row.depth}
+        known |= {"stage": _stage(row.block, stage_of), "shape": row.shape}
         known |= _sizes(branch, shortcut, product, total)
         known |= {"grad_sum_rms": math.sqrt(grad_sum) if grad_sum >= 0 else math.nan}
         known |= split_columns(dict(zip(SPLIT_NAMES, split, strict=True)))
@@ -108,7 +111,7 @@ def _stage(path: str, stage_of: dict[str, str]) -> str:
 
 
 def parameters(
-    net: nn.Module, seen: Pass, layer_table: pd.DataFrame, grads: dict[str, Tensor | None] | None
+    net: nn.Module, seen: Seen, layer_table: pd.DataFrame, grads: dict[str, Tensor | None] | None
 ) -> pd.DataFrame:
     """A row per parameter; `grads` are those of the mean loss, None for a forward pass alone."""
     named = list(net.named_parameters())
@@ -121,23 +124,23 @@ def parameters(
     table = []
     for i, (name, parameter) in enumerate(named):
         owner = name.rpartition(".")[0]
-        depth = seen.flow.parameter_depths.get(id(parameter), depth_of.get(owner, math.nan))
+        depth = seen.parameter_depths.get(id(parameter), depth_of.get(owner, math.nan))
         known: dict[str, Any] = {
             "parameter": name,
             "layer": owner,
             "type": type(modules[owner]).__name__,
         }
         known |= {"depth": depth, "stage": _stage(owner, stage_of)}
-        known |= {"weighted": id(parameter) in seen.flow.weights}
-        known |= {"projection": owner in seen.flow.projections, "shape": tuple(parameter.shape)}
+        known |= {"weighted": id(parameter) in seen.weights}
+        known |= {"projection": owner in seen.projections, "shape": tuple(parameter.shape)}
         known |= {"norm": numbers[i], "grad_norm": numbers[len(named) + i]}
         table.append(known)
     return pd.DataFrame(table, columns=list(PARAMETER_COLUMNS))
 
 
-def _norms(tensors: Sequence[Tensor | None]) -> list[Tensor | float]:
+def _norms(tensors: Sequence[Tensor | None]) -> list[Number]:
     """L2 norms of parameters or gradients, NaN for None; on a GPU one fused call per dtype."""
-    result: list[Tensor | float] = [math.nan] * len(tensors)
+    result: list[Number] = [math.nan] * len(tensors)
     groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
     for i, tensor in enumerate(tensors):
         if tensor is None or not tensor.is_floating_point() or not tensor.numel():

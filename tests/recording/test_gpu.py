@@ -13,6 +13,7 @@ from left_as_found import left_as_found
 from recording.rewrites import perturb
 from resviz.networks.cifar import cifar_resnet
 from resviz.recording import recorder
+from resviz.recording.measuring import MeasuredPass
 from resviz.recording.recorder import record
 from resviz.recording.statistics import mean_product, mean_square, measure, read
 
@@ -99,10 +100,8 @@ def test_no_synchronisation_inside_the_pass(
 
     record(net, images[:2])  # cuDNN's first calls
     calls = []
-    forward = recorder.Pass.forward
-    monkeypatch.setattr(
-        recorder.Pass, "forward", strict(lambda *args: calls.append(1) or forward(*args))
-    )
+    run = MeasuredPass.run
+    monkeypatch.setattr(MeasuredPass, "run", strict(lambda *args: calls.append(1) or run(*args)))
     monkeypatch.setattr(recorder, "_backward", strict(recorder._backward))
     rec = record(net, images[:2], gradients=gradients, keep=keep, keep_device=keep_device)
     assert calls == [1]

@@ -21,7 +21,7 @@ import resviz as rv
 from left_as_found import bytes_of, left_as_found
 from recording import toys
 from resviz.networks.cifar import cifar_resnet
-from resviz.recording import recorder, statistics
+from resviz.recording import measuring, statistics
 from resviz.recording.recorder import record
 
 FUNCTIONS: dict[str, Callable[[nn.Module, Tensor], Any]] = {
@@ -191,7 +191,7 @@ def test_when_a_hook_is_interrupted(
             raise KeyboardInterrupt("in a hook")
         return statistics.measure(x)
 
-    monkeypatch.setattr(recorder, "measure", interrupted)
+    monkeypatch.setattr(measuring, "measure", interrupted)
     with pytest.raises(KeyboardInterrupt, match="in a hook"), left_as_found(net.train()):
         FUNCTIONS[function](net, images)
 
@@ -213,7 +213,7 @@ def test_when_a_backward_hook_is_interrupted(
             raise error("in the backward")
         return 1.0
 
-    monkeypatch.setattr(recorder, "mean_square", interrupted)
+    monkeypatch.setattr(measuring, "mean_square", interrupted)
     with pytest.raises(error, match="in the backward"), left_as_found(frozen(net).train()):
         FUNCTIONS[function](net, images)
 

@@ -82,10 +82,22 @@ class Addition:
     root: Node
 
 
-class _Frame(NamedTuple):
+class Frame(NamedTuple):
+    """A module call that is under way.
+
+    Attributes:
+        path: of the module.
+        call: how often it had run before.
+        type: class name of the module.
+        leaf: it has no children.
+        block: it may be a block.
+    """
+
     path: str
     call: int
+    type: str
     leaf: bool
+    block: bool
 
 
 @dataclass(slots=True)
@@ -109,10 +121,12 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 class Dataflow(TorchFunctionMode):
-    """Watches a forward pass; use as a context manager around it.
+    """Watches a forward pass; use as a context manager around it, once.
+
+    Modules that run are reported through :meth:`enter` and :meth:`leave`, the network's inputs
+    through :meth:`source`: see :class:`~resviz.networks.anatomy.walk.Walk`.
 
     Args:
-        net: the network. Its modules must be reported through :meth:`enter` and :meth:`leave`.
         before_addition: called with (addition, branch, shortcut) before a residual addition runs.
         after_addition: called with (addition, sum) after it.
     """
@@ -131,21 +145,22 @@ class Dataflow(TorchFunctionMode):
         self._nodes: dict[int, tuple[weakref.ref[Tensor], Node | None]] = {}
         self._origins: dict[int, tuple[Tensor, ...]] = {}
         self._count = 0
-        self._stack = [_Frame("", 0, False)]
+        self._stack = [Frame("", 0, "", leaf=False, block=False)]
         self._names: Counter[tuple[str, int]] = Counter()
 
     # ---- the module that is running
-    def enter(self, path: str, call: int, leaf: bool) -> None:
-        """A module starts to run; `leaf` says that it has no children."""
-        self._stack.append(_Frame(path, call, leaf))
+    def enter(self, frame: Frame) -> None:
+        """A module starts to run."""
+        self._stack.append(frame)
 
     def leave(self) -> None:
         """The module that started last has run."""
         self._stack.pop()
 
     def end(self) -> None:
-        """The pass is over: let go of its tensors and of those who listened."""
+        """The pass is over: let go of its tensors, its graph and of those who listened."""
         self._before = self._after = None
+        self.additions.clear()
         self._nodes.clear()
         self._origins.clear()
 
@@ -191,6 +206,25 @@ class Dataflow(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         number = self._count_addition() if name in ADDITIONS else 0
         operands = list(tensors_in(args)) + (list(tensors_in(kwargs)) if kwargs else [])
+        parents, constants = self._told_apart(operands)
+        if not parents:
+            out = func(*args, **kwargs)
+            if constants:
+                self._derive(out, constants)
+            return out
+        if name in _FRESH:
+            return func(*args, **kwargs)
+        addition = self._announced(number, args, kwargs) if name in ADDITIONS else None
+        versions = {id(t): _version(t) for t in operands}
+        out = func(*args, **kwargs)
+        written = args[:1] if name.endswith("_") else ()  # x[:, :3] = y returns nothing
+        self._link(name, (out, written), tuple(parents), constants, versions)
+        if addition is not None and self._after is not None:
+            self._after(addition, out)
+        return out
+
+    def _told_apart(self, operands: list[Tensor]) -> tuple[list[Node], list[Tensor]]:
+        """Nodes of those that come from the input; parameters, and what comes from those alone."""
         parents: list[Node] = []
         constants: list[Tensor] = []
         for tensor in operands:
@@ -204,32 +238,16 @@ class Dataflow(TorchFunctionMode):
                 parents.append(entry[1])
                 if entry[1].edge is None:  # made inside a Function of the user's own
                     entry[1].edge = _edge(tensor)
-        if not parents:
-            out = func(*args, **kwargs)
-            if constants:
-                found = {id(o): o for c in constants for o in self._origins_of(c)}
-                origins = tuple(found.values())
-                for tensor in tensors_in(out):
-                    if not isinstance(tensor, nn.Parameter):
-                        self._register(tensor, None)
-                        self._origins[id(tensor)] = origins
-            return out
-        if name in _FRESH:
-            return func(*args, **kwargs)
-        pair = (*args, *(kwargs[k] for k in ("input", "other") if k in kwargs))[:2]
-        alpha = kwargs.get("alpha", 1)
-        addition = self._addition(number, pair, alpha) if name in ADDITIONS else None
-        if addition is not None and self._before is not None:
-            added = pair if alpha == 1 else (pair[0], pair[1].detach() * alpha)
-            branch = addition.branch_operand
-            self._before(addition, added[branch], added[1 - branch])
-        versions = {id(t): _version(t) for t in operands}
-        out = func(*args, **kwargs)
-        written = args[:1] if name.endswith("_") else ()  # x[:, :3] = y returns nothing
-        self._link(name, (out, written), tuple(parents), constants, versions)
-        if addition is not None and self._after is not None:
-            self._after(addition, out)
-        return out
+        return parents, constants
+
+    def _derive(self, out: Any, constants: list[Tensor]) -> None:
+        """Note what was computed of parameters alone."""
+        found = {id(o): o for c in constants for o in self._origins_of(c)}
+        origins = tuple(found.values())
+        for tensor in tensors_in(out):
+            if not isinstance(tensor, nn.Parameter):
+                self._register(tensor, None)
+                self._origins[id(tensor)] = origins
 
     def _link(
         self,
@@ -274,12 +292,25 @@ class Dataflow(TorchFunctionMode):
     # ---- additions
     def _count_addition(self) -> int:
         """Its number among the additions of the module call that runs; residual or not."""
-        path, call, _ = self._stack[-1]
+        path, call, *_ = self._stack[-1]
         self._names[path, call] += 1
         return self._names[path, call] - 1
 
+    def _announced(
+        self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Addition | None:
+        """The residual addition that is about to run, if it is one; who listens has heard of it."""
+        pair = (*args, *(kwargs[k] for k in ("input", "other") if k in kwargs))[:2]
+        alpha = kwargs.get("alpha", 1)
+        addition = self._addition(number, pair, alpha)
+        if addition is not None and self._before is not None:
+            added = pair if alpha == 1 else (pair[0], pair[1].detach() * alpha)
+            branch = addition.branch_operand
+            self._before(addition, added[branch], added[1 - branch])
+        return addition
+
     def _addition(self, number: int, pair: tuple[Any, ...], alpha: float) -> Addition | None:
-        path, call, _ = self._stack[-1]
+        path, call, *_ = self._stack[-1]
         if len(pair) != 2 or not all(isinstance(a, Tensor) for a in pair):
             return None
         if pair[0].shape != pair[1].shape or not pair[0].is_floating_point():

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from resviz.hooks import left_as_found
-from resviz.networks.anatomy.dataflow import tensors_in
+from resviz.networks.anatomy.dataflow import Frame, tensors_in
+from resviz.networks.anatomy.walk import Walk
 
 _SAME = 1e-3  # of the output's rms: other kernels serve other batch sizes
 
@@ -100,36 +101,30 @@ class Resume:
             return self._net(*_repeated(self._inputs, count, writable))
 
     def _first_pass(self) -> Any:
-        calls: Counter[str] = Counter()
-        running: list[tuple[str, int, list[tuple[str, int]], Counter[str]]] = []
+        ended: list[tuple[str, int]] = []
+        before: list[int] = []  # how many calls had ended when each of those under way began
         done = False
 
-        def enter(path: str, module: nn.Module, args: Any) -> None:
-            running.append((path, calls[path], [], Counter()))
-            calls[path] += 1
+        def entered(frame: Frame, args: Any) -> None:
+            before.append(len(ended))
 
-        def leave(path: str, module: nn.Module, args: Any, output: Any) -> None:
+        def left(frame: Frame, output: Any) -> None:
             nonlocal done
-            _, call, children, inside = running.pop()
+            inside, call = ended[before.pop() :], (frame.path, frame.call)
             if done:
                 return
-            for child in children:  # what a finished module holds inside is never asked again
-                self._finished.pop(child, None)
-            self._finished[path, call] = _Finished(_copied(output), inside)
-            if running:
-                running[-1][2].append((path, call))
-                for frame in running:
-                    frame[3][path] += 1
-            if (path, call) == self._layer:
+            for each in inside:  # what a finished module holds inside is never asked again
+                self._finished.pop(each, None)
+            calls = Counter(path for path, _ in inside)
+            self._finished[call] = _Finished(_copied(output), calls)
+            ended.append(call)
+            if call == self._layer:
                 self.activation = output.detach().clone()
                 done = True
 
         with left_as_found(self._net) as hooks:
-            for path, module in self._modules.items():
-                if path:
-                    hooks.before_forward(module, partial(enter, path))
-                    hooks.forward(module, partial(leave, path))
-            return self._net(*(tensor.clone() for tensor in self._inputs))
+            walk = Walk("explain", self._net, hooks, entered, left)
+            return walk.run(tuple(tensor.clone() for tensor in self._inputs))
 
 
 class _Replay:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy import structure
-from resviz.networks.anatomy.dataflow import Addition, Dataflow, tensors_in
+from resviz.networks.anatomy.dataflow import Addition, Dataflow, Frame, tensors_in
+from resviz.networks.anatomy.walk import Walk
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.zoo.cifar import CifarResNet
 from resviz.preset import preset_of
@@ -41,7 +41,8 @@ def list_layers(
     Raises:
         NotTraceable: a scripted or compiled network, in which hooks do not fire.
         TypeError: `net` is no network, or `images` no tensor.
-        ValueError: no images, and no preset that says what they would look like.
+        ValueError: no images, and no preset that says what they would look like; images that the
+            first layer cannot take.
 
     Example:
         >>> from resviz.networks.cifar import cifar_resnet
@@ -49,7 +50,7 @@ def list_layers(
         20
     """
     check_hookable("list_layers", net)
-    return survey(net, probe("list_layers", net, images, size)).table
+    return survey("list_layers", net, probe("list_layers", net, images, size)).table
 
 
 @dataclass(frozen=True)
@@ -73,40 +74,31 @@ class Survey:
         return [path for path in dict.fromkeys(owners) if path]
 
 
-def survey(net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
-    """Run the first of the images, without gradients; the network is left as it was."""
-    inputs = tuple(tensor[:1].detach().clone() for tensor in inputs)
-    modules = dict(net.named_modules())
+def survey(function: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
+    """Run the first of the images, without gradients; the network is left as it was.
+
+    Args:
+        function: the public function that speaks in an error.
+        net: any network.
+        inputs: its inputs; one image of them is run.
+
+    Raises:
+        TypeError, ValueError: the first layer cannot take the images.
+    """
     rows: list[dict[str, Any]] = []
-    flow, running = Dataflow(), []
-    calls: dict[str, int] = {}
+    flow = Dataflow()
 
-    def enter(path: str, module: nn.Module, args: Any) -> None:
-        running.append(calls.get(path, 0))
-        calls[path] = running[-1] + 1
-        flow.enter(path, running[-1], structure.is_leaf(modules[path]))
-
-    def leave(path: str, module: nn.Module, args: Any, output: Any) -> None:
-        flow.leave()
-        call = running.pop()
-        node = flow.node_of(output)
-        leaf, tensor = structure.is_leaf(module), next(tensors_in(output), None)
-        if tensor is not None and (leaf or structure.may_be_block(path, module)):
-            row = {"layer": path, "call": call, "type": type(module).__name__}
-            row |= {"kind": "leaf" if leaf else "block", "depth": node.depth if node else 0}
+    def left(frame: Frame, output: Any) -> None:
+        tensor = next(tensors_in(output), None)
+        if tensor is not None and (frame.leaf or frame.block):
+            row = {"layer": frame.path, "call": frame.call, "type": frame.type}
+            row |= {"kind": "leaf" if frame.leaf else "block", "depth": flow.depth_of(output)}
             rows.append(row | {"shape": tuple(tensor.shape)})
 
     with left_as_found(net) as hooks:
-        for path, module in modules.items():
-            if path:
-                hooks.before_forward(module, partial(enter, path))
-                hooks.forward(module, partial(leave, path))
-        with flow:
-            for tensor in inputs:
-                flow.source(tensor)
-            output = net(*inputs)
+        output = Walk(function, net, hooks, left=left).run_one(inputs, flow)
     owners = [addition.owner for addition in flow.additions]
-    return Survey(_table(rows, modules, owners), flow.additions, output)
+    return Survey(_table(rows, dict(net.named_modules()), owners), flow.additions, output)
 
 
 def probe(

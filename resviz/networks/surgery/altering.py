@@ -137,4 +137,4 @@ def _number(addition: Addition) -> int:
 
 def additions_of(function: str, net: nn.Module, images: Inputs | None) -> list[Addition]:
     """The residual additions of a network, from one pass over images or zeros."""
-    return survey(net, probe(function, net, images)).additions
+    return survey(function, net, probe(function, net, images)).additions

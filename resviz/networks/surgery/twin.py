@@ -74,7 +74,7 @@ def plain_twin(
     if weights not in ("random", "copied"):
         raise ValueError(f"plain_twin: weights {weights!r}; 'random' or 'copied'.")
     inputs = probe("plain_twin", net, images)
-    additions = survey(net, inputs).additions
+    additions = survey("plain_twin", net, inputs).additions
     if not additions:
         raise ValueError(
             "plain_twin: a network without residual additions; one that has some would be right."

@@ -189,7 +189,7 @@ class TrainingRecorder:
     def _write(self, number: int, watched: WatchedStep, about: dict[str, Any]) -> None:
         if self._writer is None:
             return
-        if not watched.seen.done or not watched.micro_batches:
+        if not watched.first_pass.done or not watched.micro_batches:
             self._warn(
                 f"step {number} is not recorded: no backward pass through the network's output in "
                 "it; net(images) and loss.backward() belong into the with block."

@@ -1,9 +1,9 @@
 """One recorded step of a user's own training loop: what is read, and when.
 
-The step is watched from outside: the first forward pass of the network in it by the hooks of
-:class:`~resviz.recording.recorder.Pass`; ``.grad`` of the parameters at the end of every backward
-pass, which is before any unscaling or clipping; and once more when the optimiser is about to use
-it, which is after both.
+The step is watched from outside: the first forward pass of the network in it as
+:class:`~resviz.recording.measuring.MeasuredPass` does it; ``.grad`` of the parameters at the end of
+every backward pass, which is before any unscaling or clipping; and once more when the optimiser is
+about to use it, which is after both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from resviz.hooks import Hooks, batch_norms
 from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.recording import tables
 from resviz.recording.kept import Kept
-from resviz.recording.recorder import Pass
+from resviz.recording.measuring import MeasuredPass
+from resviz.recording.seen import Seen
 from resviz.recording.statistics import mean_square, read
 from resviz.torch_private import divides_in_kernel
 
@@ -29,8 +30,15 @@ _NONE = -1.0  # in place of a sum of squares: there is no gradient
 _SCALED = ("grad_rms", "grad_norm", "grad_sum_rms", "grad_branch_rms", "grad_shortcut_rms")
 
 
-class TrainingPass(Pass):
+class TrainingPass:
     """The first forward pass with gradients inside a step, whoever starts it.
+
+    Where the network cannot take what the loop gives it, the loop gets the network's own error.
+
+    Args:
+        net: the network.
+        hooks: live as long as the step.
+        backward: called when a backward pass has ended.
 
     Attributes:
         done: whether such a pass ran to its end.
@@ -39,18 +47,23 @@ class TrainingPass(Pass):
     """
 
     def __init__(self, net: nn.Module, hooks: Hooks, backward: Callable[[], None]) -> None:
-        super().__init__(net, Kept(set(), False), hooks, gradients=True)
         self.done, self.images = False, 0
         self.autocast: str | None = None
-        self._forward = False
-        self._backward, self._due, self._step_hooks = backward, False, hooks
+        self._measured = MeasuredPass(None, net, Kept(set(), False), hooks, gradients=True)
+        self._running = False
+        self._backward, self._due, self._hooks = backward, False, hooks
         hooks.instead(net, self._around)
+
+    @property
+    def seen(self) -> Seen:
+        """What the pass left behind."""
+        return self._measured.seen
 
     def _around(self, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """In place of the network's forward."""
         if not torch.is_grad_enabled():  # a teacher's pass, a validation
             return forward(*args, **kwargs)
-        if self.done or self._forward:
+        if self.done or self._running:
             output = forward(*args, **kwargs)
         else:
             output = self._watched(forward, args, kwargs)
@@ -63,32 +76,17 @@ class TrainingPass(Pass):
         inputs = list(tensors_in((args, kwargs)))
         self.images = len(inputs[0]) if inputs and inputs[0].ndim else 0
         self.autocast = _autocast(inputs[0].device.type) if inputs else None
-        self._forward = True
-        try:
-            with self.flow:
-                for tensor in inputs:
-                    self.flow.source(tensor)
-                output = forward(*args, **kwargs)
-        except BaseException:
-            self._forget()  # the loop may try again, with a smaller batch
-            raise
+        self._running = True
+        try:  # where it fails, the loop may try again, with a smaller batch
+            output = self._measured.around(lambda: forward(*args, **kwargs), inputs)
         finally:
-            self._forward = False
-            self._measured.clear()
+            self._running = False
         self.done = True
-        self.flow.end()
         return output
-
-    def _forget(self) -> None:
-        self.rows.clear()
-        self.additions.clear()
-        self._calls.clear()
-        self._running.clear()
-        self.flow = type(self.flow)(self._before_addition, self._after_addition)
 
     def _backward_began(self, _: Tensor) -> None:
         self._due = True
-        self._step_hooks.after_backward(self._backward_ended)
+        self._hooks.after_backward(self._backward_ended)
 
     def _backward_ended(self) -> None:
         if self._due:  # several outputs queue several calls
@@ -155,7 +153,7 @@ class WatchedStep:
         self._used_scale = 1.0
         self._rates: list[float] = []
         self._hooks = hooks
-        self.seen = TrainingPass(net, hooks, self._after_backward)
+        self.first_pass = TrainingPass(net, hooks, self._after_backward)
         if optimizer is not None:
             hooks.before_update(optimizer, self._before_update)
 
@@ -196,9 +194,9 @@ class WatchedStep:
     # ---- numbers
     def record(self) -> dict[str, Any]:
         """The columns of the step's row, and its three tables."""
-        self.seen.end()
-        layers = tables.layers(self.seen)
-        residuals = tables.residuals(self.seen, layers)
+        seen = self.first_pass.seen
+        layers = tables.layers(seen)
+        residuals = tables.residuals(seen, layers)
         is_block = layers["kind"] == "block"
         blocks = (layers[is_block] if is_block.any() else layers).reset_index(drop=True)
         for table in (blocks, residuals):
@@ -220,7 +218,7 @@ class WatchedStep:
         return {"row": row, "parameters": parameters, "blocks": blocks, "residuals": residuals}
 
     def _parameters(self, layers: pd.DataFrame) -> pd.DataFrame:
-        table = tables.parameters(self.net, self.seen, layers, None)
+        table = tables.parameters(self.net, self.first_pass.seen, layers, None)
         if table["parameter"].tolist() != [name for name, _ in self._named]:
             raise RuntimeError(
                 "TrainingRecorder: the network got other parameters between its backward pass and "
@@ -244,9 +242,9 @@ class WatchedStep:
             "skipped": skipped,
             "updated": (self.updated and not skipped) if self.optimizer is not None else None,
             "micro_batches": self.micro_batches,
-            "images": self.seen.images,
+            "images": self.first_pass.images,
             "batch_stats": _batch_stats(self.net),
-            "autocast": self.seen.autocast,
+            "autocast": self.first_pass.autocast,
         }
 
     def _loss(self) -> float:

@@ -19,7 +19,8 @@ from resviz.attribution.target import target
 from resviz.attribution.trust.faithfulness import faithfulness
 from resviz.errors import quiet
 from resviz.hooks import Hooks
-from resviz.networks.anatomy.survey import list_layers
+from resviz.networks.anatomy.survey import survey
+from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.surgery.blocks import drop_blocks
 from resviz.views.figure import Figure
 from resviz.views.figures.explanation import plot_explanation
@@ -447,7 +448,9 @@ def _names(names: Sequence[str] | None, count: int) -> list[str]:
 
 def _first(net: Any, images: Any, preset: Any) -> Any:
     """The predicted classes at every block, by the methods that one pass serves."""
-    table = None if isinstance(images, tuple) else list_layers(net, images)
+    check_hookable(_CALLER, net)
+    inputs = check_images(_CALLER, net, images)
+    table = None if isinstance(images, tuple) else survey(_CALLER, net, inputs).table
     return explained(net, images, None, preset, table)
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from resviz.hooks import left_as_found
-from resviz.networks.anatomy import structure
 from resviz.networks.anatomy.architecture.labels import ATTENTION, POOLS, is_pool, words
-from resviz.networks.anatomy.dataflow import Dataflow, Node, tensors_in
-from resviz.networks.inputs import check_first_call
+from resviz.networks.anatomy.dataflow import Dataflow, Frame, Node, tensors_in
+from resviz.networks.anatomy.walk import Walk
 
 _CONCATENATIONS = {"cat", "concat", "concatenate"}
 _UNTOUCHED = {  # hand values on as they are, or some of them
@@ -151,40 +149,28 @@ def watch(function: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> Passage:
         net: any network.
         inputs: its inputs; one image of them is run.
     """
-    inputs = tuple(tensor[:1].detach().clone() for tensor in inputs)
-    entered: dict[str, Call] = {}
-    calls: dict[str, int] = {}
+    first: dict[str, Call] = {}
     counter = FlopCounterMode(display=False)
     flow = _Watch(counter)
 
-    def enter(path: str, module: nn.Module, args: Any) -> None:
-        check_first_call(function, module, args, inputs)
-        number, leaf = calls.get(path, 0), structure.is_leaf(module)
-        calls[path] = number + 1
-        kind = type(module).__name__
+    def entered(frame: Frame, args: Any) -> None:
+        path, number, kind, leaf, _ = frame
         call = Call(path, number, leaf, kind, flow.multiply_adds, flow.latest)
-        entered.setdefault(path, call)
+        first.setdefault(path, call)
         flow.running.append(call)
-        flow.enter(path, number, leaf)
 
-    def leave(path: str, module: nn.Module, args: Any, output: Any) -> None:
-        flow.leave()
+    def left(frame: Frame, output: Any) -> None:
         call = flow.running.pop()
         tensor = next(tensors_in(output), None)
         call.shape = tuple(tensor.shape) if tensor is not None else ()
         call.depth = flow.depth_of(output)
 
     with left_as_found(net) as hooks:
-        for path, module in net.named_modules():
-            if path:
-                hooks.before_forward(module, partial(enter, path))
-                hooks.forward(module, partial(leave, path))
-        with counter, flow:
-            for tensor in inputs:
-                flow.source(tensor)
-            net(*inputs)
+        walk = Walk(function, net, hooks, entered, left)
+        with counter:
+            walk.run_one(inputs, flow)
         total = flow.multiply_adds
-    return Passage(flow, flow.steps, entered, flow.concatenations, total)
+    return Passage(flow, flow.steps, first, flow.concatenations, total)
 
 
 def follows(step: Step, before: Step, steps: dict[int, Step]) -> bool:

@@ -1,0 +1,123 @@
+"""A pass through a network, module by module: which one is running, and for which time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from torch import Tensor, nn
+
+from resviz.hooks import Hooks
+from resviz.networks.anatomy.dataflow import Dataflow, Frame
+from resviz.networks.anatomy.structure import is_leaf, may_be_block
+from resviz.networks.inputs import check_first_call
+
+Entered = Callable[[Frame, tuple[Any, ...]], None]
+Left = Callable[[Frame, Any], None]
+
+
+class Walk:
+    """Tells when the modules of a network start and end, each call with its path and number.
+
+    The network itself is left out. A module under several names has its first one. Between two
+    passes the hooks do nothing.
+
+    Args:
+        function: the public function that speaks where the first layer cannot take the images;
+            None where the network's own error is to be left as it is.
+        net: the network.
+        hooks: where the hooks live.
+        entered: called with (frame, args) when a module starts.
+        left: called with (frame, output) when it has run.
+
+    Attributes:
+        running: the module calls under way, outermost first.
+    """
+
+    def __init__(
+        self,
+        function: str | None,
+        net: nn.Module,
+        hooks: Hooks,
+        entered: Entered | None = None,
+        left: Left | None = None,
+    ) -> None:
+        self.running: list[Frame] = []
+        self._function, self._net = function, net
+        self._entered, self._left = entered, left
+        self._calls: dict[str, int] = {}
+        self._inputs: tuple[Tensor, ...] = ()
+        self._given: tuple[Tensor, ...] = ()
+        self._flow: Dataflow | None = None
+        self._active = False
+        for path, module in net.named_modules():
+            if path:
+                hooks.before_forward(module, self._entering(path, module))
+                hooks.forward(module, self._leaving())
+
+    def run(self, inputs: Sequence[Tensor], flow: Dataflow | None = None) -> Any:
+        """A pass over `inputs`, seen by `flow` too; what the network returned.
+
+        Raises:
+            TypeError, ValueError: the first layer cannot take the images.
+        """
+        return self.around(lambda: self._net(*inputs), inputs, flow)
+
+    def run_one(self, images: Sequence[Tensor], flow: Dataflow | None = None) -> Any:
+        """The same over a copy of the first of the images; errors speak of all of them."""
+        inputs = tuple(tensor[:1].detach().clone() for tensor in images)
+        return self.around(lambda: self._net(*inputs), inputs, flow, images)
+
+    def around(
+        self,
+        forward: Callable[[], Any],
+        inputs: Sequence[Tensor],
+        flow: Dataflow | None = None,
+        given: Sequence[Tensor] | None = None,
+    ) -> Any:
+        """The same for a pass that `forward` makes over `inputs`, which were taken of `given`."""
+        self.running.clear()
+        self._calls.clear()
+        self._inputs, self._given = tuple(inputs), tuple(given or inputs)
+        self._flow, self._active = flow, True
+        try:
+            with flow if flow is not None else nullcontext():
+                if flow is not None:
+                    for tensor in inputs:
+                        flow.source(tensor)
+                return forward()
+        finally:
+            self._inputs = self._given = ()
+            self._flow, self._active = None, False
+
+    def _entering(self, path: str, module: nn.Module) -> Callable[[nn.Module, Any], None]:
+        leaf, block, kind = is_leaf(module), may_be_block(path, module), type(module).__name__
+
+        def enter(_: nn.Module, args: Any) -> None:
+            if not self._active:
+                return
+            if leaf and self._function is not None:
+                check_first_call(self._function, module, args, self._inputs, self._given)
+            call = self._calls.get(path, 0)
+            self._calls[path] = call + 1
+            frame = Frame(path, call, kind, leaf, block)
+            self.running.append(frame)
+            if self._flow is not None:
+                self._flow.enter(frame)
+            if self._entered is not None:
+                self._entered(frame, args)
+
+        return enter
+
+    def _leaving(self) -> Callable[[nn.Module, Any, Any], None]:
+        def leave(_: nn.Module, args: Any, output: Any) -> None:
+            if not self._active:
+                return
+            frame = self.running.pop()
+            if self._flow is not None:
+                self._flow.leave()
+            if self._left is not None:
+                self._left(frame, output)
+
+        return leave

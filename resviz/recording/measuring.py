@@ -1,0 +1,147 @@
+"""A pass through a network, measured in the moment that each tensor exists."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from resviz.hooks import Hooks
+from resviz.networks.anatomy.dataflow import Addition, Dataflow, Frame, tensors_in
+from resviz.networks.anatomy.walk import Walk
+from resviz.recording.kept import Kept
+from resviz.recording.seen import AdditionRow, LayerRow, Seen
+from resviz.recording.split import GradientSplit
+from resviz.recording.statistics import Measured, mean_product, mean_square, measure
+from resviz.torch_private import unwatched, version
+
+
+class MeasuredPass:
+    """Measures a pass; what it saw is in :attr:`seen`, the gradients after the backward.
+
+    Args:
+        function: as :class:`~resviz.networks.anatomy.walk.Walk` takes it.
+        net: the network.
+        kept: which tensors to keep.
+        hooks: live until the backward is over.
+        gradients: measure those too.
+
+    Attributes:
+        seen: of the latest pass.
+        stem: the last layer before the first block, where "blocks" are kept.
+    """
+
+    def __init__(
+        self, function: str | None, net: nn.Module, kept: Kept, hooks: Hooks, gradients: bool
+    ) -> None:
+        self.seen = Seen()
+        self.stem: str | None = None
+        self._walk = Walk(function, net, hooks, self._entered, self._left)
+        self._net, self._kept, self._hooks, self._gradients = net, kept, hooks, gradients
+        self._measured: dict[int, tuple[weakref.ref[Tensor], int, Measured]] = {}
+        self._flow = Dataflow()
+
+    def run(self, inputs: tuple[Tensor, ...]) -> Any:
+        """The forward pass; what the network returned."""
+        return self.around(lambda: self._net(*inputs), inputs)
+
+    def around(self, forward: Callable[[], Any], inputs: Sequence[Tensor]) -> Any:
+        """The same for a forward pass that `forward` makes."""
+        flow = self._flow = Dataflow(self._before_addition, self._after_addition)
+        self.stem = None
+        self.seen = Seen([], [], flow.parameter_depths, flow.weights, flow.projections)
+        try:
+            return self._walk.around(forward, inputs, flow)
+        finally:
+            self._measured.clear()
+            flow.end()
+
+    # ---- layers
+    def _entered(self, frame: Frame, args: Any) -> None:
+        if frame.block and self._kept.every_block and self.stem is None and self.seen.layers:
+            last = next((row for row in reversed(self.seen.layers) if row.kind == "leaf"), None)
+            if last is not None and args and isinstance(args[0], Tensor):
+                self.stem = last.layer
+                with unwatched():
+                    self._kept.store(last.layer, last.call, args[0])
+
+    def _left(self, frame: Frame, output: Any) -> None:
+        tensor = next(tensors_in(output), None)
+        if tensor is None:
+            return
+        depth = self._flow.depth_of(output)
+        with unwatched():
+            if frame.leaf or frame.block:
+                self._add_layer(frame, depth, tensor)
+            self._keep(frame, tensor)
+
+    def _add_layer(self, frame: Frame, depth: int, tensor: Tensor) -> None:
+        path, call, kind, leaf, _ = frame
+        shape, measured = tuple(tensor.shape), self._measure(tensor)
+        row = LayerRow(path, call, kind, "leaf" if leaf else "block", depth, shape, measured)
+        self.seen.layers.append(row)
+        if self._gradients and tensor.requires_grad:
+
+            def gradient(values: Tensor) -> None:
+                row.grad_ms = mean_square(values)
+
+            self._hooks.gradient(tensor, gradient)
+
+    def _keep(self, frame: Frame, tensor: Tensor) -> None:
+        path, call, kept = frame.path, frame.call, self._kept
+        if kept.wants(path) or (frame.block and kept.every_block):
+            kept.store(path, call, tensor)
+        if kept.wants(f"{path}:grad") and tensor.requires_grad:
+            self._hooks.gradient(tensor, lambda g: kept.store(f"{path}:grad", call, g))
+
+    def _measure(self, tensor: Tensor) -> Measured:
+        """Statistics of a tensor; the same tensor in the same state is measured once."""
+        known = self._measured.get(id(tensor))
+        if known is not None and known[0]() is tensor and known[1] == version(tensor):
+            return known[2]
+        statistics = measure(tensor)
+        self._measured[id(tensor)] = (weakref.ref(tensor), version(tensor), statistics)
+        return statistics
+
+    # ---- additions
+    def _before_addition(self, addition: Addition, branch: Tensor, shortcut: Tensor) -> None:
+        row = AdditionRow(
+            addition.name,
+            addition.owner,
+            addition.call,
+            addition.kind,
+            addition.depth,
+            tuple(branch.shape),
+            branch=self._measure(branch),
+            shortcut=self._measure(shortcut),
+            product=mean_product(branch, shortcut),
+        )
+        for part, tensor in (("branch", branch), ("shortcut", shortcut)):
+            if self._kept.wants_part(addition.name, part):
+                self._kept.store(f"{addition.name}:{part}", addition.call, tensor)
+        self.seen.additions.append(row)
+
+    def _after_addition(self, addition: Addition, total: Tensor) -> None:
+        row, name, call, kept = self.seen.additions[-1], addition.name, addition.call, self._kept
+        row.sum_ms = mean_square(total)
+        if kept.wants_part(name, "sum"):
+            kept.store(f"{name}:sum", call, total)
+        if not (self._gradients and total.requires_grad):
+            return
+
+        def parts(branch: Tensor, shortcut: Tensor) -> None:
+            for part, gradient in (("grad_branch", branch), ("grad_shortcut", shortcut)):
+                if kept.wants(f"{name}:{part}"):
+                    kept.store(f"{name}:{part}", call, gradient)
+
+        split = GradientSplit(addition, self._hooks, row.split, parts)
+
+        def at_sum(gradient: Tensor) -> None:
+            row.grad_sum_ms = mean_square(gradient)
+            split.at_sum(gradient)
+            if kept.wants(f"{name}:grad_sum"):
+                kept.store(f"{name}:grad_sum", call, gradient)
+
+        self._hooks.gradient(total, at_sum)

@@ -1,0 +1,93 @@
+"""What a pass leaves behind, as plain rows whose numbers may still be on the device.
+
+The pass writes them, tables and checks read them; they hold no tensor but scalars, and nothing of
+the autograd graph.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from resviz.recording.statistics import Measured
+
+Number = Tensor | float
+
+
+@dataclass(eq=False, slots=True)
+class LayerRow:
+    """A call of a leaf module, or of what may be a block.
+
+    Attributes:
+        layer: path of the module.
+        call: how often it had run before.
+        type: class name of the module.
+        kind: "leaf" or "block".
+        depth: of its output.
+        shape: of its output.
+        measured: statistics of its output.
+        grad_ms: mean square of the gradient there.
+    """
+
+    layer: str
+    call: int
+    type: str
+    kind: str
+    depth: int
+    shape: tuple[int, ...]
+    measured: Measured
+    grad_ms: Number = math.nan
+
+
+@dataclass(eq=False, slots=True)
+class AdditionRow:
+    """A residual addition.
+
+    Attributes:
+        addition: its name.
+        block: path of the module that adds.
+        call: of the module it happened in.
+        kind: of its shortcut.
+        depth: of its sum.
+        shape: of its operands.
+        branch: statistics of the branch.
+        shortcut: statistics of the shortcut.
+        product: mean of branch times shortcut.
+        sum_ms: mean square of the sum.
+        grad_sum_ms: mean square of the gradient at the sum.
+        split: the gradient's parts at the block's input; empty where they are not known.
+    """
+
+    addition: str
+    block: str
+    call: int
+    kind: str
+    depth: int
+    shape: tuple[int, ...]
+    branch: Measured
+    shortcut: Measured
+    product: Number
+    sum_ms: Number = math.nan
+    grad_sum_ms: Number = math.nan
+    split: dict[str, Number] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Seen:
+    """All of a pass.
+
+    Attributes:
+        layers: in order of execution.
+        additions: in order of execution.
+        parameter_depths: depth of each parameter that took part, by its id.
+        weights: ids of the parameters that weigh a layer.
+        projections: paths of the layers on a projection shortcut.
+    """
+
+    layers: list[LayerRow] = field(default_factory=list)
+    additions: list[AdditionRow] = field(default_factory=list)
+    parameter_depths: dict[int, int] = field(default_factory=dict)
+    weights: set[int] = field(default_factory=set)
+    projections: set[str] = field(default_factory=set)
