@@ -45,16 +45,15 @@ class Walk:
     ) -> None:
         self.running: list[Frame] = []
         self._function, self._net = function, net
-        self._entered, self._left = entered, left
         self._calls: dict[str, int] = {}
         self._inputs: tuple[Tensor, ...] = ()
         self._given: tuple[Tensor, ...] = ()
         self._flow: Dataflow | None = None
         self._active = False
-        for path, module in net.named_modules():
+        for path, module in net.named_modules():  # the hooks alone hold on to who listens
             if path:
-                hooks.before_forward(module, self._entering(path, module))
-                hooks.forward(module, self._leaving())
+                hooks.before_forward(module, self._entering(path, module, entered))
+                hooks.forward(module, self._leaving(left))
 
     def run(self, inputs: Sequence[Tensor], flow: Dataflow | None = None) -> Any:
         """A pass over `inputs`, seen by `flow` too; what the network returned.
@@ -91,7 +90,9 @@ class Walk:
             self._inputs = self._given = ()
             self._flow, self._active = None, False
 
-    def _entering(self, path: str, module: nn.Module) -> Callable[[nn.Module, Any], None]:
+    def _entering(
+        self, path: str, module: nn.Module, entered: Entered | None
+    ) -> Callable[[nn.Module, Any], None]:
         leaf, block, kind = is_leaf(module), may_be_block(path, module), type(module).__name__
 
         def enter(_: nn.Module, args: Any) -> None:
@@ -105,19 +106,19 @@ class Walk:
             self.running.append(frame)
             if self._flow is not None:
                 self._flow.enter(frame)
-            if self._entered is not None:
-                self._entered(frame, args)
+            if entered is not None:
+                entered(frame, args)
 
         return enter
 
-    def _leaving(self) -> Callable[[nn.Module, Any, Any], None]:
+    def _leaving(self, left: Left | None) -> Callable[[nn.Module, Any, Any], None]:
         def leave(_: nn.Module, args: Any, output: Any) -> None:
             if not self._active:
                 return
             frame = self.running.pop()
             if self._flow is not None:
                 self._flow.leave()
-            if self._left is not None:
-                self._left(frame, output)
+            if left is not None:
+                left(frame, output)
 
         return leave

@@ -177,34 +177,10 @@ def _without_shortcuts(net: nn.Module, additions: Sequence[Addition]) -> nn.Modu
 def _branch_alone(block: nn.Module, path: str, additions: Sequence[Addition]) -> fx.GraphModule:
     prefix = f"{path}." if path else ""
     operand_of = {a.name.removeprefix(prefix): a.branch_operand for a in additions}
-    frames = {name.rpartition(".")[0] for name in operand_of} - {""}
-    tracer = _Frames(frames)
-    try:
-        graph = tracer.trace(block)
-    except Exception as error:  # whatever a user's forward raises on a proxy
-        raise NotTraceable(
-            f"plain_twin: block {path!r} cannot be traced by torch.fx ({error}); a forward without "
-            "branches that depend on values would be right."
-        ) from error
+    tracer, graph = _traced(block, path, operand_of)
     for node, name in tracer.additions.items():
         if name in operand_of:
-            alpha: Any = node.kwargs.get("alpha", 1)
-            pair: list[Any] = [
-                *node.args,
-                *(node.kwargs[k] for k in ("input", "other") if k in node.kwargs),
-            ]
-            branch = pair[operand_of[name]]
-            if alpha != 1 and operand_of[name] == 1:
-                with graph.inserting_before(node):
-                    branch = graph.call_function(operator.mul, (branch, alpha))
-            node.replace_all_uses_with(branch)
-            graph.erase_node(node)
-    missing = set(operand_of) - set(tracer.additions.values())
-    if missing:
-        raise NotTraceable(
-            f"plain_twin: the traced block {path!r} shows no addition {min(missing)!r}; a block "
-            "that adds in its own forward would be right."
-        )
+            _put_branch(graph, node, operand_of[name])
     twin = fx.GraphModule(block, graph, type(block).__name__)
     twin.graph.eliminate_dead_code()
     twin.recompile()
@@ -214,6 +190,44 @@ def _branch_alone(block: nn.Module, path: str, additions: Sequence[Addition]) ->
             setattr(twin, name, value)
     _check_dropout(twin.graph, path)
     return twin
+
+
+def _traced(block: nn.Module, path: str, names: Collection[str]) -> tuple[_Frames, fx.Graph]:
+    """The block's graph, in which every one of the additions stands.
+
+    Raises:
+        NotTraceable: it cannot be traced, or does not show them.
+    """
+    tracer = _Frames({name.rpartition(".")[0] for name in names} - {""})
+    try:
+        graph = tracer.trace(block)
+    except Exception as error:  # whatever a user's forward raises on a proxy
+        raise NotTraceable(
+            f"plain_twin: block {path!r} cannot be traced by torch.fx ({error}); a forward without "
+            "branches that depend on values would be right."
+        ) from error
+    missing = set(names) - set(tracer.additions.values())
+    if missing:
+        raise NotTraceable(
+            f"plain_twin: the traced block {path!r} shows no addition {min(missing)!r}; a block "
+            "that adds in its own forward would be right."
+        )
+    return tracer, graph
+
+
+def _put_branch(graph: fx.Graph, node: fx.Node, operand: int) -> None:
+    """The branch in place of the sum."""
+    alpha: Any = node.kwargs.get("alpha", 1)
+    pair: list[Any] = [
+        *node.args,
+        *(node.kwargs[k] for k in ("input", "other") if k in node.kwargs),
+    ]
+    branch = pair[operand]
+    if alpha != 1 and operand == 1:
+        with graph.inserting_before(node):
+            branch = graph.call_function(operator.mul, (branch, alpha))
+    node.replace_all_uses_with(branch)
+    graph.erase_node(node)
 
 
 def _check_dropout(graph: fx.Graph, path: str) -> None:
