@@ -33,8 +33,15 @@ class Kept:
     every_block: bool
     every_addition: bool = False
     dtype: torch.dtype | None = None
-    device: torch.device | None = None
+    device: torch.device | None = None  # during the pass
+    final: torch.device | None = None  # after it
     found: dict[str, dict[int, Tensor]] = field(default_factory=lambda: defaultdict(dict))
+
+    def end_on(self, device: str | torch.device | None, dtype: torch.dtype | None) -> None:
+        """Where the clones end up; those for the CPU are moved after the pass, as that waits."""
+        self.final = torch.device(device) if device is not None else None
+        self.device = self.final if self.final != torch.device("cpu") else None
+        self.dtype = dtype
 
     def wants(self, key: str) -> bool:
         """True where `key` was asked for."""
@@ -57,13 +64,13 @@ class Kept:
             asked = {*self.wanted, *blocks, stem}
             self.found = {k: calls for k, calls in self.found.items() if ":" in k or k in asked}
 
-    def tensors(self, device: torch.device | None) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Tensor]:
         """All kept tensors by key; ``path#call`` where a module ran several times."""
         result = {}
         for key, calls in self.found.items():
             for call, tensor in sorted(calls.items()):
                 name = key if len(calls) == 1 and call == 0 else f"{key}#{call}"
-                result[name] = tensor.to(device) if device is not None else tensor
+                result[name] = tensor.to(self.final) if self.final is not None else tensor
         return result
 
 

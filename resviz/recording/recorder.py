@@ -102,9 +102,7 @@ def record(
     kept = read_keep(net, keep, gradients)
     inputs = check_images("record", net, images)
     check_batch_stats(net, inputs, batch_stats)
-    final = torch.device(keep_device) if keep_device is not None else None
-    kept.dtype = keep_dtype
-    kept.device = final if final != torch.device("cpu") else None
+    kept.end_on(keep_device, keep_dtype)
     announce_size(net, inputs, kept)
     passed = _passes(net, inputs, targets, loss, gradients, batch_stats, kept)
     check_kept(kept, passed.layers, passed.seen)
@@ -119,7 +117,7 @@ def record(
         targets=passed.targets,
         loss=passed.per_image,
         pictures=displayed(inputs[0], known),
-        tensors=kept.tensors(final),
+        tensors=kept.tensors(),
         provenance=provenance(net, inputs, known, batch_stats=batch_stats, loss=passed.loss),
     )
 

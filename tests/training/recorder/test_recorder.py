@@ -393,6 +393,20 @@ def test_a_failed_forward_may_be_tried_again(path: Path) -> None:
     assert log.blocks["layer"].tolist() == ["block"] and len(log.residuals) == 1
 
 
+def test_the_loop_gets_the_network_s_own_error(path: Path) -> None:
+    """A loop may wait for that very error; a recorded step must not differ from another."""
+    net = cifar_resnet(8, seed=0)
+    images = torch.zeros(2, 2, 8, 8)
+    with pytest.raises(RuntimeError) as own:
+        net(images)
+    with TrainingRecorder(net, path, 1) as recorder, recorder.step():
+        with pytest.raises(RuntimeError) as seen:
+            net(images)
+        net(torch.randn(2, 3, 8, 8)).sum().backward()
+    assert str(seen.value) == str(own.value) and type(seen.value) is type(own.value)
+    assert load_training_record(path).steps["images"].tolist() == [2]
+
+
 def _raise(*_: Any) -> None:
     raise MemoryError("out of memory")
 
