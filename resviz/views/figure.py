@@ -11,6 +11,10 @@ import plotly.graph_objects as go
 from resviz.views.static import plain, static_png
 
 PLOTLY = "application/vnd.plotly.v1+json"
+# JupyterLab's extension follows the width by itself: window, sidebar, a tab shown again. Plotly's
+# own "responsive" makes the plot as high as its container besides, which is as high as the plot:
+# both end at the 29 pixels of the cell's prompt.
+_CONFIG = {"responsive": False, "displaylogo": False}
 
 
 class Figure(go.Figure):  # type: ignore[misc]
@@ -23,7 +27,7 @@ class Figure(go.Figure):  # type: ignore[misc]
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         figure = json.loads(self.to_json())
-        figure["config"] = {"responsive": True, "displaylogo": False}
+        figure["config"] = _CONFIG
         return {
             PLOTLY: figure,
             "image/png": base64.b64encode(static_png(self)).decode("ascii"),

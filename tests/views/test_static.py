@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ import pytest
 
 import resviz as rv
 from resviz.views import static
+from resviz.views.figure import Figure
 from resviz.views.static import plain, static_png
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -91,3 +92,16 @@ def test_errors() -> None:
         static_png(3)
     with pytest.raises(ValueError, match="static_png: a trace of type 'bar'"):
         static_png(go.Figure(go.Bar(x=[1], y=[2])))
+
+
+def test_every_plot_is_shown_the_same_way() -> None:
+    """What a notebook gets is made in one place."""
+    plots = [name for name in rv.__all__ if name.startswith("plot_")]
+    assert len(plots) >= 17
+    for name in plots:
+        assert get_type_hints(getattr(rv, name))["return"] is Figure, name
+
+
+def test_the_notebook_alone_follows_the_width() -> None:
+    config = Figure()._repr_mimebundle_()[PLOTLY]["config"]
+    assert config == {"responsive": False, "displaylogo": False}
