@@ -52,6 +52,7 @@ const rvModel = {
   },
 };
 rvEntry.render({ model: rvModel, el: document.getElementById("rv-root") });
+document.querySelector("#rv-root > .rv-view").focus({ preventScroll: true });
 """
 
 

@@ -1,6 +1,7 @@
 // What every view shares: toolbar, status line, keyboard, export menu, messages to the kernel.
 
 import { buttonControl, element } from "./controls.js";
+import { holdFocus, isPlainKey } from "./focus.js";
 
 const NO_ANSWER = "The kernel does not answer; it is busy or gone. What is shown is the last picture.";
 const KERNEL_PATIENCE = 4000; // milliseconds without a word from the kernel before the reader is told
@@ -43,7 +44,8 @@ export async function svgToPng(svg, times = 2) {
 /**
  * The frame of a view.
  *
- * `keys`: [{ keys: ["]", "PageDown"], text: "next layer", run: (event) => ..., within: node? }].
+ * `keys`: [{ keys: ["]", "PageDown"], text: "next layer", run: (event) => ..., within: () => node? }];
+ * a key of a node acts while that node, or the view itself, has the focus.
  * Returns { root, toolbar, main, live, add, say, keys, exports, data, ask, select, selection, ... };
  * see the functions below. A view's render returns shell.close.
  */
@@ -55,7 +57,7 @@ export function createShell({ model, el, label, keys = [] }) {
   const status = element("div", { class: "rv-status" }, words, bar);
   const root = element(
     "section",
-    { class: "rv-view", "aria-label": label, "data-lm-suppress-shortcuts": "true" },
+    { class: "rv-view", "aria-label": label },
     toolbar,
     main,
     status,
@@ -83,7 +85,7 @@ export function createShell({ model, el, label, keys = [] }) {
   const chosen = createSelection({ model, listen });
 
   root.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.defaultPrevented || !isPlainKey(event)) return;
     const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
     if (event.key === "?" && !typing) {
       help.toggle();
@@ -92,19 +94,14 @@ export function createShell({ model, el, label, keys = [] }) {
     if (event.key === "Escape" && help.close()) return event.preventDefault();
     for (const one of keys) {
       if (!one.run || !one.keys.includes(event.key)) continue;
-      if (one.within ? !one.within().contains(event.target) : typing) continue;
+      const there = event.target === root || one.within?.().contains(event.target);
+      if (one.within ? !there : typing) continue;
       one.run(event);
       return event.preventDefault();
     }
   });
-  // Notebook 7 hears keys before anybody else, and asks the focused element itself
-  root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
-  // a notebook has commands on single keys ("x" cuts the cell): what is pressed here stays here
-  root.addEventListener("keydown", (event) => {
-    const within = root.parentElement?.closest(".rv-view");
-    if (!within && !event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
-  });
   el.append(root);
+  closing.push(holdFocus(root));
 
   return {
     root,
