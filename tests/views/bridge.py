@@ -43,6 +43,7 @@ const model = {{
     handlers[name] = (handlers[name] ?? []).filter((known) => known !== handler);
   }},
   send: (content, _, buffers = []) => window.asked(content, buffers.map(text)),
+  widget_manager: {manager},
 }};
 entry.render({{ model, el: document.getElementById("root") }});
 </script></body></html>"""
@@ -54,10 +55,13 @@ class Live(View):
     Args:
         chromium: the browser.
         widget: the view; what it sends is taken from its ``send``.
+        manager: JavaScript of what tells the view of its kernel; none by default.
         options: of the browser's context: viewport, color_scheme.
     """
 
-    def __init__(self, chromium: Any, widget: Any, **options: Any) -> None:
+    def __init__(
+        self, chromium: Any, widget: Any, manager: str = "undefined", **options: Any
+    ) -> None:
         self.widget = widget
         self.wrong: list[str] = []
         self.sent: list[dict[str, Any]] = []  # what Python sent, without buffers
@@ -77,10 +81,8 @@ class Live(View):
         traits = {"selection": dict(widget.selection), "about": widget.about, "still": ""}
         about = widget.page()
         module = about.module.replace("export default ", "const entry = ")
-        page.set_content(
-            PAGE.format(style=about.style, module=module, traits=json.dumps(traits)),
-            wait_until="load",
-        )
+        parts = {"style": about.style, "module": module, "manager": manager}
+        page.set_content(PAGE.format(traits=json.dumps(traits), **parts), wait_until="load")
 
     def _assign(self, change: Any) -> None:
         if not self._theirs:

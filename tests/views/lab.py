@@ -51,6 +51,12 @@ EXECUTE = """async (code) => {
   const said = notebook.activeCell.model.outputs.toJSON();
   return said.map((one) => one.text ?? (one.traceback ?? []).join('\\n')).join('');
 }"""
+START = """(code) => {
+  const notebook = window.jupyterapp.shell.currentWidget.content;
+  notebook.activeCellIndex = notebook.widgets.length - 1;
+  notebook.activeCell.model.sharedModel.setSource(code);
+  void window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
 CELLS_NOW = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .map((cell) => `${cell.model.id} ${cell.model.type}`)"""
 
@@ -118,7 +124,7 @@ class Lab:
     """The open notebook, every cell run.
 
     `wrong` holds what it said and asked for that it should not, `asked` what views sent to the
-    kernel.
+    kernel. A test that leaves the kernel without its variables says so: `forgotten`.
     """
 
     def __init__(self, chromium: Any, server: str, folder: Path) -> None:
@@ -127,6 +133,7 @@ class Lab:
         self.context = chromium.new_context(viewport={"width": 1300, "height": 1000})
         self.wrong: list[str] = []
         self.asked: list[str] = []
+        self.forgotten = False
         self.page = self._opened()
 
     def _opened(self) -> Any:
@@ -158,9 +165,14 @@ class Lab:
 
     def refresh(self) -> None:
         """Open the notebook again where a test left it without its kernel or a view."""
-        if not self.kernels() or self.page.locator(".rv-view").count() != len(VIEWS):
+        if (
+            self.forgotten
+            or not self.kernels()
+            or self.page.locator(".rv-view").count() != len(VIEWS)
+        ):
             self.page.close()
             self.page = self._opened()
+        self.forgotten = False
         self.wrong.clear()
 
     def kernels(self) -> list[dict[str, Any]]:
@@ -180,6 +192,10 @@ class Lab:
     def execute(self, code: str) -> str:
         """Run code in the last cell, out of sight of the views; what it printed."""
         return str(self.page.evaluate(EXECUTE, code))
+
+    def start(self, code: str) -> None:
+        """Run code in the last cell and do not wait for its end."""
+        self.page.evaluate(START, code)
 
     def cells(self) -> list[str]:
         """Id and type of every cell."""

@@ -335,7 +335,7 @@ def test_parts_fold_and_stay_folded(live: Live, opened: Any, tmp_path: Path) -> 
     page = opened(tmp_path / "folded.html", "() => document.querySelector('.rv-depth-svg path')")
     assert not page.at.locator(".rv-part-maps .rv-mosaics").first.is_visible()
     page.at.locator(".rv-part-maps > summary").click()
-    assert page.at.locator(".rv-part-maps canvas.rv-mosaic").is_visible()
+    page.at.locator(".rv-part-maps canvas.rv-mosaic").wait_for()  # drawn when it has a width
     assert len(set(page.pixels(0, ".rv-part-maps canvas.rv-mosaic")[..., 0].ravel())) > 5
 
 

@@ -26,6 +26,7 @@ function innerModel(model, { onChosen, onReady, sceneNumber, name }) {
   const emit = (event, ...details) => [...(handlers[event] ?? [])].forEach((handler) => handler(...details));
   return {
     kernel: model.kernel,
+    widget_manager: model.widget_manager,
     get: (key) => traits[key],
     set(key, value) {
       traits[key] = value;

@@ -1,10 +1,8 @@
-// What every view shares: toolbar, status line, keyboard, export menu, messages to the kernel.
+// What every view shares: toolbar, status line, keyboard, export menu.
 
 import { buttonControl, element } from "./controls.js";
 import { holdFocus, isPlainKey } from "./focus.js";
-
-const NO_ANSWER = "The kernel does not answer; it is busy or gone. What is shown is the last picture.";
-const KERNEL_PATIENCE = 4000; // milliseconds without a word from the kernel before the reader is told
+import { createMessages } from "./messages.js";
 
 /** Save `blob` as a file of the reader. */
 export function saveBlob(blob, name) {
@@ -70,7 +68,7 @@ export function createShell({ model, el, label, keys = [] }) {
   const live = model.kernel !== false;
 
   function say(text, { wrong = false } = {}) {
-    words.textContent = text;
+    if (words.textContent !== text) words.textContent = text; // a screen reader says it once
     status.classList.toggle("rv-wrong", wrong);
     bar.hidden = true;
   }
@@ -81,7 +79,7 @@ export function createShell({ model, el, label, keys = [] }) {
   toolbar.append(end);
   root.append(help.node);
   const still = stillPicture(model, main, root);
-  const messages = createMessages({ model, live, say, bar, still, listen, closing });
+  const messages = createMessages({ model, root, live, say, bar, still, listen, closing });
   const chosen = createSelection({ model, listen });
 
   root.addEventListener("keydown", (event) => {
@@ -152,112 +150,6 @@ function stillPicture(model, main, root) {
       main.hidden = false;
       image.remove();
     },
-  };
-}
-
-/** Data, questions and answers. */
-function createMessages({ model, live, say, bar, still, listen, closing }) {
-  const waiting = new Map(); // id -> { what, done }
-  const newest = new Map(); // what -> id
-  const mine = Math.random().toString(36).slice(2, 10);
-  let [count, onData, onMeta, patience] = [0, null, false, 0];
-
-  /** False where the kernel is gone: ipywidgets throws then. */
-  function send(message, files) {
-    try {
-      model.send(message, undefined, files);
-      return true;
-    } catch {
-      return false;
-    }
-  }
-  function heard() {
-    clearTimeout(patience);
-  }
-  function expect(text) {
-    clearTimeout(patience);
-    if (!live) return;
-    patience = setTimeout(() => {
-      say(text, { wrong: true });
-      if (!onMeta) still.show();
-    }, KERNEL_PATIENCE);
-  }
-  closing.push(heard);
-
-  listen(model, "msg:custom", (content, buffers = []) => {
-    if (content.type === "data") {
-      heard();
-      say("");
-      onMeta = true;
-      still.hide();
-      onData?.(structuredClone(content.meta), buffers[0]); // a view shown twice gets one message
-      return;
-    }
-    const asked = waiting.get(content.id);
-    if (!asked) return; // stale, or another view's
-    heard();
-    if (content.type === "progress") {
-      asked.began ??= performance.now();
-      const each = (performance.now() - asked.began) / Math.max(1, content.done);
-      const left = Math.round((each * (content.total - content.done)) / 1000);
-      say(`${content.text} ${content.done} of ${content.total}` + (left > 0 ? `, ${left} s left` : ""));
-      [bar.max, bar.value, bar.hidden] = [content.total, content.done, false];
-      return;
-    }
-    waiting.delete(content.id);
-    if (content.type === "error") {
-      say(content.text, { wrong: true });
-      return asked.done(null);
-    }
-    say("");
-    asked.done({ content, buffers });
-  });
-
-  function drop(what) {
-    const id = newest.get(what);
-    const asked = waiting.get(id);
-    if (!asked) return false;
-    waiting.delete(id);
-    if (!waiting.size) heard();
-    send({ type: "stop", id });
-    asked.done(null);
-    return true;
-  }
-
-  return {
-    /** Ask for the data and call handler(meta, DataView) whenever they come. */
-    data(handler) {
-      onData = handler;
-      expect("No data came: the kernel is not running. Run the cell again.");
-      send({ type: "ready" });
-    },
-    /**
-     * Ask the kernel; a promise of { content, buffers }, or of null where it failed (said in the
-     * status line) or a newer question of the same `what` made it stale.
-     */
-    ask(what, details = {}, files = []) {
-      if (!live) return Promise.resolve(null);
-      const id = `${mine}-${(count += 1)}`;
-      drop(what);
-      newest.set(what, id);
-      expect(NO_ANSWER);
-      return new Promise((done) => {
-        waiting.set(id, { what, done });
-        if (send({ ...details, type: "ask", id, what }, files)) return;
-        heard();
-        waiting.delete(id);
-        say(NO_ANSWER, { wrong: true });
-        done(null);
-      });
-    },
-    /** Messages that are neither data nor an answer: handler(content, buffers). */
-    onMessage: (handler) => listen(model, "msg:custom", (content, buffers = []) => handler(content, buffers)),
-    /** Give up the newest question of this `what`, and say so. */
-    stop(what) {
-      if (drop(what)) say("stopped");
-    },
-    /** The same without a word: another question takes its place. */
-    drop,
   };
 }
 

@@ -1,0 +1,162 @@
+// Data, questions and answers between a view and the kernel, and what is said while one waits.
+
+import { isHopeless, kernelPatience, kernelWords, kindUnsent, watchKernel } from "./kernel.js";
+
+const KERNEL_PATIENCE = [1000, 4000]; // milliseconds until what is known is said; until a guess is
+
+export function createMessages({ model, root, live, say, bar, still, listen, closing }) {
+  const questions = createQuestions();
+  const data = { handler: null, came: false };
+  /** False where the kernel is gone: ipywidgets throws then. */
+  function send(message, files) {
+    try {
+      model.send(message, undefined, files);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+  const waiting = createWaiting({ model, root, live, say, still, closing, questions, data });
+  hearAnswers({ model, say, bar, still, listen, questions, data, waiting });
+
+  function drop(what) {
+    const found = questions.newest(what);
+    if (!found) return false;
+    questions.remove(found.id);
+    waiting.goOn();
+    send({ type: "stop", id: found.id });
+    found.done(null);
+    return true;
+  }
+  return {
+    /** Ask for the data and call handler(meta, DataView) whenever they come. */
+    data(handler) {
+      data.handler = handler;
+      waiting.begin();
+      send({ type: "ready" });
+    },
+    /**
+     * Ask the kernel; a promise of { content, buffers }, or of null where it failed (said in the
+     * status line) or a newer question of the same `what` made it stale.
+     */
+    ask(what, details = {}, files = []) {
+      if (!live) return Promise.resolve(null);
+      drop(what);
+      return new Promise((done) => {
+        const id = questions.add(what, done);
+        waiting.begin();
+        waiting.sent(send({ ...details, type: "ask", id, what }, files));
+      });
+    },
+    /** Messages that are neither data nor an answer: handler(content, buffers). */
+    onMessage: (handler) => listen(model, "msg:custom", (content, buffers = []) => handler(content, buffers)),
+    /** Give up the newest question of this `what`, and say so. */
+    stop(what) {
+      if (drop(what)) say("stopped");
+    },
+    /** The same without a word: another question takes its place. */
+    drop,
+  };
+}
+
+/** What was asked and not answered: { id, what, done, began? }. */
+function createQuestions() {
+  const open = new Map();
+  const stem = Math.random().toString(36).slice(2, 10);
+  let count = 0;
+  return {
+    add(what, done) {
+      const id = `${stem}-${(count += 1)}`;
+      open.set(id, { id, what, done });
+      return id;
+    },
+    find: (id) => open.get(id),
+    newest: (what) => [...open.values()].findLast((one) => one.what === what),
+    remove: (id) => open.delete(id),
+    any: () => open.size > 0,
+    /** One of which nothing was heard, no progress either. */
+    anySilent: () => [...open.values()].some((one) => one.began === undefined),
+    clear() {
+      const all = [...open.values()];
+      open.clear();
+      return all;
+    },
+  };
+}
+
+/** What the reader is told of the kernel until an answer or the data come. */
+function createWaiting({ model, root, live, say, still, closing, questions, data }) {
+  const patience = createPatience(() => tell());
+  const kernel = live ? watchKernel(model.widget_manager, root, () => tell()) : null;
+  closing.push(() => (patience.end(), kernel?.close()));
+  const needsData = () => Boolean(data.handler) && !data.came;
+
+  function tell(kind = kernel.kind()) {
+    const waited = patience.waited();
+    if (isHopeless(kind) && (questions.any() || (needsData() && waited))) return giveUp(kind);
+    if (!(questions.anySilent() || needsData()) || waited < kernelPatience(kind)) return;
+    say(kernelWords(kind));
+    if (needsData() && waited > 1) still.show();
+  }
+  function giveUp(kind) {
+    patience.end();
+    say(kernelWords(kind), { wrong: kind !== "absent" });
+    if (needsData()) still.show();
+    questions.clear().forEach((one) => one.done(null));
+  }
+  return {
+    begin: () => kernel && patience.begin(),
+    /** Something came: wait for the others, where there are others. */
+    goOn: () => (questions.any() && kernel ? patience.begin() : patience.end()),
+    sent: (well) => tell(well ? kernel.kind() : kindUnsent(kernel.kind())),
+  };
+}
+
+/** How long a reader has waited: 0, 1 (what is known is worth a word), 2 (so is a guess). */
+function createPatience(onLonger) {
+  let [timers, waited] = [[], 0];
+  const end = () => {
+    timers.forEach(clearTimeout);
+    [timers, waited] = [[], 0];
+  };
+  return {
+    end,
+    waited: () => waited,
+    begin() {
+      end();
+      const longer = () => ((waited += 1), onLonger());
+      timers = KERNEL_PATIENCE.map((pause) => setTimeout(longer, pause));
+    },
+  };
+}
+
+function hearAnswers({ model, say, bar, still, listen, questions, data, waiting }) {
+  function showData(content, buffers) {
+    data.came = true;
+    waiting.goOn();
+    say("");
+    still.hide();
+    data.handler?.(structuredClone(content.meta), buffers[0]); // a view shown twice gets one message
+  }
+  function showProgress(one, { text, done, total }) {
+    one.began ??= performance.now();
+    const each = (performance.now() - one.began) / Math.max(1, done);
+    const left = Math.round((each * (total - done)) / 1000);
+    say(`${text} ${done} of ${total}` + (left > 0 ? `, ${left} s left` : ""));
+    [bar.max, bar.value, bar.hidden] = [total, done, false];
+  }
+  listen(model, "msg:custom", (content, buffers = []) => {
+    if (content.type === "data") return showData(content, buffers);
+    const one = questions.find(content.id);
+    if (!one) return; // stale, or another view's
+    if (content.type === "progress") return showProgress(one, content);
+    questions.remove(one.id);
+    waiting.goOn();
+    if (content.type === "error") {
+      say(content.text, { wrong: true });
+      return one.done(null);
+    }
+    say("");
+    one.done({ content, buffers });
+  });
+}
