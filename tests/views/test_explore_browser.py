@@ -159,33 +159,6 @@ def test_a_photograph_chosen_and_another_added(live: Live) -> None:
     assert "chelsea.png" in live.text(".rv-part-explanation .rv-reason figcaption")
 
 
-DROP = """(head, [name, type, coded]) => {
-  const bytes = Uint8Array.from(atob(coded), (c) => c.charCodeAt(0));
-  const data = new DataTransfer();
-  data.items.add(new File([bytes], name, { type }));
-  for (const kind of ["dragenter", "dragover", "drop"]) {
-    const how = { dataTransfer: data, bubbles: true, cancelable: true };
-    head.dispatchEvent(new DragEvent(kind, how));
-  }
-}"""
-
-
-def test_photographs_are_dropped_in(live: Live, hostile: str) -> None:
-    import base64
-
-    head = live.at.locator(".rv-explore-head")
-    coded = base64.b64encode((SAMPLES / "coffee.png").read_bytes()).decode("ascii")
-    head.evaluate(DROP, [hostile, "image/png", coded])
-    live.until(lambda: live.widget._scene.moment.image == 2)
-    live.until(lambda: live.widget._scene.exp is not None)
-    live.quiet()
-    assert live.at.locator(".rv-photo").last.inner_text() == hostile
-    assert live.at.locator(".rv-photo script, .rv-photo b").count() == 0
-    head.evaluate(DROP, ["notes.txt", "text/plain", base64.b64encode(b"words").decode("ascii")])
-    live.until(lambda: "'notes.txt' is not readable" in said(live))
-    assert live.at.locator(".rv-photo").count() == 3
-
-
 def test_fast_changes_make_one_question_and_show_the_last(live: Live) -> None:
     asked = len(live.asked)
     live.at.evaluate(

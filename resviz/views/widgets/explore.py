@@ -363,13 +363,17 @@ class ExploreView(PageView):
 
 def _decoded(name: str, buffers: Sequence[Any], net: Any, preset: Any) -> Any:
     """(1, 3, H, W) of a file's bytes."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if not buffers:
         raise ValueError(f"{_CALLER}: no bytes of {name!r} came; choose the file again.")
     try:
         picture = Image.open(io.BytesIO(bytes(buffers[0])))
         picture.load()
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f"{_CALLER}: {name!r} cannot be read as a picture; a PNG or JPEG file would be right."
+        ) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"{_CALLER}: {name!r} is not readable ({error}); a picture that Pillow opens."

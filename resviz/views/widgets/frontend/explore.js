@@ -2,6 +2,7 @@
 // one cursor over depth, one class, and one set of blocks switched off.
 
 import { buttonControl, element } from "./controls.js";
+import { fileFault } from "./drop.js";
 import { renderReasons } from "./explanation.js";
 import { createExploreHeader } from "./explore_header.js";
 import { depthAt, followedBy, joinedBuffers, linkedBy, placeAt, samePasses, sameScene } from "./explore_links.js";
@@ -133,8 +134,7 @@ export function renderExplore({ model, el }) {
   });
   const head = createExploreHeader({
     live: shell.live,
-    say: shell.say,
-    on: { image: setImage, file: addFiles, class: setClass, block: toggle, every: () => want({ off: [] }) },
+    on: { image: setImage, files: addFiles, class: setClass, block: toggle, every: () => want({ off: [] }) },
   });
   const parts = EXPLORE_PARTS.map((one) => createPart(model, one, { onChosen, sceneNumber: () => shown?.number }));
   const partOf = (name) => parts.find((part) => part.name === name);
@@ -299,10 +299,12 @@ export function renderExplore({ model, el }) {
   }
 
   /** One after the other: a newer question of one kind takes the place of the one before. */
-  function addFiles(file) {
-    adding = adding.then(() => addFile(file));
+  function addFiles(files) {
+    for (const file of files) adding = adding.then(() => addFile(file));
   }
   async function addFile(file) {
+    const fault = header ? fileFault(file) : `${file.name} was not added: the view has no data yet.`;
+    if (fault) return shell.say(fault, { wrong: true });
     shell.say(`reading ${file.name} …`);
     const buffer = await file.arrayBuffer().catch(() => null);
     if (!buffer) return shell.say(`${file.name} cannot be read; a file with a picture would be right.`, { wrong: true });
@@ -329,6 +331,11 @@ export function renderExplore({ model, el }) {
     shell.select({ ...wanted, off: [...wanted.off], ...linked, open, views });
   }
 
+  shell.takeFiles({
+    words: "Drop the photograph: it joins the others.",
+    refusal: shell.live ? null : "Another photograph needs a running kernel; this page has none.",
+    run: addFiles,
+  });
   shell.exports([
     {
       label: "Predicted classes (CSV)",

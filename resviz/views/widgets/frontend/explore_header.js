@@ -1,14 +1,12 @@
-// The head of `explore`: photographs to choose and to drop in, the classes, the blocks to switch off.
+// The head of `explore`: photographs to choose and to add, the classes, the blocks to switch off.
 
 import { buttonControl, element, searchControl } from "./controls.js";
 import { chanceWords, opaquePixels, paintCanvas } from "./explanation_pane.js";
 import { arrayAt } from "./pixels.js";
 import { shortBlock } from "./explore_links.js";
 
-const PICTURE_MOST = 64 * 2 ** 20; // bytes of a dropped file
-
-/** on: { image(n), file(File), class(index | null), block(name), every() }; all are called by the user's acts. */
-export function createExploreHeader({ live, on, say }) {
+/** on: { image(n), files([File]), class(index | null), block(name), every() }; all are called by the user's acts. */
+export function createExploreHeader({ live, on }) {
   const pictures = element("div", { class: "rv-photos", role: "group", "aria-label": "photographs" });
   const guesses = element("div", { class: "rv-guesses", role: "group", "aria-label": "predicted classes" });
   const blocks = element("div", { class: "rv-blocks", role: "group", "aria-label": "residual blocks; a pressed one is on" });
@@ -18,11 +16,11 @@ export function createExploreHeader({ live, on, say }) {
   const file = element("input", {
     ...{ type: "file", accept: "image/*", hidden: true, multiple: true, "aria-label": "photograph to add" },
     onchange: () => {
-      [...file.files].forEach(add);
+      on.files([...file.files]);
       file.value = "";
     },
   });
-  const upload = buttonControl({ text: "Add a photograph", title: "or drop one here", onClick: () => file.click() });
+  const upload = buttonControl({ text: "Add a photograph", title: "or drop one anywhere on the view", onClick: () => file.click() });
   const every = buttonControl({ text: "all blocks on", onClick: () => on.every() });
   const blockRow = element("div", { class: "rv-blocks-row" }, blocks, every.node);
   const node = element(
@@ -40,23 +38,6 @@ export function createExploreHeader({ live, on, say }) {
     every.disable(`switching blocks ${kernelWords}`);
   }
 
-  function add(one) {
-    if (one.size > PICTURE_MOST) return say(`${one.name}: larger than 64 MiB`, { wrong: true });
-    on.file(one);
-  }
-  const over = (wanted) => (event) => {
-    if (!live || ![...(event.dataTransfer?.types ?? [])].includes("Files")) return;
-    event.preventDefault();
-    event.stopPropagation();
-    node.classList.toggle("rv-dropping", wanted);
-  };
-  node.addEventListener("dragenter", over(true));
-  node.addEventListener("dragover", over(true));
-  node.addEventListener("dragleave", over(false));
-  node.addEventListener("drop", (event) => {
-    over(false)(event);
-    if (live) [...(event.dataTransfer?.files ?? [])].forEach(add);
-  });
   node.addEventListener("keydown", (event) => {
     const group = [pictures, guesses, blocks].find((one) => one.contains(event.target));
     const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];

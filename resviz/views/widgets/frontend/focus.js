@@ -1,8 +1,8 @@
-// Who gets the keys: a click anywhere in a view gives it the focus, and what is pressed there stays there.
+// Who gets the keys: a click in a view gives it the focus, and what is pressed there stays there.
 
 const KEY_SHIELD = "data-lm-suppress-shortcuts"; // where a key is pressed on this, notebooks run no command
 
-/** A key alone or with Shift is the view's, for a notebook has commands on those; Ctrl+S is everybody's. */
+/** Alone or with Shift a key is the view's; Ctrl+S is everybody's. */
 export const isPlainKey = (event) => !(event.ctrlKey || event.metaKey || event.altKey);
 
 const isGone = (node) => !node.isConnected || node.disabled || node.checkVisibility?.() === false;
@@ -35,7 +35,7 @@ function guardKeys(root) {
   return () => window.removeEventListener("keydown", shield, true);
 }
 
-/** Where what holds the focus is drawn anew, hidden or disabled, the view takes it: not the notebook. */
+/** The view takes the focus of what is drawn anew, hidden or disabled. */
 function keepFocus(root) {
   let held = false;
   const restore = () => {

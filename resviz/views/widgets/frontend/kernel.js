@@ -1,4 +1,4 @@
-// What the kernel is doing, as far as the notebook tells; words for a reader who waits for an answer.
+// What the kernel is doing, as far as the notebook tells, in words for a reader who waits.
 
 const KERNEL_WORDS = {
   busy: "The kernel is busy with a cell; this will be answered when it is done.",
@@ -12,21 +12,21 @@ const KERNEL_WORDS = {
   absent: "There is no kernel. Choose one and run the cell again.",
 };
 const KERNEL_STARTS = ["starting", "restarting", "autorestarting"];
-const KERNEL_ENDS = ["restarting", "autorestarting", "terminating", "dead"]; // it forgets its views
+const KERNEL_ENDS = ["restarting", "autorestarting", "terminating", "dead"]; // views are forgotten
 
 export const kernelWords = (kind) => KERNEL_WORDS[kind];
 /** No answer will come. */
 export const isHopeless = (kind) => ["dead", "forgotten", "absent"].includes(kind);
-/** How often patience must end before it is worth a word: an answer may be near, or nothing is known. */
+/** How often patience must end before it is worth a word. */
 export const kernelPatience = (kind) => ({ working: 1, busy: 1, quiet: 2, unknown: 2 })[kind] ?? 0;
 
-/** What it is, where a message could not be sent: the view's channel was closed. */
+/** The same where a message could not be sent. */
 export function kindUnsent(kind) {
   if (isHopeless(kind) || ["starting", "lost"].includes(kind)) return kind;
   return kind === "unknown" ? "dead" : "forgotten";
 }
 
-/** kernel: its connection, null where there is none now, undefined where the host does not tell. */
+/** kernel: its connection; null: there is none now; undefined: the host does not tell. */
 export function firstKernelState(kernel) {
   const known = kernel === null || typeof kernel?.status === "string";
   return {
@@ -53,7 +53,7 @@ export function nextKernelState(state, event) {
   return { ...state, requests: event.begins ? { ...others, [event.request]: event.type } : others };
 }
 
-/** The word of KERNEL_WORDS; `cut`: the host has marked the view as one without a connection. */
+/** A key of KERNEL_WORDS; `cut`: the host marks the view as one without a connection. */
 export function kernelKind(state, cut = false) {
   const { there, status, connection, forgotten } = state;
   if (there === false) return state.ever ? "dead" : "absent";
@@ -67,11 +67,7 @@ export function kernelKind(state, cut = false) {
   return begun.includes("execute_request") || status === "busy" ? "busy" : "quiet";
 }
 
-/**
- * Follow the kernel of a widget manager: JupyterLab's and Notebook's tell of it, others may not.
- *
- * onChange is called when the kind may have changed. Returns { kind(), close() }.
- */
+/** Follow a widget manager's kernel: JupyterLab and Notebook tell of it. Returns { kind(), close() }. */
 export function watchKernel(manager, root, onChange) {
   const context = manager?.context?.sessionContext;
   let state = firstKernelState(context ? (manager.kernel ?? null) : manager?.kernel);
@@ -98,7 +94,7 @@ export function watchKernel(manager, root, onChange) {
   };
 }
 
-/** A kernel says "busy" and "idle" of each request: one may go on while another has ended. */
+/** A kernel says of each request when it is busy with it: several may go on at once. */
 function requestOf({ header, parent_header: parent, content }) {
   if (header?.msg_type !== "status" || !parent?.msg_id) return null;
   const begins = content.execution_state === "busy";

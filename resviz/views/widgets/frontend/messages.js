@@ -74,7 +74,6 @@ function createQuestions() {
     newest: (what) => [...open.values()].findLast((one) => one.what === what),
     remove: (id) => open.delete(id),
     any: () => open.size > 0,
-    /** One of which nothing was heard, no progress either. */
     anySilent: () => [...open.values()].some((one) => one.began === undefined),
     clear() {
       const all = [...open.values()];
@@ -112,7 +111,7 @@ function createWaiting({ model, root, live, say, still, closing, questions, data
   };
 }
 
-/** How long a reader has waited: 0, 1 (what is known is worth a word), 2 (so is a guess). */
+/** Counts how many of KERNEL_PATIENCE have passed. */
 function createPatience(onLonger) {
   let [timers, waited] = [[], 0];
   const end = () => {

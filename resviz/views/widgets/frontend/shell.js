@@ -1,6 +1,7 @@
 // What every view shares: toolbar, status line, keyboard, export menu.
 
 import { buttonControl, element } from "./controls.js";
+import { createDrops } from "./drop.js";
 import { holdFocus, isPlainKey } from "./focus.js";
 import { createMessages } from "./messages.js";
 
@@ -100,6 +101,7 @@ export function createShell({ model, el, label, keys = [] }) {
   });
   el.append(root);
   closing.push(holdFocus(root));
+  const isPart = !root.classList.contains("rv-host"); // the outer view hears of its drops
 
   return {
     root,
@@ -115,6 +117,8 @@ export function createShell({ model, el, label, keys = [] }) {
     needsKernel(control, what) {
       if (!live) control.disable(`${what} needs a running kernel; this page has none`);
     },
+    /** What is dropped: { words, refusal?, run: (files) => ... }; refusal: why none are taken. */
+    takeFiles: isPart ? () => {} : createDrops(root),
     ...messages,
     ...chosen,
     /** Call when the width changes (and once now); width in CSS pixels. */
