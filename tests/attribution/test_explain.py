@@ -10,10 +10,10 @@ import pytest
 import torch
 import torchvision
 from captum.attr import LayerGradCam
-from captum.testing.helpers.basic_models import BasicModel_ConvNet_One_Conv
 from torch import Tensor, nn
 
 import resviz as rv
+from attribution.one_conv import OneConv
 from left_as_found import left_as_found
 from resviz.attribution.methods import cam
 from resviz.attribution.methods.registry import METHODS
@@ -61,7 +61,7 @@ def images() -> Tensor:
 
 
 def test_numbers_by_hand() -> None:
-    net = BasicModel_ConvNet_One_Conv()
+    net = OneConv()
     image = torch.arange(16.0).view(1, 1, 4, 4)
     exp = rv.explain(net, image, 0, layers=["conv1", "relu1"])
     expected = {"conv1": [[11.25, 13.5], [20.25, 22.5]], "relu1": [[0.0, 4.0], [28.0, 32.5]]}

@@ -16,10 +16,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from captum.testing.helpers.basic_models import BasicModel_ConvNet_One_Conv
 from torch import Tensor, nn
 
 import resviz as rv
+from attribution.one_conv import OneConv
 from resviz.attribution.engine import capture
 from resviz.attribution.methods.registry import METHODS
 from resviz.networks.cifar import cifar_resnet
@@ -744,12 +744,12 @@ def test_a_block_is_the_sum_of_its_branch_and_shortcut(
 
 # ---- by hand
 def test_numbers_by_hand() -> None:
-    """Captum's BasicModel_ConvNet_One_Conv on 0 .. 15, class 0: y = ReLU(sum of w ReLU(conv)).
+    """`OneConv` on 0 .. 15, class 0: y = ReLU(sum of w ReLU(conv)).
 
     conv1 is the sum over 3 x 3 less 50 or 75: [[-5, 4], [31, 40]] and [[-30, -21], [6, 15]]; w is 1
     for the first channel and the second's first position, -1 for the rest; g at relu1 is w.
     """
-    net = BasicModel_ConvNet_One_Conv()
+    net = OneConv()
     image = torch.arange(16.0).view(1, 1, 4, 4)
     methods = ["grad_cam", "grad_cam_pp", "hires_cam", "xgrad_cam", "layer_cam"]
     exp = rv.explain(net, image, 0, methods=methods, layers=["conv1", "relu1"], relu=False)
