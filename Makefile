@@ -4,12 +4,15 @@
 # make check  what CI runs, without the browser
 
 PYTHON ?= python3
+# what is installed; .ci/oldest prints another: the oldest versions that pyproject.toml allows
+LOCK ?= requirements.lock
 LAB_ARGS ?=
 PYTEST_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-LOCKED := $(VENV)/.stamp-locked
+# a stamp for each list: with another one, all is installed again
+LOCKED := $(VENV)/.stamp-locked-$(notdir $(LOCK))
 INSTALLED := $(VENV)/.stamp-installed
 FIRST := notebooks/01_feature_maps.ipynb
 
@@ -25,8 +28,9 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("resviz needs Python 3.11 or newer; try: make lab PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 
-$(LOCKED): requirements.lock | $(BIN)/python
-	$(BIN)/python -m pip install -r requirements.lock
+$(LOCKED): $(LOCK) | $(BIN)/python
+	$(BIN)/python -m pip install -r $(LOCK)
+	@rm -f $(VENV)/.stamp-locked-*
 	@touch $@
 
 $(INSTALLED): pyproject.toml $(LOCKED)
