@@ -88,6 +88,7 @@ def explain(
             method that this network does not allow.
 
     Example:
+        >>> import torch
         >>> from resviz.networks.cifar import cifar_resnet
         >>> exp = explain(cifar_resnet(20, seed=0), torch.ones(1, 3, 32, 32), 3, layers="layer3")
         >>> exp.maps["grad_cam", "layer3"].shape

@@ -93,10 +93,12 @@ def save_html(view_or_figure: Any, path: str | os.PathLike[str]) -> None:
     Example:
         >>> import pathlib, tempfile
         >>> from resviz.views.figure import Figure
-        >>> file = pathlib.Path(tempfile.mkdtemp(), "points.html")
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> file = pathlib.Path(folder.name, "points.html")
         >>> save_html(Figure(layout={"title": {"text": "points"}}), file)
         >>> "http-equiv" in file.read_text(encoding="utf-8")
         True
+        >>> folder.cleanup()
     """
     if callable(getattr(view_or_figure, "page", None)):
         text = page_text(view_or_figure.page())

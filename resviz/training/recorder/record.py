@@ -142,11 +142,13 @@ def load_training_record(path: str | os.PathLike[str]) -> TrainingRecord:
         >>> import tempfile, torch
         >>> from resviz.networks.cifar import cifar_resnet
         >>> from resviz.training.recorder.recorder import TrainingRecorder
-        >>> net, path = cifar_resnet(8, seed=0), tempfile.mkdtemp() + "/run.resviz-log"
+        >>> net, folder = cifar_resnet(8, seed=0), tempfile.TemporaryDirectory()
+        >>> path = folder.name + "/run.resviz-log"
         >>> with TrainingRecorder(net, path) as recorder, recorder.step():
         ...     net(torch.ones(2, 3, 32, 32)).sum().backward()
         >>> load_training_record(path).steps["step"].tolist()
         [0]
+        >>> folder.cleanup()
     """
     content = training_file.read(path)
     training_file.warn_of_broken(path, content)

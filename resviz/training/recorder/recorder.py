@@ -64,10 +64,12 @@ class TrainingRecorder:
             Training goes on.
 
     Example:
-        >>> import tempfile
+        >>> import tempfile, torch
+        >>> from torch import nn
         >>> from resviz.networks.cifar import cifar_resnet
         >>> from resviz.training.recorder.record import load_training_record
-        >>> net, path = cifar_resnet(8, seed=0), tempfile.mkdtemp() + "/run.resviz-log"
+        >>> net, folder = cifar_resnet(8, seed=0), tempfile.TemporaryDirectory()
+        >>> path = folder.name + "/run.resviz-log"
         >>> optimizer = torch.optim.SGD(net.parameters(), 0.1)
         >>> recorder = TrainingRecorder(net, path, every=2, optimizer=optimizer)
         >>> for images, targets in [(torch.randn(8, 3, 32, 32), torch.arange(8))] * 3:
@@ -81,6 +83,7 @@ class TrainingRecorder:
         >>> recorder.close()
         >>> load_training_record(path).steps[["step", "clipped"]].to_numpy().tolist()
         [[0, True], [2, True]]
+        >>> folder.cleanup()
     """
 
     def __init__(

@@ -68,11 +68,13 @@ def plot_training_record(
         >>> from resviz.networks.cifar import cifar_resnet
         >>> from resviz.training.recorder.recorder import TrainingRecorder
         >>> from resviz.training.recorder.record import load_training_record
-        >>> net, path = cifar_resnet(8, seed=0), tempfile.mkdtemp() + "/run.resviz-log"
+        >>> net, folder = cifar_resnet(8, seed=0), tempfile.TemporaryDirectory()
+        >>> path = folder.name + "/run.resviz-log"
         >>> with TrainingRecorder(net, path) as recorder, recorder.step():
         ...     net(torch.ones(2, 3, 32, 32)).sum().backward()
         >>> plot_training_record(load_training_record(path)).data[0].type
         'heatmap'
+        >>> folder.cleanup()
     """
     kind = _kind(record, y)
     table = getattr(record, kind)
