@@ -6,7 +6,8 @@
   imagenet_images).
 - `torch_home`: Path of a torchvision cache with real ImageNet weights for resnet18 and resnet50.
   `use_torch_home` also sets TORCH_HOME to it for the test.
-- seeds are set before every test; torch uses two threads.
+- seeds are set before every test; torch uses two threads, shared among pytest-xdist's workers.
+- `chromium`: one browser for all tests of a process.
 - `gpu` tests are skipped without CUDA, `browser` tests without Chromium or playwright.
 
 For "the network is left as found" see left_as_found.py.
@@ -19,19 +20,27 @@ import os
 import random
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+THREADS = 2
 NO_TESTDATA = "no test data folder (RESVIZ_NO_TESTDATA=1)"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    torch.set_num_threads(2)
+    """Two threads in all: those of the workers, and of the processes that tests start."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    threads = max(1, THREADS // workers)
+    torch.set_num_threads(threads)
+    if workers > 1:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -113,6 +122,15 @@ def use_torch_home(torch_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`torch_home`, with TORCH_HOME set to it during this test."""
     monkeypatch.setenv("TORCH_HOME", str(torch_home))
     return torch_home
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One browser for all tests: Playwright cannot be started twice in one thread."""
+    from views.browsing import started_chromium
+
+    with started_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(autouse=True)

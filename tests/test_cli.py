@@ -491,18 +491,14 @@ def test_markup_in_names_is_no_html(command: str, pictures: int, here, evil_clas
 
 
 @pytest.mark.browser
-def test_markup_in_names_is_text_in_a_browser(here: Path, evil_classes):
-    from playwright.sync_api import sync_playwright
-
+def test_markup_in_names_is_text_in_a_browser(here: Path, evil_classes, chromium):
     pictures = [f"{EVIL}.png", "&lt;img src=y onerror=alert(2)&gt;.png"]
     for name in pictures:
         shutil.copy("../cat.png", name)
     assert cli.main(["explain", *pictures, *NET, "--out", "a.html"]) == 0
     told: list[str] = []
-    with sync_playwright() as play:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        page = browser.new_page()
+    with chromium.new_context() as context:
+        page = context.new_page()
         page.on("dialog", lambda dialog: (told.append("dialog"), dialog.dismiss()))
         page.on("console", lambda message: told.append(message.text))
         page.on("pageerror", lambda error: told.append(str(error)))
@@ -510,7 +506,6 @@ def test_markup_in_names_is_text_in_a_browser(here: Path, evil_classes):
         page.wait_for_selector(".rv-view select option", state="attached")
         shown = page.locator(".rv-view select option").all_text_contents()
         assert page.locator("img").count() == 0
-        browser.close()
     assert told == []
     for name in pictures:
         assert any(name in text and EVIL in text.replace(name, "") for text in shown)
@@ -522,6 +517,7 @@ def test_characters_that_steer_a_terminal_are_spelled_out(capsys):
     assert capsys.readouterr().err == "resviz explain: no file 'a\\x1b[2Jb c'.\n"
 
 
+@pytest.mark.thorough
 def test_a_name_that_is_no_unicode(here: Path):
     name, out = os.fsdecode(b"caf\xe9.png"), os.fsdecode(b"\xe9.csv")
     try:
@@ -538,6 +534,7 @@ def test_a_name_that_is_no_unicode(here: Path):
 
 
 # ---- pipes and terminals
+@pytest.mark.thorough
 @pytest.mark.parametrize("words", ["models", "--help"])
 def test_nobody_reads_stdout(words: str):
     read, write = os.pipe()
@@ -548,6 +545,7 @@ def test_nobody_reads_stdout(words: str):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.thorough
 def test_stdout_and_stderr_are_closed(here: Path):
     line = f'"{sys.executable}" -m resviz record ../cat.png {" ".join(NET)} --out a.csv >&- 2>&-'
     assert subprocess.run(line, shell=True, timeout=60).returncode == 0

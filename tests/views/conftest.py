@@ -17,7 +17,7 @@ from PIL import Image
 
 import resviz as rv
 from resviz.networks.cifar import cifar_resnet
-from views.browsing import Tab, started_chromium
+from views.browsing import Tab
 from views.lab import Lab, started_server
 
 HOSTILE = "<script>alert(1)</script><b>bold</b>"
@@ -150,13 +150,6 @@ def read() -> type[Read]:
 @pytest.fixture(scope="session")
 def hostile() -> str:
     return HOSTILE
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """One browser for all tests of the views."""
-    with started_chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
