@@ -1,5 +1,5 @@
 # make lab    install once, open JupyterLab at the first notebook
-# make test   the fast tests
+# make test   the fast tests, in two processes
 # make test-browser  the tests in Chromium
 # make check  what CI runs, without the browser
 
@@ -14,6 +14,9 @@ BIN := $(VENV)/bin
 # a stamp for each list: with another one, all is installed again
 LOCKED := $(VENV)/.stamp-locked-$(notdir $(LOCK))
 INSTALLED := $(VENV)/.stamp-installed
+PYTEST := $(BIN)/python -m pytest
+# two processes; one that has done its tests takes half of what the other has left
+TWO := -n 2 --dist worksteal --durations=10
 FIRST := notebooks/01_feature_maps.ipynb
 
 # idle threads sleep instead of spinning, so that two jobs can share two cores
@@ -43,10 +46,10 @@ lab: $(INSTALLED)
 	$(BIN)/jupyter lab $(FIRST) $(LAB_ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow and not gpu and not browser" $(PYTEST_ARGS)
+	$(PYTEST) $(TWO) -m "not slow and not thorough and not gpu and not browser" $(PYTEST_ARGS)
 
 test-browser: $(INSTALLED)
-	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
+	$(PYTEST) --durations=10 -m browser $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -69,16 +72,18 @@ check: $(INSTALLED)
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory types
 	$(MAKE) --no-print-directory contract
-	$(MAKE) --no-print-directory -j2 test-most notebooks
+	$(MAKE) --no-print-directory test-most
+	$(MAKE) --no-print-directory notebooks
 
 test-most: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not gpu and not browser" --durations=10 $(PYTEST_ARGS)
+	$(PYTEST) $(TWO) -m "not gpu and not browser" $(PYTEST_ARGS)
 
 check-all: $(INSTALLED)
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory types
 	$(MAKE) --no-print-directory contract
-	$(BIN)/python -m pytest --durations=20 $(PYTEST_ARGS)
+	$(PYTEST) $(TWO) -m "not browser" $(PYTEST_ARGS)
+	$(MAKE) --no-print-directory test-browser
 	$(MAKE) --no-print-directory notebooks
 
 format: $(INSTALLED)

@@ -54,11 +54,13 @@ def test_a_missing_kernel_is_refused(tmp_path):
     assert problems(write(tmp_path, "x = 1", kernel=None))[0].startswith("one.ipynb: no kernelspec")
 
 
+@pytest.mark.thorough
 def test_an_error_in_a_cell_is_raised(tmp_path):
     with pytest.raises(Exception, match="ZeroDivisionError"):
         execute(write(tmp_path, "1 / 0"))
 
 
+@pytest.mark.thorough
 def test_the_executed_copy_is_kept_and_the_notebook_is_untouched(tmp_path):
     path = write(tmp_path, "1 + 1")
     execute(path, keep=tmp_path / "kept")

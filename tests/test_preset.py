@@ -11,6 +11,7 @@ import pytest
 from torch import nn
 
 import resviz as rv
+from cases import plain
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -75,7 +76,7 @@ WRONG_VALUES = [
 ]
 
 
-@pytest.mark.parametrize("change", WRONG_TYPES, ids=str)
+@pytest.mark.parametrize("change", WRONG_TYPES, ids=lambda value: plain(str(value)))
 def test_wrong_types(change: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match=rf"^Preset: {next(iter(change))} .*; "):
         preset(**change)

@@ -42,12 +42,14 @@ def test_name_resolves(name: str):
     assert name in dir(resviz)
 
 
+@pytest.mark.thorough
 def test_networks_is_reached_without_an_import():
     assert (
         run("import resviz as rv; print(rv.networks.cifar.cifar_resnet.__name__)") == "cifar_resnet"
     )
 
 
+@pytest.mark.thorough
 def test_star_import_gives_the_public_names():
     names = run("from resviz import *; print(*sorted(n for n in dir() if n[0] != '_'))").split()
     assert names == sorted(resviz.__all__)

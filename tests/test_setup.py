@@ -183,12 +183,14 @@ def without_testdata(folder: Path, **variables: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.thorough
 def test_without_test_data_a_test_fails(tmp_path: Path):
     done = without_testdata(tmp_path)
     assert done.returncode == 1
     assert f"no test data in {tmp_path}" in done.stdout
 
 
+@pytest.mark.thorough
 def test_without_test_data_a_test_is_skipped_and_counted_when_told(tmp_path: Path):
     done = without_testdata(tmp_path, RESVIZ_NO_TESTDATA="1")
     assert done.returncode == 0, done.stdout

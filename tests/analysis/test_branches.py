@@ -64,6 +64,7 @@ def test_by_hand():
     assert row["position"] == row["stage_position"] == 1 and row["shape"] == (10, 4, 32, 32)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shortcut", ["A", "B"])
 def test_batches_add_up_to_the_table_of_record(shortcut: str):
     net = cifar_resnet(14, shortcut=shortcut, seed=0)
@@ -102,6 +103,7 @@ def test_it_does_not_keep_what_it_has_counted(monkeypatch: pytest.MonkeyPatch):
     assert len(alive) == 6
 
 
+@pytest.mark.thorough
 def test_one_stage_follows_one_over_l():
     """De & Smith 2020: untrained, pre-activation, one stage, normal inputs, seeds 0 to 2.
 
@@ -126,6 +128,7 @@ def test_one_stage_follows_one_over_l():
     assert ((mean[2:] > 0.7) & (mean[2:] < 1.2)).all(), mean
 
 
+@pytest.mark.thorough
 def test_the_original_order_keeps_a_larger_share():
     shares = [
         branch_study(
@@ -136,6 +139,7 @@ def test_the_original_order_keeps_a_larger_share():
     assert (shares[1] > 1.5 * shares[0]).all()
 
 
+@pytest.mark.thorough
 def test_published_resnet56(testdata_module: ModuleType):
     """Jastrzebski et al. 2018 on the first 64 test images: ranges of ratios and cosines."""
     net, look = testdata_module.cifar_net("resnet56")

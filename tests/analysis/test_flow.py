@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from cases import thorough, thorough_but
 from left_as_found import assert_left_as_found, left_as_found
 from resviz.analysis.flow import gradient_flow, load_gradient_flow
 from resviz.analysis.gradients import gradient_norms
@@ -47,8 +48,8 @@ def first_over_last(blocks) -> float:
     return float(np.median(ratios))
 
 
-@pytest.mark.parametrize("variant", PUBLISHED)
-@pytest.mark.parametrize("depth", [20, 56])
+@pytest.mark.parametrize("variant", thorough_but(PUBLISHED, ["residual, BatchNorm", "plain, tanh"]))
+@pytest.mark.parametrize("depth", [20, thorough(56)])
 def test_published_ratios(variant: str, depth: int):
     options, *published = PUBLISHED[variant]
     flow = gradient_flow({variant: {"depth": depth, **options}}, IMAGES, TARGETS, seeds=2)
@@ -56,6 +57,7 @@ def test_published_ratios(variant: str, depth: int):
     assert expected / 3.2 < first_over_last(flow.blocks) < expected * 3.2
 
 
+@pytest.mark.thorough
 def test_plain_with_batchnorm_explodes_at_the_mean_field_rate():
     """Yang et al. 2019: 1.2112 per layer for wide layers; 16 to 64 channels reach 1.19."""
     variants = {"plain-56": {"depth": 56, "shortcut": "none"}}
@@ -66,6 +68,7 @@ def test_plain_with_batchnorm_explodes_at_the_mean_field_rate():
     assert row["low"] <= row["per_layer"] <= row["high"]
 
 
+@pytest.mark.thorough
 def test_running_statistics_flip_the_picture():
     variants = {"plain-56": {"depth": 56, "shortcut": "none"}}
     flow = gradient_flow(variants, IMAGES, TARGETS, seeds=2, batch_stats=(True, False))
@@ -73,6 +76,7 @@ def test_running_statistics_flip_the_picture():
     assert rates[True] > 1.15 and rates[False] < 1
 
 
+@pytest.mark.thorough
 def test_residual_grows_less_than_plain():
     variants = {"plain": {"depth": 56, "shortcut": "none"}, "residual": {"depth": 56}}
     flow = gradient_flow(variants, IMAGES, TARGETS, seeds=2)
@@ -80,6 +84,7 @@ def test_residual_grows_less_than_plain():
     assert ratios["plain"] > 100 * ratios["residual"]
 
 
+@pytest.mark.thorough
 def test_sigmoid_vanishes_to_exact_zeros():
     """5e-11 at 18 layers, 1.5e-17 with a residual at 54; exact zeros in float32 from 110 layers."""
     sigmoid = dict(norm=False, activation="sigmoid", init="xavier")
@@ -101,6 +106,7 @@ def test_sigmoid_vanishes_to_exact_zeros():
     assert "exactly 0 at" in repr(flow)
 
 
+@pytest.mark.thorough
 def test_activations_of_a_residual_network_without_batchnorm_explode():
     """Activation std 8e3 at 54 layers: why Fixup exists."""
     flow = gradient_flow({"residual": dict(depth=56, norm=False)}, IMAGES, TARGETS, seeds=2)
@@ -141,6 +147,7 @@ def test_growth_by_hand():
     assert float(scaled_shortcuts(2.0)(5)) == 32
 
 
+@pytest.mark.thorough
 def test_builders_twins_and_steps(use_torch_home):
     import torchvision
 

@@ -52,6 +52,7 @@ def test_against_the_obvious_way():
             assert table["logit_change"][block] == pytest.approx(change, rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_several_and_reorder_are_seeded():
     net = cifar_resnet(20, seed=0)
     options = dict(blocks=["layer1.0", "layer1.1", "layer1.2"], several=[2], reorder=[1], repeats=3)
@@ -77,6 +78,7 @@ def test_change_of_grad_cam():
     assert 0 < table["cam_change"].iloc[1] < 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["vgg11", "mobilenet_v2", "densenet121"])
 def test_networks_of_other_kinds(name: str):
     import torchvision

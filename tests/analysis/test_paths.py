@@ -60,6 +60,7 @@ def test_paths_by_hand(how: str):
     assert table.attrs["whole"] == pytest.approx(1.5 * 3 * 4)
 
 
+@pytest.mark.thorough
 def test_lengths_are_binomial_and_seeded():
     net = cifar_resnet(20, shortcut="B", seed=0)
     one, again, other = (path_study(net, IMAGES, samples=2, seed=s) for s in (3, 3, 4))
@@ -79,6 +80,7 @@ def test_zero_branches_leave_the_shortest_path():
     assert (table["grad_norm"].iloc[1:] == 0).all()
 
 
+@pytest.mark.thorough
 def test_a_very_deep_network_has_a_table():
     table = path_study(cifar_resnet(302, seed=0), IMAGES[:1], samples=1, lengths=[0, 75, 150])
     assert table["paths"].tolist() == [float(math.comb(150, k)) for k in (0, 75, 150)]

@@ -131,6 +131,7 @@ def measured(module: ModuleType, name: str) -> pd.DataFrame:
     return refinement_study(net, look(images[:64]), progress=False)
 
 
+@pytest.mark.thorough
 def test_trained_networks(testdata_module: ModuleType):
     """First 64 test images. In both residual networks channels agree with the stage's end from its
     first block on, ever more so, and with shuffled channels not; in the plain one they do not."""

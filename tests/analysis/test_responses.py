@@ -94,6 +94,7 @@ def test_a_convolution_that_runs_twice_has_two_rows():
     assert table["std"].tolist() == pytest.approx(right, rel=1e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "layers", "median", "mean"),
     [

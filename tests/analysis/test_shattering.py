@@ -103,6 +103,7 @@ def test_laws():
     assert law("residual_bn", 4000) == pytest.approx(2 / math.sqrt(math.pi * 4000), rel=1e-3)
 
 
+@pytest.mark.thorough
 def test_published_correlations_under_random_gates():
     """Seeds 0 to 7, 32 pairs each: 0.035 from the published numbers, 0.025 from the laws."""
     table = shattering_study(DEPTHS, seeds=range(8), progress=False)
@@ -115,6 +116,7 @@ def test_published_correlations_under_random_gates():
     assert table.attrs["gates"] == "random" and table.attrs["seeds"] == list(range(8))
 
 
+@pytest.mark.thorough
 def test_rectifiers_fall_more_slowly_than_random_gates():
     """Seeds 0 to 7: 0.05 from the published numbers; at 4 layers twice the law of random gates."""
     table = shattering_study(DEPTHS, "plain", gates="relu", seeds=range(8), progress=False)

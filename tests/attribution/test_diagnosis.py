@@ -225,6 +225,7 @@ def test_a_batchnorm_fused_into_its_convolution_is_not_untrained() -> None:
 LAYERS = ["layer1", "layer2", "layer3", "layer4"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("photograph", ["chelsea.png", "coffee.png"])
 def test_silence_on_photographs(use_torch_home: Path, photograph: str) -> None:
     net = rv.load_model("resnet18", weights="IMAGENET1K_V1", device="cpu")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import resviz as rv
 from attribution.one_conv import OneConv
+from cases import thorough
 from left_as_found import left_as_found
 from resviz.attribution.methods import cam
 from resviz.attribution.methods.registry import METHODS
@@ -300,9 +301,9 @@ def test_a_layer_that_does_not_reach_the_target() -> None:
         ("resnet18", "layer4.1"),
         ("densenet121", "features.norm5"),
         ("mobilenet_v2", "features.18.2"),
-        ("vgg11", "features.19"),
-        ("swin_t", "permute"),
-        ("convnext_tiny", "features.7.2"),
+        thorough("vgg11", "features.19"),
+        thorough("swin_t", "permute"),
+        thorough("convnext_tiny", "features.7.2"),
     ],
 )
 def test_auto_is_the_last_layer_with_positions(name: str, layer: str) -> None:

@@ -15,6 +15,7 @@ import torchvision
 from torch import Tensor, nn
 
 import resviz as rv
+from cases import every_method
 from left_as_found import left_as_found
 from resviz.attribution.methods.registry import METHODS
 
@@ -44,7 +45,7 @@ FAMILIES: dict[str, tuple[int, str, int]] = {
     "vit_b_32": (224, "encoder.layers.encoder_layer_11.ln_1", 12),
     "maxvit_t": (224, "", 0),
 }
-QUICK = ("resnet18", "mobilenet_v2", "shufflenet_v2_x0_5", "squeezenet1_1", "alexnet")
+QUICK = ("resnet18", "mobilenet_v2", "shufflenet_v2_x0_5", "squeezenet1_1")
 ALL = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in FAMILIES]
 BOTH = [n for n in FAMILIES if FAMILIES[n][2]]
 BLOCKS = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in BOTH]
@@ -155,7 +156,10 @@ def test_maxvit() -> None:
 
 # methods that need further passes: one convolutional network and one transformer in full
 @pytest.mark.parametrize(
-    "method", [n for n in METHODS if n not in ("deep_lift", "guided_backprop", "guided_grad_cam")]
+    "method",
+    every_method(
+        [n for n in METHODS if n not in ("deep_lift", "guided_backprop", "guided_grad_cam")]
+    ),
 )
 @pytest.mark.parametrize("name", ["mobilenet", "swin"])
 def test_every_method(name: str, method: str) -> None:

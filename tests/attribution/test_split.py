@@ -13,6 +13,7 @@ import torchvision
 from torch import Tensor, nn
 
 import resviz as rv
+from cases import thorough, thorough_but
 from recording import toys
 from resviz.networks.cifar import cifar_resnet
 
@@ -55,6 +56,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
 }
 
 
+LARGE = {"resnet50", "mobilenet_v2", "efficientnet_b0"}
+
+
 def build(name: str, dtype: torch.dtype) -> tuple[nn.Module, Tensor]:
     torch.manual_seed(0)
     make, side = NETWORKS[name]
@@ -66,8 +70,10 @@ def build(name: str, dtype: torch.dtype) -> tuple[nn.Module, Tensor]:
     return net.to(dtype), torch.randn(2, 3, side, side, dtype=dtype)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, thorough(torch.float64)], ids=["float32", "float64"]
+)
+@pytest.mark.parametrize("name", thorough_but(NETWORKS, NETWORKS.keys() - LARGE))
 def test_the_parts_add_up(name: str, dtype: torch.dtype) -> None:
     net, images = build(name, dtype)
     exp = rv.explain(net, images, [[1, 3], [2, 0]], layers="blocks", split=True, relu=False)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import resviz as rv
+from cases import every_method, plain
 from left_as_found import left_as_found
 from resviz.attribution.methods.registry import METHODS
 from resviz.networks.cifar import cifar_resnet
@@ -84,7 +85,7 @@ def assert_same(one: rv.Explanation, other: rv.Explanation, **tolerance: float) 
 
 # ---- modes and dtypes
 @pytest.mark.parametrize("state", ["train", "frozen", "channels_last", "no_grad", "inference"])
-@pytest.mark.parametrize("method", STEADY)
+@pytest.mark.parametrize("method", every_method(STEADY))
 def test_states_change_nothing(net: OnceEach, images: Tensor, method: str, state: str) -> None:
     reference = explain(net, images, method)
     other = copy.deepcopy(net)
@@ -105,7 +106,7 @@ def test_states_change_nothing(net: OnceEach, images: Tensor, method: str, state
     assert_same(result, reference, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_float64_maps_are_float64_where_the_method_computes_in_it(
     net: OnceEach, images: Tensor, method: str
 ) -> None:
@@ -119,7 +120,7 @@ def test_float64_maps_are_float64_where_the_method_computes_in_it(
             torch.testing.assert_close(maps.float(), reference.maps[key], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_bfloat16(net: OnceEach, images: Tensor, method: str) -> None:
     reference = explain(net, images, method)
     half = copy.deepcopy(net).bfloat16()
@@ -135,7 +136,7 @@ def test_bfloat16(net: OnceEach, images: Tensor, method: str) -> None:
     assert exp.scores.dtype == torch.float32
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_autocast(net: OnceEach, images: Tensor, method: str) -> None:
     reference = explain(net, images, method)
     with torch.autocast("cpu", torch.bfloat16), left_as_found(net):
@@ -149,7 +150,7 @@ def test_autocast(net: OnceEach, images: Tensor, method: str) -> None:
     assert exp.provenance["autocast"] == "bfloat16"
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_a_network_made_under_inference_mode(images: Tensor, method: str) -> None:
     """Methods of gradients say why they cannot; the others work, and those on a copy."""
     torch.manual_seed(0)
@@ -202,7 +203,7 @@ class TwoInputs(OnceEach):
 
 
 @pytest.mark.parametrize("around", [torch.enable_grad, torch.inference_mode])
-@pytest.mark.parametrize("method", STEADY)
+@pytest.mark.parametrize("method", every_method(STEADY))
 def test_several_inputs(images: Tensor, method: str, around: Callable[[], Any]) -> None:
     """Each image keeps its own second input in every pass."""
     torch.manual_seed(0)
@@ -243,7 +244,8 @@ class Packed(OnceEach):
     ids=["dict", "tuple", "namedtuple", "list"],
 )
 @pytest.mark.parametrize(
-    "method", ["grad_cam", "finer_cam", "cam", "ablation_cam", "rise", "saliency", "deep_lift"]
+    "method",
+    every_method(["grad_cam", "finer_cam", "cam", "ablation_cam", "rise", "saliency", "deep_lift"]),
 )
 def test_packed_outputs(images: Tensor, method: str, pack: Callable[[Tensor], Any]) -> None:
     torch.manual_seed(0)
@@ -259,7 +261,7 @@ def test_packed_outputs(images: Tensor, method: str, pack: Callable[[Tensor], An
         assert ours.all_classes[1].shape == (2, 8, 8)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_one_colour(method: str) -> None:
     net = OnceEach(colours=1).eval()
     images = torch.randn(2, 1, 8, 8)
@@ -307,7 +309,7 @@ def test_a_relu_that_runs_three_times(images: Tensor) -> None:
             rv.explain(net, images, 1, methods=method, layers=[("relu", 2)])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_parametrised_weights(net: OnceEach, images: Tensor, method: str) -> None:
     reference = explain(net, images, method)
     torch.nn.utils.parametrizations.weight_norm(net.conv1)
@@ -365,7 +367,7 @@ def test_data_parallel(net: OnceEach, images: Tensor, method: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_gpu_agrees_with_cpu(
     net: OnceEach, images: Tensor, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -537,7 +539,7 @@ def test_all_classes_only_at_the_head(net: OnceEach, images: Tensor) -> None:
         ),
         ({"methods": "finer_cam", "options": {"finer_cam": {"references": 9}}}, "9 references"),
     ],
-    ids=lambda value: str(value)[:70],
+    ids=lambda value: plain(str(value))[:70],
 )
 def test_bad_arguments(
     net: OnceEach, images: Tensor, arguments: dict[str, Any], words: str
@@ -574,6 +576,7 @@ def test_no_network(images: Tensor) -> None:
             explain(wrong, images)  # type: ignore[arg-type]
 
 
+@pytest.mark.thorough
 def test_methods_that_a_network_does_not_allow() -> None:
     image = torch.randn(1, 3, 64, 64)
     resnet = torchvision.models.resnet18(weights=None)

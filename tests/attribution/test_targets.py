@@ -17,6 +17,7 @@ import torchvision
 from torch import Tensor, nn
 
 import resviz as rv
+from cases import plain
 from resviz.attribution.targets import Target, spelled
 
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
@@ -267,7 +268,7 @@ def test_imagenet_s_two_cranes_have_names_of_their_own() -> None:
         ("cat", ValueError, "no class 'cat'; closest: none: the network names no classes"),
         (rv.target(0, region="all"), ValueError, "a region, and logits of shape (3, 5)"),
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=lambda value: plain(repr(value))[:40],
 )
 def test_refused(net: nn.Module, images: Tensor, given: Any, error: Any, words: str) -> None:
     with pytest.raises(error, match=re.escape(words)) as caught:
@@ -433,7 +434,7 @@ def test_the_regions_of_a_segmentation(images: Tensor) -> None:
         (torch.zeros(8, 10), "no position of image 0 is in the region of 'class 2'"),
         (object(), "region"),
     ],
-    ids=lambda value: str(getattr(value, "shape", value))[:30],
+    ids=lambda value: plain(str(getattr(value, "shape", value)))[:30],
 )
 def test_regions_that_are_refused(images: Tensor, region: Any, words: str) -> None:
     net = Dense().double()
@@ -458,6 +459,7 @@ def test_a_class_that_is_nowhere_predicted(images: Tensor) -> None:
         rv.explain(net, images, "elk", layers="relu", preset=preset(NAMES))
 
 
+@pytest.mark.thorough
 def test_fcn_resnet50() -> None:
     net = torchvision.models.segmentation.fcn_resnet50(
         weights=None, weights_backbone=None, num_classes=4, aux_loss=True
@@ -474,6 +476,7 @@ def test_fcn_resnet50() -> None:
     assert exp.maps["grad_cam", "backbone.layer3"].isfinite().all()
 
 
+@pytest.mark.thorough
 def test_faster_rcnn() -> None:
     """A real detector: its pyramid is explained, what holds a map per box is refused."""
     net = torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn(

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 import resviz as rv
+from cases import every_method
 from left_as_found import bytes_of, left_as_found
 from resviz.attribution.methods.registry import METHODS
 from resviz.networks.anatomy.resume import Resume
@@ -132,7 +133,7 @@ def explain(net: nn.Module, images: Tensor, method: str, **more: Any) -> rv.Expl
 
 
 # ---- success
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_success(net: OnceEach, images: Tensor, method: str) -> None:
     trained_state(net)
     with unchanged(net, images):
@@ -140,7 +141,7 @@ def test_success(net: OnceEach, images: Tensor, method: str) -> None:
     assert all(maps.isfinite().all() for maps in exp.maps.values())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_images_that_require_gradients(net: OnceEach, images: Tensor, method: str) -> None:
     images.requires_grad_()
     with unchanged(net, images):
@@ -152,7 +153,7 @@ def test_images_that_require_gradients(net: OnceEach, images: Tensor, method: st
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_gradient_modes_of_the_caller(
     net: OnceEach, images: Tensor, method: str, mode: Callable[[], Any]
 ) -> None:
@@ -165,7 +166,7 @@ def test_gradient_modes_of_the_caller(
         torch.testing.assert_close(maps[key], values)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_a_random_state_of_the_caller_changes_nothing(
     net: OnceEach, images: Tensor, method: str
 ) -> None:
@@ -179,7 +180,7 @@ def test_a_random_state_of_the_caller_changes_nothing(
         assert torch.equal(two[key], values)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_chunks_change_nothing(net: OnceEach, images: Tensor, method: str) -> None:
     """A CPU runs 8 variants at once and a GPU 64: they must draw the same ones."""
     net, images = net.double(), images.double()
@@ -222,7 +223,7 @@ class WritesOnACopy(WritesOnItsInput):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_a_network_that_writes_on_its_input(images: Tensor, method: str, count: int) -> None:
     net = WritesOnItsInput()
     polite = WritesOnACopy()
@@ -235,7 +236,7 @@ def test_a_network_that_writes_on_its_input(images: Tensor, method: str, count: 
 
 
 # ---- bad arguments
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -255,7 +256,7 @@ def test_bad_arguments(net: OnceEach, images: Tensor, method: str, wrong: dict[s
         explain(net, images, method, **wrong)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_bad_targets_and_images(net: OnceEach, images: Tensor, method: str) -> None:
     trained_state(net)
     with pytest.raises(ValueError, match=r"^explain: "), unchanged(net, images):
@@ -266,7 +267,7 @@ def test_bad_targets_and_images(net: OnceEach, images: Tensor, method: str) -> N
 
 # ---- interrupts
 @pytest.mark.parametrize("at", [1, 2, 3])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_interrupt_in_a_forward_pass(net: OnceEach, images: Tensor, method: str, at: int) -> None:
     """In the first, second and third pass: before, between and inside the method's own."""
     trained_state(net)
@@ -283,7 +284,7 @@ def test_interrupt_in_a_forward_pass(net: OnceEach, images: Tensor, method: str,
     assert interrupted or (method not in SEVERAL and at > 1)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_method())
 def test_interrupt_in_a_hook_of_the_users(net: OnceEach, images: Tensor, method: str) -> None:
     """In the third pass where there is one, else in the first."""
     trained_state(net)
@@ -317,7 +318,7 @@ class Interrupting(nn.Module):
         return InterruptedBackward.apply(x)
 
 
-@pytest.mark.parametrize("method", BACKWARD)
+@pytest.mark.parametrize("method", every_method(BACKWARD))
 def test_interrupt_in_a_backward_pass(net: OnceEach, images: Tensor, method: str) -> None:
     net.drop = Interrupting()
     trained_state(net)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from resviz.networks.cifar import cifar_resnet
@@ -14,6 +15,7 @@ from resviz.recording.recorder import record
 TABLE = Path(__file__).parents[2] / "benchmarks" / "depth_cost.csv"
 
 
+@pytest.mark.thorough
 def test_1202_layers_are_built_and_recorded():
     """He et al. 2015, Table 6: the deepest of the CIFAR networks."""
     net = cifar_resnet(1202, seed=0)

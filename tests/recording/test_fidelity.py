@@ -16,6 +16,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from cases import thorough, thorough_but
 from left_as_found import left_as_found
 from recording.rewrites import Rewrite, Trace, perturb
 from resviz.recording.recorder import record
@@ -94,7 +95,7 @@ def photographs(data, count: int) -> Tensor:
     )[:, :, 48:176, 48:176]
 
 
-@pytest.fixture(scope="module", params=list(CASES))
+@pytest.fixture(scope="module", params=thorough_but(CASES, ["resnet18", "resnet18 with targets"]))
 def case(request: pytest.FixtureRequest) -> Case:
     data = request.getfixturevalue("testdata_module") if "real" in request.param else None
     torch.manual_seed(0)
@@ -257,7 +258,7 @@ def test_depth_of_the_named_networks(case: Case):
     assert math.isclose(case.rec.layers["depth"].min(), 1)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet18", thorough("resnet50")])
 def test_forward_only_records_the_same_forward_columns(name: str):
     net, images = random_net(name), torch.randn(2, 3, 64, 64)
     with left_as_found(net):
@@ -274,6 +275,7 @@ def test_forward_only_records_the_same_forward_columns(name: str):
     assert forward.loss is None
 
 
+@pytest.mark.thorough
 def test_channels_last_gives_the_same_numbers():
     net, images = random_net("resnet18"), torch.randn(2, 3, 64, 64)
     plain = record(net, images)

@@ -346,6 +346,7 @@ def test_tables_show_in_pandas(rec: Recording):
     assert all(pd.api.types.is_float_dtype(rec.layers[c]) for c in ("mean", "grad_norm"))
 
 
+@pytest.mark.thorough
 def test_pictures_are_what_the_network_saw():
     net = cifar_resnet(8, seed=0)
     mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)

@@ -216,6 +216,7 @@ def test_columns_wrap_instead(exp: Any) -> None:
     assert len({top for _, top in places(rv.plot_explanation(exp, methods=["grad_cam"])).values()})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scale", SCALES)
 def test_no_map_covers_another(exp: Any, scale: str) -> None:
     for kwargs in ({}, {"targets": [1]}, {"columns": 3}):
@@ -296,6 +297,7 @@ def test_clip_takes_each_map_alone(exp: Any) -> None:
     assert bar_of(figure).cmax == 5  # the percentile is 0: nothing is clipped
 
 
+@pytest.mark.thorough
 def test_many_maps_stay_legible(exp: Any, read: Any) -> None:
     """5 methods x 4 layers: smaller tiles, nothing over the foot or the side."""
     methods = ("grad_cam", "layer_cam", "hires_cam", "integrated_gradients_of", "a_b_" * 20)

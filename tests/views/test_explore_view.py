@@ -244,6 +244,7 @@ def test_progress_ends_at_its_end(
     assert last["done"] == last["total"] and last["text"].startswith("layers ")
 
 
+@pytest.mark.thorough
 def test_both_lines_are_of_one_class(view: Any) -> None:
     """Without a block another class may be predicted: then the whole network is asked for that."""
     sent = listen(view)

@@ -200,6 +200,7 @@ def test_what_a_stage_randomised(table: pd.DataFrame) -> None:
     assert "%{text}" in trace.hovertemplate
 
 
+@pytest.mark.thorough
 def test_the_table_of_faithfulness(
     net: Any, images: Any, exp: Any, preset: rv.Preset, read: Any
 ) -> None:
@@ -248,6 +249,7 @@ def test_names_are_escaped(read: Any, hostile: str) -> None:
     assert max(len(t.name) for t in lines(figure)) < 120
 
 
+@pytest.mark.thorough
 def test_picture(table: pd.DataFrame, read: Any) -> None:
     figure = rv.plot_faithfulness(table)
     picture = read.picture(static_png(figure))

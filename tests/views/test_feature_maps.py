@@ -85,6 +85,7 @@ def test_one_colour_scale_or_one_per_channel(rec: Any, read: Any) -> None:
     assert bar.marker.colorbar.ticktext == ("least", "", "largest")  # no number fits all
 
 
+@pytest.mark.thorough
 def test_signed_maps_are_diverging_and_centred(rec: Any) -> None:
     maps = rec["layer1.0.add:branch"]
     assert maps.min() < 0

@@ -75,6 +75,7 @@ def test_residual_panels(flow: GradientFlow):
     assert {t.name.partition("<br>")[0] for t in fig.data if t.line.width == 2} == {"ResNet-20"}
 
 
+@pytest.mark.thorough
 def test_a_picture_without_a_kernel(flow: GradientFlow):
     bundle = plot_gradient_flow(flow)._repr_mimebundle_()
     assert bundle["image/png"] and "Gradients and activations" in bundle["text/plain"]

@@ -18,6 +18,8 @@ from nbconvert import HTMLExporter
 from nbformat import v4
 from PIL import Image
 
+pytestmark = pytest.mark.thorough
+
 CELLS = [
     "import torch\nimport resviz as rv\n"
     "net = rv.load_model('cifar10-resnet20', device='cpu')\n"

@@ -105,6 +105,7 @@ def test_one_part_alone_is_shown(net: Any, images: torch.Tensor) -> None:
     ]
 
 
+@pytest.mark.thorough
 def test_the_static_picture(rec: Any, read: Any, tmp_path: Path) -> None:
     view = explore_residuals(rec)
     data, _ = view._repr_mimebundle_()

@@ -20,6 +20,7 @@ from resviz.views.static import plain, static_png
 PLOTLY = "application/vnd.plotly.v1+json"
 
 
+@pytest.mark.thorough
 def test_pictures_of_every_figure(rec: Any, exp: Any, norms: Any, read: Any) -> None:
     log = pd.DataFrame({"epoch": [1, 2], "train_error": [50.0, 40.0], "test_error": [60.0, 55.0]})
     figures = [

@@ -91,6 +91,7 @@ def test_heading_says_what_was_measured(seen: list[TrainComparison], read: Any) 
     assert "<b>bold" not in read.text(plot_train_compare(seen[-1], title=DEEP))
 
 
+@pytest.mark.thorough
 def test_every_state_of_a_training_can_be_drawn(seen: list[TrainComparison]) -> None:
     assert len(seen) == 12
     for comparison in seen:
@@ -181,6 +182,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return figures
 
 
+@pytest.mark.thorough
 def test_live_figure_is_drawn_again_in_its_place(
     seen: list[TrainComparison], shown: list[Any]
 ) -> None:

@@ -432,6 +432,7 @@ def test_bad_arguments(kind: Any, match: str, arguments: dict[str, Any]):
         loss_landscape(net, given.pop("images"), given.pop("targets"), **given)
 
 
+@pytest.mark.thorough
 def test_networks_it_refuses():
     with pytest.raises(TypeError, match="loss_landscape: "):
         loss_landscape("resnet50", IMAGES, LABELS)

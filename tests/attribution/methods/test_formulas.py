@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import resviz as rv
 from attribution.one_conv import OneConv
+from cases import thorough, thorough_but
 from resviz.attribution.engine import capture
 from resviz.attribution.methods.registry import METHODS
 from resviz.networks.cifar import cifar_resnet
@@ -350,18 +351,24 @@ BUILT: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("family", "layer"),
-    [
-        *[("resnet", layer) for layer in ("conv1", "bn1", "layer1.1.conv1", "layer1.1.bn2")],
-        *[("resnet", layer) for layer in ("layer2.0.bn1", "layer2", "layer3.1.bn2", "layer3.1")],
-        *[("densenet", layer) for layer in ("features.norm0", "features.norm5")],
-        *[("densenet", f"features.denseblock1.denselayer2.{x}") for x in ("conv1", "norm2")],
-        *[("swin", layer) for layer in ("features.0", "features.1.1", "features.3.0.norm2")],
-        *[("swin", layer) for layer in ("features.1.0.mlp.0", "norm", "permute")],
-        *[("vit", f"encoder.layers.encoder_layer_{x}") for x in ("0", "0.ln_2", "1.ln_1")],
-    ],
-)
+RESUMED = [
+    *[("resnet", layer) for layer in ("conv1", "bn1", "layer1.1.conv1", "layer1.1.bn2")],
+    *[("resnet", layer) for layer in ("layer2.0.bn1", "layer2", "layer3.1.bn2", "layer3.1")],
+    *[("densenet", layer) for layer in ("features.norm0", "features.norm5")],
+    *[("densenet", f"features.denseblock1.denselayer2.{x}") for x in ("conv1", "norm2")],
+    *[("swin", layer) for layer in ("features.0", "features.1.1", "features.3.0.norm2")],
+    *[("swin", layer) for layer in ("features.1.0.mlp.0", "norm", "permute")],
+    *[("vit", f"encoder.layers.encoder_layer_{x}") for x in ("0", "0.ln_2", "1.ln_1")],
+]
+OF_EACH_FAMILY = [
+    ("resnet", "layer1.1.bn2"),
+    ("densenet", "features.norm5"),
+    ("swin", "features.3.0.norm2"),
+    ("vit", "encoder.layers.encoder_layer_0.ln_2"),
+]
+
+
+@pytest.mark.parametrize(("family", "layer"), thorough_but(RESUMED, OF_EACH_FAMILY))
 def test_ablation_cam_resumes_from_the_layer(family: str, layer: str) -> None:
     """Inside blocks, before in-place operations, channels last, tokens."""
     net = BUILT[family]().double().eval()
@@ -653,6 +660,7 @@ def test_chunk_does_not_matter(net: nn.Module, images: Tensor, name: str) -> Non
         close(other, maps[0], 1e-6 if maps[0].dtype == torch.float32 else 1e-12)
 
 
+@pytest.mark.thorough
 def test_writing_in_place_does_not_matter(net: nn.Module, safe: nn.Module, images: Tensor) -> None:
     methods = [name for name in METHODS if name not in ("cam", "deep_lift", "gradient_shap")]
     layers = ["conv1", "conv2", "bn2", "relu2"]
@@ -724,8 +732,10 @@ def test_all_classes_is_grad_cam_of_every_class(cifar: nn.Module) -> None:
         close(exp.all_classes[contrast], one[:, 0])
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-13)])
+@pytest.mark.parametrize("name", ["resnet18", thorough("resnet50")])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 2e-6), thorough(torch.float64, 1e-13)]
+)
 def test_a_block_is_the_sum_of_its_branch_and_shortcut(
     use_torch_home: Path, name: str, dtype: torch.dtype, tolerance: float
 ) -> None:

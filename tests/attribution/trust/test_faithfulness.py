@@ -67,6 +67,7 @@ def test_the_table(net: nn.Module, images: Tensor, exp: rv.Explanation) -> None:
     assert list(table.attrs["words"]) == [f"{m} at {layer}" for m, layer in keys]
 
 
+@pytest.mark.thorough
 def test_fast_agrees_with_the_obvious_way(net: nn.Module, images: Tensor) -> None:
     """Each picture made by hand and run alone, in float64."""
     net, images = net.double(), images.double()
@@ -96,6 +97,7 @@ def test_fast_agrees_with_the_obvious_way(net: nn.Module, images: Tensor) -> Non
                 np.testing.assert_allclose(table[f"{name}_curve"][image], curve, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_rows_do_not_depend_on_the_other_images(
     net: nn.Module, images: Tensor, exp: rv.Explanation
 ) -> None:
@@ -168,6 +170,7 @@ def test_left_as_found_after_an_interrupt(
         rv.faithfulness(net, images, exp, steps=4, chunk=8)
 
 
+@pytest.mark.thorough
 def test_under_no_grad_and_inference_mode(
     net: nn.Module, images: Tensor, exp: rv.Explanation
 ) -> None:

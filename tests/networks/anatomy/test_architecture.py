@@ -171,6 +171,7 @@ def test_cifar_family(shortcut: str):
         assert table["parameters"].sum() == pytest.approx(0.27e6, rel=0.03)
 
 
+@pytest.mark.thorough
 def test_vgg_has_a_row_per_layer():
     features = torchvision.models.vgg19(weights=None).features
     net = nn.Sequential(features, nn.Flatten(), nn.Linear(2048, 10))

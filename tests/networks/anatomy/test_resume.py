@@ -16,6 +16,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from cases import thorough, thorough_but
 from left_as_found import left_as_found
 from resviz.networks.anatomy.resume import Resume
 from resviz.networks.cifar import cifar_resnet
@@ -134,6 +135,9 @@ NETWORKS: dict[str, tuple[Any, int, list[str]]] = {
     ),
 }
 CASES = [(name, layer) for name, (_, _, layers) in NETWORKS.items() for layer in layers]
+SMALL = ("vit", "swin", "preactivation")
+QUICK = [case for case in CASES if case[0] in SMALL]
+QUICK += [("resnet18", layer) for layer in ("conv1", "layer1.0.bn2", "layer1.0.relu#1", "layer4")]
 _built: dict[str, nn.Module] = {}
 
 
@@ -152,7 +156,7 @@ def build(name: str) -> nn.Module:
     return _built[name]
 
 
-@pytest.mark.parametrize(("name", "layer"), CASES, ids=lambda value: value)
+@pytest.mark.parametrize(("name", "layer"), thorough_but(CASES, QUICK), ids=lambda value: value)
 def test_equals_the_full_pass(name: str, layer: str) -> None:
     image = torch.randn(1, 3, NETWORKS[name][1], NETWORKS[name][1], dtype=torch.float64)
     path, _, call = layer.partition("#")
@@ -164,11 +168,11 @@ def test_equals_the_full_pass(name: str, layer: str) -> None:
     ("name", "layer"),
     [
         *(("resnet18", layer) for layer in ("layer1.0.bn2", "layer2.0.relu#1", "layer4")),
-        ("densenet121", "features.denseblock3.denselayer5.norm2"),
-        ("mobilenet_v2", "features.8.conv.0.2"),
+        thorough("densenet121", "features.denseblock3.denselayer5.norm2"),
+        thorough("mobilenet_v2", "features.8.conv.0.2"),
         *(("vit", layer) for layer in ("encoder.layers.encoder_layer_1.mlp", "encoder.ln")),
         *(("swin", layer) for layer in ("features.1.0.attn", "norm")),
-        ("googlenet", "inception4e.branch4"),
+        thorough("googlenet", "inception4e.branch4"),
         ("preactivation", "layer2.0.conv1"),
     ],
     ids=lambda value: value,

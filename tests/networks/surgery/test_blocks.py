@@ -9,6 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from cases import thorough_but
 from left_as_found import left_as_found
 from resviz.errors import NotTraceable
 from resviz.networks.cifar import cifar_resnet
@@ -139,7 +140,7 @@ def test_additions_of_children_are_not_counted_as_the_parents():
         assert net(ONE).item() == 4
 
 
-@pytest.mark.parametrize("name", ADDITIONS)
+@pytest.mark.parametrize("name", thorough_but(ADDITIONS, ["resnet18", "mobilenet_v3_large"]))
 def test_every_family(name: str):
     net = torchvision.models.get_model(name).eval()
     images = torch.randn(1, 3, *(224, 224) if "vit" in name else (64, 64))
@@ -189,6 +190,7 @@ def test_dropping_a_block_of_a_plain_network_hands_its_input_on(stage: str):
         assert given[:, :extra].abs().max() == given[:, -extra:].abs().max() == 0
 
 
+@pytest.mark.thorough
 def test_lambda_to_the_power_of_blocks():
     """He et al. 2016, Eq. 8: with F = 0 the gradient is lambda^L, exactly."""
     net, images = cifar_resnet(56, preactivation=True, seed=0).double(), torch.randn(2, 3, 32, 32)

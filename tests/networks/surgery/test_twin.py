@@ -11,6 +11,7 @@ import torchvision
 from torch import Tensor, nn
 
 import resviz as rv
+from cases import thorough_but
 from left_as_found import assert_left_as_found, left_as_found
 from resviz.errors import NotTraceable, ResvizWarning
 from resviz.networks.cifar import cifar_resnet
@@ -37,6 +38,7 @@ def plain_34() -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
 
 
+@pytest.mark.thorough
 def test_the_twin_of_resnet34_is_the_papers_plain_34():
     net = torchvision.models.resnet34().eval()
     twin, paper = plain_twin(net, "copied", images=SMALL), plain_34().eval()
@@ -66,12 +68,14 @@ def test_the_twin_of_a_cifar_network_is_the_familys_own(shortcut: str, preactiva
     assert blocks.tolist() == [f"layer{s}.{i}" for s in (1, 2, 3) for i in (0, 1, 2)]
 
 
+OF_EACH_FAMILY = [
+    *("resnet18", "resnext50_32x4d", "regnet_y_400mf", "mobilenet_v3_large", "efficientnet_b0"),
+    *("mnasnet1_0", "convnext_tiny", "vit_b_16", "swin_t"),
+]
+
+
 @pytest.mark.filterwarnings("ignore:.*no rule of their own")
-@pytest.mark.parametrize(
-    "name",
-    ["resnet18", "resnext50_32x4d", "regnet_y_400mf", "mobilenet_v3_large", "efficientnet_b0"]
-    + ["mnasnet1_0", "convnext_tiny", "vit_b_16", "swin_t"],
-)
+@pytest.mark.parametrize("name", thorough_but(OF_EACH_FAMILY, ["resnet18", "mobilenet_v3_large"]))
 def test_every_family(name: str):
     net = torchvision.models.get_model(name).eval()
     images = torch.randn(1, 3, *(224, 224) if "vit" in name else (64, 64))
@@ -109,6 +113,7 @@ def test_same_seed_same_numbers_in_residual_and_plain():
     assert not torch.equal(other.conv1.weight, residual.conv1.weight)
 
 
+@pytest.mark.thorough
 def test_fresh_weights_by_the_rule(use_torch_home):
     net = rv.load_model("resnet18")
     fresh = assert_left_as_found(net, lambda: untrained_copy(net, seed=0))
@@ -122,6 +127,7 @@ def test_fresh_weights_by_the_rule(use_torch_home):
     assert "a lesion" in record(twin, SMALL).provenance["weights"]
 
 
+@pytest.mark.thorough
 def test_parameters_without_a_rule_are_named():
     net = torchvision.models.vit_b_16().eval()
     with pytest.warns(ResvizWarning, match="2 parameters have no rule.*class_token"):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import resviz as rv
+from cases import thorough, thorough_but
 from left_as_found import bytes_of
 from resviz.networks.cifar import ACTIVATIONS, INITS, ZeroPadShortcut, cifar_resnet
 
@@ -44,6 +45,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("one_thread")
 def test_every_combination_builds_and_runs() -> None:
     """All structures with all activations; each init meets each of both."""
@@ -66,7 +68,7 @@ def test_every_combination_builds_and_runs() -> None:
             assert all((m.bias is None) == norm for m in convolutions)
 
 
-@pytest.mark.parametrize("depth", [20, 56])
+@pytest.mark.parametrize("depth", [20, thorough(56)])
 def test_deeper_ones_run(depth: int) -> None:
     images = torch.randn(1, 3, 32, 32)
     for shortcut, preactivation in itertools.product(("A", "B", "C", "none"), (True, False)):
@@ -79,7 +81,7 @@ def test_deeper_ones_run(depth: int) -> None:
             assert net(images).isfinite().all()
 
 
-@pytest.mark.parametrize("depth", [110, 1202])
+@pytest.mark.parametrize("depth", [110, thorough(1202)])
 def test_the_deepest_can_be_built(depth: int) -> None:
     net = cifar_resnet(depth, init="torch", seed=0)
     assert len(weighted_layers(net)) == depth
@@ -213,7 +215,7 @@ def test_keys_and_numbers_of_the_published_code(name: str, testdata_module: Modu
         torch.testing.assert_close(ours(images), theirs(images), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", thorough_but(PUBLISHED, ["resnet20"]))
 def test_published_accuracy(
     name: str,
     testdata: pathlib.Path,

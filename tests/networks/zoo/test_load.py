@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import resviz as rv
+from cases import thorough
 from left_as_found import bytes_of, left_as_found
 from resviz.networks.cifar import cifar_resnet
 from resviz.networks.zoo import packaged
@@ -78,7 +79,7 @@ def package(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathlib.
 # --- random weights
 
 
-@pytest.mark.parametrize("name", ["resnet18", "cifar10-resnet20", "mobilenet_v3_small"])
+@pytest.mark.parametrize("name", [thorough("resnet18"), "cifar10-resnet20", "mobilenet_v3_small"])
 def test_random_weights_follow_the_seed_alone(name: str) -> None:
     before = torch.get_rng_state()
     first, again, other = (load(name, "random", seed=seed) for seed in (1, 1, 2))
@@ -125,6 +126,7 @@ def test_the_cifar_family_by_name(name: str, depth: int, shortcut: str) -> None:
 # --- torchvision's own weights
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("use_torch_home")
 def test_torchvisions_weights_and_preset() -> None:
     before = torch.get_rng_state()
@@ -142,6 +144,7 @@ def test_torchvisions_weights_and_preset() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("use_torch_home")
 def test_a_real_network_on_real_photographs(testdata: pathlib.Path) -> None:
     net = load("resnet50", progress=False)

@@ -182,6 +182,7 @@ def test_a_network_that_diverges_is_shown_as_such() -> None:
 
 
 # ---- the networks of the user
+@pytest.mark.thorough
 def test_own_network_is_left_as_found() -> None:
     net = digits_resnet(6, width=4, seed=1)
     net.conv1.weight.grad = torch.ones_like(net.conv1.weight)
@@ -248,6 +249,7 @@ def brake() -> Iterator[type[Brake]]:
     Brake.left, Brake.backward_too = float("inf"), False
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("backward", [False, True])
 def test_interrupted_in_every_pass_and_resumed(
     backward: bool, brake: type[Brake], tmp_path: Path
@@ -295,6 +297,7 @@ class Interrupting:
         return self.line
 
 
+@pytest.mark.thorough
 def test_interrupted_in_any_line(tmp_path: Path) -> None:
     """Half-way through an update, a copy, a measurement, a write: what is resumed is the same."""
     settings: dict[str, Any] = SMALL | {"subset": 32, "epochs": 1}
@@ -313,6 +316,7 @@ def test_interrupted_in_any_line(tmp_path: Path) -> None:
     assert stops > 9 and stops + ends == 18
 
 
+@pytest.mark.thorough
 def test_torn_update(
     whole: TrainComparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,6 +339,7 @@ def test_torn_update(
     assert_same(train_compare(PAIR, **SMALL, seeds=[0, 5], checkpoint=tmp_path), whole)
 
 
+@pytest.mark.thorough
 def test_checkpoints_within_an_epoch(
     whole: TrainComparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,6 +360,7 @@ def test_checkpoints_within_an_epoch(
     assert_same(train_compare(PAIR, **SMALL, seeds=[0, 5], checkpoint=left), whole)
 
 
+@pytest.mark.thorough
 def test_killed_while_it_writes(whole: TrainComparison, tmp_path: Path) -> None:
     """SIGKILL just before a finished file takes the old one's place."""
     code = f"""
@@ -389,6 +395,7 @@ def test_killed_while_it_writes(whole: TrainComparison, tmp_path: Path) -> None:
     assert_same(found, whole)
 
 
+@pytest.mark.thorough
 def test_a_finished_checkpoint_trains_nothing_and_takes_more(
     whole: TrainComparison, tmp_path: Path
 ) -> None:
@@ -421,6 +428,7 @@ def test_errors_keep_what_was_done(tmp_path: Path) -> None:
     assert seen == [4, 5, 6]
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_of_something_else(tmp_path: Path) -> None:
     train_compare({"a/b": PLAIN}, **SMALL, checkpoint=tmp_path)
     file = tmp_path / "a%2Fb.seed0.pt"
@@ -552,6 +560,7 @@ def test_degradation_in_the_logs_of_the_packaged_networks() -> None:
     assert last["resnet56"] < last["resnet20"] < last["plain20"]
 
 
+@pytest.mark.thorough
 def test_cifar10_of_the_test_data(testdata: Path, tmp_path: Path) -> None:
     files = testdata / "cifar10"
     (tmp_path / "train.npz").symlink_to(files / "cifar10_train_lossless_1000.npz")

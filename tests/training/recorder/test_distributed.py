@@ -88,6 +88,7 @@ def run(folder: Path, world: int) -> list[dict[str, Any]]:
     return [json.loads(out.splitlines()[-1]) for out, _ in results]
 
 
+@pytest.mark.thorough
 def test_gradients_are_averaged_and_rank_0_writes(tmp_path: Path) -> None:
     first, second = run(tmp_path, 2)
     assert first["same"] and second["same"]  # with and without the recorder, bit by bit

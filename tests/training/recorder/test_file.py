@@ -224,6 +224,7 @@ def worker(path: Path, stop: int) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 def test_killed_in_the_middle_of_a_step(path: Path) -> None:
     process = worker(path, 5)
@@ -241,6 +242,7 @@ def test_killed_in_the_middle_of_a_step(path: Path) -> None:
     assert load_training_record(path).steps["step"].tolist() == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 def test_killed_at_any_moment(path: Path) -> None:
     """Killed without looking: every step that was reported complete is in the file."""

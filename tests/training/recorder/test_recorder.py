@@ -159,6 +159,7 @@ def structure(net: nn.Module) -> dict[str, Any]:
     }
 
 
+@pytest.mark.thorough
 def test_no_hooks_outside_of_recorded_steps(path: Path) -> None:
     net = small()
     optimizer = sgd(net)
@@ -178,6 +179,7 @@ def test_no_hooks_outside_of_recorded_steps(path: Path) -> None:
     assert held() is None
 
 
+@pytest.mark.thorough
 def test_an_abandoned_recorder_closes_its_file(path: Path) -> None:
     recorder = TrainingRecorder(small(), path)
     assert recorder._writer is not None

@@ -1,0 +1,50 @@
+"""Cases of parametrised tests: ids that every process writes alike, and which cases are fast.
+
+- `plain(text)`: for `ids=`: without an object's address, which differs from process to process.
+- `thorough(*values)`: values as cases of the thorough tier.
+- `thorough_but(values, kept)`: all values as cases, those outside `kept` for the thorough tier.
+- `every_method()`: the methods of `explain` as cases; in the fast tier some of each kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import pytest
+
+from resviz.attribution.methods.registry import METHODS
+
+# One of each kind, and of "masks" one at a layer and one at the input.
+OF_EACH_KIND = ("grad_cam", "eigen_cam", "cam", "ablation_cam", "occlusion", "saliency")
+
+
+def plain(text: str) -> str:
+    """`text` without addresses."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+def thorough(*values: Any) -> Any:
+    """A case of one or more values for the thorough tier."""
+    return pytest.param(*values, marks=pytest.mark.thorough)
+
+
+def thorough_but(values: Iterable[Any], kept: Collection[Any]) -> list[Any]:
+    """`values` as cases: those of `kept` run in the fast tier, the others in the thorough one.
+
+    A tuple is a case of several values.
+    """
+    listed = list(values)
+    unknown = [value for value in kept if value not in listed]
+    assert not unknown, f"no case {unknown}"
+    return [value if value in kept else _thorough(value) for value in listed]
+
+
+def _thorough(value: Any) -> Any:
+    return thorough(*value) if isinstance(value, tuple) else thorough(value)
+
+
+def every_method(names: Collection[str] = tuple(METHODS)) -> list[Any]:
+    """`names` of methods as cases: in the fast tier those of `OF_EACH_KIND`."""
+    return thorough_but(names, [name for name in OF_EACH_KIND if name in names])
