@@ -54,6 +54,7 @@ test-browser: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 
 # against the stubs of one set of versions, the locked one
 types: $(INSTALLED)
@@ -71,7 +72,6 @@ notebooks: $(INSTALLED)
 check: $(INSTALLED)
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory types
-	$(MAKE) --no-print-directory contract
 	$(MAKE) --no-print-directory test-most
 	$(MAKE) --no-print-directory notebooks
 
@@ -81,7 +81,6 @@ test-most: $(INSTALLED)
 check-all: $(INSTALLED)
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory types
-	$(MAKE) --no-print-directory contract
 	$(PYTEST) $(TWO) -m "not browser" $(PYTEST_ARGS)
 	$(MAKE) --no-print-directory test-browser
 	$(MAKE) --no-print-directory notebooks
