@@ -245,9 +245,13 @@ class ExplanationPage(PageView):
                 progress=False,
             )
         row = check_rows(table)[0] | {"image": wanted.image, "part": "method"}
-        self._checks, self._checked = [*self._checks, row], check_words(table)
+        checked = check_words(table)
+        work.settle(partial(self._keep_check, row, checked))
+        return {"row": row, "checked": checked}, []
+
+    def _keep_check(self, row: dict[str, Any], checked: str) -> None:
+        self._checks, self._checked = [*self._checks, row], checked
         self._payload = None
-        return {"row": row, "checked": self._checked}, []
 
     def stop(self, request: str) -> None:
         """Give up the measurement that this question began."""
