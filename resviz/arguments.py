@@ -122,7 +122,7 @@ def whole(what: str, value: object, least: int | None = None, most: int | None =
     Example:
         >>> whole("top", 0, least=1)
         Traceback (most recent call last):
-        ValueError: resviz: top 0; at least 1.
+        ValueError: resviz: top 0; 1 or more.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{caller()}: {what} {value!r}; a whole number.")
@@ -140,7 +140,7 @@ def wholes(
         ValueError: none at all, or one out of range.
     """
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise TypeError(f"{caller()}: {what} {values!r}; a list of whole numbers.")
+        raise TypeError(f"{caller()}: {what} {values!r}; a sequence of whole numbers.")
     found = [whole(what, value, least, most) for value in values]
     if not found:
         raise ValueError(f"{caller()}: no {what}; at least one.")
@@ -188,16 +188,22 @@ def seed(value: object, what: str = "seed", least: int | None = 0) -> int:
         TypeError: no whole number.
         ValueError: below `least`, or more than a generator takes.
     """
-    return whole(what, value, least, most=_SEEDS - 1)
+    found = whole(what, value, least)
+    if found >= _SEEDS:
+        raise ValueError(f"{caller()}: {what} {found}; less than 2^64.")
+    return found
 
 
 def _check_range(what: str, value: float, least: float | None, most: float | None) -> None:
-    if least is not None and most is not None and not least <= value <= most:
-        raise ValueError(f"{caller()}: {what} {value}; {least} to {most}.")
-    if least is not None and value < least:
-        raise ValueError(f"{caller()}: {what} {value}; at least {least}.")
-    if most is not None and value > most:
-        raise ValueError(f"{caller()}: {what} {value}; at most {most}.")
+    if (least is None or value >= least) and (most is None or value <= most):
+        return
+    if most is None:
+        right = f"{least} or more"
+    elif least is None:
+        right = f"{most} or less"
+    else:
+        right = f"{least} {'or' if isinstance(value, int) and most == least + 1 else 'to'} {most}"
+    raise ValueError(f"{caller()}: {what} {value}; {right}.")
 
 
 # ---- words

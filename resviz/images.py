@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeAlias, cast
 
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
-from resviz.errors import ResvizWarning, UnreadableImage
+from resviz.arguments import caller, choice, public
+from resviz.errors import UnreadableImage, warn
 from resviz.preset import Preset, check_network, check_preset, preset_of, set_preset
 
 __all__ = ["Preset", "load_images", "preset_of", "set_preset", "to_pictures"]
@@ -27,6 +27,7 @@ Source: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any] | Tenso
 Sources: TypeAlias = "Source | Iterable[Source]"
 
 
+@public
 def load_images(
     sources: Sources,
     net: nn.Module | None = None,
@@ -66,38 +67,41 @@ def load_images(
         >>> load_images(np.zeros((80, 120), np.uint8), preset=preset).shape
         torch.Size([1, 3, 64, 64])
     """
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"load_images: on_error {on_error!r}; 'raise' or 'skip'.")
+    choice("on_error", on_error, ("raise", "skip"))
     preset, device, dtype = _wanted(net, preset, device)
+    images = _readable(sources, preset, skip=on_error == "skip")
+    if not images:
+        raise ValueError(f"{caller()}: no sources; a file, folder, PIL image, array or a list.")
+    sizes = sorted({tuple(image.shape[1:]) for image in images})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"{caller()}: pictures of {len(sizes)} sizes, among them {sizes[0]} and {sizes[-1]}, "
+            f"and preset {preset.name!r} does not make them equal. Set its resize and crop, or "
+            "load them one by one."
+        )
+    return torch.stack(images).to(device=device, dtype=dtype)
+
+
+def _readable(sources: Sources, preset: Preset, *, skip: bool) -> list[Tensor]:
+    """The pictures as the preset wants them; with `skip` those that can be read, and a warning."""
     images: list[Tensor] = []
     left_out: list[str] = []
     for source in _each(sources):
         try:
             images.append(_preprocess(_picture(source), preset))
         except UnreadableImage as err:
-            if on_error == "raise":
+            if not skip:
                 raise
-            left_out.append(str(err).removeprefix("load_images: ").split("; ")[0])
+            left_out.append(str(err).removeprefix(f"{caller()}: ").split("; ")[0])
     if left_out:
         names = "\n  ".join(left_out)
         if not images:
-            raise UnreadableImage(f"load_images: not one readable picture:\n  {names}")
-        warnings.warn(
-            f"load_images: {len(left_out)} of {len(left_out) + len(images)} pictures left out:"
-            f"\n  {names}",
-            ResvizWarning,
-            stacklevel=2,
+            raise UnreadableImage(f"{caller()}: not one readable picture:\n  {names}")
+        warn(
+            f"{caller()}: {len(left_out)} of {len(left_out) + len(images)} pictures left out:"
+            f"\n  {names}"
         )
-    if not images:
-        raise ValueError("load_images: no sources; a file, folder, PIL image, array or a list.")
-    sizes = sorted({tuple(image.shape[1:]) for image in images})
-    if len(sizes) > 1:
-        raise ValueError(
-            f"load_images: pictures of {len(sizes)} sizes, among them {sizes[0]} and {sizes[-1]}, "
-            f"and preset {preset.name!r} does not make them equal. Set its resize and crop, or "
-            "load them one by one."
-        )
-    return torch.stack(images).to(device=device, dtype=dtype)
+    return images
 
 
 def _wanted(
@@ -105,18 +109,18 @@ def _wanted(
 ) -> tuple[Preset, torch.device, torch.dtype]:
     dtype = torch.float32
     if net is not None:
-        check_network("load_images", net)
+        check_network(net)
         parameter = next((p for p in net.parameters() if p.is_floating_point()), None)
         if parameter is not None:
             dtype, device = parameter.dtype, parameter.device if device is None else device
     if preset is None:
         if net is None:
             raise ValueError(
-                "load_images: neither a network nor a preset; one of them says how the images are "
+                f"{caller()}: neither a network nor a preset; one of them says how the images are "
                 "wanted. Pass the network, or preset=rv.Preset(...)."
             )
         preset = preset_of(net)
-    check_preset("load_images", preset)
+    check_preset(preset)
     return preset, torch.device("cpu" if device is None else device), dtype
 
 
@@ -134,7 +138,7 @@ def _each(sources: Any) -> Iterator[Source]:
         )
         if not files:
             raise ValueError(
-                f"load_images: no picture in folder {os.fspath(sources)!r}; files that end in "
+                f"{caller()}: no picture in folder {os.fspath(sources)!r}; files that end in "
                 f"{', '.join(SUFFIXES)}."
             )
         yield from files
@@ -147,7 +151,7 @@ def _each(sources: Any) -> Iterator[Source]:
             yield from _each(source)
     else:
         raise TypeError(
-            f"load_images: a source of type {type(sources).__name__}; a file, folder, PIL image, "
+            f"{caller()}: a source of type {type(sources).__name__}; a file, folder, PIL image, "
             "numpy array, tensor, or a list of these."
         )
 
@@ -174,7 +178,7 @@ def _open(name: str, source: Any) -> Image.Image | Tensor:
     except Exception as err:  # a damaged file can raise anything in Pillow's decoders
         what = str(err) or type(err).__name__
         raise UnreadableImage(
-            f"load_images: {name} is not readable ({what}); a picture that Pillow opens. "
+            f"{caller()}: {name} is not readable ({what}); a picture that Pillow opens. "
             "on_error='skip' loads the others."
         ) from err
 
@@ -200,7 +204,7 @@ def _from_tensor(tensor: Tensor) -> Image.Image | Tensor:
     if tensor.ndim == 3:
         if tensor.shape[0] not in (1, 3, 4):
             raise ValueError(
-                f"load_images: a tensor of shape {tuple(tensor.shape)}; (3, H, W), (1, H, W), "
+                f"{caller()}: a tensor of shape {tuple(tensor.shape)}; (3, H, W), (1, H, W), "
                 "(4, H, W) or (H, W). Arrays have the channels last, tensors first: use permute."
             )
         tensor = tensor.permute(1, 2, 0)
@@ -214,7 +218,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image | Tensor:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
         raise ValueError(
-            f"load_images: an array of shape {array.shape}; (H, W), (H, W, 3), (H, W, 4), "
+            f"{caller()}: an array of shape {array.shape}; (H, W), (H, W, 3), (H, W, 4), "
             "or a stack of them."
         )
     if array.dtype == bool:
@@ -237,13 +241,13 @@ def _unit_range(array: NDArray[Any]) -> NDArray[np.float32]:
         limit = 65535
     else:
         raise ValueError(
-            f"load_images: pixels of dtype {array.dtype}; uint8, uint16, bool, or floats in 0..1. "
+            f"{caller()}: pixels of dtype {array.dtype}; uint8, uint16, bool, or floats in 0..1. "
             "Convert them with astype."
         )
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= limit):
         raise ValueError(
-            f"load_images: pixels from {low:.4g} to {high:.4g}; {array.dtype} pixels are in "
+            f"{caller()}: pixels from {low:.4g} to {high:.4g}; {array.dtype} pixels are in "
             f"0..{limit}. Scale them; images that are normalised already need no load_images."
         )
     return (array / limit).astype(np.float32)
@@ -263,6 +267,7 @@ def _preprocess(picture: Image.Image | Tensor, preset: Preset) -> Tensor:
     return cast(Tensor, F.normalize(pixels, mean=list(preset.mean), std=list(preset.std)))
 
 
+@public
 def to_pictures(images: Tensor, preset: Preset) -> Tensor:
     """The pictures behind normalised images, as a person sees them.
 
@@ -282,11 +287,11 @@ def to_pictures(images: Tensor, preset: Preset) -> Tensor:
         >>> to_pictures(torch.zeros(1, 3, 2, 2), preset)[0, 0, 0]
         tensor([128, 128, 128], dtype=torch.uint8)
     """
-    check_preset("to_pictures", preset)
+    check_preset(preset)
     if not isinstance(images, Tensor):
-        raise TypeError(f"to_pictures: images of type {type(images).__name__}; a tensor.")
+        raise TypeError(f"{caller()}: images of type {type(images).__name__}; a tensor.")
     if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"to_pictures: images of shape {tuple(images.shape)}; (N, 3, H, W).")
+        raise ValueError(f"{caller()}: images of shape {tuple(images.shape)}; (N, 3, H, W).")
     pixels = images.detach().to("cpu", torch.float32)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (preset.mean, preset.std))
     scaled = ((pixels * std + mean) * 255).round().clamp(0, 255)

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from resviz.arguments import caller, choice, name, public
+
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
 
@@ -47,35 +49,36 @@ class Preset:
     antialias: bool = True
     classes: tuple[str, ...] = ()
 
+    @public
     def __post_init__(self) -> None:
         for field in ("name", "weights"):
-            if not isinstance(getattr(self, field), str):
-                raise TypeError(f"Preset: {field} {getattr(self, field)!r}; a string.")
+            name(field, getattr(self, field))
         self._set("mean", _three_numbers("mean", self.mean))
         self._set("std", _three_numbers("std", self.std))
         if not all(0 <= v <= 1 for v in self.mean):
             raise ValueError(
-                f"Preset: mean {self.mean}; three numbers in 0..1, as pixels are scaled to 0..1. "
-                "Divide means of pixels in 0..255 by 255, and their std too."
+                f"{caller()}: mean {self.mean}; three numbers in 0..1, as pixels are scaled to "
+                "0..1. Divide means of pixels in 0..255 by 255, and their std too."
             )
         if not all(v > 0 for v in self.std):
-            raise ValueError(f"Preset: std {self.std}; three numbers above 0. Use 1 for no scale.")
+            raise ValueError(
+                f"{caller()}: std {self.std}; three numbers above 0. Use 1 for no scale."
+            )
         if isinstance(self.resize, bool) or not isinstance(self.resize, int | None):
             self._set("resize", _two_sizes("resize", self.resize))
         elif self.resize is not None and self.resize < 1:
-            raise ValueError(f"Preset: resize {self.resize}; at least 1 pixel, or None.")
+            raise ValueError(f"{caller()}: resize {self.resize}; at least 1 pixel, or None.")
         if self.crop is not None:
             crop: Any = self.crop
             square = isinstance(crop, int) and not isinstance(crop, bool)
             self._set("crop", _two_sizes("crop", (crop, crop) if square else crop))
-        if self.interpolation not in INTERPOLATIONS:
-            raise ValueError(
-                f"Preset: interpolation {self.interpolation!r}; one of {', '.join(INTERPOLATIONS)}."
-            )
+        choice("interpolation", self.interpolation, INTERPOLATIONS)
         classes: Any = self.classes
         listed = isinstance(classes, Collection) and not isinstance(classes, str)
-        if not listed or not all(isinstance(name, str) for name in classes):
-            raise TypeError(f"Preset: classes {classes!r}; a sequence of strings, one per output.")
+        if not listed or not all(isinstance(each, str) for each in classes):
+            raise TypeError(
+                f"{caller()}: classes {classes!r}; a sequence of strings, one per output."
+            )
         self._set("classes", tuple(classes))
 
     def _set(self, field: str, value: object) -> None:
@@ -86,21 +89,24 @@ def _three_numbers(field: str, values: Any) -> tuple[float, ...]:
     try:
         numbers = tuple(float(v) for v in values)
     except (TypeError, ValueError) as err:
-        raise TypeError(f"Preset: {field} {values!r}; three numbers, one per channel.") from err
+        raise TypeError(f"{caller()}: {field} {values!r}; three numbers, one per channel.") from err
     if len(numbers) != 3 or not all(math.isfinite(v) for v in numbers):
-        raise ValueError(f"Preset: {field} {numbers}; three finite numbers: red, green, blue.")
+        raise ValueError(f"{caller()}: {field} {numbers}; three finite numbers: red, green, blue.")
     return numbers
 
 
 def _two_sizes(field: str, values: Any) -> tuple[int, ...]:
     pair = tuple(values) if isinstance(values, Sequence) and not isinstance(values, str) else None
     if pair is None or not all(isinstance(v, int) and not isinstance(v, bool) for v in pair):
-        raise TypeError(f"Preset: {field} {values!r}; pixels as whole numbers: (height, width).")
+        raise TypeError(
+            f"{caller()}: {field} {values!r}; pixels as whole numbers: (height, width)."
+        )
     if len(pair) != 2 or min(pair) < 1:
-        raise ValueError(f"Preset: {field} {pair}; (height, width) of at least 1 pixel each.")
+        raise ValueError(f"{caller()}: {field} {pair}; (height, width) of at least 1 pixel each.")
     return pair
 
 
+@public
 def preset_of(net: nn.Module) -> Preset:
     """How this network wants its images, as `load_model` or `set_preset` stored it.
 
@@ -118,19 +124,20 @@ def preset_of(net: nn.Module) -> Preset:
         >>> preset_of(net).name
         'mine'
     """
-    check_network("preset_of", net)
+    check_network(net)
     preset = getattr(net, "resviz_preset", None)
     if preset is None and isinstance(getattr(net, "module", None), nn.Module):
         preset = getattr(net.module, "resviz_preset", None)
     if not isinstance(preset, Preset):
         raise ValueError(
-            f"preset_of: {type(net).__name__} has no preset; resviz does not guess how a network "
+            f"{caller()}: {type(net).__name__} has no preset; resviz does not guess how a network "
             "wants its images. Pass preset=rv.Preset(...), or store one once with "
             "rv.set_preset(net, rv.Preset(...))."
         )
     return preset
 
 
+@public
 def set_preset(net: nn.Module, preset: Preset) -> None:
     """Store on a network of your own how it wants its images, where every function finds it.
 
@@ -147,21 +154,21 @@ def set_preset(net: nn.Module, preset: Preset) -> None:
         >>> mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
         >>> set_preset(nn.Conv2d(3, 8, 3), Preset("mine", "random", mean, std, resize=64, crop=64))
     """
-    check_network("set_preset", net)
-    check_preset("set_preset", preset)
+    check_network(net)
+    check_preset(preset)
     net.resviz_preset = preset  # type: ignore[assignment]
 
 
-def check_network(function: str, net: object) -> None:
-    """Raise TypeError, in the name of the calling function, where `net` is no network."""
+def check_network(net: object) -> None:
+    """Raise TypeError, where `net` is no network."""
     if not isinstance(net, nn.Module):
         raise TypeError(
-            f"{function}: a network of type {type(net).__name__}; an nn.Module. "
+            f"{caller()}: a network of type {type(net).__name__}; an nn.Module. "
             "rv.load_model(name) makes one from a name."
         )
 
 
-def check_preset(function: str, preset: object) -> None:
-    """Raise TypeError, in the name of the calling function, where `preset` is no preset."""
+def check_preset(preset: object) -> None:
+    """Raise TypeError, where `preset` is no preset."""
     if not isinstance(preset, Preset):
-        raise TypeError(f"{function}: a preset of type {type(preset).__name__}; an rv.Preset.")
+        raise TypeError(f"{caller()}: a preset of type {type(preset).__name__}; an rv.Preset.")

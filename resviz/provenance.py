@@ -14,10 +14,10 @@ from resviz.images import to_pictures
 from resviz.preset import Preset, check_preset, preset_of
 
 
-def preset_or_none(function: str, net: nn.Module, preset: Preset | None) -> Preset | None:
+def preset_or_none(net: nn.Module, preset: Preset | None) -> Preset | None:
     """The given preset, else the network's own, else None."""
     if preset is not None:
-        check_preset(function, preset)
+        check_preset(preset)
         return preset
     try:
         return preset_of(net)

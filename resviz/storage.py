@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from resviz.arguments import caller
+
 _FORMAT = "resviz-1"
 # what reading a file raises whose header was written by somebody else
 WRONG_CONTENT = (AttributeError, KeyError, RecursionError, TypeError)
@@ -31,7 +33,7 @@ def write(
     header = {"format": _FORMAT, "kind": kind, "meta": json.dumps(meta)}
     target = pathlib.Path(path)
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"save: no folder {str(target.parent)!r}; make it first.")
+        raise FileNotFoundError(f"{caller()}: no folder {str(target.parent)!r}; make it first.")
     part = target.with_name(target.name + ".part")
     try:
         # safetensors refuses tensors that share memory
@@ -59,14 +61,16 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
         ValueError: the file is damaged, or holds something else than `kind`.
     """
     if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"load: no file {os.fspath(path)!r}.")
+        raise FileNotFoundError(f"{caller()}: no file {os.fspath(path)!r}.")
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header.get("format") != _FORMAT or header.get("kind") != kind:
             found = header.get("kind", "no resviz record")
-            raise ValueError(f"load: {os.fspath(path)!r} holds {found}; a {kind} was expected.")
+            raise ValueError(
+                f"{caller()}: {os.fspath(path)!r} holds {found}; a {kind} was expected."
+            )
         meta = json.loads(header["meta"])
         if not isinstance(meta, dict):
             raise TypeError("the header is no dictionary")
@@ -77,7 +81,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
 
 def damaged(path: str | os.PathLike[str]) -> ValueError:
     """The error for a file whose content makes no sense."""
-    return ValueError(f"load: {os.fspath(path)!r} is damaged or no resviz file.")
+    return ValueError(f"{caller()}: {os.fspath(path)!r} is damaged or no resviz file.")
 
 
 def table_to_json(table: pd.DataFrame) -> dict[str, Any]:

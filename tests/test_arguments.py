@@ -306,7 +306,7 @@ def test_no_whole_number(value: object):
 
 @pytest.mark.parametrize(
     ("least", "most", "words"),
-    [(4, None, "at least 4"), (None, 2, "at most 2"), (4, 9, "4 to 9"), (-1, 2, "-1 to 2")],
+    [(4, None, "4 or more"), (None, 2, "2 or less"), (4, 9, "4 to 9"), (1, 2, "1 or 2")],
 )
 def test_whole_out_of_range(least: int | None, most: int | None, words: str):
     with pytest.raises(ValueError, match=f"^resviz: points 3; {words}"):
@@ -321,11 +321,11 @@ def test_wholes(values: object):
 @pytest.mark.parametrize(
     ("values", "error", "words"),
     [
-        (3, TypeError, "depths 3; a list of whole numbers"),
-        ("12", TypeError, "depths '12'; a list of whole numbers"),
+        (3, TypeError, "depths 3; a sequence of whole numbers"),
+        ("12", TypeError, "depths '12'; a sequence of whole numbers"),
         ([1, 2.5], TypeError, "depths 2.5; a whole number"),
         ([1, True], TypeError, "depths True; a whole number"),
-        ([1, -1], ValueError, "depths -1; at least 0"),
+        ([1, -1], ValueError, "depths -1; 0 or more"),
         ([], ValueError, "no depths; at least one"),
     ],
 )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller, name, whole
 from resviz.provenance import preset_or_none, provenance
 
 
-def batches_of(function: str, inputs: tuple[Tensor, ...], batch_size: object) -> list[slice]:
+def batches_of(inputs: tuple[Tensor, ...], batch_size: object) -> list[slice]:
     """Slices of at most `batch_size` images, as even as they can be.
 
     Even, because batch statistics of a small last batch would be noise.
@@ -22,27 +22,24 @@ def batches_of(function: str, inputs: tuple[Tensor, ...], batch_size: object) ->
         ValueError: below 1, or inputs of different lengths.
 
     Example:
-        >>> batches_of("study", (torch.zeros(5, 3),), 4)
+        >>> batches_of((torch.zeros(5, 3),), 4)
         [slice(0, 3, None), slice(3, 5, None)]
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral):
-        raise TypeError(f"{function}: batch_size {batch_size!r}; a whole number is right.")
-    if batch_size < 1:
-        raise ValueError(f"{function}: batch_size {batch_size}; 1 or more is right.")
+    size = whole("batch_size", batch_size, least=1)
     lengths = {len(tensor) for tensor in inputs}
     if len(lengths) > 1:
         raise ValueError(
-            f"{function}: inputs of {' and '.join(map(str, sorted(lengths)))} images; "
+            f"{caller()}: inputs of {' and '.join(map(str, sorted(lengths)))} images; "
             "the same number in each is right."
         )
     count = len(inputs[0])
-    number = -(-count // int(batch_size))
+    number = -(-count // size)
     ends = [(count * i + number - 1) // number for i in range(number + 1)]
     return [slice(low, high) for low, high in zip(ends, ends[1:], strict=False)]
 
 
 def targets_of(
-    function: str, targets: Tensor | Sequence[int] | None, count: int, batches: Sequence[slice]
+    targets: Tensor | Sequence[int] | None, count: int, batches: Sequence[slice]
 ) -> Iterator[Tensor | None]:
     """The targets of each batch.
 
@@ -56,25 +53,25 @@ def targets_of(
     try:
         chosen = torch.as_tensor(targets)
     except (TypeError, ValueError, RuntimeError) as err:
-        raise TypeError(f"{function}: targets {targets!r}; class indices are integers.") from err
+        raise TypeError(f"{caller()}: targets {targets!r}; class indices are integers.") from err
     if chosen.ndim == 0 or len(chosen) != count:
         raise ValueError(
-            f"{function}: targets of shape {tuple(chosen.shape)} for {count} images; one class "
+            f"{caller()}: targets of shape {tuple(chosen.shape)} for {count} images; one class "
             "index per image is right."
         )
     yield from (chosen[batch] for batch in batches)
 
 
 def how_measured(
-    function: str, net: nn.Module, inputs: Sequence[Tensor], data: str | None, **settings: Any
+    net: nn.Module, inputs: Sequence[Tensor], data: str | None, **settings: Any
 ) -> dict[str, Any]:
     """What the attrs of a study hold: provenance without the names of the classes, and `data`.
 
     Raises:
         TypeError: `data` is no string.
     """
-    if data is not None and not isinstance(data, str):
-        raise TypeError(f"{function}: data {data!r}; the name of the data set, a string, is right.")
-    about = provenance(net, inputs, preset_or_none(function, net, None), **settings)
+    if data is not None:
+        name("data", data, "a string, the name of the data set")
+    about = provenance(net, inputs, preset_or_none(net, None), **settings)
     del about["classes"]
     return {**about, "data": data}

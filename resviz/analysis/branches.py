@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.analysis.batches import batches_of, how_measured, targets_of
+from resviz.arguments import public
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
 from resviz.recording.losses import Loss
@@ -39,6 +40,7 @@ class _Sums:
     directions: int = 0
 
 
+@public
 def branch_study(
     net: nn.Module,
     images: Inputs,
@@ -100,12 +102,11 @@ def branch_study(
         >>> table[["addition", "position"]].values.tolist()[0]
         ['layer1.0.add', 1]
     """
-    name = "branch_study"
-    check_hookable(name, net)
-    inputs = check_images(name, net, images)
-    batches = batches_of(name, inputs, batch_size)
-    wanted = targets_of(name, targets, len(inputs[0]), batches)
-    about = how_measured(name, net, inputs, data, batch_stats=batch_stats)
+    check_hookable(net)
+    inputs = check_images(net, images)
+    batches = batches_of(inputs, batch_size)
+    wanted = targets_of(targets, len(inputs[0]), batches)
+    about = how_measured(net, inputs, data, batch_stats=batch_stats)
     one = record(net, tuple(tensor[:1] for tensor in inputs), gradients=False)
     keep = _kept(one.residuals)
     sums: dict[tuple[str, int], _Sums] = defaultdict(_Sums)
@@ -114,8 +115,7 @@ def branch_study(
             part = tuple(tensor[batch] for tensor in inputs)
             rec = record(net, part, chosen, loss, True, batch_stats, keep, keep_device=None)
             about["loss"] = rec.provenance["loss"]
-            for row in rec.residuals.to_dict("records"):
-                _add(sums[row["addition"], row["call"]], row, rec)
+            _add_batch(sums, rec)
             del rec  # before the next pass: two recordings would take twice the memory
             shown.update(len(part[0]))
     table = _table(one.residuals, sums, len(inputs[0]))
@@ -132,6 +132,11 @@ def _kept(residuals: pd.DataFrame) -> list[str]:
 
 
 _STRAIGHT = ("identity", "scaled")
+
+
+def _add_batch(sums: dict[tuple[str, int], _Sums], rec: Recording) -> None:
+    for row in rec.residuals.to_dict("records"):
+        _add(sums[row["addition"], row["call"]], row, rec)
 
 
 def _add(sums: _Sums, row: Mapping[Any, Any], rec: Recording) -> None:

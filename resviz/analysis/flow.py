@@ -13,12 +13,14 @@ import pandas as pd
 from torch import Tensor, nn
 
 from resviz import storage
+from resviz.arguments import caller, public
 from resviz.hooks import batch_norms
 from resviz.networks.anatomy.structure import block_of
 from resviz.networks.zoo.cifar import cifar_resnet
 from resviz.progress import bar
 from resviz.recording.losses import Loss
 from resviz.recording.recorder import Inputs, record
+from resviz.recording.recording import Recording
 
 Variant = nn.Module | Callable[[int], nn.Module] | Mapping[Any, Any]
 KEYS = ("variant", "seed", "step", "batch_stats")
@@ -74,6 +76,7 @@ class GradientFlow:
                 one.attrs.update(self.provenance, batch_stats=named["batch_stats"])
             yield named, seeds
 
+    @public
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the tables to one file; :func:`load_gradient_flow` gives them back."""
         meta = {name: storage.table_to_json(getattr(self, name)) for name in _TABLES}
@@ -84,6 +87,7 @@ class GradientFlow:
         return "\n".join([*lines, *(f"  {line}" for line in growth_words(self.growth))])
 
 
+@public
 def load_gradient_flow(path: str | os.PathLike[str]) -> GradientFlow:
     """A :class:`GradientFlow` from the file that its ``save`` wrote. Runs no code from it.
 
@@ -99,6 +103,7 @@ def load_gradient_flow(path: str | os.PathLike[str]) -> GradientFlow:
         raise storage.damaged(path) from error
 
 
+@public
 def gradient_flow(
     variants: Mapping[str, Variant],
     images: Inputs,
@@ -148,37 +153,51 @@ def gradient_flow(
         True
     """
     chosen = _seeds(seeds)
-    modes = [batch_stats] if isinstance(batch_stats, bool) else list(dict.fromkeys(batch_stats))
-    if not all(isinstance(mode, bool) for mode in modes):
-        raise TypeError(f"gradient_flow: batch_stats {batch_stats!r}; True, False, or both.")
+    modes = _modes(batch_stats)
     runs = list(_runs(variants, chosen))
     if not runs or not modes:
-        raise ValueError("gradient_flow: no variants or no BatchNorm mode; at least one of each.")
+        raise ValueError(f"{caller()}: no variants or no BatchNorm mode; at least one of each.")
     found: dict[str, list[pd.DataFrame]] = {"weights": [], "blocks": [], "residuals": []}
     about: dict[str, Any] = {}
-    changes: dict[str, None] = {}
     with bar(len(runs) * len(modes), "gradient flow", progress) as shown:
         for name, step, seed, build in runs:
             net = _built(name, build, seed)
-            own = modes if batch_norms(net) else [None]
-            for mode in own:
+            for mode in modes if batch_norms(net) else [None]:
                 rec = record(
                     net, images, targets, loss, batch_stats=bool(mode), allow_nonfinite=True
                 )
-                keys = dict(zip(KEYS, (name, seed, step, mode), strict=True))
-                for table, frame in _measured(rec).items():
-                    found[table].append(_keyed(frame, keys))
-                about = {k: v for k, v in rec.provenance.items() if k not in _OWN}
-                changes |= {f"{name} {what}": None for what in rec.provenance["changes"]}
+                _add(found, rec, dict(zip(KEYS, (name, seed, step, mode), strict=True)))
+                about = _joined_about(about, rec.provenance, name)
             shown.update(len(modes))
     tables = {name: _joined(frames) for name, frames in found.items()}
     drawn = {seed for _, _, seed, build in runs if not isinstance(build, nn.Module)}
     about |= {"data": data, "seeds": [seed for seed in chosen if seed in drawn]}
-    about["changes"] = list(changes)
     return GradientFlow(**tables, growth=_growth(tables["blocks"]), provenance=about)
 
 
 _OWN = ("network", "weights", "classes", "batch_stats", "changes")  # differ between variants
+
+
+def _modes(batch_stats: object) -> list[bool]:
+    given: list[Any]
+    given = list(batch_stats) if isinstance(batch_stats, Iterable) else [batch_stats]
+    if not all(isinstance(mode, bool) for mode in given):
+        raise TypeError(f"{caller()}: batch_stats {batch_stats!r}; True, False, or both.")
+    return list(dict.fromkeys(given))
+
+
+def _add(found: dict[str, list[pd.DataFrame]], rec: Recording, keys: Mapping[str, Any]) -> None:
+    for table, frame in _measured(rec).items():
+        found[table].append(_keyed(frame, keys))
+
+
+def _joined_about(
+    before: Mapping[str, Any], provenance: Mapping[str, Any], name: str
+) -> dict[str, Any]:
+    """What is the same for all variants, and what was done to each."""
+    same = {k: v for k, v in provenance.items() if k not in _OWN}
+    changes = [f"{name} {what}" for what in provenance["changes"]]
+    return same | {"changes": list(dict.fromkeys([*before.get("changes", ()), *changes]))}
 
 
 def _seeds(seeds: Any) -> list[int]:
@@ -187,7 +206,7 @@ def _seeds(seeds: Any) -> list[int]:
     listed = many or (isinstance(chosen, Iterable) and not isinstance(chosen, str))
     wrong = not listed or not all(isinstance(s, Integral) for s in chosen)
     if wrong or not len(list(chosen)) or isinstance(seeds, bool):
-        raise ValueError(f"gradient_flow: seeds {seeds!r}; a number above 0, or whole numbers.")
+        raise ValueError(f"{caller()}: seeds {seeds!r}; a number above 0, or whole numbers.")
     return [int(seed) for seed in chosen]
 
 
@@ -195,7 +214,7 @@ def _runs(variants: object, seeds: list[int]) -> Iterator[tuple[str, Any, int, A
     """(name, step, seed, what to build the network from); one network has one seed."""
     if not isinstance(variants, Mapping):
         raise TypeError(
-            f"gradient_flow: variants are a {type(variants).__name__}; a dict is right: "
+            f"{caller()}: variants are a {type(variants).__name__}; a dict is right: "
             '{"ResNet-56": {"depth": 56}}.'
         )
     for name, variant in variants.items():
@@ -212,11 +231,12 @@ def _built(name: str, build: Any, seed: int) -> nn.Module:
         try:
             return cifar_resnet(**{"seed": seed, **build})
         except TypeError as error:
-            raise TypeError(f"gradient_flow: variant {name!r}: {error}.") from error
+            reason = str(error).removeprefix(f"{caller()}: ").removesuffix(".")
+            raise TypeError(f"{caller()}: variant {name!r}: {reason}.") from error
     net = build(seed) if callable(build) else build
     if not isinstance(net, nn.Module):
         raise TypeError(
-            f"gradient_flow: variant {name!r} is a {type(net).__name__}; a network, a function "
+            f"{caller()}: variant {name!r} is a {type(net).__name__}; a network, a function "
             "(seed) -> network, or options of cifar_resnet would be right."
         )
     return net

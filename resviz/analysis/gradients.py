@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import pandas as pd
 from torch import Tensor, nn
 
+from resviz.arguments import public
 from resviz.recording.losses import Loss
 from resviz.recording.recorder import Inputs, record
 
 
+@public
 def gradient_norms(
     net: nn.Module,
     images: Inputs,

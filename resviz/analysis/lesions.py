@@ -14,7 +14,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from resviz import arguments
 from resviz.analysis.batches import batches_of, how_measured
+from resviz.arguments import caller, public, whole
 from resviz.attribution.explain import explain
 from resviz.errors import closest
 from resviz.hooks import evaluating
@@ -51,6 +53,7 @@ class _Lesion:
         return stack
 
 
+@public
 def lesion_study(
     net: nn.Module,
     images: Inputs,
@@ -111,25 +114,19 @@ def lesion_study(
         >>> table["block"].tolist()
         ['', 'layer1.0', 'layer2.0', 'layer3.0']
     """
-    check_hookable("lesion_study", net)
-    inputs = check_images("lesion_study", net, images)
-    slices = batches_of("lesion_study", inputs, batch_size)
+    check_hookable(net)
+    inputs = check_images(net, images)
+    slices = batches_of(inputs, batch_size)
     several, reorder = _counts("several", several), _counts("reorder", reorder)
-    seen = survey("lesion_study", net, inputs)
+    repeats, seed = whole("repeats", repeats, least=0), arguments.seed(seed)
+    seen = survey(net, inputs)
     known = _blocks(seen, blocks)
     lesions = [_Lesion("none"), *(_Lesion("single", (path,)) for path in known)]
-    lesions += _random(net, seen, known, several, reorder, repeats, seed)
-    cams = _CAM_IMAGES if cam is True else int(cam)
-    if cams < 0:
-        raise ValueError(f"lesion_study: cam {cam}; True, or how many images.")
-    study = _Study(net, inputs, slices, targets, cams)
-    rows = []
-    with bar(len(lesions), "lesion study", progress) as shown:
-        for lesion in lesions:
-            rows.append(_described(lesion, seen) | study.measure(lesion))
-            shown.update(1)
+    lesions += _random(net, known, several, reorder, repeats, seed)
+    study = _Study(net, inputs, slices, targets, _cam_images(cam))
+    rows = study.rows(lesions, seen, progress)
     table = pd.DataFrame(rows)
-    table.attrs.update(how_measured("lesion_study", net, inputs, data, batch_stats=False))
+    table.attrs.update(how_measured(net, inputs, data, batch_stats=False))
     table.attrs["seeds"] = [seed] if several or reorder else []
     return table
 
@@ -151,8 +148,19 @@ class _Study:
         self._own = self._logits()
         self._targets = None
         if targets is not None:
-            self._targets = check_targets(targets, self._own, "lesion_study")
+            self._targets = check_targets(targets, self._own)
         self._own_cam = self._cam()
+
+    def rows(
+        self, lesions: Sequence[_Lesion], seen: Survey, progress: bool | None
+    ) -> list[dict[str, Any]]:
+        """What each lesion is, and what it does."""
+        found = []
+        with bar(len(lesions), "lesion study", progress) as shown:
+            for lesion in lesions:
+                found.append(_described(lesion, seen) | self.measure(lesion))
+                shown.update(1)
+        return found
 
     def measure(self, lesion: _Lesion) -> dict[str, float]:
         with lesion.applied(self._net, self._one):
@@ -168,10 +176,10 @@ class _Study:
     def _logits(self) -> Tensor:
         with evaluating(self._net):
             passes = [self._net(*(t[part].clone() for t in self._inputs)) for part in self._slices]
-        logits = torch.cat([widened(logits_of("lesion_study", out)).cpu() for out in passes])
+        logits = torch.cat([widened(logits_of(out)).cpu() for out in passes])
         if logits.ndim != 2:
             raise ValueError(
-                f"lesion_study: logits of shape {tuple(logits.shape)}; (N, C) would be right."
+                f"{caller()}: logits of shape {tuple(logits.shape)}; (N, C) would be right."
             )
         return logits
 
@@ -209,7 +217,7 @@ def _blocks(seen: Survey, blocks: Sequence[str] | None) -> list[str]:
         for path in blocks:
             if path not in names and not any(inside(a.name, str(path)) for a in seen.additions):
                 raise ValueError(
-                    f"lesion_study: no block {path!r}; closest: {closest(str(path), names)}."
+                    f"{caller()}: no block {path!r}; closest: {closest(str(path), names)}."
                 )
         return list(dict.fromkeys(blocks))
     residual = [a.owner or a.name for a in seen.additions]
@@ -219,14 +227,13 @@ def _blocks(seen: Survey, blocks: Sequence[str] | None) -> list[str]:
         if len(found):
             return list(dict.fromkeys(found))
     raise ValueError(
-        "lesion_study: a network without blocks or convolutions; paths would be right. Pass "
+        f"{caller()}: a network without blocks or convolutions; paths would be right. Pass "
         "blocks=[...]."
     )
 
 
 def _random(
     net: nn.Module,
-    seen: Survey,
     blocks: list[str],
     several: Sequence[int],
     reorder: Sequence[int],
@@ -236,14 +243,14 @@ def _random(
     generator = np.random.default_rng(seed)
     for count in several:
         if not 1 <= count <= len(blocks):
-            raise ValueError(f"lesion_study: several {count}; 1 to {len(blocks)} blocks.")
+            raise ValueError(f"{caller()}: several {count}; 1 to {len(blocks)} blocks.")
         for repeat in range(repeats):
             chosen = sorted(generator.choice(len(blocks), count, replace=False))
             yield _Lesion("several", tuple(blocks[i] for i in chosen), repeat=repeat)
     alike = _alike(net, blocks) if len(reorder) else []
     for count in reorder:
         if not alike:
-            raise ValueError("lesion_study: reorder, but no two blocks have equal shapes.")
+            raise ValueError(f"{caller()}: reorder, but no two blocks have equal shapes.")
         for repeat in range(repeats):
             drawn = generator.choice(len(alike), count)
             pairs = tuple(alike[i] for i in drawn)
@@ -251,11 +258,17 @@ def _random(
             yield _Lesion("reorder", moved, pairs, repeat)
 
 
+def _cam_images(cam: object) -> int:
+    if isinstance(cam, bool):
+        return _CAM_IMAGES if cam else 0
+    return whole("cam", cam, least=0)
+
+
 def _counts(name: str, value: object) -> list[int]:
     """How many blocks, as a list."""
     given = [value] if isinstance(value, Integral) else value
     if not isinstance(given, Sequence) or not all(isinstance(n, Integral) for n in given):
-        raise TypeError(f"lesion_study: {name} {value!r}; whole numbers, as in (2, 4, 8).")
+        raise TypeError(f"{caller()}: {name} {value!r}; whole numbers, as in (2, 4, 8).")
     return [int(n) for n in given]
 
 

@@ -13,7 +13,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from resviz import arguments
 from resviz.analysis.batches import how_measured
+from resviz.arguments import caller, public, whole
 from resviz.errors import NotTraceable
 from resviz.hooks import Hooks, left_as_found
 from resviz.networks.anatomy.dataflow import Addition
@@ -38,7 +40,7 @@ class _Gates:
     def changes(self, addition: Addition) -> dict[str, Change]:
         if addition.name in self.branch:
             raise NotTraceable(
-                f"path_study: the addition {addition.name!r} runs several times, and its calls "
+                f"{caller()}: the addition {addition.name!r} runs several times, and its calls "
                 "cannot be told apart; a module of its own for each would be right."
             )
         self.names.append(addition.name)
@@ -61,6 +63,7 @@ class _Gates:
         return own
 
 
+@public
 def path_study(
     net: nn.Module,
     images: Inputs,
@@ -114,37 +117,31 @@ def path_study(
         >>> table["paths"].tolist()
         [1.0, 3.0, 3.0, 1.0]
     """
-    check_hookable("path_study", net)
-    inputs = check_images("path_study", net, images)
-    given: object = samples
-    if not isinstance(given, Integral):
-        raise TypeError(f"path_study: samples {samples!r}; a whole number.")
+    check_hookable(net)
+    inputs = check_images(net, images)
+    samples, seed = whole("samples", samples, least=1), arguments.seed(seed)
     if inputs[0].ndim < 2 or not inputs[0].is_floating_point():
         raise TypeError(
-            f"path_study: images of {inputs[0].dtype}; floating point, to be differentiated."
+            f"{caller()}: images of {inputs[0].dtype}; floating point, to be differentiated."
         )
-    if samples < 1:
-        raise ValueError(f"path_study: samples {samples}; at least 1.")
     one = tuple(tensor[:1] for tensor in inputs)
     with left_as_found(net, grad=True) as hooks:
         gates = _Gates(hooks)
-        with altered(net, gates.changes, function="path_study", images=one):
+        with altered(net, gates.changes, images=one):
             count = _count(gates.names)
             chosen = _lengths(lengths, count)
-            leaf = inputs[0].detach().clone().requires_grad_(True)
-            others = tuple(tensor.clone() for tensor in inputs[1:])
-            logits = logits_of("path_study", net(leaf.clone(), *others))
-            _, per_image, name = choose(logits, targets, loss)
-            if per_image is None:
-                raise ValueError("path_study: logits that are no (N, C) and no loss; loss=f.")
-            total = per_image.sum()
-            backward = partial(_norm, total, leaf)
-            whole = backward()
+            backward, name = _backward(net, inputs, targets, loss)
+            whole_norm = backward()
             drawn = _sample(gates, backward, chosen, samples, seed, progress)
-    _check_whole(net, inputs, targets, loss, whole)
+    _check_whole(net, inputs, targets, loss, whole_norm)
     table = _table(chosen, drawn, count)
-    table.attrs.update(how_measured("path_study", net, inputs, data, batch_stats=False, loss=name))
-    table.attrs |= {"seeds": [seed], "whole": whole, "additions": count, **_summary(table, count)}
+    table.attrs.update(how_measured(net, inputs, data, batch_stats=False, loss=name))
+    table.attrs |= {
+        "seeds": [seed],
+        "whole": whole_norm,
+        "additions": count,
+        **_summary(table, count),
+    }
     if lengths is not None:
         table.attrs["central"] = None
     return table
@@ -153,7 +150,7 @@ def path_study(
 def _count(names: Sequence[str]) -> int:
     if not names:
         raise ValueError(
-            "path_study: a network without residual additions; one that has some would be right."
+            f"{caller()}: a network without residual additions; one that has some would be right."
         )
     return len(names)
 
@@ -162,13 +159,27 @@ def _lengths(lengths: Any, count: int) -> list[int]:
     if lengths is None:
         step = -(-(count + 1) // 40)
         return list(range(0, count + 1, step))
-    if not isinstance(lengths, Iterable):
-        raise TypeError(f"path_study: lengths {lengths!r}; a list of whole numbers.")
-    lengths = list(lengths)
-    whole = all(isinstance(n, Integral) for n in lengths)
-    if not whole or not lengths or min(lengths) < 0 or max(lengths) > count:
-        raise ValueError(f"path_study: lengths {list(lengths)}; 0 to {count} would be right.")
-    return sorted(set(lengths))
+    if isinstance(lengths, str) or not isinstance(lengths, Iterable):
+        raise TypeError(f"{caller()}: lengths {lengths!r}; a sequence of whole numbers.")
+    listed = list(lengths)
+    if not listed or not all(isinstance(n, Integral) and 0 <= int(n) <= count for n in listed):
+        raise ValueError(f"{caller()}: lengths {listed}; 0 to {count} would be right.")
+    return sorted({int(n) for n in listed})
+
+
+def _backward(
+    net: nn.Module,
+    inputs: tuple[Tensor, ...],
+    targets: Tensor | Sequence[int] | None,
+    loss: str | Loss | None,
+) -> tuple[partial[float], str]:
+    """(the backward pass as a function that may be called again, name of the loss)."""
+    leaf = inputs[0].detach().clone().requires_grad_(True)
+    others = tuple(tensor.clone() for tensor in inputs[1:])
+    _, per_image, name = choose(logits_of(net(leaf.clone(), *others)), targets, loss)
+    if per_image is None:
+        raise ValueError(f"{caller()}: logits that are no (N, C) and no loss; loss=f.")
+    return partial(_norm, per_image.sum(), leaf), name
 
 
 def _norm(total: Tensor, leaf: Tensor) -> float:
@@ -225,15 +236,10 @@ def _check_whole(
 ) -> None:
     """With every gate open the gradient must be the network's own."""
     with left_as_found(net, grad=True):
-        leaf = inputs[0].detach().clone().requires_grad_(True)
-        others = tuple(tensor.clone() for tensor in inputs[1:])
-        _, per_image, _ = choose(logits_of("path_study", net(leaf.clone(), *others)), targets, loss)
-        if per_image is None:
-            return
-        own = _norm(per_image.sum(), leaf)
+        own = _backward(net, inputs, targets, loss)[0]()
     if not abs(own - whole) <= _SAME * own:
         raise NotTraceable(
-            f"path_study: with all paths open the gradient is {whole:.4g}, the network's own is "
+            f"{caller()}: with all paths open the gradient is {whole:.4g}, the network's own is "
             f"{own:.4g}; additions whose result is used (y = x + f or x += f) would be right."
         )
 

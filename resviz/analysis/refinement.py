@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from resviz import arguments
 from resviz.analysis.batches import batches_of, how_measured
 from resviz.analysis.branches import channel_axis
+from resviz.arguments import caller, public
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
 from resviz.recording.recorder import Inputs, record
@@ -50,6 +51,7 @@ class _Sums:
             self.per_channel[name] = value.cpu() if known is None else known + value.cpu()
 
 
+@public
 def refinement_study(
     net: nn.Module,
     images: Inputs,
@@ -112,14 +114,12 @@ def refinement_study(
         >>> table.groupby("stage").size().tolist(), float(table["cosine"].iloc[1])
         ([2, 2, 2], 1.0)
     """
-    name = "refinement_study"
-    check_hookable(name, net)
-    inputs = check_images(name, net, images)
-    batches = batches_of(name, inputs, batch_size)
-    _check_seed(name, seed)
-    about = how_measured(name, net, inputs, data, batch_stats=batch_stats, seeds=[int(seed)])
-    blocks = _blocks(name, net, tuple(tensor[:1] for tensor in inputs))
-    orders = {row["end"]: _shuffle(row["shape"], int(seed)) for row in blocks}
+    check_hookable(net)
+    inputs = check_images(net, images)
+    batches, seed = batches_of(inputs, batch_size), arguments.seed(seed)
+    about = how_measured(net, inputs, data, batch_stats=batch_stats, seeds=[seed])
+    blocks = _blocks(net, tuple(tensor[:1] for tensor in inputs))
+    orders = {row["end"]: _shuffle(row["shape"], seed) for row in blocks}
     sums = {row["key"]: _Sums() for row in blocks}
     keep = list(dict.fromkeys(row["block"] for row in blocks))
     with bar(len(inputs[0]), "blocks against their stage's end", progress) as shown:
@@ -130,30 +130,31 @@ def refinement_study(
                 sums[row["key"]].add(rec[row["key"]], rec[row["end"]], orders[row["end"]])
             del rec  # before the next pass: two recordings would take twice the memory
             shown.update(len(part[0]))
-    rows = []
-    for row in blocks:
-        shape = (len(inputs[0]), *row["shape"][1:])
-        measured = _columns(sums[row["key"]], orders[row["end"]], row["key"] == row["end"])
-        rows.append(row | {"shape": shape} | measured)
-    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    table = _table(blocks, sums, orders, len(inputs[0]))
     table.attrs.update(about, batch_size=batch_size)
     return table
 
 
-def _check_seed(name: str, seed: object) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise TypeError(f"{name}: seed {seed!r}; a whole number is right.")
-    if seed < 0:
-        raise ValueError(f"{name}: seed {seed}; 0 or more is right.")
+def _table(
+    blocks: list[dict[str, Any]],
+    sums: dict[Call, _Sums],
+    orders: dict[Call, Tensor],
+    images: int,
+) -> pd.DataFrame:
+    rows = []
+    for row in blocks:
+        measured = _columns(sums[row["key"]], orders[row["end"]], row["key"] == row["end"])
+        rows.append(row | {"shape": (images, *row["shape"][1:])} | measured)
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-def _blocks(name: str, net: nn.Module, one: tuple[Tensor, ...]) -> list[dict[str, Any]]:
+def _blocks(net: nn.Module, one: tuple[Tensor, ...]) -> list[dict[str, Any]]:
     """The blocks with their stages: runs of one stage name and one output shape."""
     layers = record(net, one, gradients=False).layers
     found = layers[layers["kind"] == "block"].to_dict("records")
     if not found:
         raise ValueError(
-            f"{name}: no blocks in {type(net).__name__}; a network whose blocks are modules of "
+            f"{caller()}: no blocks in {type(net).__name__}; a network whose blocks are modules of "
             "their own is right. See rv.list_layers(net)."
         )
     runs: list[list[dict[str, Any]]] = []

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pandas as pd
 from torch import nn
 
+from resviz.arguments import public
 from resviz.recording.recorder import Inputs, record
 
 
+@public
 def residual_branches(
     net: nn.Module, images: Inputs, gradients: bool = True, batch_stats: bool = False
 ) -> pd.DataFrame:

@@ -12,11 +12,13 @@ import pandas as pd
 from torch import Tensor, nn
 
 from resviz.analysis.batches import batches_of, how_measured
+from resviz.arguments import caller, public
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.structure import is_leaf
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
 from resviz.recording.recorder import Inputs, record
+from resviz.recording.recording import Recording
 from resviz.torch_private import AnyConvolution
 
 Call = tuple[str, int]
@@ -26,6 +28,7 @@ _COLUMNS = (
 )
 
 
+@public
 def response_std(
     net: nn.Module,
     images: Inputs,
@@ -75,39 +78,50 @@ def response_std(
         >>> table[["layer", "response"]].values.tolist()[0]
         ['conv1', 'bn1']
     """
-    name = "response_std"
-    check_hookable(name, net)
-    inputs = check_images(name, net, images)
-    batches = batches_of(name, inputs, batch_size)
-    about = how_measured(name, net, inputs, data, batch_stats=batch_stats)
+    check_hookable(net)
+    inputs = check_images(net, images)
+    batches = batches_of(inputs, batch_size)
+    about = how_measured(net, inputs, data, batch_stats=batch_stats)
     one = tuple(tensor[:1] for tensor in inputs)
     first = record(net, one, gradients=False)
-    beside = set(first.parameters.loc[first.parameters["projection"], "layer"])
-    pairs = {conv: norm for conv, norm in _responses(net, one).items() if conv[0] not in beside}
-    if not pairs:
-        raise ValueError(
-            f"{name}: no convolution ran in {type(net).__name__}; a network with convolutions is "
-            "right. For other layers: rv.record(net, images).layers."
-        )
+    pairs = _main_responses(net, one, first)
     sums = {call: np.zeros(3) for call in pairs.values()}
     with bar(len(inputs[0]), "layer responses", progress) as shown:
         for batch in batches:
             part = tuple(tensor[batch] for tensor in inputs)
-            layers = record(net, part, gradients=False, batch_stats=batch_stats).layers
-            for row in layers[layers["kind"] == "leaf"].to_dict("records"):
-                call = (row["layer"], row["call"])
-                if call in sums:
-                    sums[call] += _sums(row)
+            _add(sums, record(net, part, gradients=False, batch_stats=batch_stats).layers)
             shown.update(len(part[0]))
     table = _table(net, pairs, sums, first.layers, len(inputs[0]))
     table.attrs.update(about, batch_size=batch_size)
     return table
 
 
+def _add(sums: dict[Call, np.ndarray[Any, Any]], layers: pd.DataFrame) -> None:
+    """One batch."""
+    for row in layers[layers["kind"] == "leaf"].to_dict("records"):
+        call = (row["layer"], row["call"])
+        if call in sums:
+            sums[call] += _sums(row)
+
+
 def _sums(row: Mapping[Any, Any]) -> np.ndarray[Any, Any]:
     """Elements, sum, and sum of squares, from the statistics of one batch."""
     count, mean = math.prod(row["shape"]), row["mean"]
     return count * np.array([1.0, mean, row["std"] ** 2 + mean**2])
+
+
+def _main_responses(
+    net: nn.Module, inputs: tuple[Tensor, ...], first: Recording
+) -> dict[Call, Call]:
+    """The responses of the convolutions that are no projections on a shortcut."""
+    beside = set(first.parameters.loc[first.parameters["projection"], "layer"])
+    pairs = {conv: norm for conv, norm in _responses(net, inputs).items() if conv[0] not in beside}
+    if not pairs:
+        raise ValueError(
+            f"{caller()}: no convolution ran in {type(net).__name__}; a network with convolutions "
+            "is right. For other layers: rv.record(net, images).layers."
+        )
+    return pairs
 
 
 def _responses(net: nn.Module, inputs: tuple[Tensor, ...]) -> dict[Call, Call]:

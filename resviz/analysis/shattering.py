@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
-from numbers import Integral
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from resviz import arguments
 from resviz.analysis.batches import batches_of, how_measured, targets_of
+from resviz.arguments import caller, choice, choices, public, whole, wholes
 from resviz.errors import NonFinite
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.survey import survey
@@ -25,6 +27,7 @@ from resviz.recording.statistics import widest
 DEPTHS = (1, 2, 4, 8, 16, 32)
 
 
+@public
 def gradient_correlation(
     net: nn.Module,
     images: Inputs,
@@ -75,37 +78,26 @@ def gradient_correlation(
         >>> len(table), int(table["depth"].iloc[0])
         (2, 8)
     """
-    name = "gradient_correlation"
-    check_hookable(name, net)
-    inputs = check_images(name, net, images)
-    _whole(name, "seed", seed, 0)
-    batches_of(name, inputs, batch_size)
-    count = len(inputs[0]) // 2
-    if count == 0:
-        raise ValueError(f"{name}: one image; two or more are right, as pairs are compared.")
-    order = torch.randperm(len(inputs[0]), generator=torch.Generator().manual_seed(seed))
-    order = order[: 2 * count]
-    everyone = next(targets_of(name, targets, len(inputs[0]), [slice(None)]))
-    about = how_measured(name, net, inputs, data, batch_stats=batch_stats)
-    pairs = batches_of(name, (order[::2],), max(1, batch_size // 2))
-    depth, values = survey(name, net, inputs).table["depth"].max(), list[float]()
-    with bar(count, "gradients at pairs of inputs", progress) as shown:
-        for batch in pairs:
-            chosen = order[2 * batch.start : 2 * batch.stop].to(inputs[0].device)
-            wanted = None if everyone is None else everyone[chosen.to(everyone.device)]
-            here = tuple(tensor[chosen] for tensor in inputs)
+    check_hookable(net)
+    inputs = check_images(net, images)
+    seed = arguments.seed(seed)
+    batches_of(inputs, batch_size)  # as many images in each input, and a size that can be right
+    order = _pairs(len(inputs[0]), seed)
+    everyone = next(targets_of(targets, len(inputs[0]), [slice(None)]))
+    about = how_measured(net, inputs, data, batch_stats=batch_stats)
+    depth, values = survey(net, inputs).table["depth"].max(), list[float]()
+    with bar(len(order) // 2, "gradients at pairs of inputs", progress) as shown:
+        for here, wanted in _batches(inputs, everyone, order, batch_size):
             check_batch_stats(net, here, batch_stats)
-            found, about["loss"] = _correlations(name, net, here, wanted, loss, batch_stats)
+            found, about["loss"] = _correlations(net, here, wanted, loss, batch_stats)
             values += found
             shown.update(len(found))
-    table = pd.DataFrame({"network": about["network"], "depth": depth, "seed": seed}, range(count))
-    table["pair"] = range(count)
-    table["first"], table["second"] = order[::2].tolist(), order[1::2].tolist()
-    table["correlation"] = values
+    table = _pair_table(order, values, {"network": about["network"], "depth": depth, "seed": seed})
     table.attrs.update(about, seeds=[seed], batch_size=batch_size)
     return table
 
 
+@public
 def shattering_study(
     depths: Iterable[int] = DEPTHS,
     kinds: str | Iterable[str] = KINDS,
@@ -159,20 +151,17 @@ def shattering_study(
         >>> float(table["theory"].iloc[0]), bool(abs(table["correlation"].iloc[0] - 0.25) < 0.08)
         (0.25, True)
     """
-    name = "shattering_study"
-    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
-    depths, seeds = _listed(name, "depths", depths, 1), _listed(name, "seeds", seeds, 0)
-    _check_choices(name, kinds, gates)
-    _whole(name, "width", width, 1)
-    _whole(name, "inputs", inputs, 2)
+    kinds = choices("kind", kinds, KINDS)
+    depths, seeds = wholes("depths", depths, least=1), wholes("seeds", seeds, least=0)
+    gates, width = choice("gates", gates, GATES), whole("width", width, least=1)
+    inputs = whole("inputs", inputs, least=2)
+    networks = list(itertools.product(kinds, depths, seeds))
     rows = []
-    with bar(len(kinds) * len(depths) * len(seeds), "random networks", progress) as shown:
-        for kind in kinds:
-            for depth in depths:
-                for seed in seeds:
-                    net = shattering_network(depth, kind, width=width, gates=gates, seed=seed)
-                    rows.append(_row(name, net, inputs, seed))
-                    shown.update(1)
+    with bar(len(networks), "random networks", progress) as shown:
+        for kind, depth, seed in networks:
+            net = shattering_network(depth, kind, width=width, gates=gates, seed=seed)
+            rows.append(_row(net, inputs, seed))
+            shown.update(1)
     table = pd.DataFrame(rows)
     table.attrs.update(
         network="random networks",
@@ -198,12 +187,38 @@ def law(kind: str, depth: int) -> float:
     return (0.5 if kind == "plain" else 0.75) ** depth
 
 
-def _row(name: str, net: ShatteringNetwork, inputs: int, seed: int) -> dict[str, object]:
+def _pairs(count: int, seed: int) -> Tensor:
+    """An order of the images in which 0 and 1, 2 and 3, ... are pairs; an odd one is left out."""
+    if count < 2:
+        raise ValueError(f"{caller()}: one image; two or more are right, as pairs are compared.")
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return order[: count // 2 * 2]
+
+
+def _batches(
+    inputs: tuple[Tensor, ...], targets: Tensor | None, order: Tensor, batch_size: int
+) -> Iterator[tuple[tuple[Tensor, ...], Tensor | None]]:
+    """Whole pairs of images, with their targets."""
+    for batch in batches_of((order[::2],), max(1, batch_size // 2)):
+        chosen = order[2 * batch.start : 2 * batch.stop].to(inputs[0].device)
+        wanted = None if targets is None else targets[chosen.to(targets.device)]
+        yield tuple(tensor[chosen] for tensor in inputs), wanted
+
+
+def _pair_table(order: Tensor, values: list[float], same: Mapping[str, object]) -> pd.DataFrame:
+    table = pd.DataFrame(dict(same), range(len(values)))
+    table["pair"] = range(len(values))
+    table["first"], table["second"] = order[::2].tolist(), order[1::2].tolist()
+    table["correlation"] = values
+    return table
+
+
+def _row(net: ShatteringNetwork, inputs: int, seed: int) -> dict[str, object]:
     """One random network at its own inputs, which come from the seed too."""
     width = net.head.in_features
     generator = torch.Generator().manual_seed(2**40 + seed)  # not the stream of the weights
     x = torch.randn(inputs // 2 * 2, width, generator=generator)
-    found = torch.tensor(_correlations(name, net, (x,), None, "logit", False)[0])
+    found = torch.tensor(_correlations(net, (x,), None, "logit", False)[0])
     spread = found.std(correction=1) if len(found) > 1 else torch.tensor(math.nan)
     return {
         "kind": net.kind,
@@ -218,7 +233,6 @@ def _row(name: str, net: ShatteringNetwork, inputs: int, seed: int) -> dict[str,
 
 
 def _correlations(
-    name: str,
     net: nn.Module,
     inputs: tuple[Tensor, ...],
     targets: Tensor | None,
@@ -231,47 +245,21 @@ def _correlations(
         floating = [leaf for leaf in leaves if leaf.requires_grad]
         if not floating:
             raise TypeError(
-                f"{name}: images of {inputs[0].dtype}, at which nothing can be differentiated; "
+                f"{caller()}: images of {inputs[0].dtype}, at which nothing can be differentiated; "
                 "floating point numbers are right."
             )
-        logits = logits_of(name, net(*(leaf.clone() for leaf in leaves)))
+        logits = logits_of(net(*(leaf.clone() for leaf in leaves)))
         _, per_image, loss_name = choose(logits, targets, loss)
         if per_image is None:
             raise ValueError(
-                f"{name}: logits of shape {tuple(logits.shape)} and no loss; (N, C) logits, or "
+                f"{caller()}: logits of shape {tuple(logits.shape)} and no loss; (N, C) logits, or "
                 "loss=a function (logits, targets) -> (N,), is right."
             )
         grads = torch.autograd.grad(per_image.sum(), floating)
     rows = torch.cat([g.detach().to(widest(g)).flatten(1) for g in grads], dim=1)
     if not bool(torch.isfinite(rows).all() and torch.isfinite(logits).all()):
-        raise NonFinite(f"{name}: logits or gradients hold NaN or infinity; finite ones are right.")
+        raise NonFinite(
+            f"{caller()}: logits or gradients hold NaN or infinity; finite ones are right."
+        )
     rows = rows / rows.norm(dim=1, keepdim=True)  # a zero gradient has no direction: NaN
     return (rows[::2] * rows[1::2]).sum(1).tolist(), loss_name
-
-
-def _listed(name: str, what: str, numbers: Iterable[int], least: int) -> list[int]:
-    if isinstance(numbers, (int, str)):
-        raise TypeError(f"{name}: {what} {numbers!r}; a sequence of whole numbers is right.")
-    listed = list(numbers)
-    if not listed:
-        raise ValueError(f"{name}: no {what}; at least one is needed.")
-    for number in listed:
-        _whole(name, what, number, least)
-    return [int(number) for number in listed]
-
-
-def _whole(name: str, what: str, number: object, least: int) -> None:
-    if isinstance(number, bool) or not isinstance(number, Integral):
-        raise TypeError(f"{name}: {what} {number!r}; a whole number is right.")
-    if number < least:
-        raise ValueError(f"{name}: {what} {number}; {least} or more is right.")
-
-
-def _check_choices(name: str, kinds: list[str], gates: str) -> None:
-    if not kinds:
-        raise ValueError(f"{name}: no kinds; one or more of {', '.join(KINDS)}.")
-    for kind in kinds:
-        if kind not in KINDS:
-            raise ValueError(f"{name}: kind {kind!r}; one of {', '.join(KINDS)} is right.")
-    if gates not in GATES:
-        raise ValueError(f"{name}: gates {gates!r}; one of {', '.join(GATES)} is right.")

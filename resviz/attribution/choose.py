@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from torch import Tensor, nn
 
+from resviz.arguments import caller
 from resviz.attribution.engine import capture
 from resviz.attribution.layer import Layer
 from resviz.attribution.positions import Reading, is_channels_last, read
@@ -38,8 +39,8 @@ def read_layers(net: nn.Module, inputs: tuple[Tensor, ...], layers: object) -> l
         found = survey("explain", net, inputs).residual_blocks
         if not found:
             raise ValueError(
-                f"explain: layers='blocks', and {type(net).__name__} has no residual additions; a "
-                "residual network would be right. Or name layers: rv.list_layers(net)."
+                f"{caller()}: layers='blocks', and {type(net).__name__} has no residual additions; "
+                "a residual network would be right. Or name layers: rv.list_layers(net)."
             )
         return [(path, 0) for path in found]
     if isinstance(layers, str) or _is_layer(layers):
@@ -47,9 +48,9 @@ def read_layers(net: nn.Module, inputs: tuple[Tensor, ...], layers: object) -> l
     elif isinstance(layers, Sequence):
         chosen = list(layers)
     else:
-        raise TypeError(f"explain: layers {layers!r}; a path, (path, call), or a list of those.")
+        raise TypeError(f"{caller()}: layers {layers!r}; a path, (path, call), or a list of those.")
     if not chosen:
-        raise ValueError("explain: no layers; a path such as 'layer4', or layers='auto'.")
+        raise ValueError(f"{caller()}: no layers; a path such as 'layer4', or layers='auto'.")
     return list(dict.fromkeys(_read_layer(net, layer) for layer in chosen))
 
 
@@ -65,12 +66,12 @@ def _read_layer(net: nn.Module, layer: object) -> Layer:
     elif _is_layer(layer):
         path, call = layer  # type: ignore[misc]
     else:
-        raise TypeError(f"explain: layer {layer!r}; a path, or (path, call).")
+        raise TypeError(f"{caller()}: layer {layer!r}; a path, or (path, call).")
     paths = [name for name, _ in net.named_modules() if name]
     if path not in paths:
         raise ValueError(
-            f"explain: no layer {path!r} in {type(net).__name__}; closest: {closest(path, paths)}."
-            " See rv.list_layers(net)."
+            f"{caller()}: no layer {path!r} in {type(net).__name__}; closest: "
+            f"{closest(path, paths)}. See rv.list_layers(net)."
         )
     return path, call
 
@@ -99,14 +100,14 @@ def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...]) -> Layer:
     if last is not None:
         return str(rows["layer"].iloc[-1]), int(rows["call"].iloc[-1])
     raise ValueError(
-        f"explain: {type(net).__name__} has no layer with positions (N, C, H, W) in the second "
+        f"{caller()}: {type(net).__name__} has no layer with positions (N, C, H, W) in the second "
         "half of its depth; a network that keeps positions, or images large enough to leave more "
         "than one, would be right. Or name a layer: layers=[...]."
     )
 
 
 def _best_logit(output: Any) -> Tensor:
-    return logits_of("explain", output).amax(1, keepdim=True)
+    return logits_of(output).amax(1, keepdim=True)
 
 
 def _before_dense_output(seen: Survey) -> Layer | None:

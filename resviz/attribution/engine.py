@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller
 from resviz.attribution.layer import PIXELS, Layer
 from resviz.attribution.positions import (
     Reading,
@@ -77,7 +78,7 @@ class _Graph:
         self._wanted, self._reshape, self._grad = set(wanted), reshape, grad
 
     def before(self, module: nn.Module, args: Any) -> None:
-        check_first_call("explain", module, args, self.inputs)
+        check_first_call(module, args, self.inputs)
         if isinstance(module, nn.Conv2d) and args and isinstance(args[0], Tensor):
             grid = grid_of(module, args[0])
             if grid is not None:
@@ -117,7 +118,7 @@ class _Graph:
                 return reading
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(
-            f"explain: layer {layer[0]!r} ({type(module).__name__}) gives {shape}; (N, C, H, W) "
+            f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives {shape}; (N, C, H, W) "
             "with H and W above 1, (N, H, W, C), or tokens of patches (N, T, C) would be right. "
             "Choose a layer before pooling: rv.list_layers(net); or pass reshape=."
         )
@@ -126,7 +127,7 @@ class _Graph:
         count = len(self.inputs[0])
         if output.ndim and len(output) != count:
             raise ValueError(
-                f"explain: layer {layer[0]!r} ({type(module).__name__}) gives "
+                f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives "
                 f"{tuple(output.shape)} for {count} images; a layer whose first axis is the "
                 "images would be right, as in a detector's backbone."
             )
@@ -215,7 +216,7 @@ def check_differentiable(net: nn.Module) -> None:
     if any(parameter.is_inference() for parameter in net.parameters()):
         name = next(name for name, p in net.named_parameters() if p.is_inference())
         raise RuntimeError(
-            f"explain: parameter {name!r} was made under torch.inference_mode and cannot be "
+            f"{caller()}: parameter {name!r} was made under torch.inference_mode and cannot be "
             "differentiated through; a network made outside of it would be right. Load it "
             "again, or take methods without gradients: rv.explanation_methods()."
         )
@@ -228,12 +229,12 @@ def _check_ran(graph: _Graph, layers: Sequence[Layer]) -> None:
             continue
         if ran == 0:
             raise ValueError(
-                f"explain: layer {path!r} never ran on these images; one that runs would be "
+                f"{caller()}: layer {path!r} never ran on these images; one that runs would be "
                 "right. See rv.list_layers(net)."
             )
         raise ValueError(
-            f"explain: call {call} of layer {path!r}, which ran {ran} times; 0 to {ran - 1} would "
-            "be right."
+            f"{caller()}: call {call} of layer {path!r}, which ran {ran} times; 0 to {ran - 1} "
+            "would be right."
         )
 
 
@@ -258,7 +259,7 @@ def _gradients(
     if not scores.requires_grad:
         first = next(iter(found), PIXELS)[0]
         raise ValueError(
-            f"explain: layer {first!r} does not reach the target; a layer that the "
+            f"{caller()}: layer {first!r} does not reach the target; a layer that the "
             "score depends on would be right. Look for a .detach() in the target."
         )
     at_logits = [logits] if logits is not None and bool(logits.requires_grad) else []
@@ -272,7 +273,7 @@ def _gradients(
         for (layer, tensor), gradient in zip(found.items(), gradients, strict=False):
             if gradient is None and unreached == "error":
                 raise ValueError(
-                    f"explain: layer {layer[0]!r} does not reach the target; a layer that the "
+                    f"{caller()}: layer {layer[0]!r} does not reach the target; a layer that the "
                     "score depends on would be right."
                 )
             result[layer].append(torch.zeros_like(tensor) if gradient is None else gradient)

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from resviz.arguments import caller, public
 from resviz.attribution.choose import read_layers
 from resviz.attribution.diagnosis import evidence, findings, untrained
 from resviz.attribution.explanation import Explanation
@@ -26,6 +27,7 @@ from resviz.preset import Preset
 from resviz.provenance import displayed, preset_or_none, provenance
 
 
+@public
 def explain(
     net: nn.Module,
     images: Tensor | tuple[Tensor, ...],
@@ -94,7 +96,7 @@ def explain(
         >>> exp.maps["grad_cam", "layer3"].shape
         torch.Size([1, 1, 8, 8])
     """
-    check_hookable("explain", net)
+    check_hookable(net)
     asked = read_methods(methods, options)
     check_passes(asked, batch_stats, chunk)
     inputs, known = _read(net, images, preset)
@@ -118,7 +120,7 @@ def _read(
     known = preset_or_none("explain", net, preset)
     if len({len(tensor) for tensor in inputs}) > 1:
         raise ValueError(
-            f"explain: inputs for {[len(tensor) for tensor in inputs]} images; as many in each "
+            f"{caller()}: inputs for {[len(tensor) for tensor in inputs]} images; as many in each "
             "would be right."
         )
     return inputs, known
@@ -214,5 +216,5 @@ def _notes(
             )
     if notes:
         more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
-        warn(f"explain: {notes[0]}{more}")
+        warn(f"{caller()}: {notes[0]}{more}")
     return notes

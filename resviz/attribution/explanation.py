@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resviz import storage
+from resviz.arguments import caller, public, public_as
 from resviz.attribution.diagnosis import COLUMNS, findings
 from resviz.attribution.head import AllClasses
 from resviz.attribution.split import Split
@@ -54,6 +55,7 @@ class Explanation:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    @public
     def all_classes(self) -> AllClasses:
         """Any class's Grad-CAM at the last layer, in closed form: ``exp.all_classes["tabby"]``.
 
@@ -65,7 +67,7 @@ class Explanation:
         """
         if self._head is None:
             raise ValueError(
-                "all_classes: no layer of this explanation is followed by global pooling and one "
+                f"{caller()}: no layer of this explanation is followed by global pooling and one "
                 f"linear layer; there are {', '.join(self.layers)}. Explain the last layer with "
                 "positions of such a network: layers='auto'."
             )
@@ -100,6 +102,7 @@ class Explanation:
         columns = ["method", "layer", "image", "target", "cause", "words"]
         return pd.DataFrame(rows, columns=columns)
 
+    @public
     def split(self) -> Split:
         """Each block's Grad-CAM divided into what the branch and what the shortcut brought.
 
@@ -108,8 +111,8 @@ class Explanation:
         """
         if self.parts is None:
             raise ValueError(
-                "split: this explanation holds no parts; explain(..., split=True) at block outputs "
-                "would be right."
+                f"{caller()}: this explanation holds no parts; explain(..., split=True) at block "
+                "outputs would be right."
             )
         return self.parts
 
@@ -123,6 +126,7 @@ class Explanation:
         """The layers, in the order asked for."""
         return list(dict.fromkeys(layer for _, layer in self.maps))
 
+    @public_as("Explanation")
     def upsampled(self, method: str, layer: str, size: tuple[int, int] | None = None) -> Tensor:
         """(N, T, H, W): a map resized (bilinear, align_corners=False), to the input's size if None.
 
@@ -130,7 +134,7 @@ class Explanation:
             KeyError: no such map.
         """
         if (method, layer) not in self.maps:
-            raise KeyError(f"Explanation: no map {(method, layer)!r}; there are {list(self.maps)}.")
+            raise KeyError(f"{caller()}: no map {(method, layer)!r}; there are {list(self.maps)}.")
         wanted = size or tuple(self.provenance["input_shape"][-2:])
         return F.interpolate(self.maps[method, layer], wanted, mode="bilinear", align_corners=False)
 
@@ -149,6 +153,7 @@ class Explanation:
                     rows.append(row | {"mean": float(one.mean())})
         return pd.DataFrame(rows)
 
+    @public
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to one file; :func:`load_explanation` gives it back equal."""
         tensors = {f"map/{i}": value for i, value in enumerate(self.maps.values())}
@@ -217,6 +222,7 @@ def _tensors_of(head: AllClasses | None) -> dict[str, Tensor]:
     return {name: getattr(head, name) for name in _HEAD} if head is not None else {}
 
 
+@public
 def load_explanation(path: str | os.PathLike[str]) -> Explanation:
     """An :class:`Explanation` from a file of :meth:`Explanation.save`. Runs no code from it.
 

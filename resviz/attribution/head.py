@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller, public_as
 from resviz.attribution.target import Target, target
 from resviz.attribution.targets import index_of
 from resviz.attribution.weighted_sum import weighted_sum
@@ -57,6 +58,7 @@ class AllClasses:
         """
         return self.map(which)
 
+    @public_as("all_classes")
     def map(self, which: int | str | Target, *, relu: bool = True) -> Tensor:
         """(N, h, w); ``relu=False`` keeps the evidence against the class."""
         weights = self._weights(which)
@@ -64,6 +66,7 @@ class AllClasses:
         maps = maps / maps[0].numel()
         return maps.relu() if relu else maps
 
+    @public_as("all_classes")
     def scores(self, which: int | str | Target) -> Tensor:
         """(N,) the logit of a class, or the sum of logits that a target is."""
         terms = self._terms(which)
@@ -80,10 +83,10 @@ class AllClasses:
 
     def _index(self, which: int | str) -> int:
         if isinstance(which, str):
-            return index_of("all_classes", which, self.classes)
+            return index_of(which, self.classes)
         if not 0 <= which < len(self.weight):
             raise ValueError(
-                f"all_classes: class {which} of {len(self.weight)}; 0 to {len(self.weight) - 1} "
+                f"{caller()}: class {which} of {len(self.weight)}; 0 to {len(self.weight) - 1} "
                 "would be right."
             )
         return which

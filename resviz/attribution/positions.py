@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller
+
 _LEADING = 8  # class, distillation and register tokens at the most
 _FIRST = (
     *(nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm),
@@ -164,13 +166,14 @@ def read_by(reshape: Reshape, output: Tensor, count: int) -> Reading:
         maps = reshape(output)
     except (RuntimeError, ValueError, TypeError, LookupError) as err:
         raise ValueError(
-            f"explain: reshape raised {type(err).__name__}: {err}, on {tuple(output.shape)}; a "
+            f"{caller()}: reshape raised {type(err).__name__}: {err}, on {tuple(output.shape)}; a "
             "function to (N, C, h, w) would be right."
         ) from err
     if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != count:
         got = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
         raise ValueError(
-            f"explain: reshape gives {got} for {tuple(output.shape)}; (N, C, h, w) would be right."
+            f"{caller()}: reshape gives {got} for {tuple(output.shape)}; (N, C, h, w) would be "
+            "right."
         )
     return Reading(
         "own", (maps.shape[2], maps.shape[3]), 0, _channel_axis(reshape, output), reshape

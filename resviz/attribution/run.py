@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
+from resviz.arguments import caller
 from resviz.attribution.layer import PIXELS, key_of
 from resviz.attribution.methods.method import Asked
 from resviz.attribution.shared_pass import Contrast, Formula, SharedPass

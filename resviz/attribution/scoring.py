@@ -91,7 +91,7 @@ class Scorer:
         targets = self.targets
         columns = [targets.of(output, image, column) for column in range(targets.columns)]
         if as_probability and -1 not in targets.indices[image]:
-            logits = logits_of(targets.function, output)
+            logits = logits_of(output)
             if logits.ndim == 2:
                 return logits.float().softmax(1)[:, targets.indices[image]]
         return torch.stack(columns, 1)

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller
 from resviz.attribution.engine import Captured
 from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.weighted_sum import weighted_sum
@@ -71,7 +72,7 @@ def split(
     found = _parts(net, inputs, list(seen.activations), batch_stats)
     if not found:
         raise ValueError(
-            f"explain: split=True, and none of {', '.join(key_of(x) for x in seen.activations)} "
+            f"{caller()}: split=True, and none of {', '.join(key_of(x) for x in seen.activations)} "
             "ends in a residual addition; block outputs would be right: layers='blocks'."
         )
     maps: dict[tuple[str, str], Tensor] = {}
@@ -97,8 +98,8 @@ def _masked(parts: _Parts) -> tuple[Tensor, Tensor]:
         mask = (total > 0).to(total.dtype)
         return parts.branch * mask, parts.shortcut * mask
     raise ValueError(
-        f"explain: split=True, and {parts.addition.owner!r} gives neither its residual sum nor the "
-        "ReLU of it; a block that ends in its addition would be right. Name other layers."
+        f"{caller()}: split=True, and {parts.addition.owner!r} gives neither its residual sum nor "
+        "the ReLU of it; a block that ends in its addition would be right. Name other layers."
     )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+from resviz.arguments import caller, public
+
 
 @dataclass(frozen=True, eq=False)
 class Target:
@@ -49,6 +51,7 @@ class Target:
         return spelled(named)
 
 
+@public
 def target(which: int | str, *, region: Any = None) -> Target:
     """One class as a target that can be calculated with.
 
@@ -75,7 +78,7 @@ def target(which: int | str, *, region: Any = None) -> Target:
         return Target(((which, 1.0, region),))
     if isinstance(which, bool) or not hasattr(which, "__index__"):
         raise TypeError(
-            f"target: a class of type {type(which).__name__}; a class index or a class name."
+            f"{caller()}: a class of type {type(which).__name__}; a class index or a class name."
         )
     return Target(((which.__index__(), 1.0, region),))
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from resviz.arguments import caller
 from resviz.attribution.target import Target, spelled, target
 from resviz.errors import closest
 from resviz.networks.inputs import logits_of, widened
@@ -32,17 +33,14 @@ class Targets:
         given: None, one target, N targets, N lists of T, or functions of the output.
         count: images.
         classes: names of the network's outputs, empty where nobody knows.
-        function: the public function that speaks in an error.
 
     Attributes:
         indices: N lists of T class indices, -1 for what is no single class.
         names: their names.
     """
 
-    def __init__(
-        self, given: Any, count: int, classes: Sequence[str], function: str = "explain"
-    ) -> None:
-        self.given, self.count, self.classes, self.function = given, count, classes, function
+    def __init__(self, given: Any, count: int, classes: Sequence[str]) -> None:
+        self.given, self.count, self.classes = given, count, classes
         self.indices: list[list[int]] = []
         self.names: list[list[str]] = []
         self._aims: list[list[tuple[Term, ...] | Function]] = []
@@ -64,7 +62,7 @@ class Targets:
         aim = self._aims[image][column]
         if callable(aim):
             return self._called(aim, output, _rows(output))
-        wide = widened(logits_of(self.function, output))
+        wide = widened(logits_of(output))
         return sum(_part(wide[:, term.index], term) for term in aim)  # type: ignore[return-value]
 
     def again(self) -> Any:
@@ -86,7 +84,7 @@ class Targets:
         first = aims[0]
         if callable(first):
             return self._called(first, output, self.count)
-        wide = widened(logits_of(self.function, output))
+        wide = widened(logits_of(output))
         terms = [aim for aim in aims if not callable(aim)]
         if wide.ndim == 2 and all(len(aim) == 1 and aim[0].weight == 1 for aim in terms):
             indices = torch.tensor([aim[0].index for aim in terms], device=wide.device)
@@ -103,7 +101,7 @@ class Targets:
             score = function(value)
         except (LookupError, ValueError, TypeError, RuntimeError, AttributeError) as err:
             raise ValueError(
-                f"{self.function}: the target function raised {type(err).__name__}: {err}, on an "
+                f"{caller()}: the target function raised {type(err).__name__}: {err}, on an "
                 f"output of {describe(output)}; a function that finds its score there would be "
                 "right. (A detector may have found nothing.)"
             ) from err
@@ -111,7 +109,7 @@ class Targets:
         if not isinstance(score, Tensor) or score.ndim != 1 or count not in (None, len(score)):
             got = shape if shape is not None else type(score).__name__
             raise ValueError(
-                f"{self.function}: the target function returned {got} for "
+                f"{caller()}: the target function returned {got} for "
                 f"{self.count if count is None else count} images; a tensor of shape (N,) would be "
                 "right."
             )
@@ -127,10 +125,10 @@ class Targets:
             names = [getattr(f, "__name__", type(f).__name__) for f in functions]
             self.names = [list(names) for _ in range(self.count)]
             return
-        logits = logits_of(self.function, output).detach()
+        logits = logits_of(output).detach()
         if logits.ndim not in (2, 4):
             raise ValueError(
-                f"{self.function}: the network gives {tuple(logits.shape)}; (N, C) logits would be "
+                f"{caller()}: the network gives {tuple(logits.shape)}; (N, C) logits would be "
                 "right for class targets. Pass a function (output) -> (N,) as the target."
             )
         rows = self._rows(logits)
@@ -156,14 +154,14 @@ class Targets:
             rows = [listed] * self.count if alone else list(listed)
         if len(rows) != self.count:
             raise ValueError(
-                f"{self.function}: {len(rows)} targets for {self.count} images; one per image "
+                f"{caller()}: {len(rows)} targets for {self.count} images; one per image "
                 "would be right, or a list of targets per image."
             )
         several = [list(row) if isinstance(row, list | tuple) else [row] for row in rows]
         if len({len(row) for row in several}) != 1 or not several[0]:
             lengths = sorted({len(row) for row in several})
             raise ValueError(
-                f"{self.function}: {lengths} targets per image; the same number for every image, "
+                f"{caller()}: {lengths} targets per image; the same number for every image, "
                 "at least one, would be right."
             )
         return [[self._as_target(each) for each in row] for row in several]
@@ -176,7 +174,7 @@ class Targets:
             f"{self._name(i)} ({shares[i]:.0%})" for i in shares.argsort(descending=True).tolist()
         ]
         raise ValueError(
-            f"{self.function}: no targets, and the network gives a map per class, "
+            f"{caller()}: no targets, and the network gives a map per class, "
             f"{tuple(logits.shape)}, so no single class is predicted; a class would be right. Seen "
             f"in the pixels: {', '.join(seen[:5])}."
         )
@@ -185,12 +183,12 @@ class Targets:
         if isinstance(given, Target):
             return given
         if isinstance(given, bool):
-            raise ValueError(f"{self.function}: target {given}; a class index would be right.")
+            raise ValueError(f"{caller()}: target {given}; a class index would be right.")
         try:
             return target(given)
         except TypeError as err:
             raise TypeError(
-                f"{self.function}: a target of type {type(given).__name__}; a class index, a class "
+                f"{caller()}: a target of type {type(given).__name__}; a class index, a class "
                 "name, rv.target(...) or, for all images, a function of the output."
             ) from err
 
@@ -203,10 +201,10 @@ class Targets:
 
     def _index(self, which: int | str, outputs: int) -> int:
         if isinstance(which, str):
-            return index_of(self.function, which, self.classes)
+            return index_of(which, self.classes)
         if not 0 <= which < outputs:
             raise ValueError(
-                f"{self.function}: target {which} with {outputs} classes; 0 to {outputs - 1} would "
+                f"{caller()}: target {which} with {outputs} classes; 0 to {outputs - 1} would "
                 "be right."
             )
         return which
@@ -216,7 +214,7 @@ class Targets:
         if logits.ndim == 2:
             if region is not None:
                 raise ValueError(
-                    f"{self.function}: a region, and logits of shape {tuple(logits.shape)}; a "
+                    f"{caller()}: a region, and logits of shape {tuple(logits.shape)}; a "
                     "network that gives a map per class, (N, C, H, W), would be right."
                 )
             return None
@@ -226,14 +224,12 @@ class Targets:
         elif isinstance(region, str) and region == "all":
             mask = torch.ones(size, dtype=torch.bool, device=logits.device)
         elif isinstance(region, str):
-            raise ValueError(
-                f"{self.function}: region {region!r}; 'predicted', 'all' or a mask {size}."
-            )
+            raise ValueError(f"{caller()}: region {region!r}; 'predicted', 'all' or a mask {size}.")
         else:
             mask = self._given_mask(region, (self.count, *size), logits.device)[image]
         if not bool(mask.any()):
             raise ValueError(
-                f"{self.function}: no position of image {image} is in the region of "
+                f"{caller()}: no position of image {image} is in the region of "
                 f"{self._name(index)!r}; one that holds some would be right: region='all', or a "
                 "mask."
             )
@@ -245,12 +241,12 @@ class Targets:
             given = torch.as_tensor(region, device=device)
         except (TypeError, ValueError, RuntimeError) as err:
             raise TypeError(
-                f"{self.function}: a region of type {type(region).__name__}; 'predicted', 'all' or "
+                f"{caller()}: a region of type {type(region).__name__}; 'predicted', 'all' or "
                 "a mask (H, W)."
             ) from err
         if tuple(given.shape) not in (shape[1:], shape):
             raise ValueError(
-                f"{self.function}: a region of shape {tuple(given.shape)}; {shape[1:]}, as the "
+                f"{caller()}: a region of shape {tuple(given.shape)}; {shape[1:]}, as the "
                 f"output, or {shape} would be right."
             )
         return (given != 0).expand(shape)
@@ -273,18 +269,18 @@ class Targets:
         Raises:
             ValueError: a target that is not one class, or fewer classes than that.
         """
-        logits = None if self._functions() else logits_of(self.function, output).detach()
+        logits = None if self._functions() else logits_of(output).detach()
         if logits is None or logits.ndim != 2 or any(-1 in row for row in self.indices):
             raise ValueError(
-                f"{self.function}: finer_cam compares a class with others; targets that are one "
+                f"{caller()}: finer_cam compares a class with others; targets that are one "
                 "class each, of a classifier, would be right."
             )
         if not isinstance(references, int) or not 1 <= references < logits.shape[1]:
             raise ValueError(
-                f"{self.function}: finer_cam with {references} references; 1 to "
+                f"{caller()}: finer_cam with {references} references; 1 to "
                 f"{logits.shape[1] - 1} would be right."
             )
-        new = Targets(self.given, self.count, self.classes, self.function)
+        new = Targets(self.given, self.count, self.classes)
         new.indices, new.names = self.indices, self.names
         for image, row in enumerate(self.indices):
             aims: list[tuple[Term, ...] | Function] = []
@@ -318,7 +314,7 @@ def _rows(output: Any) -> int | None:
     return None
 
 
-def index_of(function: str, name: str, classes: Sequence[str]) -> int:
+def index_of(name: str, classes: Sequence[str]) -> int:
     """The index of a class by its name.
 
     Raises:
@@ -329,10 +325,10 @@ def index_of(function: str, name: str, classes: Sequence[str]) -> int:
         return found[0]
     if found:
         raise ValueError(
-            f"{function}: class {name!r} is the name of {found}; an index would be right."
+            f"{caller()}: class {name!r} is the name of {found}; an index would be right."
         )
     near = closest(name, classes) or "none: the network names no classes"
-    raise ValueError(f"{function}: no class {name!r}; closest: {near}.")
+    raise ValueError(f"{caller()}: no class {name!r}; closest: {near}.")
 
 
 def describe(value: Any) -> str:

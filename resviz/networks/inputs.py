@@ -1,7 +1,4 @@
-"""What goes into a network and comes out: checks that every pass shares.
-
-`function` is the public function that speaks in an error.
-"""
+"""What goes into a network and comes out: checks that every pass shares."""
 
 from __future__ import annotations
 
@@ -11,31 +8,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller
 from resviz.errors import NotTraceable
 from resviz.preset import check_network
 from resviz.torch_private import ORIGINAL, is_compiled_in_place, is_wrapped_by_compile
 
 
-def check_hookable(function: str, net: object) -> None:
+def check_hookable(net: object) -> None:
     """Raise where hooks would not fire: scripted and compiled networks."""
-    check_network(function, net)
+    check_network(net)
     for path, module in net.named_modules():  # type: ignore[attr-defined]
         where = f"{path!r} in the network" if path else "the network"
         if isinstance(module, torch.jit.ScriptModule):
             raise NotTraceable(
-                f"{function}: {where} is a TorchScript module, which hides what it computes; the "
+                f"{caller()}: {where} is a TorchScript module, which hides what it computes; the "
                 "Python module it was made from would be right."
             )
         compiled = is_wrapped_by_compile(module)
         if compiled or is_compiled_in_place(module):
             raise NotTraceable(
-                f"{function}: {where} is compiled, and hooks do not fire in compiled code; the "
+                f"{caller()}: {where} is compiled, and hooks do not fire in compiled code; the "
                 "network as it was before torch.compile would be right. "
                 + (f"Pass net.{ORIGINAL}." if compiled else "Load it again without .compile().")
             )
 
 
-def check_images(function: str, net: nn.Module, images: object) -> tuple[Tensor, ...]:
+def check_images(net: nn.Module, images: object) -> tuple[Tensor, ...]:
     """The inputs as a tuple, on the device of the network.
 
     Raises:
@@ -46,19 +44,18 @@ def check_images(function: str, net: nn.Module, images: object) -> tuple[Tensor,
     for tensor in inputs:
         if not isinstance(tensor, Tensor):
             raise TypeError(
-                f"{function}: images are a {type(tensor).__name__}; a tensor (N, 3, H, W). "
+                f"{caller()}: images are a {type(tensor).__name__}; a tensor (N, 3, H, W). "
                 "rv.load_images makes one from pictures."
             )
         if tensor.ndim == 0 or len(tensor) == 0:
-            raise ValueError(f"{function}: images of shape {tuple(tensor.shape)}; at least one.")
+            raise ValueError(f"{caller()}: images of shape {tuple(tensor.shape)}; at least one.")
     if not inputs:
-        raise ValueError(f"{function}: no images; a tensor (N, 3, H, W).")
+        raise ValueError(f"{caller()}: no images; a tensor (N, 3, H, W).")
     device = next((p.device for p in net.parameters()), inputs[0].device)
     return tuple(tensor.to(device) for tensor in inputs)
 
 
 def check_first_call(
-    function: str,
     module: nn.Module,
     args: tuple[Any, ...],
     inputs: Sequence[Tensor],
@@ -66,43 +63,40 @@ def check_first_call(
 ) -> None:
     """Raise ValueError or TypeError where the first convolution cannot take the images.
 
-    `given` are those whose shape the caller knows, where `inputs` are one image of each.
+    `given` are those whose shape the user knows, where `inputs` are one image of each.
     """
     if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) or not args:
         return
     for images, whole in zip(inputs, given or inputs, strict=True):
         if args[0] is images:
-            _check_convolution(function, module, images, tuple(whole.shape))
+            _check_convolution(module, images, tuple(whole.shape))
 
 
 def _check_convolution(
-    function: str,
-    first: nn.Conv1d | nn.Conv2d | nn.Conv3d,
-    images: Tensor,
-    given: tuple[int, ...],
+    first: nn.Conv1d | nn.Conv2d | nn.Conv3d, images: Tensor, given: tuple[int, ...]
 ) -> None:
     dimensions = len(first.kernel_size) + 2
     names = "NCDHW" if dimensions == 5 else "NCHW" if dimensions == 4 else "NCL"
     shape = f"({', '.join([names[0], str(first.in_channels), *names[2:]])})"
     if images.ndim == dimensions - 1:
         raise ValueError(
-            f"{function}: images of shape {given}; {shape} would be right. For a "
+            f"{caller()}: images of shape {given}; {shape} would be right. For a "
             "single image: images[None]."
         )
     if images.ndim != dimensions or images.shape[1] != first.in_channels:
         raise ValueError(
-            f"{function}: images of shape {given}; {shape} would be right. "
+            f"{caller()}: images of shape {given}; {shape} would be right. "
             "rv.load_images(..., net) makes them."
         )
     dtype = first.weight.dtype
     if images.dtype != dtype and not torch.is_autocast_enabled(images.device.type):
         raise TypeError(
-            f"{function}: images of {images.dtype} in a network of {dtype}; the same dtype would "
+            f"{caller()}: images of {images.dtype} in a network of {dtype}; the same dtype would "
             "be right. rv.load_images(..., net) makes them."
         )
 
 
-def logits_of(function: str, output: Any) -> Tensor:
+def logits_of(output: Any) -> Tensor:
     """The logits in what a network returned: the tensor itself, ``logits``, ``out``, the first."""
     if isinstance(output, Mapping):
         output = output.get("logits", output.get("out"))
@@ -112,7 +106,7 @@ def logits_of(function: str, output: Any) -> Tensor:
         output = getattr(output, "logits", None)
     if not isinstance(output, Tensor):
         raise TypeError(
-            f"{function}: the network returned no tensor of logits; a tensor, a tuple that starts "
+            f"{caller()}: the network returned no tensor of logits; a tensor, a tuple that starts "
             "with one, or a dict with 'logits' or 'out' is read. Wrap the network in a module that "
             "returns the tensor you mean."
         )
@@ -122,7 +116,7 @@ def logits_of(function: str, output: Any) -> Tensor:
 def logits_or_none(output: Any) -> Tensor | None:
     """The same, None where there are none: a detector's boxes."""
     try:
-        return logits_of("", output)
+        return logits_of(output)
     except TypeError:
         return None
 

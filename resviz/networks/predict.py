@@ -6,11 +6,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller, public, whole
 from resviz.errors import NonFinite
 from resviz.hooks import evaluating
 from resviz.preset import Preset, check_network, check_preset
 
 
+@public
 def predict(
     net: nn.Module, images: Tensor, top: int = 5, preset: Preset | None = None
 ) -> pd.DataFrame:
@@ -41,14 +43,11 @@ def predict(
         >>> predict(net, torch.zeros(2, 3, 2, 2), top=2).columns.tolist()
         ['image', 'rank', 'index', 'label', 'probability']
     """
-    check_network("predict", net)
+    check_network(net)
     _check_images(net, images)
-    if isinstance(top, bool) or not isinstance(top, int):
-        raise TypeError(f"predict: top {top!r}; a whole number.")
-    if top < 1:
-        raise ValueError(f"predict: top {top}; at least 1.")
+    top = whole("top", top, least=1)
     if preset is not None:
-        check_preset("predict", preset)
+        check_preset(preset)
     with evaluating(net):
         logits = net(images.detach().to(_device_of(net, images), copy=True))
     names = _names(net, _checked(logits, len(images)), preset)
@@ -66,22 +65,23 @@ def predict(
 def _check_images(net: nn.Module, images: object) -> None:
     if not isinstance(images, Tensor):
         raise TypeError(
-            f"predict: images of type {type(images).__name__}; a tensor. rv.load_images makes one."
+            f"{caller()}: images of type {type(images).__name__}; a tensor. rv.load_images makes "
+            "one."
         )
     if images.ndim < 2 or len(images) == 0:
         raise ValueError(
-            f"predict: images of shape {tuple(images.shape)}; (N, 3, H, W) with N of at least 1. "
-            "A single image needs images[None]."
+            f"{caller()}: images of shape {tuple(images.shape)}; (N, 3, H, W) with N of at least "
+            "1. A single image needs images[None]."
         )
     convolution = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None)
     if convolution is not None and images.ndim != 4:
         raise ValueError(
-            f"predict: images of shape {tuple(images.shape)}; (N, C, H, W). "
+            f"{caller()}: images of shape {tuple(images.shape)}; (N, C, H, W). "
             "A single image needs images[None]."
         )
     if convolution is not None and not images.is_floating_point():
         raise ValueError(
-            f"predict: images of dtype {images.dtype}; floats, normalised. Use rv.load_images."
+            f"{caller()}: images of dtype {images.dtype}; floats, normalised. Use rv.load_images."
         )
 
 
@@ -94,14 +94,14 @@ def _checked(logits: object, n: int) -> Tensor:
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != n:
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(
-            f"predict: the network gives {got}; a tensor of logits (N, C). Wrap a network that "
+            f"{caller()}: the network gives {got}; a tensor of logits (N, C). Wrap a network that "
             "gives something else in one that picks its logits."
         )
     finite = torch.isfinite(logits).all(1)
     if not finite.all():
         broken = (~finite).nonzero().flatten().tolist()
         raise NonFinite(
-            f"predict: logits that are NaN or infinite for image {broken[0]} ({len(broken)} of "
+            f"{caller()}: logits that are NaN or infinite for image {broken[0]} ({len(broken)} of "
             f"{n} images); finite numbers. rv.record names the layer where it starts."
         )
     return logits
@@ -114,7 +114,7 @@ def _names(net: nn.Module, logits: Tensor, preset: Preset | None) -> list[str]:
         return [f"class {index}" for index in range(outputs)]
     if len(used.classes) != outputs:
         raise ValueError(
-            f"predict: preset {used.name!r} names {len(used.classes)} classes and the network has "
-            f"{outputs} outputs; the same number. Pass preset=rv.Preset(...) with its names."
+            f"{caller()}: preset {used.name!r} names {len(used.classes)} classes and the network "
+            f"has {outputs} outputs; the same number. Pass preset=rv.Preset(...) with its names."
         )
     return list(used.classes)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
-from resviz.errors import NonFinite, ResvizWarning, closest
+from resviz.arguments import caller
+from resviz.errors import NonFinite, closest, warn
 from resviz.hooks import batch_norms
 from resviz.recording.kept import Kept
 from resviz.recording.seen import Seen
@@ -22,15 +22,15 @@ def check_batch_stats(net: nn.Module, inputs: Sequence[Tensor], batch_stats: boo
     if not batch_stats:
         return
     if not batch_norms(net):
-        message = "record: batch_stats=True in a network without BatchNorm changes nothing."
+        message = f"{caller()}: batch_stats=True in a network without BatchNorm changes nothing."
     elif len(inputs[0]) < _FEW:
         message = (
-            f"record: batch statistics of {len(inputs[0])} images; {_FEW} or more would be right: "
-            "means and variances of so few are noise."
+            f"{caller()}: batch statistics of {len(inputs[0])} images; {_FEW} or more would be "
+            "right: means and variances of so few are noise."
         )
     else:
         return
-    warnings.warn(message, ResvizWarning, stacklevel=3)
+    warn(message)
 
 
 def check_finite(layers: pd.DataFrame) -> None:
@@ -40,9 +40,9 @@ def check_finite(layers: pd.DataFrame) -> None:
     if len(wrong):
         first = wrong.iloc[0]
         raise NonFinite(
-            f"record: {len(wrong)} of {len(layers)} rows hold NaN or infinity, first the output of "
-            f"{first['layer']!r} (call {first['call']}); finite activations would be right. "
-            "allow_nonfinite=True records them all the same."
+            f"{caller()}: {len(wrong)} of {len(layers)} rows hold NaN or infinity, first the "
+            f"output of {first['layer']!r} (call {first['call']}); finite activations would be "
+            "right. allow_nonfinite=True records them all the same."
         )
 
 
@@ -53,15 +53,15 @@ def check_kept(kept: Kept, layers: pd.DataFrame, seen: Seen) -> None:
         path, _, part = key.partition(":")
         if part and part != "grad" and path not in additions:
             raise ValueError(
-                f"record: no residual addition {path!r}; there are {len(additions)}, closest: "
+                f"{caller()}: no residual addition {path!r}; there are {len(additions)}, closest: "
                 f"{closest(path, additions) or 'none'}. See Recording.residuals."
             )
         if part.startswith("grad"):
             raise ValueError(
-                f"record: the loss sends no gradient to {path!r}; a layer that reaches the "
+                f"{caller()}: the loss sends no gradient to {path!r}; a layer that reaches the "
                 "output would be right."
             )
         raise ValueError(
-            f"record: layer {path!r} never ran on these images; closest of those that did: "
+            f"{caller()}: layer {path!r} never ran on these images; closest of those that did: "
             f"{closest(path, layers['layer'])}. See rv.list_layers(net)."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -10,7 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from resviz.errors import ResvizWarning, closest
+from resviz.arguments import caller
+from resviz.errors import closest, warn
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.structure import may_be_block
 
@@ -133,7 +133,9 @@ def read_keep(net: nn.Module, keep: str | Iterable[str], gradients: bool) -> Kep
     wanted = set()
     for key in keys:
         if not isinstance(key, str):
-            raise TypeError(f"record: keep has a {type(key).__name__}; layer names are strings.")
+            raise TypeError(
+                f"{caller()}: keep has a {type(key).__name__}; layer names are strings."
+            )
         if key in ("blocks", "additions"):
             continue
         path, _, part = key.partition(":")
@@ -148,14 +150,16 @@ def _check_key(
     if part in PARTS:
         if not path.rpartition(".")[2].startswith("add"):
             raise ValueError(
-                f"record: {key!r}; {part!r} is a part of an addition: 'layer1.0.add:{part}'."
+                f"{caller()}: {key!r}; {part!r} is a part of an addition: 'layer1.0.add:{part}'."
             )
     elif part not in ("", "grad"):
-        raise ValueError(f"record: {key!r}; after ':' one of grad, {', '.join(PARTS)}.")
+        raise ValueError(f"{caller()}: {key!r}; after ':' one of grad, {', '.join(PARTS)}.")
     elif path not in paths:
         raise ValueError(
-            f"record: no layer {path!r} in {type(net).__name__}; closest: {closest(path, paths)}."
-            " See rv.list_layers(net)."
+            f"{caller()}: no layer {path!r} in {type(net).__name__}; closest: "
+            f"{closest(path, paths)}. See rv.list_layers(net)."
         )
     if part.startswith("grad") and not gradients:
-        raise ValueError(f"record: {key!r} with gradients=False; gradients=True would be right.")
+        raise ValueError(
+            f"{caller()}: {key!r} with gradients=False; gradients=True would be right."
+        )

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from resviz.arguments import caller
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 LOSSES: dict[str, Loss] = {
@@ -17,9 +19,7 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def check_targets(
-    targets: Tensor | Sequence[int], logits: Tensor, function: str = "record"
-) -> Tensor:
+def check_targets(targets: Tensor | Sequence[int], logits: Tensor) -> Tensor:
     """Class indices on the device of `logits`, one per image.
 
     Raises:
@@ -29,18 +29,18 @@ def check_targets(
     try:
         chosen = torch.as_tensor(targets)
     except (TypeError, ValueError, RuntimeError) as err:
-        raise TypeError(f"{function}: targets {targets!r}; class indices are integers.") from err
+        raise TypeError(f"{caller()}: targets {targets!r}; class indices are integers.") from err
     if chosen.is_floating_point() or chosen.dtype == torch.bool:
-        raise TypeError(f"{function}: targets are {chosen.dtype}; class indices are integers.")
+        raise TypeError(f"{caller()}: targets are {chosen.dtype}; class indices are integers.")
     if chosen.shape != logits.shape[:1]:
         raise ValueError(
-            f"{function}: targets of shape {tuple(chosen.shape)} for {len(logits)} images; one "
+            f"{caller()}: targets of shape {tuple(chosen.shape)} for {len(logits)} images; one "
             "class index per image would be right."
         )
     wrong = chosen[(chosen < 0) | (chosen >= logits.shape[1])] if chosen.numel() else chosen
     if wrong.numel():
         raise ValueError(
-            f"{function}: target {int(wrong[0])} with {logits.shape[1]} classes; 0 to "
+            f"{caller()}: target {int(wrong[0])} with {logits.shape[1]} classes; 0 to "
             f"{logits.shape[1] - 1} would be right."
         )
     return chosen.to(logits.device, torch.int64)
@@ -66,12 +66,12 @@ def choose(
     if isinstance(function, str):
         if function not in LOSSES:
             raise ValueError(
-                f"record: loss {function!r}; one of {', '.join(LOSSES)}, or a function "
+                f"{caller()}: loss {function!r}; one of {', '.join(LOSSES)}, or a function "
                 "(logits, targets) -> (N,)."
             )
         return chosen, LOSSES[function](wide, chosen), function
     if not callable(function):
-        raise TypeError(f"record: loss is a {type(function).__name__}; a name or a function.")
+        raise TypeError(f"{caller()}: loss is a {type(function).__name__}; a name or a function.")
     return chosen, _per_image(function(wide, chosen), logits), _name(function)
 
 
@@ -79,8 +79,8 @@ def _per_image(values: Any, logits: Tensor) -> Tensor:
     if not isinstance(values, Tensor) or values.shape != logits.shape[:1]:
         got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(
-            f"record: the loss returned {got} for {len(logits)} images; a tensor of shape (N,), "
-            "one loss per image, would be right. Use reduction='none'."
+            f"{caller()}: the loss returned {got} for {len(logits)} images; a tensor of shape "
+            "(N,), one loss per image, would be right. Use reduction='none'."
         )
     return values
 

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller, public
 from resviz.hooks import left_as_found
 from resviz.networks.inputs import check_hookable, check_images, logits_of
 from resviz.preset import Preset
@@ -38,6 +39,7 @@ class _Passed:
     loss: str | None
 
 
+@public
 def record(
     net: nn.Module,
     images: Inputs,
@@ -98,9 +100,9 @@ def record(
         >>> len(rec.residuals), rec["layer3"].shape
         (9, torch.Size([2, 64, 8, 8]))
     """
-    check_hookable("record", net)
+    check_hookable(net)
     kept = read_keep(net, keep, gradients)
-    inputs = check_images("record", net, images)
+    inputs = check_images(net, images)
     check_batch_stats(net, inputs, batch_stats)
     kept.end_on(keep_device, keep_dtype)
     announce_size(net, inputs, kept)
@@ -170,12 +172,12 @@ def _loss(
     chosen, per_image, name = choose(logits, targets, loss)
     if per_image is None:
         raise ValueError(
-            f"record: logits of shape {tuple(logits.shape)} and no loss; (N, C) logits, or "
+            f"{caller()}: logits of shape {tuple(logits.shape)} and no loss; (N, C) logits, or "
             "loss=a function (logits, targets) -> (N,), would be right. Or gradients=False."
         )
     if gradients and not per_image.requires_grad:
         raise ValueError(
-            "record: the loss does not depend on the network; a loss computed from the logits "
+            f"{caller()}: the loss does not depend on the network; a loss computed from the logits "
             "would be right. Look for a .detach() or an argmax in it."
         )
     return chosen, per_image, name
@@ -195,8 +197,8 @@ def _backward(
         if not is_of_reentrant_checkpoint(err):
             raise
         raise RuntimeError(
-            "record: a network with checkpointing that is reentrant; use_reentrant=False would be "
-            "right. Or record with checkpointing off, or with gradients=False."
+            f"{caller()}: a network with checkpointing that is reentrant; use_reentrant=False "
+            "would be right. Or record with checkpointing off, or with gradients=False."
         ) from err
     count = len(per_image)
     return {

@@ -11,6 +11,7 @@ import pandas as pd
 from torch import Tensor
 
 from resviz import storage
+from resviz.arguments import caller, public
 from resviz.errors import closest
 
 _TABLES = ("layers", "residuals", "parameters")
@@ -58,6 +59,7 @@ class Recording:
     def __contains__(self, key: object) -> bool:
         return key in self.tensors
 
+    @public
     def __getitem__(self, key: str | tuple[str, int]) -> Tensor:
         """A kept tensor: ``rec["layer4"]``; ``rec["layer1.0.relu", 1]`` for a second call.
 
@@ -73,13 +75,14 @@ class Recording:
         calls = [k for k in self.tensors if k.partition("#")[0] == name]
         if calls and call is None:
             raise KeyError(
-                f"Recording: {name!r} ran {len(calls)} times; say which: rec[{name!r}, 0]."
+                f"{caller()}: {name!r} ran {len(calls)} times; say which: rec[{name!r}, 0]."
             )
         raise KeyError(
-            f"Recording: {key!r} was not kept; closest: {closest(name, self.tensors)}."
+            f"{caller()}: {key!r} was not kept; closest: {closest(name, self.tensors)}."
             f" Ask for it: record(..., keep=[{name!r}])."
         )
 
+    @public
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole record to one file; :func:`load_recording` gives it back equal."""
         tensors = {f"kept/{name}": value for name, value in self.tensors.items()}
@@ -145,6 +148,7 @@ class Recording:
         return f"<div>{heading}</div>{table}"
 
 
+@public
 def load_recording(path: str | os.PathLike[str]) -> Recording:
     """A :class:`Recording` from the file that :meth:`Recording.save` wrote. Runs no code from it.
 

@@ -89,7 +89,7 @@ def test_a_very_deep_network_has_a_table():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"samples": 0}, ValueError, "samples 0; at least 1"),
+        ({"samples": 0}, ValueError, "samples 0; 1 or more"),
         ({"lengths": [10]}, ValueError, r"lengths \[10\]; 0 to 3"),
         ({"lengths": []}, ValueError, r"lengths \[\]; 0 to 3"),
         ({"targets": [99, 0]}, ValueError, "target 99"),

@@ -152,7 +152,7 @@ def test_the_network_is_left_as_found_after_an_error(error: BaseException, image
         ({"images": torch.zeros(0, 3, 32, 32)}, ValueError, r"shape \(0, 3, 32, 32\)"),
         ({"images": torch.zeros(5)}, ValueError, r"images of shape \(5,\)"),
         ({"images": torch.zeros(1, 3, 8, 8).byte()}, ValueError, "dtype torch.uint8; floats"),
-        ({"top": 0}, ValueError, "top 0; at least 1"),
+        ({"top": 0}, ValueError, "top 0; 1 or more"),
         ({"top": -1}, ValueError, "top -1; "),
         ({"top": 2.5}, TypeError, "top 2.5; a whole number"),
         ({"top": True}, TypeError, "top True; "),

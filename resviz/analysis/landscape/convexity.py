@@ -6,8 +6,10 @@ import pandas as pd
 
 from resviz.analysis.landscape.bends import bends_of
 from resviz.analysis.landscape.surface import LossLandscape
+from resviz.arguments import public
 
 
+@public
 def nonconvexity(landscape: LossLandscape | pd.DataFrame) -> pd.DataFrame:
     """How far a landscape is from convex, checked at the middle of every pair of its points.
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from resviz.arguments import caller
 from resviz.networks.inputs import widened
 from resviz.torch_private import BatchOrInstanceNorm, TransposedConvolution
 
@@ -65,7 +66,7 @@ def weights_of(net: nn.Module) -> dict[str, tuple[nn.Parameter, nn.Module]]:
         owner = modules[name.rpartition(".")[0]]
         if isinstance(owner, parametrize.ParametrizationList):
             raise ValueError(
-                f"loss_landscape: {name!r} belongs to a parametrisation, from which the weight is "
+                f"{caller()}: {name!r} belongs to a parametrisation, from which the weight is "
                 "computed; a network with plain weights would be right. "
                 "See torch.nn.utils.parametrize.remove_parametrizations."
             )
@@ -73,7 +74,7 @@ def weights_of(net: nn.Module) -> dict[str, tuple[nn.Parameter, nn.Module]]:
             found[name] = (parameter, owner)
     if not found:
         raise ValueError(
-            f"loss_landscape: {type(net).__name__} has no weights of two axes or more; "
+            f"{caller()}: {type(net).__name__} has no weights of two axes or more; "
             "convolutions or linear layers would be right."
         )
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resviz.analysis.landscape.directions import DIRECTIONS, cosine, displaced, random_direction
+from resviz import arguments
+from resviz.analysis.landscape.directions import (
+    DIRECTIONS,
+    Direction,
+    cosine,
+    displaced,
+    random_direction,
+)
 from resviz.analysis.landscape.resumed import Kept, Point, fingerprint
 from resviz.analysis.landscape.surface import LossLandscape
-from resviz.errors import NonFinite, ResvizWarning, closest
+from resviz.arguments import caller, choice, number, public, switch, whole
+from resviz.errors import NonFinite, warn
 from resviz.hooks import batch_norms, left_as_found
 from resviz.networks.inputs import (
     check_first_call,
@@ -31,6 +38,7 @@ from resviz.provenance import preset_or_none, provenance
 _FEW = 8  # images whose batch statistics are noise
 
 
+@public
 def loss_landscape(
     net: nn.Module,
     images: Tensor | tuple[Tensor, ...],
@@ -93,36 +101,46 @@ def loss_landscape(
         >>> landscape.table.columns.tolist(), len(landscape.table)
         (['alpha', 'beta', 'loss', 'error'], 9)
     """
-    plan = _Plan(points, extent, dimensions, directions, batch_stats, seed, batch)
-    plan.check()
-    check_hookable("loss_landscape", net)
-    inputs = check_images("loss_landscape", net, images)
+    plan = _Plan.checked(points, extent, dimensions, directions, batch_stats, seed, batch)
+    check_hookable(net)
+    inputs = check_images(net, images)
     labels = _check_targets(targets, inputs)
     _check_batch_stats(net, len(labels), plan)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(plan.seed)
     with torch.inference_mode(False), torch.no_grad():
-        ways = [random_direction(net, directions, generator) for _ in range(dimensions)]
-        about = provenance(
-            net,
-            inputs,
-            preset_or_none("loss_landscape", net, preset),
-            loss="cross_entropy",
-            **vars(plan),
-            data=data,
-            seeds=[seed],
-            cosine=cosine(*ways) if dimensions == 2 else None,
-            fingerprint=fingerprint(net, inputs, labels),
-        )
-    del about["classes"]
-    kept = Kept(path, about)
+        ways = [random_direction(net, plan.directions, generator) for _ in range(plan.dimensions)]
+        kept = Kept(path, _about(net, inputs, labels, plan, ways, preset) | {"data": data})
     wanted = [point for point in plan.grid() if point not in kept.points]
-    done = points**dimensions - len(wanted)
+    done = plan.points**plan.dimensions - len(wanted)
     with displaced(net, ways) as move, bar(done + len(wanted), _WHAT, progress, done=done) as shown:
         for point in wanted:
-            move(point[:dimensions])
+            move(point[: plan.dimensions])
             kept.add(point, _measure(net, inputs, labels, plan, first=point == (0.0, 0.0)))
             shown.update(1)
     return kept.landscape()
+
+
+def _about(
+    net: nn.Module,
+    inputs: tuple[Tensor, ...],
+    labels: Tensor,
+    plan: _Plan,
+    ways: list[Direction],
+    preset: Preset | None,
+) -> dict[str, Any]:
+    """How it is measured, with the marks by which a later call knows the same landscape."""
+    about = provenance(
+        net,
+        inputs,
+        preset_or_none(net, preset),
+        loss="cross_entropy",
+        **vars(plan),
+        seeds=[plan.seed],
+        cosine=cosine(*ways) if plan.dimensions == 2 else None,
+        fingerprint=fingerprint(net, inputs, labels),
+    )
+    del about["classes"]
+    return about
 
 
 _WHAT = "loss landscape"
@@ -140,34 +158,33 @@ class _Plan:
     seed: int
     batch: int
 
-    def check(self) -> None:
-        """Raise TypeError or ValueError where something cannot be right."""
-        for name, least in (("points", 3), ("dimensions", 1), ("seed", 0), ("batch", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"loss_landscape: {name} {value!r}; a whole number.")
-            if value < least:
-                raise ValueError(f"loss_landscape: {name} {value}; {least} or more.")
-        if self.points % 2 == 0:
+    @classmethod
+    def checked(
+        cls,
+        points: object,
+        extent: object,
+        dimensions: object,
+        directions: object,
+        batch_stats: object,
+        seed: object,
+        batch: object,
+    ) -> _Plan:
+        """TypeError or ValueError where something cannot be right."""
+        plan = cls(
+            whole("points", points, least=3),
+            number("extent", extent, above=0),
+            whole("dimensions", dimensions, 1, 2),
+            choice("directions", directions, DIRECTIONS),
+            switch("batch_stats", batch_stats),
+            arguments.seed(seed),
+            whole("batch", batch, least=1),
+        )
+        if plan.points % 2 == 0:
             raise ValueError(
-                f"loss_landscape: points {self.points}; an odd number, so that the network itself "
-                f"is one of them. Try {self.points + 1}."
+                f"{caller()}: points {plan.points}; an odd number, so that the network itself "
+                f"is one of them. Try {plan.points + 1}."
             )
-        if self.dimensions > 2:
-            raise ValueError(f"loss_landscape: dimensions {self.dimensions}; 1 or 2.")
-        if isinstance(self.extent, bool) or not isinstance(self.extent, int | float):
-            raise TypeError(f"loss_landscape: extent {self.extent!r}; a number.")
-        if not 0 < self.extent < float("inf"):
-            raise ValueError(f"loss_landscape: extent {self.extent}; a finite number above 0.")
-        if not isinstance(self.batch_stats, bool):
-            raise TypeError(f"loss_landscape: batch_stats {self.batch_stats!r}; True or False.")
-        if not isinstance(self.directions, str):
-            raise TypeError(f"loss_landscape: directions {self.directions!r}; a string.")
-        if self.directions not in DIRECTIONS:
-            raise ValueError(
-                f"loss_landscape: directions {self.directions!r}; one of {', '.join(DIRECTIONS)}. "
-                f"Closest: {closest(self.directions, DIRECTIONS, n=1)}."
-            )
+        return plan
 
     def grid(self) -> list[Point]:
         """Every (alpha, beta), the middle one first: what is wrong shows at the first pass."""
@@ -182,15 +199,15 @@ def _check_targets(targets: Any, inputs: tuple[Tensor, ...]) -> Tensor:
         labels = torch.as_tensor(targets)
     except (TypeError, ValueError, RuntimeError) as err:
         raise TypeError(
-            f"loss_landscape: targets are a {type(targets).__name__}; class indices, one per "
+            f"{caller()}: targets are a {type(targets).__name__}; class indices, one per "
             "image, are right."
         ) from err
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise TypeError(f"loss_landscape: targets are {labels.dtype}; class indices are integers.")
+        raise TypeError(f"{caller()}: targets are {labels.dtype}; class indices are integers.")
     count = len(inputs[0])
     if labels.shape != (count,):
         raise ValueError(
-            f"loss_landscape: targets of shape {tuple(labels.shape)} for {count} images; one class "
+            f"{caller()}: targets of shape {tuple(labels.shape)} for {count} images; one class "
             "index per image would be right."
         )
     return labels.to(inputs[0].device, torch.int64)
@@ -206,7 +223,7 @@ def _check_batch_stats(net: nn.Module, images: int, plan: _Plan) -> None:
         message = f"batch statistics of {last} images; {_FEW} or more would be right."
     else:
         return
-    warnings.warn(f"loss_landscape: {message}", ResvizWarning, stacklevel=3)
+    warn(f"{caller()}: {message}")
 
 
 def _measure(
@@ -218,13 +235,11 @@ def _measure(
     with left_as_found(net, batch_stats=plan.batch_stats) as hooks:
         if first:
             for module in net.modules():
-                hooks.before_forward(
-                    module, lambda m, args: check_first_call("loss_landscape", m, args, parts)
-                )
+                hooks.before_forward(module, lambda m, args: check_first_call(m, args, parts))
         for start in range(0, len(labels), plan.batch):
             parts = tuple(tensor[start : start + plan.batch] for tensor in inputs)
             truth = labels[start : start + plan.batch]
-            logits = widened(logits_of("loss_landscape", net(*parts)))
+            logits = widened(logits_of(net(*parts)))
             if first:
                 _check_logits(logits, truth)
             losses.append(F.cross_entropy(logits, truth, reduction="none"))
@@ -233,7 +248,7 @@ def _measure(
         loss, error = (torch.cat(each).cpu().double().mean().item() for each in (losses, wrong))
     if first and not torch.isfinite(torch.tensor(loss)):
         raise NonFinite(
-            f"loss_landscape: the network's own loss is {loss}; a finite one would be right. "
+            f"{caller()}: the network's own loss is {loss}; a finite one would be right. "
             "See rv.record(net, images), which names the layer."
         )
     return loss, 100 * error
@@ -242,12 +257,12 @@ def _measure(
 def _check_logits(logits: Tensor, truth: Tensor) -> None:
     if logits.ndim != 2 or len(logits) != len(truth):
         raise ValueError(
-            f"loss_landscape: outputs of shape {tuple(logits.shape)} for {len(truth)} images; "
+            f"{caller()}: outputs of shape {tuple(logits.shape)} for {len(truth)} images; "
             "logits (N, C) would be right."
         )
     outside = truth[(truth < 0) | (truth >= logits.shape[1])]
     if len(outside):
         raise ValueError(
-            f"loss_landscape: target {int(outside[0])} with {logits.shape[1]} classes; 0 to "
+            f"{caller()}: target {int(outside[0])} with {logits.shape[1]} classes; 0 to "
             f"{logits.shape[1] - 1} would be right."
         )

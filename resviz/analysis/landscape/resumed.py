@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.analysis.landscape.surface import LossLandscape, load_landscape
+from resviz.arguments import caller
 
 COLUMNS = ("alpha", "beta", "loss", "error")
 Point = tuple[float, float]
@@ -93,11 +94,11 @@ def _checked(path: Any) -> pathlib.Path | None:
     if path is None:
         return None
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"loss_landscape: path is a {type(path).__name__}; a file name or None.")
+        raise TypeError(f"{caller()}: path is a {type(path).__name__}; a file name or None.")
     file = pathlib.Path(path)
     if not file.parent.is_dir():
         raise FileNotFoundError(
-            f"loss_landscape: no folder {str(file.parent)!r}; make it first, or give another path."
+            f"{caller()}: no folder {str(file.parent)!r}; make it first, or give another path."
         )
     return file
 
@@ -112,6 +113,6 @@ def _check_same(path: pathlib.Path, there: Mapping[str, Any], here: Mapping[str,
     ]
     if differ:
         raise ValueError(
-            f"loss_landscape: {str(path)!r} holds a landscape with {', '.join(differ)}; the same "
+            f"{caller()}: {str(path)!r} holds a landscape with {', '.join(differ)}; the same "
             "arguments would go on with it. Give another path, or delete that file."
         )

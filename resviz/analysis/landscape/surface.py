@@ -12,6 +12,7 @@ import pandas as pd
 
 from resviz import storage
 from resviz.analysis.landscape.bends import bends_of
+from resviz.arguments import public
 
 KIND = "loss landscape"
 
@@ -51,6 +52,7 @@ class LossLandscape:
         """How far from convex: :func:`resviz.analysis.landscape.convexity.nonconvexity`."""
         return bends_of(self.table)
 
+    @public
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to one file; :func:`load_landscape` gives it back equal."""
         meta = {"table": storage.table_to_json(self.table), "provenance": dict(self.provenance)}
@@ -81,6 +83,7 @@ class LossLandscape:
         return f"<div>{heading}</div>{table}"
 
 
+@public
 def load_landscape(path: str | os.PathLike[str]) -> LossLandscape:
     """A :class:`LossLandscape` from a file, also from an unfinished one. Runs no code from it.
 

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from resviz.arguments import caller
 from resviz.attribution.engine import check_differentiable
 from resviz.attribution.layer import Layer
 from resviz.attribution.methods.cam import grad_cam
@@ -154,7 +155,7 @@ def deep_lift(scorer: Scorer, image: int) -> Tensor:
     again = [path for path, count in calls.items() if count > 1]
     if again:
         raise ValueError(
-            f"explain: deep_lift, and {again[0]!r} runs {calls[again[0]]} times in a pass; a "
+            f"{caller()}: deep_lift, and {again[0]!r} runs {calls[again[0]]} times in a pass; a "
             "network in which every module runs once would be right. integrated_gradients has no "
             "such limit."
         )
@@ -177,7 +178,7 @@ def _check_activations(net: nn.Module, functional: int) -> None:
     got += [f"{others[0]}, for which there is no rule"] if others else []
     if got:
         raise ValueError(
-            f"explain: deep_lift, and the network has {' and '.join(got)}; a network whose "
+            f"{caller()}: deep_lift, and the network has {' and '.join(got)}; a network whose "
             "activation functions are modules with a rule (ReLU, ELU, Sigmoid, Tanh, ...) would be "
             "right. integrated_gradients has no such limit."
         )
@@ -257,7 +258,7 @@ def _guided(scorer: Scorer, image: int) -> Tensor:
     if not relus or functional:
         got = f"{functional} ReLUs that are no modules" if functional else "no ReLU modules"
         raise ValueError(
-            f"explain: guided backpropagation, and the network has {got}; a network whose ReLUs "
+            f"{caller()}: guided backpropagation, and the network has {got}; a network whose ReLUs "
             "are all nn.ReLU modules would be right: the others would be passed unguided."
         )
     return _on_a_copy(

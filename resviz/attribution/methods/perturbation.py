@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from resviz.arguments import caller
 from resviz.attribution.layer import Layer
 from resviz.attribution.methods.closed import ablated
 from resviz.attribution.positions import Reading

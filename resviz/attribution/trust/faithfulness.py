@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import public
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
@@ -39,6 +40,7 @@ from resviz.provenance import preset_or_none, provenance
 Key = tuple[str, str]
 
 
+@public
 def faithfulness(
     net: nn.Module,
     images: Tensor | tuple[Tensor, ...],
@@ -128,8 +130,8 @@ def faithfulness(
         >>> len(table["deletion_curve"][0])
         5
     """
-    check_hookable("faithfulness", net)
-    inputs = check_images("faithfulness", net, images)
+    check_hookable(net)
+    inputs = check_images(net, images)
     check_explanation(exp, inputs)
     how = Settings.read(checks, inputs[0], steps, baseline, reveal, percentages, draws, seed, chunk)
     height, width = inputs[0].shape[2:]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from resviz.arguments import caller
 from resviz.attribution.trust.removal import ranks_of
 
 
@@ -64,7 +65,7 @@ def read_masks(boxes: Any, masks: Any, count: int, size: tuple[int, int]) -> Ten
             not inside the picture; a mask without a pixel.
     """
     if boxes is not None and masks is not None:
-        raise ValueError("faithfulness: boxes and masks; one of the two would be right.")
+        raise ValueError(f"{caller()}: boxes and masks; one of the two would be right.")
     if masks is not None:
         return _checked_masks(masks, count, size)
     if boxes is None:
@@ -72,7 +73,7 @@ def read_masks(boxes: Any, masks: Any, count: int, size: tuple[int, int]) -> Ten
     rows = boxes.tolist() if hasattr(boxes, "tolist") else list(boxes)
     if len(rows) != count:
         raise ValueError(
-            f"faithfulness: boxes for {len(rows)} images, and there are {count}; one entry per "
+            f"{caller()}: boxes for {len(rows)} images, and there are {count}; one entry per "
             "image would be right: [left, top, right, bottom], or a list of those."
         )
     return torch.stack([_of_boxes(row, image, size) for image, row in enumerate(rows)])
@@ -82,17 +83,17 @@ def _checked_masks(masks: Any, count: int, size: tuple[int, int]) -> Tensor:
     given = torch.as_tensor(masks).cpu()
     if given.dtype != torch.bool:
         raise TypeError(
-            f"faithfulness: masks of {given.dtype}; torch.bool would be right: masks > 0."
+            f"{caller()}: masks of {given.dtype}; torch.bool would be right: masks > 0."
         )
     if tuple(given.shape) != (count, *size):
         raise ValueError(
-            f"faithfulness: masks of shape {tuple(given.shape)}; {(count, *size)}, the images' "
+            f"{caller()}: masks of shape {tuple(given.shape)}; {(count, *size)}, the images' "
             "number and size, would be right."
         )
     for image, one in enumerate(given):
         if not bool(one.any()):
             raise ValueError(
-                f"faithfulness: the mask of image {image} holds no pixel; one with the object "
+                f"{caller()}: the mask of image {image} holds no pixel; one with the object "
                 "would be right. Leave pictures without it out."
             )
     return given
@@ -101,7 +102,7 @@ def _checked_masks(masks: Any, count: int, size: tuple[int, int]) -> Tensor:
 def _of_boxes(row: Any, image: int, size: tuple[int, int]) -> Tensor:
     if not isinstance(row, Sequence | Tensor) or isinstance(row, str) or len(row) == 0:
         raise TypeError(
-            f"faithfulness: boxes of image {image} are {row!r}; [left, top, right, bottom], or a "
+            f"{caller()}: boxes of image {image} are {row!r}; [left, top, right, bottom], or a "
             "list of those, would be right."
         )
     several = [row] if isinstance(row[0], int | float) else list(row)
@@ -116,7 +117,7 @@ def _checked_box(box: Any, image: int, size: tuple[int, int]) -> list[int]:
     try:
         numbers = [float(edge) for edge in box]
     except (TypeError, ValueError) as err:
-        raise TypeError(f"faithfulness: box {box!r} of image {image}; four numbers.") from err
+        raise TypeError(f"{caller()}: box {box!r} of image {image}; four numbers.") from err
     height, width = size
     whole = len(numbers) == 4 and all(edge.is_integer() for edge in numbers)
     if whole:
@@ -124,7 +125,7 @@ def _checked_box(box: Any, image: int, size: tuple[int, int]) -> list[int]:
         if 0 <= left < right <= width and 0 <= top < bottom <= height:
             return [left, top, right, bottom]
     raise ValueError(
-        f"faithfulness: box {box!r} of image {image}; whole pixels [left, top, right, bottom] with "
+        f"{caller()}: box {box!r} of image {image}; whole pixels [left, top, right, bottom] with "
         f"0 <= left < right <= {width} and 0 <= top < bottom <= {height}, on the picture as the "
         "network gets it, would be right."
     )

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller
 from resviz.attribution.explain import explain
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.layer import INPUT
@@ -216,7 +217,7 @@ def _copied(net: nn.Module) -> nn.Module:
         return copy.deepcopy(net)
     except (RuntimeError, TypeError, NotImplementedError) as err:
         raise RuntimeError(
-            f"faithfulness: the network cannot be copied ({err}), and the randomisation check "
+            f"{caller()}: the network cannot be copied ({err}), and the randomisation check "
             "permutes the weights of a copy; a network that copy.deepcopy takes would be right. "
             "Or leave the check out: checks=['deletion', 'insertion', 'road', 'drop']."
         ) from err

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.targets import Targets
@@ -83,7 +84,7 @@ def _read_checks(checks: str | Sequence[str] | None) -> tuple[str, ...]:
     for name in chosen:
         if name not in CHECKS:
             raise ValueError(
-                f"faithfulness: no check {name!r}; closest: {closest(str(name), CHECKS)}. There "
+                f"{caller()}: no check {name!r}; closest: {closest(str(name), CHECKS)}. There "
                 f"are {', '.join(CHECKS)}."
             )
     return tuple(name for name in CHECKS if name in chosen)
@@ -91,10 +92,10 @@ def _read_checks(checks: str | Sequence[str] | None) -> tuple[str, ...]:
 
 def _check_whole(name: str, value: Any, least: int, most: int | None) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"faithfulness: {name}={value!r}; a whole number would be right.")
+        raise TypeError(f"{caller()}: {name}={value!r}; a whole number would be right.")
     if value < least or (most is not None and value > most):
         upto = f" to {most}, the pixels of an image," if most is not None else ""
-        raise ValueError(f"faithfulness: {name}={value}; {least}{upto} or more would be right.")
+        raise ValueError(f"{caller()}: {name}={value}; {least}{upto} or more would be right.")
 
 
 def _check_fill(name: str, kind: Any, images: Tensor) -> None:
@@ -103,7 +104,7 @@ def _check_fill(name: str, kind: Any, images: Tensor) -> None:
         if kind not in _FILLS:
             near = closest(kind, _FILLS, n=1)
             raise ValueError(
-                f"faithfulness: {name}={kind!r}; closest: {near}. Or a number, or a tensor."
+                f"{caller()}: {name}={kind!r}; closest: {near}. Or a number, or a tensor."
             )
     elif isinstance(kind, Tensor):
         one = kind.view(-1, 1, 1) if kind.ndim == 1 else kind
@@ -111,27 +112,27 @@ def _check_fill(name: str, kind: Any, images: Tensor) -> None:
             one.expand(shape)
         except RuntimeError as err:
             raise ValueError(
-                f"faithfulness: {name} of shape {tuple(kind.shape)} for images {shape}; "
+                f"{caller()}: {name} of shape {tuple(kind.shape)} for images {shape}; "
                 f"({shape[1]},), {shape[1:]} or {shape} would be right."
             ) from err
         if not bool(kind.isfinite().all()):
-            raise ValueError(f"faithfulness: {name} holds NaN or infinity; finite values.")
+            raise ValueError(f"{caller()}: {name} holds NaN or infinity; finite values.")
     elif isinstance(kind, bool) or not isinstance(kind, int | float) or not math.isfinite(kind):
         raise TypeError(
-            f"faithfulness: {name}={kind!r}; 'mean', 'blur', a finite number or a tensor."
+            f"{caller()}: {name}={kind!r}; 'mean', 'blur', a finite number or a tensor."
         )
 
 
 def _check_percentages(percentages: Sequence[float], pixels: int) -> tuple[float, ...]:
     given = list(percentages)
     if not given:
-        raise ValueError("faithfulness: no percentages; some between 0 and 100.")
+        raise ValueError(f"{caller()}: no percentages; some between 0 and 100.")
     for share in given:
         if isinstance(share, bool) or not isinstance(share, int | float):
-            raise TypeError(f"faithfulness: percentage {share!r}; a number between 0 and 100.")
+            raise TypeError(f"{caller()}: percentage {share!r}; a number between 0 and 100.")
         if not 0 < share < 100 or not 0 < round(pixels * share / 100) < pixels:
             raise ValueError(
-                f"faithfulness: {share} percent of {pixels} pixels; a share that removes at least "
+                f"{caller()}: {share} percent of {pixels} pixels; a share that removes at least "
                 "one and leaves at least one, which the others are filled from, would be right."
             )
     return tuple(given)
@@ -142,25 +143,25 @@ def check_explanation(exp: object, inputs: tuple[Tensor, ...]) -> None:
     """Raise where an explanation cannot be of these images."""
     if not isinstance(exp, Explanation):
         raise TypeError(
-            f"faithfulness: exp is a {type(exp).__name__}; an Explanation, as rv.explain gives, "
+            f"{caller()}: exp is a {type(exp).__name__}; an Explanation, as rv.explain gives, "
             "would be right."
         )
     images = inputs[0]
     if images.ndim != 4:
         raise ValueError(
-            f"faithfulness: images of shape {tuple(images.shape)}; (N, C, H, W) would be right."
+            f"{caller()}: images of shape {tuple(images.shape)}; (N, C, H, W) would be right."
         )
     if not exp.maps:
-        raise ValueError("faithfulness: an explanation without maps; at least one.")
+        raise ValueError(f"{caller()}: an explanation without maps; at least one.")
     if len(images) != len(exp.targets):
         raise ValueError(
-            f"faithfulness: {len(images)} images and an explanation of {len(exp.targets)}; the "
+            f"{caller()}: {len(images)} images and an explanation of {len(exp.targets)}; the "
             "images that were explained would be right."
         )
     shape = tuple(exp.provenance.get("input_shape", images.shape))
     if shape[2:] != tuple(images.shape[2:]):
         raise ValueError(
-            f"faithfulness: images of {tuple(images.shape[2:])} pixels and an explanation of "
+            f"{caller()}: images of {tuple(images.shape[2:])} pixels and an explanation of "
             f"{shape[2:]}; the images that were explained would be right."
         )
     for key, maps in exp.maps.items():
@@ -170,16 +171,16 @@ def check_explanation(exp: object, inputs: tuple[Tensor, ...]) -> None:
 def _check_maps(key: tuple[str, str], maps: Any, count: int, columns: int) -> None:
     where = f"the map {key!r}"
     if not isinstance(maps, Tensor):
-        raise TypeError(f"faithfulness: {where} is a {type(maps).__name__}; a tensor.")
+        raise TypeError(f"{caller()}: {where} is a {type(maps).__name__}; a tensor.")
     right = maps.ndim == 4 and tuple(maps.shape[:2]) == (count, columns) and maps.numel() > 0
     if not right:
         raise ValueError(
-            f"faithfulness: {where} has shape {tuple(maps.shape)}; ({count}, {columns}, h, w), "
+            f"{caller()}: {where} has shape {tuple(maps.shape)}; ({count}, {columns}, h, w), "
             "images and targets of the explanation, would be right."
         )
     if not maps.is_floating_point() or not bool(maps.isfinite().all()):
         raise ValueError(
-            f"faithfulness: {where} holds NaN, infinity or no floating-point numbers; finite "
+            f"{caller()}: {where} holds NaN, infinity or no floating-point numbers; finite "
             "values would be right."
         )
 
@@ -205,14 +206,14 @@ def scorer_for(
         now = aims.scores(net(*(tensor.clone() for tensor in inputs))).double().cpu()
     if targets is not None and aims.indices != exp.targets:
         raise ValueError(
-            f"faithfulness: targets {aims.names} and an explanation of {exp.target_names}; the "
+            f"{caller()}: targets {aims.names} and an explanation of {exp.target_names}; the "
             "targets that were explained would be right."
         )
     then = exp.scores.double().cpu()
     apart = float((now - then).abs().max()) if now.shape == then.shape else math.inf
     if not apart <= _ALIKE * max(float(then.abs().max()), torch.finfo(torch.float32).tiny):
         raise ValueError(
-            f"faithfulness: the scores are up to {apart:.3g} away from the explanation's (largest "
+            f"{caller()}: the scores are up to {apart:.3g} away from the explanation's (largest "
             f"{float(then.abs().max()):.3g}); the network and the images that were explained would "
             "be right. rv.explain(net, images) explains these."
         )
@@ -224,9 +225,9 @@ def _targets(exp: Explanation, targets: Any, count: int, preset: Preset | None) 
         row = next(number for number, row in enumerate(exp.targets) if -1 in row)
         name = exp.target_names[row][exp.targets[row].index(-1)]
         raise ValueError(
-            f"faithfulness: the target {name!r} is no single class, and an explanation does "
+            f"{caller()}: the target {name!r} is no single class, and an explanation does "
             "not hold it; the same targets as explain got would be right: faithfulness(net, "
             "images, exp, targets)."
         )
     classes = preset.classes if preset is not None else ()
-    return Targets(exp.targets if targets is None else targets, count, classes, "faithfulness")
+    return Targets(exp.targets if targets is None else targets, count, classes)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.dataflow import Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
@@ -58,8 +59,8 @@ class Resume:
         self.output = self._first_pass()
         if len(self.activation) != 1:
             raise ValueError(
-                f"explain: layer {layer[0]!r} gives {tuple(self.activation.shape)} for one image; "
-                "a layer whose first axis is the images would be right for ablation_cam."
+                f"{caller()}: layer {layer[0]!r} gives {tuple(self.activation.shape)} for one "
+                "image; a layer whose first axis is the images would be right for ablation_cam."
             )
         self._settle()
 
@@ -73,7 +74,7 @@ class Resume:
         self._finished.clear()
         if not self._faithful():
             raise RuntimeError(
-                f"explain: {type(self._net).__name__} gives another output when it is run again "
+                f"{caller()}: {type(self._net).__name__} gives another output when it is run again "
                 f"from {self._layer[0]!r} on; a network that gives the same every time would be "
                 "right. Methods with gradients need one pass only."
             )

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller, public
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy import structure
 from resviz.networks.anatomy.dataflow import Addition, Dataflow, Frame, tensors_in
@@ -20,6 +21,7 @@ from resviz.preset import preset_of
 COLUMNS = ("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "parameters")
 
 
+@public
 def list_layers(
     net: nn.Module, images: Tensor | tuple[Tensor, ...] | None = None, *, size: int | None = None
 ) -> pd.DataFrame:
@@ -49,8 +51,8 @@ def list_layers(
         >>> int(list_layers(cifar_resnet(20), torch.zeros(1, 3, 32, 32))["depth"].max())
         20
     """
-    check_hookable("list_layers", net)
-    return survey("list_layers", net, probe("list_layers", net, images, size)).table
+    check_hookable(net)
+    return survey(net, probe(net, images, size)).table
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,6 @@ def survey(function: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
 
 
 def probe(
-    function: str,
     net: nn.Module,
     images: Tensor | tuple[Tensor, ...] | None = None,
     size: int | None = None,
@@ -114,14 +115,14 @@ def probe(
     """
     first = next(net.parameters(), torch.zeros(()))
     if images is not None:
-        return check_images(function, net, images)
+        return check_images(net, images)
     try:
         height, width = preset_of(net).crop or (224, 224)
     except ValueError as err:
         if not isinstance(net, CifarResNet):
             raise ValueError(
-                f"{function}: {type(net).__name__} has no preset that says what its images look "
-                f"like; images would be right. Pass one: rv.{function}(net, images=images)."
+                f"{caller()}: {type(net).__name__} has no preset that says what its images look "
+                f"like; images would be right. Pass one: rv.{caller()}(net, images=images)."
             ) from err
         height, width = 32, 32
     height, width = (size, size) if size else (height, width)

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from resviz.arguments import caller
 from resviz.errors import NotTraceable
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.dataflow import ADDITIONS, Addition, addition_name
@@ -32,7 +33,6 @@ def altered(
     net: nn.Module,
     changes: Callable[[Addition], Mapping[str, Change]],
     *,
-    function: str,
     images: Inputs | None = None,
 ) -> Iterator[None]:
     """The network with operands of its additions replaced.
@@ -42,13 +42,12 @@ def altered(
         changes: for an addition, what to do with its "branch" and its "shortcut": functions
             (operand, in_place) -> operand. Where `in_place` is true the network adds into this
             operand, and what is returned must share its memory.
-        function: who speaks in an error.
         images: as for :func:`drop_blocks`.
     """
-    check_hookable(function, net)
+    check_hookable(net)
     found = [
         (addition, part == "branch", change)
-        for addition in additions_of(function, net, images)
+        for addition in additions_of(net, images)
         for part, change in changes(addition).items()
     ]
     with Hooks() as hooks:
@@ -95,8 +94,8 @@ def change_operands(
         known = per_frame[frame].setdefault(number, [])
         if operands.setdefault((frame, number, branch), operand) != operand:
             raise NotTraceable(
-                f"surgery: the addition {addition.name!r} runs several times, with its branch in "
-                "another place each time; a module of its own for each would be right."
+                f"{caller()}: the addition {addition.name!r} runs several times, with its branch "
+                "in another place each time; a module of its own for each would be right."
             )
         if (operand, change) not in known:  # a block that ran twice has two of each
             known.append((operand, change))
@@ -135,6 +134,6 @@ def _number(addition: Addition) -> int:
     return int(number) if addition.name != addition_name(path, 0) else 0
 
 
-def additions_of(function: str, net: nn.Module, images: Inputs | None) -> list[Addition]:
+def additions_of(net: nn.Module, images: Inputs | None) -> list[Addition]:
     """The residual additions of a network, from one pass over images or zeros."""
-    return survey(function, net, probe(function, net, images)).additions
+    return survey(net, probe(net, images)).additions

@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller, number, public
 from resviz.errors import closest
 from resviz.hooks import Hooks, evaluating, left_as_found
 from resviz.networks.anatomy.dataflow import Addition, tensors_in
@@ -33,6 +33,7 @@ from resviz.torch_private import children_of, parameters_of
 
 
 @contextmanager
+@public
 def drop_blocks(
     net: nn.Module, blocks: str | Sequence[str], *, images: Inputs | None = None
 ) -> Iterator[None]:
@@ -65,11 +66,11 @@ def drop_blocks(
         >>> bool((net(images) == before).all())
         True
     """
-    check_hookable("drop_blocks", net)
-    wanted = _listed("drop_blocks", blocks)
+    check_hookable(net)
+    wanted = _listed(blocks)
     modules = dict(net.named_modules())
-    additions = additions_of("drop_blocks", net, images)
-    chosen = {n: _find("drop_blocks", n, additions, modules, plain=True) for n in wanted}
+    additions = additions_of(net, images)
+    chosen = {n: _find(n, additions, modules, plain=True) for n in wanted}
     with Hooks() as hooks, _noted(net, f"without {', '.join(wanted)}" if wanted else ""):
         for name, found in chosen.items():
             if not found:
@@ -79,6 +80,7 @@ def drop_blocks(
 
 
 @contextmanager
+@public
 def scale_branches(
     net: nn.Module,
     factor: float,
@@ -105,11 +107,12 @@ def scale_branches(
         ...     net(torch.ones(1, 3, 32, 32)).shape
         torch.Size([1, 10])
     """
-    with _scaled("scale_branches", net, factor, blocks, images, branch=True):
+    with _scaled(net, factor, blocks, images, branch=True):
         yield
 
 
 @contextmanager
+@public
 def scale_shortcuts(
     net: nn.Module,
     factor: float,
@@ -139,11 +142,12 @@ def scale_shortcuts(
         ...     net(torch.ones(1, 3, 32, 32)).shape
         torch.Size([1, 10])
     """
-    with _scaled("scale_shortcuts", net, factor, blocks, images, branch=False):
+    with _scaled(net, factor, blocks, images, branch=False):
         yield
 
 
 @contextmanager
+@public
 def swap_blocks(net: nn.Module, first: str, second: str) -> Iterator[None]:
     """The network with two blocks in each other's place.
 
@@ -164,12 +168,12 @@ def swap_blocks(net: nn.Module, first: str, second: str) -> Iterator[None]:
         ...     net(torch.ones(1, 3, 32, 32)).shape
         torch.Size([1, 10])
     """
-    check_hookable("swap_blocks", net)
+    check_hookable(net)
     modules = dict(net.named_modules())
     for path in (first, second):
-        _check_module("swap_blocks", path, modules)
+        _check_module(path, modules)
     if first == second or inside(first, second) or inside(second, first):
-        raise ValueError(f"swap_blocks: {first!r} and {second!r}; two modules side by side.")
+        raise ValueError(f"{caller()}: {first!r} and {second!r}; two modules side by side.")
     _check_same_shapes(first, modules[first], second, modules[second])
     owners = [modules[path.rpartition(".")[0]] for path in (first, second)]
     one_place, other_place = (children_of(owner) for owner in owners)
@@ -184,6 +188,7 @@ def swap_blocks(net: nn.Module, first: str, second: str) -> Iterator[None]:
 
 
 @contextmanager
+@public
 def zero_init_residual(
     net: nn.Module,
     blocks: str | Sequence[str] | None = None,
@@ -217,11 +222,10 @@ def zero_init_residual(
         ...     float(net.layer1[0].bn2.weight.abs().sum().detach())
         0.0
     """
-    function = "zero_init_residual"
-    check_hookable(function, net)
+    check_hookable(net)
     modules = dict(net.named_modules())
-    wanted = None if blocks is None else _listed(function, blocks)
-    chosen = _chosen(function, wanted, additions_of(function, net, images), modules)
+    wanted = None if blocks is None else _listed(blocks)
+    chosen = _chosen(wanted, additions_of(net, images), modules)
     with torch.inference_mode(False):
         zeros = {id(p): nn.Parameter(torch.zeros_like(p), p.requires_grad)
                  for addition in chosen for p in _last_parameters(addition)}  # fmt: skip
@@ -241,7 +245,6 @@ def zero_init_residual(
 # ---- what the functions share
 @contextmanager
 def _scaled(
-    function: str,
     net: nn.Module,
     factor: float,
     blocks: str | Sequence[str] | None,
@@ -249,15 +252,13 @@ def _scaled(
     *,
     branch: bool,
 ) -> Iterator[None]:
-    check_hookable(function, net)
-    given: object = factor
-    if isinstance(given, bool) or not isinstance(given, Real):
-        raise TypeError(f"{function}: factor {factor!r}; a number.")
+    check_hookable(net)
+    factor = number("factor", factor)
     modules = dict(net.named_modules())
-    wanted = None if blocks is None else _listed(function, blocks)
-    change = partial(_multiply, float(factor))
+    wanted = None if blocks is None else _listed(blocks)
+    change = partial(_multiply, factor)
     what = f"{'branches' if branch else 'shortcuts'} × {factor:g}{_of(blocks)}"
-    chosen = _chosen(function, wanted, additions_of(function, net, images), modules)
+    chosen = _chosen(wanted, additions_of(net, images), modules)
     with Hooks() as hooks, _noted(net, what):
         change_operands(net, hooks, [(addition, branch, change) for addition in chosen])
         yield
@@ -289,7 +290,7 @@ def _noted(net: nn.Module, what: str) -> Iterator[None]:
     finally:
         if net.__dict__.get("resviz_changes") is not now:
             raise RuntimeError(
-                f"surgery: {what!r} ends before what was begun after it, and the network is not "
+                f"{caller()}: {what!r} ends before what was begun after it, and the network is not "
                 "what it was; the reverse order would be right. Use with blocks, or an ExitStack."
             )
         if before is None:
@@ -299,10 +300,10 @@ def _noted(net: nn.Module, what: str) -> Iterator[None]:
 
 
 # ---- which blocks
-def _listed(function: str, blocks: object) -> list[str]:
+def _listed(blocks: object) -> list[str]:
     names = [blocks] if isinstance(blocks, str) else blocks
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{function}: blocks {blocks!r}; a path or a list of paths.")
+        raise TypeError(f"{caller()}: blocks {blocks!r}; a path or a list of paths.")
     return list(dict.fromkeys(names))
 
 
@@ -313,24 +314,22 @@ def _of(blocks: str | Sequence[str] | None) -> str:
 
 
 def _chosen(
-    function: str,
     wanted: Sequence[str] | None,
     additions: list[Addition],
     modules: Mapping[str, nn.Module],
 ) -> list[Addition]:
     """The additions in the wanted blocks, each once; all of them for None."""
     if wanted is not None:
-        found = [a for name in wanted for a in _find(function, name, additions, modules)]
+        found = [a for name in wanted for a in _find(name, additions, modules)]
         return list(dict.fromkeys(found))
     if not additions:
         raise ValueError(
-            f"{function}: a network without residual additions; one that has some would be right."
+            f"{caller()}: a network without residual additions; one that has some would be right."
         )
     return list(additions)
 
 
 def _find(
-    function: str,
     name: str,
     additions: list[Addition],
     modules: Mapping[str, nn.Module],
@@ -346,7 +345,7 @@ def _find(
         names = [*owners, *(a.name for a in additions)]
         offered = closest(name, names or [path for path in modules if path])
         raise ValueError(
-            f"{function}: no block or addition {name!r}; closest: {offered}. "
+            f"{caller()}: no block or addition {name!r}; closest: {offered}. "
             "rv.residual_branches(net, images) lists them."
         )
     found = [a for a in additions if a.owner == name or inside(a.name, name)]
@@ -354,7 +353,7 @@ def _find(
         found = [a for a in additions if _made_in(a, name)]
     if not found and not plain:
         raise ValueError(
-            f"{function}: {name!r} has no residual addition; a residual block would be right: "
+            f"{caller()}: {name!r} has no residual addition; a residual block would be right: "
             f"{closest(name, owners) or 'the network has none'}."
         )
     return found
@@ -374,12 +373,12 @@ def _made_in(addition: Addition, path: str) -> bool:
     return bool(seen)
 
 
-def _check_module(function: str, path: object, modules: Mapping[str, nn.Module]) -> None:
+def _check_module(path: object, modules: Mapping[str, nn.Module]) -> None:
     if not isinstance(path, str):
-        raise TypeError(f"{function}: {path!r}; the path of a module.")
+        raise TypeError(f"{caller()}: {path!r}; the path of a module.")
     if not path or path not in modules:
         raise ValueError(
-            f"{function}: no module {path!r}; closest: {closest(path, filter(None, modules))}."
+            f"{caller()}: no module {path!r}; closest: {closest(path, filter(None, modules))}."
         )
 
 
@@ -388,7 +387,7 @@ def _check_same_shapes(first: str, one: nn.Module, second: str, other: nn.Module
     for name in dict.fromkeys([*shapes, *others]):
         if shapes.get(name) != others.get(name):
             raise ValueError(
-                f"swap_blocks: {first}.{name} has shape {shapes.get(name)} and {second}.{name} "
+                f"{caller()}: {first}.{name} has shape {shapes.get(name)} and {second}.{name} "
                 f"{others.get(name)}; blocks of the same shapes would be right, of one stage and "
                 "neither its first."
             )
@@ -404,7 +403,7 @@ def _hand_on(
         given = forward(*(a.clone() if isinstance(a, Tensor) else a for a in args), **kwargs)
     if not isinstance(taken, Tensor) or not isinstance(given, Tensor):
         raise ValueError(
-            f"drop_blocks: {path!r} does not take and give one tensor; a module that does would be "
+            f"{caller()}: {path!r} does not take and give one tensor; a module that does would be "
             "right."
         )
     if taken.shape == given.shape:
@@ -412,7 +411,7 @@ def _hand_on(
     strides = _strides(taken, given)
     if strides is None:
         raise ValueError(
-            f"drop_blocks: {path!r} makes {tuple(given.shape)} of {tuple(taken.shape)}, and its "
+            f"{caller()}: {path!r} makes {tuple(given.shape)} of {tuple(taken.shape)}, and its "
             "input cannot take the place of that; a module that keeps the shape, or adds channels "
             "and divides the sides, would be right."
         )
@@ -441,13 +440,13 @@ def _check_zero(net: nn.Module, images: Inputs | None, names: set[str]) -> None:
     def changes(addition: Addition) -> Mapping[str, Change]:
         return {"branch": partial(look, addition.name)} if addition.name in names else {}
 
-    inputs = tuple(t[:1].detach().clone() for t in probe("zero_init_residual", net, images))
-    with altered(net, changes, function="zero_init_residual", images=images), evaluating(net):
+    inputs = tuple(t[:1].detach().clone() for t in probe(net, images))
+    with altered(net, changes, images=images), evaluating(net):
         net(*inputs)
     wrong = [name for name, value in left.items() if value != 0]
     if wrong:
         raise ValueError(
-            f"zero_init_residual: the branch of {wrong[0]!r} is not 0 when its last parameters "
+            f"{caller()}: the branch of {wrong[0]!r} is not 0 when its last parameters "
             "are; one that ends in a layer with weights of its own would be right. "
             "rv.scale_branches(net, 0) makes it 0 while it runs."
         )
@@ -466,7 +465,7 @@ def _last_parameters(addition: Addition) -> list[Tensor]:
     found = list(node.parameters[weights[-1] if weights else 0 :])
     if not all(isinstance(p, nn.Parameter) for p in found):
         raise ValueError(
-            f"zero_init_residual: the last weight of {addition.name!r} is computed from others "
+            f"{caller()}: the last weight of {addition.name!r} is computed from others "
             "(weight_norm and the like); a branch that ends in parameters of its own would be "
             "right."
         )

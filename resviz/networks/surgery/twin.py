@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 import dataclasses
 import operator
-import warnings
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
-from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from resviz.errors import NotTraceable, ResvizWarning
+from resviz import arguments
+from resviz.arguments import caller, choice, public
+from resviz.errors import NotTraceable, warn
 from resviz.hooks import evaluating
 from resviz.networks.anatomy.dataflow import ADDITIONS, Addition, addition_name
 from resviz.networks.anatomy.survey import probe, survey
@@ -32,6 +32,7 @@ _UNKNOWN_STD = 0.02
 _WEIGHTED = (AnyConvolution, nn.Linear, nn.Bilinear)  # what `init` is for
 
 
+@public
 def plain_twin(
     net: nn.Module,
     weights: str = "random",
@@ -70,22 +71,22 @@ def plain_twin(
         >>> sum(p.numel() for p in twin.parameters())
         269722
     """
-    check_hookable("plain_twin", net)
-    if weights not in ("random", "copied"):
-        raise ValueError(f"plain_twin: weights {weights!r}; 'random' or 'copied'.")
-    inputs = probe("plain_twin", net, images)
-    additions = survey("plain_twin", net, inputs).additions
+    check_hookable(net)
+    choice("weights", weights, ("random", "copied"))
+    inputs = probe(net, images)
+    additions = survey(net, inputs).additions
     if not additions:
         raise ValueError(
-            "plain_twin: a network without residual additions; one that has some would be right."
+            f"{caller()}: a network without residual additions; one that has some would be right."
         )
-    twin = _without_shortcuts(_copied(net, "plain_twin").eval(), additions).eval()
+    twin = _without_shortcuts(_copied(net).eval(), additions).eval()
     _check_twin(net, twin, inputs)
     words = "copied from {}, shortcuts cut: a lesion" if weights == "copied" else "random"
     _rename(twin, net, "plain twin of {}", words)
-    return twin if weights == "copied" else _refill(twin, init, seed, "plain_twin")
+    return twin if weights == "copied" else _refill(twin, init, seed)
 
 
+@public
 def untrained_copy(
     net: nn.Module,
     *,
@@ -119,10 +120,10 @@ def untrained_copy(
         >>> bool((one.conv1.weight == other.conv1.weight).all())
         True
     """
-    check_hookable("untrained_copy", net)
-    fresh = _copied(net, "untrained_copy").eval()
+    check_hookable(net)
+    fresh = _copied(net).eval()
     _rename(fresh, net, "{}", "random")
-    return _refill(fresh, init, seed, "untrained_copy")
+    return _refill(fresh, init, seed)
 
 
 def _rename(twin: nn.Module, net: nn.Module, name: str, weights: str) -> None:
@@ -134,7 +135,7 @@ def _rename(twin: nn.Module, net: nn.Module, name: str, weights: str) -> None:
     set_preset(twin, dataclasses.replace(preset, name=name, weights=weights))
 
 
-def _copied(net: nn.Module, function: str) -> nn.Module:
+def _copied(net: nn.Module) -> nn.Module:
     """A copy with memory of its own.
 
     Raises:
@@ -143,7 +144,7 @@ def _copied(net: nn.Module, function: str) -> nn.Module:
     changes = getattr(net, "resviz_changes", ())
     if changes:
         raise ValueError(
-            f"{function}: a network that is {', '.join(changes)} while a with block lasts; the "
+            f"{caller()}: a network that is {', '.join(changes)} while a with block lasts; the "
             "network outside of it would be right."
         )
     with torch.inference_mode(False):
@@ -151,7 +152,7 @@ def _copied(net: nn.Module, function: str) -> nn.Module:
             return copy.deepcopy(net)
         except RuntimeError as error:
             raise ValueError(
-                f"{function}: {type(net).__name__} cannot be copied ({error}); one whose weights "
+                f"{caller()}: {type(net).__name__} cannot be copied ({error}); one whose weights "
                 "are leaves would be right. See torch.nn.utils.remove_weight_norm."
             ) from error
 
@@ -233,12 +234,10 @@ def _put_branch(graph: fx.Graph, node: fx.Node, operand: int) -> None:
 def _check_dropout(graph: fx.Graph, path: str) -> None:
     names = {getattr(n.target, "__name__", "") for n in graph.nodes if n.op == "call_function"}
     if any("dropout" in name for name in names):
-        warnings.warn(
-            f"plain_twin: block {path!r} calls dropout as a function, which tracing fixes as it is "
+        warn(
+            f"{caller()}: block {path!r} calls dropout as a function, which tracing fixes as it is "
             "in eval mode: the twin has none in training either. A module nn.Dropout would be "
-            "right.",
-            ResvizWarning,
-            stacklevel=5,
+            "right."
         )
 
 
@@ -290,22 +289,16 @@ def _check_twin(net: nn.Module, twin: nn.Module, inputs: tuple[Tensor, ...]) -> 
     expected, got = widened(expected), widened(got)
     if not torch.allclose(got, expected, rtol=0, atol=_SAME * float(expected.abs().max() + 1e-30)):
         raise NotTraceable(
-            "plain_twin: the rewritten network does not give what the branches alone give; blocks "
+            f"{caller()}: the rewritten network does not give what the branches alone give; blocks "
             "whose forward does not depend on shapes or values would be right. "
             "rv.scale_shortcuts(net, 0) does the same while it runs."
         )
 
 
 # ---- fresh weights
-def _refill(
-    net: nn.Module, init: str | Callable[[Tensor], Tensor | None], seed: int, function: str
-) -> nn.Module:
-    if isinstance(init, str) and init not in INITS:
-        raise ValueError(f"{function}: init {init!r}; one of {', '.join(INITS)}, or a function.")
-    given: object = seed
-    if isinstance(given, bool) or not isinstance(given, Integral):
-        raise TypeError(f"{function}: seed {seed!r}; a whole number.")
-    fill = INITS[init] if isinstance(init, str) else init
+def _refill(net: nn.Module, init: str | Callable[[Tensor], Tensor | None], seed: int) -> nn.Module:
+    fill = init if callable(init) else INITS[choice("init", init, INITS, "or a function")]
+    seed = arguments.seed(seed, least=None)
     unknown: list[str] = []
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         for path, module in net.named_modules():
@@ -316,11 +309,9 @@ def _refill(
                 )  # its CPU generator reads 32 bits
                 unknown += [f"{path}.{name}" for name in _fill_module(module, own, fill)]
     if unknown:
-        warnings.warn(
-            f"{function}: {len(unknown)} parameters have no rule of their own and are drawn from "
-            f"N(0, {_UNKNOWN_STD}²): {', '.join(unknown[:3])}{', ...' if unknown[3:] else ''}.",
-            ResvizWarning,
-            stacklevel=3,
+        warn(
+            f"{caller()}: {len(unknown)} parameters have no rule of their own and are drawn from "
+            f"N(0, {_UNKNOWN_STD}²): {', '.join(unknown[:3])}{', ...' if unknown[3:] else ''}."
         )
     return net
 

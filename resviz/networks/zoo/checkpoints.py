@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from resviz.arguments import caller
 from resviz.torch_private import ORIGINAL, is_of_more_than_weights, with_versions_of
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
@@ -31,7 +32,7 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """
     file = pathlib.Path(path).expanduser()
     if not file.is_file():
-        raise FileNotFoundError(f"load_model: no weights file {os.fspath(path)!r}. Check the path.")
+        raise FileNotFoundError(f"{caller()}: no weights file {os.fspath(path)!r}. Check the path.")
     try:
         if file.suffix.lower() == ".safetensors":
             return dict(load_file(file))
@@ -46,13 +47,13 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 def _unreadable(file: pathlib.Path, err: Exception) -> str:
     if is_of_more_than_weights(err):
         return (
-            f"load_model: {file.name!r} holds more than weights (Python objects or code), which "
+            f"{caller()}: {file.name!r} holds more than weights (Python objects or code), which "
             "resviz does not run; a state_dict, or .safetensors. Save net.state_dict() instead of "
             "the network, where you trust its origin."
         )
     first = (str(err).splitlines() or [type(err).__name__])[0]
     return (
-        f"load_model: {file.name!r} is damaged or no weights file ({first[:200]}); a state_dict "
+        f"{caller()}: {file.name!r} is damaged or no weights file ({first[:200]}); a state_dict "
         "saved by torch.save, or .safetensors. Fetch or save it again."
     )
 
@@ -63,14 +64,14 @@ def _unwrapped(file: pathlib.Path, content: Any) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, Mapping):
         raise ValueError(
-            f"load_model: {file.name!r} holds a {type(content).__name__}; a dictionary of tensors "
+            f"{caller()}: {file.name!r} holds a {type(content).__name__}; a dictionary of tensors "
             "(a state_dict). Save net.state_dict()."
         )
     state = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
     if not state:
         names = ", ".join(repr(key) for key in list(content)[:SHOWN]) or "nothing"
         raise ValueError(
-            f"load_model: {file.name!r} holds no tensors but {names}; a state_dict, bare or under "
+            f"{caller()}: {file.name!r} holds no tensors but {names}; a state_dict, bare or under "
             f"one of {', '.join(repr(key) for key in WRAPPERS)}."
         )
     return state
@@ -104,7 +105,7 @@ def fill(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
         parts = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
         lines = [_listed(what, keys) for what, keys in parts.items() if keys]
         raise ValueError(
-            f"load_model: the weights {name!r} do not fit this {type(net).__name__}; the same "
+            f"{caller()}: the weights {name!r} do not fit this {type(net).__name__}; the same "
             "keys and shapes.\n  " + "\n  ".join(lines) + "\nNothing was loaded. "
             "A network with another head: pass classes=[...], or the network itself."
         )

@@ -11,14 +11,16 @@ Module names are those of the published implementations (``conv1``, ``bn1``, ``l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from numbers import Integral
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from resviz import arguments
+from resviz.arguments import caller, choice, public, whole
 
 SHORTCUTS = ("A", "B", "C", "none")
 T = TypeVar("T")
@@ -175,6 +177,7 @@ class CifarResNet(nn.Module):
         return self.linear(self.avgpool(x).flatten(1))
 
 
+@public
 def cifar_resnet(
     depth: int = 56,
     *,
@@ -218,38 +221,38 @@ def cifar_resnet(
         >>> net(torch.zeros(1, 3, 32, 32)).shape
         torch.Size([1, 10])
     """
-    whole: dict[str, object] = {"depth": depth, "classes": classes, "seed": seed or 0}
-    for name, number in whole.items():
-        if isinstance(number, bool) or not isinstance(number, Integral):
-            raise TypeError(f"cifar_resnet: {name} {number!r}; a whole number.")
+    depth, classes = whole("depth", depth), whole("classes", classes, least=1)
     if depth < 8 or (depth - 2) % 6:
         nearest = max(8, 6 * round((depth - 2) / 6) + 2)
-        raise ValueError(f"cifar_resnet: depth {depth}; depths are 6n+2. The nearest is {nearest}.")
-    if shortcut not in SHORTCUTS:
-        raise ValueError(f"cifar_resnet: shortcut {shortcut!r}; one of {', '.join(SHORTCUTS)}.")
-    if classes < 1:
-        raise ValueError(f"cifar_resnet: classes {classes}; at least 1.")
-    make_activation = _choice("activation", activation, ACTIVATIONS)
-    fill = _choice("init", init, INITS)
+        raise ValueError(f"{caller()}: depth {depth}; depths are 6n+2. The nearest is {nearest}.")
+    shortcut = choice("shortcut", shortcut, SHORTCUTS)
+    make_activation = _chosen("activation", activation, ACTIVATIONS)
+    fill = _chosen("init", init, INITS)
     with ExitStack() as stack:
-        if seed is not None:  # on the CPU alone: the random state of other devices is not involved
-            stack.enter_context(torch.random.fork_rng(devices=[]))
-            stack.enter_context(torch.device("cpu"))
-            torch.default_generator.manual_seed(int(seed))
+        if seed is not None:
+            stack.enter_context(seeded(seed))
         net = CifarResNet(depth, shortcut, norm, preactivation, make_activation, classes)
         if fill is not None:
             _initialise(net, fill)
     return net.eval()
 
 
-def _choice(name: str, value: str | T, table: Mapping[str, T]) -> T:
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Weights drawn inside come from the seed; the global random state stays as it was.
+
+    On the CPU alone: the random state of other devices is not involved.
+    """
+    seed = arguments.seed(seed, least=None)
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _chosen(what: str, value: str | T, table: Mapping[str, T]) -> T:
     if not isinstance(value, str):
         return value
-    if value not in table:
-        raise ValueError(
-            f"cifar_resnet: {name} {value!r}; one of {', '.join(table)}, or a function."
-        )
-    return table[value]
+    return table[choice(what, value, table, "or a function")]
 
 
 @torch.no_grad()

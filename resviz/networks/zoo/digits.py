@@ -8,12 +8,11 @@ family is resviz's own; the paper has no networks for such small pictures.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from numbers import Integral
 
-import torch
 from torch import Tensor, nn
 
-from resviz.networks.zoo.cifar import CifarBlock
+from resviz.arguments import caller, choice, public, whole
+from resviz.networks.zoo.cifar import CifarBlock, seeded
 
 SHORTCUTS = ("A", "none")
 
@@ -45,6 +44,7 @@ class DigitsResNet(nn.Module):
         return self.linear(self.avgpool(x).flatten(1))
 
 
+@public
 def digits_resnet(
     depth: int = 28,
     *,
@@ -75,31 +75,21 @@ def digits_resnet(
         ValueError: depth is odd or below 4, another number is below 1, or an unknown shortcut.
 
     Example:
+        >>> import torch
         >>> net = digits_resnet(10, shortcut="none", seed=0)
         >>> net(torch.zeros(1, 3, 8, 8)).shape
         torch.Size([1, 10])
     """
-    _check(depth, shortcut, {"width": width, "classes": classes}, seed)
+    depth, width = whole("depth", depth), whole("width", width, least=1)
+    classes, shortcut = whole("classes", classes, 1), choice("shortcut", shortcut, SHORTCUTS)
+    if depth < 4 or depth % 2:
+        raise ValueError(f"{caller()}: depth {depth}; depths are 2n+2: 4, 6, 8, ...")
     with ExitStack() as stack:
-        if seed is not None:  # on the CPU alone: the random state of other devices is not involved
-            stack.enter_context(torch.random.fork_rng(devices=[]))
-            stack.enter_context(torch.device("cpu"))
-            torch.default_generator.manual_seed(int(seed))
+        if seed is not None:
+            stack.enter_context(seeded(seed))
         net = DigitsResNet(depth, shortcut, width, classes)
         for module in net.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         nn.init.zeros_(net.linear.bias)
     return net.eval()
-
-
-def _check(depth: object, shortcut: object, sizes: dict[str, int], seed: object) -> None:
-    for name, number in {"depth": depth, **sizes, "seed": 0 if seed is None else seed}.items():
-        if isinstance(number, bool) or not isinstance(number, Integral):
-            raise TypeError(f"digits_resnet: {name} {number!r}; a whole number.")
-        if name in sizes and number < 1:
-            raise ValueError(f"digits_resnet: {name} {number}; at least 1.")
-    if depth < 4 or depth % 2:  # type: ignore[operator]
-        raise ValueError(f"digits_resnet: depth {depth}; depths are 2n+2: 4, 6, 8, ...")
-    if shortcut not in SHORTCUTS:
-        raise ValueError(f"digits_resnet: shortcut {shortcut!r}; one of {', '.join(SHORTCUTS)}.")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import enum
 import os
 import pathlib
-import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from numbers import Integral
 
 import torch
 from torch import nn
 
-from resviz.errors import ResvizWarning, WeightsUnavailable, closest
+from resviz import arguments
+from resviz.arguments import caller, public, switch
+from resviz.errors import WeightsUnavailable, closest, warn
 from resviz.networks.zoo.checkpoints import fill, read_state
 from resviz.networks.zoo.packaged import NAME, cifar_network, packaged_networks, parsed
 from resviz.networks.zoo.pretrained import (
@@ -27,6 +27,7 @@ __all__ = ["load_model", "packaged_networks"]
 FILE_SUFFIXES = (".pth", ".pt", ".th", ".t7", ".bin", ".ckpt", ".safetensors")
 
 
+@public
 def load_model(
     network: str | nn.Module,
     weights: str | os.PathLike[str] = "default",
@@ -76,8 +77,7 @@ def load_model(
         torch.Size([1, 10])
     """
     where = _device(device)
-    _check_options(fallback, seed, classes, preset)
-    seed = None if seed is None else int(seed)  # torch takes no numpy integer
+    seed = _check_options(fallback, progress, seed, classes, preset)
     if isinstance(network, nn.Module):
         net, own_preset = _own(network, weights, classes)
     else:
@@ -87,10 +87,7 @@ def load_model(
         except WeightsUnavailable as err:
             if fallback is None:
                 raise
-            reason = str(err).removeprefix("load_model: ").split("; ")[0]
-            message = f"load_model: {reason}; using the fallback {fallback!r} instead."
-            warnings.warn(message, ResvizWarning, stacklevel=2)
-            net, own_preset = _by_name(fallback, "default", progress, None, None)
+            net, own_preset = _instead(err, fallback, progress)
             preset = None
     preset = preset or own_preset
     if preset is not None:
@@ -98,17 +95,27 @@ def load_model(
     return net.to(where).eval()
 
 
+def _instead(
+    err: WeightsUnavailable, fallback: str, progress: bool
+) -> tuple[nn.Module, Preset | None]:
+    """The fallback, with a warning that says why."""
+    reason = str(err).removeprefix(f"{caller()}: ").split("; ")[0]
+    warn(f"{caller()}: {reason}; using the fallback {fallback!r} instead.")
+    return _by_name(fallback, "default", progress, None, None)
+
+
 def _check_options(
-    fallback: str | None, seed: object, classes: object, preset: Preset | None
-) -> None:
+    fallback: str | None, progress: object, seed: object, classes: object, preset: Preset | None
+) -> int | None:
+    """The seed as torch takes it: no NumPy integer."""
     if fallback is not None:
         _check_name(fallback, "fallback ")
-    if isinstance(seed, bool) or not isinstance(seed, Integral | None):
-        raise TypeError(f"load_model: seed {seed!r}; a whole number, or None.")
+    switch("progress", progress)
     if classes is not None and not _are_names(classes):
-        raise TypeError(f"load_model: classes {classes!r}; a sequence of names, one per output.")
+        raise TypeError(f"{caller()}: classes {classes!r}; a sequence of names, one per output.")
     if preset is not None:
-        check_preset("load_model", preset)
+        check_preset(preset)
+    return None if seed is None else arguments.seed(seed, least=None)
 
 
 def _are_names(classes: object) -> bool:
@@ -128,11 +135,11 @@ def _device(device: str | torch.device | None) -> torch.device:
     try:
         wanted = torch.device(device)
     except (RuntimeError, TypeError) as err:
-        raise ValueError(f"load_model: device {device!r}; one of {', '.join(there)}.") from err
+        raise ValueError(f"{caller()}: device {device!r}; one of {', '.join(there)}.") from err
     absent = wanted.type in ("cuda", "mps") and wanted.type not in there
     if absent or (wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count()):
         raise ValueError(
-            f"load_model: device {str(wanted)!r} is not on this machine; {', '.join(there)}. "
+            f"{caller()}: device {str(wanted)!r} is not on this machine; {', '.join(there)}. "
             "Leave it out to take the best there is."
         )
     return wanted
@@ -141,7 +148,7 @@ def _device(device: str | torch.device | None) -> torch.device:
 def _check_name(name: object, role: str = "") -> None:
     if not isinstance(name, str):
         raise TypeError(
-            f"load_model: a {role or 'network '}of type {type(name).__name__}; a name"
+            f"{caller()}: a {role or 'network '}of type {type(name).__name__}; a name"
             + ("." if role else " or an nn.Module.")
         )
     if NAME.fullmatch(name):
@@ -154,7 +161,7 @@ def _check_name(name: object, role: str = "") -> None:
             *(f"cifar10-{kind}{n}" for kind in ("resnet", "plain") for n in (20, 56)),
         ]
         raise ValueError(
-            f"load_model: no {role}network {name!r}; closest: {closest(name, options)}. A network "
+            f"{caller()}: no {role}network {name!r}; closest: {closest(name, options)}. A network "
             "of another kind can be passed itself, as an nn.Module."
         )
 
@@ -169,7 +176,7 @@ def _by_name(
     kind = _kind_of(weights)
     if kind == "name" and classes is not None:
         raise ValueError(
-            f"load_model: classes with weights {str(weights)!r}, which have their own; classes "
+            f"{caller()}: classes with weights {str(weights)!r}, which have their own; classes "
             "with a file or with weights='random'. Leave classes out."
         )
     if NAME.fullmatch(name):
@@ -189,7 +196,7 @@ def _kind_of(weights: object) -> str:
         return "name"
     if not isinstance(weights, str):
         raise TypeError(
-            f"load_model: weights of type {type(weights).__name__}; 'default', 'random', "
+            f"{caller()}: weights of type {type(weights).__name__}; 'default', 'random', "
             "torchvision's name, or the path of a file."
         )
     path_like = os.sep in weights or weights.lower().endswith(FILE_SUFFIXES)
@@ -202,7 +209,7 @@ def _own(
     kind = _kind_of(weights)
     if kind == "random" or (kind == "name" and weights != "default"):
         raise ValueError(
-            f"load_model: weights {weights!r} for a network of your own; 'default' (those it has) "
+            f"{caller()}: weights {weights!r} for a network of your own; 'default' (those it has) "
             "or a file. Initialise it before you pass it."
         )
     preset = getattr(net, "resviz_preset", None)

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 from safetensors import safe_open
+from torch import Tensor
 
+from resviz.arguments import caller, public
 from resviz.errors import WeightsUnavailable
 from resviz.networks.zoo.checkpoints import fill, read_state
 from resviz.networks.zoo.cifar import CifarResNet, cifar_resnet
@@ -52,6 +54,7 @@ def packaged_networks() -> pd.DataFrame:
     return frame.sort_values(["depth", "network"], ignore_index=True)
 
 
+@public
 def training_log(network: str) -> pd.DataFrame:
     """How a packaged network was trained: a row per epoch.
 
@@ -72,7 +75,7 @@ def training_log(network: str) -> pd.DataFrame:
     file = PACKAGED / f"{network}.csv"
     if not file.is_file():
         known = [path.stem for path in sorted(PACKAGED.glob("*.csv"))]
-        raise ValueError(f"training_log: no log of {network!r}; one of {', '.join(known)}.")
+        raise ValueError(f"{caller()}: no log of {network!r}; one of {', '.join(known)}.")
     return pd.read_csv(file)
 
 
@@ -106,17 +109,17 @@ def parsed(name: str, role: str = "") -> tuple[str, int, str]:
     """
     match = NAME.fullmatch(name)
     if match is None:
-        raise ValueError(f"load_model: {role}{name!r}; a name like 'cifar10-resnet56'.")
+        raise ValueError(f"{caller()}: {role}{name!r}; a name like 'cifar10-resnet56'.")
     kind, depth = match[1], int(match[2])
     if depth < 8 or (depth - 2) % 6:
         nearest = max(8, 6 * round((depth - 2) / 6) + 2)
         raise ValueError(
-            f"load_model: {role}{name!r} has depth {depth}; depths are 6n+2. "
+            f"{caller()}: {role}{name!r} has depth {depth}; depths are 6n+2. "
             f"The nearest is 'cifar10-{kind}{nearest}'."
         )
     if kind == "plain" and match[3]:
         raise ValueError(
-            f"load_model: {role}{name!r}; a plain network has no shortcut. "
+            f"{caller()}: {role}{name!r}; a plain network has no shortcut. "
             f"Use 'cifar10-plain{depth}' or 'cifar10-resnet{depth}-{match[3]}'."
         )
     return kind, depth, "none" if kind == "plain" else match[3] or "A"
@@ -144,15 +147,7 @@ def cifar_network(
     """
     _, depth, shortcut = parsed(name)
     names = CLASSES if classes is None else tuple(classes)
-    source, state = "random", {}
-    if kind == "name":
-        if weights not in ("default", "cifar10"):
-            raise ValueError(
-                f"load_model: weights {weights!r} for {name!r}; 'default', 'random' or a file."
-            )
-        source, state = "cifar10", read_state(_packaged_file(name))
-    elif kind == "file":
-        source, state = pathlib.Path(weights).name, read_state(weights)
+    source, state = _weights(name, weights, kind)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         if seed is not None:
             torch.default_generator.manual_seed(seed)
@@ -171,12 +166,27 @@ def cifar_network(
     return net, preset
 
 
+def _weights(
+    name: str, weights: str | os.PathLike[str], kind: str
+) -> tuple[str, dict[str, Tensor]]:
+    """(whose they are, the weights; none for random ones)."""
+    if kind == "random":
+        return "random", {}
+    if kind == "file":
+        return pathlib.Path(weights).name, read_state(weights)
+    if weights not in ("default", "cifar10"):
+        raise ValueError(
+            f"{caller()}: weights {weights!r} for {name!r}; 'default', 'random' or a file."
+        )
+    return "cifar10", read_state(_packaged_file(name))
+
+
 def _packaged_file(name: str) -> pathlib.Path:
     file = PACKAGED / f"{name}.safetensors"
     if not file.is_file():
         there = ", ".join(repr(file.stem) for file in packaged_files()) or "none"
         raise WeightsUnavailable(
-            f"load_model: no trained weights for {name!r} in the package; offline work: {there}. "
+            f"{caller()}: no trained weights for {name!r} in the package; offline work: {there}. "
             "Or pass weights='random' or a file."
         )
     return file

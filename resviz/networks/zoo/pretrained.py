@@ -16,6 +16,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from resviz.arguments import caller
 from resviz.errors import WeightsUnavailable, closest
 from resviz.networks.zoo.checkpoints import fill, read_state
 from resviz.networks.zoo.packaged import packaged_files
@@ -69,7 +70,7 @@ def pretrained_network(
             raise
         first = (str(err).splitlines() or [type(err).__name__])[0]
         raise ValueError(
-            f"load_model: the cached weights {str(file)!r} are damaged or not those of {name!r} "
+            f"{caller()}: the cached weights {str(file)!r} are damaged or not those of {name!r} "
             f"({first[:120]}); a complete download. Delete the file and load again."
         ) from err
     return net, preset_of_entry(name, entry, entry.name)
@@ -86,7 +87,7 @@ def _entry(name: str, weights: object) -> Any:
     if short not in options.__members__:
         names = [member.name for member in options]
         raise ValueError(
-            f"load_model: no weights {str(weights)!r} for {name!r}; 'default', 'random', a file, "
+            f"{caller()}: no weights {str(weights)!r} for {name!r}; 'default', 'random', a file, "
             f"or one of {', '.join(names)}. Closest: {closest(short, names, n=1)}."
         )
     return options[short]
@@ -107,7 +108,7 @@ def _not_to_be_had(name: str, entry: Any, err: Exception) -> str:
         if _cached_file(member).is_file()
     ]
     return (
-        f"load_model: the weights {entry.name} of {name!r} are not cached and {what} "
+        f"{caller()}: the weights {entry.name} of {name!r} are not cached and {what} "
         f"({type(err).__name__}: {err}); offline work: {', '.join([*offline, 'random weights'])}. "
         "Pass fallback='cifar10-resnet56', weights='random' or weights=file."
     )

@@ -6,10 +6,11 @@ is the question?", https://arxiv.org/abs/1702.08591.
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import torch
 from torch import Tensor, nn
+
+from resviz import arguments
+from resviz.arguments import choice, public, whole
 
 KINDS = ("plain", "residual", "residual_bn")
 GATES = ("random", "relu")
@@ -74,6 +75,7 @@ def _gate(seed: int, number: int) -> RandomGate:
     return RandomGate((seed + 1) * 1_000_003 + number)
 
 
+@public
 def shattering_network(
     depth: int,
     kind: str = "plain",
@@ -111,10 +113,11 @@ def shattering_network(
         >>> net(torch.zeros(2, 256)).shape
         torch.Size([2, 1])
     """
-    _check(depth, kind, width, gates, seed)
-    generator = torch.Generator().manual_seed(int(seed))
+    depth, width, seed = whole("depth", depth, 1), whole("width", width, 1), arguments.seed(seed)
+    kind, gates = choice("kind", kind, KINDS), choice("gates", gates, GATES)
+    generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        net = ShatteringNetwork(int(depth), kind, int(width), gates, int(seed))
+        net = ShatteringNetwork(depth, kind, width, gates, seed)
     with torch.inference_mode(False), torch.no_grad():
         for block in net.blocks:
             block.linear.weight.normal_(0.0, (2 / width) ** 0.5, generator=generator)  # type: ignore[union-attr, operator]
@@ -133,14 +136,3 @@ def _calibrate(net: ShatteringNetwork, inputs: Tensor) -> None:
     net(inputs)
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
-
-
-def _check(depth: object, kind: object, width: object, gates: object, seed: object) -> None:
-    for name, number, least in (("depth", depth, 1), ("width", width, 1), ("seed", seed, 0)):
-        if isinstance(number, bool) or not isinstance(number, Integral):
-            raise TypeError(f"shattering_network: {name} {number!r}; a whole number is right.")
-        if number < least:
-            raise ValueError(f"shattering_network: {name} {number}; {least} or more is right.")
-    for name, value, options in (("kind", kind, KINDS), ("gates", gates, GATES)):
-        if value not in options:
-            raise ValueError(f"shattering_network: {name} {value!r}; one of {', '.join(options)}.")

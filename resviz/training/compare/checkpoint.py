@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from resviz import storage
+from resviz.arguments import caller
 
 _FORMAT = "resviz-training-1"
 # what torch.load, and reading what it gave, raise for files that are cut off or something else
@@ -50,7 +51,7 @@ def read(path: pathlib.Path) -> dict[str, Any]:
         state["tables"] = [None if t is None else _from_plain(t) for t in state["tables"]]
     except _DAMAGED as error:
         raise ValueError(
-            f"train_compare: {str(path)!r} is damaged or no checkpoint of train_compare; name"
+            f"{caller()}: {str(path)!r} is damaged or no checkpoint of train_compare; name"
             " another folder, or remove this file to train its network anew."
         ) from error
     return state

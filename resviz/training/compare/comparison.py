@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pathlib
 import urllib.parse
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,12 +13,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resviz.errors import ResvizWarning
+from resviz.arguments import caller, public
+from resviz.errors import warn
 from resviz.hooks import gradients
 from resviz.progress import bar
 from resviz.provenance import versions
-from resviz.training.compare.course import PROBE, Run
-from resviz.training.compare.data import training_data
+from resviz.training.compare.course import PROBE, Course
+from resviz.training.compare.data import TrainingData, training_data
 from resviz.training.compare.plan import MOMENTUM, WARM, WEIGHT_DECAY, Plan
 from resviz.training.compare.variants import (
     Variant,
@@ -83,6 +83,7 @@ class TrainComparison:
         return "\n".join(lines if self.finished else [*lines, "  not finished"])
 
 
+@public
 def train_compare(
     variants: Mapping[str, Variant],
     data: Data = "digits",
@@ -162,12 +163,7 @@ def train_compare(
     with gradients(True):  # whatever is made in inference mode could not be trained
         found = training_data(data, folder, subset)
         plan = plan_of(found, epochs, batch, rate, augment, record_every)
-        found = found.to(where)
-        runs = [
-            Run(str(name), seed, built(str(name), variant, seed), found, plan)
-            for name, variant in variants.items()
-            for seed in chosen
-        ]
+        runs = _runs(variants, chosen, found.to(where), plan)
         paths = {run: home / _file(run) for run in runs} if home else {}
         for run, path in paths.items():
             if path.exists():
@@ -175,13 +171,24 @@ def train_compare(
         return _Training(runs, paths, plan, chosen, where).go(on_update, progress)
 
 
+def _runs(
+    variants: Mapping[str, Variant], seeds: Sequence[int], data: TrainingData, plan: Plan
+) -> list[Course]:
+    """One for each variant and seed, at its start."""
+    return [
+        Course(str(name), seed, built(str(name), variant, seed), data, plan)
+        for name, variant in variants.items()
+        for seed in seeds
+    ]
+
+
 class _Training:
     """All runs of a comparison, advanced in turn."""
 
     def __init__(
         self,
-        runs: list[Run],
-        paths: dict[Run, pathlib.Path],
+        runs: list[Course],
+        paths: dict[Course, pathlib.Path],
         plan: Plan,
         seeds: list[int],
         device: torch.device,
@@ -222,7 +229,7 @@ class _Training:
         except KeyboardInterrupt:
             self._save_all()
             self._about["stopped"] = not all(run.finished for run in self._runs)
-            warnings.warn(self._stopped(), ResvizWarning, stacklevel=3)
+            warn(self._stopped())
             tell(self._comparison())
         except BaseException:
             self._save_all()
@@ -237,7 +244,7 @@ class _Training:
                     if run.seed == seed and len(run.rows) == epoch:
                         yield run
 
-    def _save(self, run: Run) -> None:
+    def _save(self, run: Course) -> None:
         if run in self._paths:
             run.save(self._paths[run])
 
@@ -251,9 +258,9 @@ class _Training:
         where = f"after epoch {max(min(epochs), 0)} of {self._plan.epochs}"
         if self._paths:
             folder = str(next(iter(self._paths.values())).parent)
-            return f"train_compare: stopped {where}; the same call goes on from {folder!r}."
+            return f"{caller()}: stopped {where}; the same call goes on from {folder!r}."
         return (
-            f"train_compare: stopped {where}; what was measured is returned. With checkpoint= a"
+            f"{caller()}: stopped {where}; what was measured is returned. With checkpoint= a"
             " later call could go on."
         )
 
@@ -276,7 +283,7 @@ class _Training:
         return common | {"data": self._about["data"], "seeds": self._about["seeds"]}
 
 
-def _keyed(run: Run, epoch: int, table: pd.DataFrame) -> pd.DataFrame:
+def _keyed(run: Course, epoch: int, table: pd.DataFrame) -> pd.DataFrame:
     frame = table.copy()
     frame.attrs = {}
     frame.insert(0, "variant", run.variant)
@@ -290,11 +297,11 @@ def _home(checkpoint: str | os.PathLike[str]) -> pathlib.Path:
     home = pathlib.Path(checkpoint).expanduser()
     if home.exists() and not home.is_dir():
         raise ValueError(
-            f"train_compare: checkpoint {str(home)!r} is a file; a folder would be right."
+            f"{caller()}: checkpoint {str(home)!r} is a file; a folder would be right."
         )
     home.mkdir(parents=True, exist_ok=True)
     return home
 
 
-def _file(run: Run) -> str:
+def _file(run: Course) -> str:
     return f"{urllib.parse.quote(run.variant, safe=' ')}.seed{run.seed}.pt"

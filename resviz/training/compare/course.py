@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resviz.analysis.gradients import gradient_norms
+from resviz.arguments import caller
 from resviz.errors import NonFinite
 from resviz.hooks import batch_norms, evaluating, gradients
 from resviz.networks.inputs import logits_of
@@ -29,7 +30,7 @@ _CHUNK = 500  # images per forward pass where nothing is trained
 _SAVE = 60.0  # seconds between checkpoints inside an epoch
 
 
-class Run:
+class Course:
     """A copy of one network, its optimiser, and what was measured so far.
 
     Attributes:
@@ -47,18 +48,7 @@ class Run:
         self.variant, self.seed, self.plan, self.data = variant, seed, plan, data
         device = data.train_images.device
         self.net = copy.deepcopy(net).to(device).eval()
-        trained = [p for p in self.net.parameters() if p.requires_grad]
-        if not trained:
-            raise ValueError(
-                f"train_compare: no parameter of {variant!r} wants a gradient; call"
-                " net.requires_grad_(True) first."
-            )
-        self._optimiser = torch.optim.SGD(
-            trained, lr=plan.rate, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
-        )
-        for parameter in trained:
-            parameter.grad = None
-            self._optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        self._optimiser = self._sgd()
         self._running = torch.zeros(3, device=device)  # sum of losses, wrong, seen in this epoch
         self._fixed = self._in_place()
         self._buffers = [
@@ -116,6 +106,22 @@ class Run:
         self._seconds = 0.0
 
     # ---- training
+    def _sgd(self) -> torch.optim.SGD:
+        """The optimiser, with a momentum of zeros: what a step writes into is there from now on."""
+        trained = [p for p in self.net.parameters() if p.requires_grad]
+        if not trained:
+            raise ValueError(
+                f"{caller()}: no parameter of {self.variant!r} wants a gradient; call"
+                " net.requires_grad_(True) first."
+            )
+        made = torch.optim.SGD(
+            trained, lr=self.plan.rate, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
+        )
+        for parameter in trained:
+            parameter.grad = None
+            made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return made
+
     def _train(self, epoch: int, save: Any) -> None:
         first, steps = (epoch - 1) * self.plan.steps, self.plan.steps
         order, shifts = self._drawn(epoch)
@@ -149,7 +155,7 @@ class Run:
         images, targets = data.train_images[chosen], data.train_targets[chosen]
         if shifts is not None:
             images = shifted(images, shifts)
-        logits = logits_of("train_compare", self.net(data.inputs(images)))
+        logits = logits_of(self.net(data.inputs(images)))
         loss = F.cross_entropy(logits, targets)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -216,7 +222,7 @@ class Run:
         with evaluating(self.net):
             parts = zip(torch.split(images, _CHUNK), torch.split(targets, _CHUNK), strict=True)
             for some, wanted in parts:
-                logits = logits_of("train_compare", self.net(self.data.inputs(some)))
+                logits = logits_of(self.net(self.data.inputs(some)))
                 losses = F.cross_entropy(logits, wanted, reduction="sum")
                 wrong = (logits.argmax(1) != wanted).sum()
                 found += torch.stack([losses, wrong.to(losses)]).cpu()
@@ -242,16 +248,17 @@ class Run:
         top = int(max(self.data.train_targets.max(), self.data.test_targets.max()))
         try:
             with evaluating(self.net):
-                logits = logits_of("train_compare", self.net(images))
+                logits = logits_of(self.net(images))
         except (RuntimeError, ValueError) as error:
+            reason = str(error).removeprefix(f"{caller()}: ")
             raise ValueError(
-                f"train_compare: {self.variant!r} cannot take images of shape"
-                f" {tuple(images.shape)}, {images.dtype}: {error}; a network for these would be"
+                f"{caller()}: {self.variant!r} cannot take images of shape"
+                f" {tuple(images.shape)}, {images.dtype}: {reason}; a network for these would be"
                 " right."
             ) from error
         if logits.ndim != 2 or logits.shape[1] <= top:
             raise ValueError(
-                f"train_compare: {self.variant!r} gives logits of shape {tuple(logits.shape)} for"
+                f"{caller()}: {self.variant!r} gives logits of shape {tuple(logits.shape)} for"
                 f" targets up to {top}; (N, {top + 1}) or more would be right."
             )
         return logits.detach().cpu()
@@ -294,7 +301,7 @@ class Run:
             differ = ["other weights to start from"]
         if differ:
             raise ValueError(
-                f"train_compare: {str(path)!r} is the checkpoint of another training of"
+                f"{caller()}: {str(path)!r} is the checkpoint of another training of"
                 f" {self.variant!r} ({'; '.join(differ)}); the arguments it was made with would be"
                 " right. To train anew, name another folder."
             )

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from resviz.arguments import caller, public, whole
+
 _CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
@@ -78,6 +80,7 @@ class TrainingData:
 _TENSORS = ("train_images", "train_targets", "test_images", "test_targets")
 
 
+@public
 def training_data(
     data: object, folder: str | os.PathLike[str] = "data", subset: int | None = None
 ) -> TrainingData:
@@ -94,7 +97,7 @@ def training_data(
     if isinstance(data, str):
         if data not in ("digits", "cifar10"):
             raise ValueError(
-                f"train_compare: data {data!r}; 'digits', 'cifar10', or four tensors (training"
+                f"{caller()}: data {data!r}; 'digits', 'cifar10', or four tensors (training"
                 " images and targets, test images and targets)."
             )
         found = digits() if data == "digits" else cifar10(folder)
@@ -105,10 +108,9 @@ def training_data(
 
 def _subset(data: TrainingData, subset: int) -> TrainingData:
     n = len(data.train_targets)
-    if isinstance(subset, bool) or not isinstance(subset, int):
-        raise TypeError(f"train_compare: subset {subset!r}; a whole number of training images.")
+    subset = whole("subset", subset)
     if not 1 <= subset <= n:
-        raise ValueError(f"train_compare: subset {subset} of {n} training images; 1 to {n}.")
+        raise ValueError(f"{caller()}: subset {subset} of {n} training images; 1 to {n}.")
     chosen = _permutation(n)[:subset]
     return replace(data, name=f"{data.name}, {subset} of {n} training images",
                    train_images=data.train_images[chosen],
@@ -139,7 +141,7 @@ def digits() -> TrainingData:
         from sklearn.datasets import load_digits  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "train_compare: data 'digits' without scikit-learn, which brings them; install it:"
+            f"{caller()}: data 'digits' without scikit-learn, which brings them; install it:"
             " pip install scikit-learn. Or give four tensors of your own."
         ) from error
     loaded: Any = load_digits()
@@ -186,7 +188,7 @@ def _cifar_part(root: pathlib.Path, part: str) -> tuple[Tensor, Tensor]:
         loaded = CIFAR10(str(root), train=part == "train", download=False)
         return _cifar_tensors(root, loaded.data, np.array(loaded.targets))
     raise FileNotFoundError(
-        f"train_compare: no CIFAR-10 ({part}) in {str(root)!r}; {part}.npz, {part}/<class name>/"
+        f"{caller()}: no CIFAR-10 ({part}) in {str(root)!r}; {part}.npz, {part}/<class name>/"
         "*.png, or cifar-10-batches-py would be right. torchvision fetches it: "
         f"torchvision.datasets.CIFAR10({str(root)!r}, download=True)"
     )
@@ -196,7 +198,7 @@ def _from_npz(file: pathlib.Path) -> tuple[Tensor, Tensor]:
     with np.load(file) as data:
         if not {"images", "labels"} <= set(data.files):
             raise ValueError(
-                f"train_compare: {str(file)!r} holds {', '.join(data.files)}; 'images' and"
+                f"{caller()}: {str(file)!r} holds {', '.join(data.files)}; 'images' and"
                 " 'labels' are needed."
             )
         return _cifar_tensors(file, data["images"], data["labels"])
@@ -214,7 +216,7 @@ def _from_folder(folder: pathlib.Path) -> tuple[Tensor, Tensor]:
     ]
     if not files:
         raise FileNotFoundError(
-            f"train_compare: no pictures in {str(folder)!r}; folders named as CIFAR-10's classes"
+            f"{caller()}: no pictures in {str(folder)!r}; folders named as CIFAR-10's classes"
             f" would be right: {', '.join(_CLASSES)}."
         )
     pixels = np.stack([np.asarray(Image.open(path).convert("RGB")) for path, _ in files])
@@ -224,7 +226,7 @@ def _from_folder(folder: pathlib.Path) -> tuple[Tensor, Tensor]:
 def _cifar_tensors(where: pathlib.Path, pixels: Any, labels: Any) -> tuple[Tensor, Tensor]:
     if pixels.dtype != np.uint8 or pixels.shape[1:] != (32, 32, 3) or len(pixels) != len(labels):
         raise ValueError(
-            f"train_compare: {str(where)!r} holds images {pixels.dtype} {pixels.shape} and"
+            f"{caller()}: {str(where)!r} holds images {pixels.dtype} {pixels.shape} and"
             f" {len(labels)} labels; uint8 (N, 32, 32, 3) and N labels would be right."
         )
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
@@ -263,7 +265,7 @@ def _own(data: object) -> TrainingData:
     if not isinstance(data, Sequence) or len(data) != 4:
         what = f"{len(data)} things" if isinstance(data, Sequence) else f"a {type(data).__name__}"
         raise TypeError(
-            f"train_compare: data are {what}; 'digits', 'cifar10', or four tensors (training"
+            f"{caller()}: data are {what}; 'digits', 'cifar10', or four tensors (training"
             " images and targets, test images and targets) would be right."
         )
     tensors = [torch.as_tensor(part) if isinstance(part, np.ndarray) else part for part in data]
@@ -278,18 +280,18 @@ def _own(data: object) -> TrainingData:
 def _check_own(images: object, targets: object, part: str) -> None:
     if not (isinstance(images, Tensor) and isinstance(targets, Tensor)):
         raise TypeError(
-            f"train_compare: {part} images are a {type(images).__name__}, targets a"
+            f"{caller()}: {part} images are a {type(images).__name__}, targets a"
             f" {type(targets).__name__}; tensors would be right."
         )
     if not images.is_floating_point():
         raise TypeError(
-            f"train_compare: {part} images of {images.dtype}; floating numbers as the network"
+            f"{caller()}: {part} images of {images.dtype}; floating numbers as the network"
             " wants them, normalised."
         )
     if targets.is_floating_point() or targets.ndim != 1 or len(targets) != len(images):
         raise ValueError(
-            f"train_compare: {part} targets {targets.dtype} {tuple(targets.shape)} for"
+            f"{caller()}: {part} targets {targets.dtype} {tuple(targets.shape)} for"
             f" {len(images)} images; a class index for each image."
         )
     if not len(images) or int(targets.min()) < 0:
-        raise ValueError(f"train_compare: no {part} images, or a target below 0; both are wrong.")
+        raise ValueError(f"{caller()}: no {part} images, or a target below 0; both are wrong.")

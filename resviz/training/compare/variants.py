@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import nn
 
+from resviz.arguments import caller, number, switch, whole
 from resviz.errors import closest
 from resviz.networks.zoo.cifar import cifar_resnet
 from resviz.networks.zoo.digits import digits_resnet
@@ -25,29 +26,19 @@ def check_arguments(
     """Raise TypeError or ValueError where an argument is of the wrong kind or size."""
     if not isinstance(variants, Mapping):
         raise TypeError(
-            f"train_compare: variants are a {type(variants).__name__}; a dict is right: "
+            f"{caller()}: variants are a {type(variants).__name__}; a dict is right: "
             '{"ResNet-56": {"depth": 56}, "plain-56": {"depth": 56, "shortcut": "none"}}.'
         )
     if not variants:
-        raise ValueError("train_compare: no variants; at least one is needed.")
+        raise ValueError(f"{caller()}: no variants; at least one is needed.")
     if len({str(name) for name in variants}) < len(variants):
-        raise ValueError("train_compare: two variants of the same name; one name each.")
-    every = {} if record_every == "epoch" else {"record_every": record_every}
-    for name, number in {"epochs": epochs, **every}.items():
-        _whole(name, number)
-    if augment is not None and not isinstance(augment, bool):
-        raise TypeError(f"train_compare: augment {augment!r}; True, False or None.")
-    if isinstance(rate, bool) or not isinstance(rate, Real):
-        raise TypeError(f"train_compare: rate {rate!r}; a number above 0.")
-    if not 0 < float(rate) < float("inf"):
-        raise ValueError(f"train_compare: rate {rate!r}; a number above 0.")
-
-
-def _whole(name: str, number: object) -> None:
-    if isinstance(number, bool) or not isinstance(number, Integral):
-        raise TypeError(f"train_compare: {name} {number!r}; a whole number.")
-    if number < 1:
-        raise ValueError(f"train_compare: {name} {number}; at least 1.")
+        raise ValueError(f"{caller()}: two variants of the same name; one name each.")
+    whole("epochs", epochs, least=1)
+    if record_every != "epoch":
+        whole("record_every", record_every, least=1)
+    if augment is not None:
+        switch("augment", augment)
+    number("rate", rate, above=0)
 
 
 def seeds_of(seeds: Any) -> list[int]:
@@ -58,11 +49,9 @@ def seeds_of(seeds: Any) -> list[int]:
         isinstance(s, Integral) and not isinstance(s, bool) for s in listed
     )
     if not right:
-        raise TypeError(f"train_compare: seeds {seeds!r}; how many, or a list of whole numbers.")
+        raise TypeError(f"{caller()}: seeds {seeds!r}; how many, or a list of whole numbers.")
     if not listed or min(listed) < 0 or len(set(listed)) < len(listed):
-        raise ValueError(
-            f"train_compare: seeds {seeds!r}; different ones, 0 or more, at least one."
-        )
+        raise ValueError(f"{caller()}: seeds {seeds!r}; different ones, 0 or more, at least one.")
     return [int(seed) for seed in listed]
 
 
@@ -74,7 +63,7 @@ def device_of(device: str | torch.device | None) -> torch.device:
         return torch.empty(0, device=torch.device(device)).device  # with its index
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(
-            f"train_compare: device {device!r} is not on this machine; 'cpu' is always there."
+            f"{caller()}: device {device!r} is not on this machine; 'cpu' is always there."
         ) from error
 
 
@@ -87,16 +76,15 @@ def plan_of(
     record_every: str | int,
 ) -> Plan:
     """How every network is trained, with what the data set suggests where nothing is said."""
-    size = data.batch if batch is None else batch
-    _whole("batch", size)
+    size = whole("batch", data.batch if batch is None else batch, least=1)
     n = len(data.train_targets)
     if size > n:
-        raise ValueError(f"train_compare: batch {size} of {n} training images; 1 to {n}.")
+        raise ValueError(f"{caller()}: batch {size} of {n} training images; 1 to {n}.")
     every = 1 if isinstance(record_every, str) else int(record_every)
     moved = data.augment if augment is None else augment
     if moved and data.train_images.ndim != 4:
         raise ValueError(
-            f"train_compare: augment=True for inputs of shape {tuple(data.train_images.shape)};"
+            f"{caller()}: augment=True for inputs of shape {tuple(data.train_images.shape)};"
             " images (N, C, H, W) can be shifted and mirrored, others need augment=False."
         )
     steps = n // size
@@ -114,7 +102,7 @@ def built(name: str, variant: object, seed: int) -> nn.Module:
         family = options.pop("family", "cifar")
         if family not in FAMILIES:
             raise ValueError(
-                f"train_compare: family {family!r} of {name!r}; closest:"
+                f"{caller()}: family {family!r} of {name!r}; closest:"
                 f" {closest(str(family), FAMILIES)}."
             )
         return FAMILIES[family](**options)
@@ -126,7 +114,7 @@ def built(name: str, variant: object, seed: int) -> nn.Module:
     if not isinstance(net, nn.Module):
         what = type(variant if net is None else net).__name__
         raise TypeError(
-            f"train_compare: variant {name!r} gives a {what}; a network, a function (seed) ->"
+            f"{caller()}: variant {name!r} gives a {what}; a network, a function (seed) ->"
             " network, or a dict of options of cifar_resnet would be right."
         )
     return net

@@ -12,7 +12,6 @@ import json
 import math
 import os
 import pathlib
-import warnings
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,8 @@ from typing import Any
 import pandas as pd
 
 from resviz import storage
-from resviz.errors import ResvizWarning
+from resviz.arguments import caller
+from resviz.errors import warn
 
 FORMAT = "resviz-training-1"
 TABLES = ("parameters", "blocks", "residuals")
@@ -59,7 +59,7 @@ def read(path: str | os.PathLike[str]) -> Content:
         ValueError: something else than a training record, or damaged before its last line.
     """
     if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"load_training_record: no file {os.fspath(path)!r}.")
+        raise FileNotFoundError(f"{caller()}: no file {os.fspath(path)!r}.")
     with open(path, "rb") as file:
         raw = file.read()
     *lines, rest = raw.split(b"\n")
@@ -94,11 +94,9 @@ def _add(content: Content, line: dict[str, Any], end: int) -> None:
 def warn_of_broken(path: str | os.PathLike[str], content: Content) -> None:
     """Say that a broken last line was left out."""
     if content.broken:
-        warnings.warn(
-            f"load_training_record: the last record of {os.fspath(path)!r} was not written to its "
-            f"end and is left out; {len(content.steps)} whole ones are there.",
-            ResvizWarning,
-            stacklevel=3,
+        warn(
+            f"{caller()}: the last record of {os.fspath(path)!r} was not written to its "
+            f"end and is left out; {len(content.steps)} whole ones are there."
         )
 
 
@@ -131,7 +129,7 @@ class Writer:
         if not _lock(self._file):
             self.close()
             raise RuntimeError(
-                f"TrainingRecorder: {os.fspath(path)!r} is being written by another process; a "
+                f"{caller()}: {os.fspath(path)!r} is being written by another process; a "
                 "path of its own for each would be right."
             )
         if content is None:

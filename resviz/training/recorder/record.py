@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from resviz import storage
+from resviz.arguments import public
 from resviz.training.recorder import file as training_file
 
 STEP_COLUMNS = (
@@ -122,6 +123,7 @@ class TrainingRecord:
         )
 
 
+@public
 def load_training_record(path: str | os.PathLike[str]) -> TrainingRecord:
     """A :class:`TrainingRecord` from the file that a :class:`TrainingRecorder` wrote.
 

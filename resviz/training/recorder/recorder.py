@@ -6,7 +6,6 @@ import operator
 import os
 import pathlib
 import time
-import warnings
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
@@ -14,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resviz.errors import ResvizWarning
+from resviz.arguments import caller, public, public_as
+from resviz.errors import warn
 from resviz.hooks import Hooks
 from resviz.networks.inputs import check_hookable
 from resviz.provenance import preset_or_none, versions
@@ -86,6 +86,7 @@ class TrainingRecorder:
         >>> folder.cleanup()
     """
 
+    @public
     def __init__(
         self,
         net: nn.Module,
@@ -115,7 +116,7 @@ class TrainingRecorder:
     def _open(self, header: dict[str, Any], resume: bool, first: int | None) -> None:
         if not self.path.parent.is_dir():
             raise FileNotFoundError(
-                f"TrainingRecorder: no folder {str(self.path.parent)!r}; make it first."
+                f"{caller()}: no folder {str(self.path.parent)!r}; make it first."
             )
         if resume and self.path.exists() and not self.path.stat().st_size:
             self.path.unlink()  # killed before the first line
@@ -124,14 +125,14 @@ class TrainingRecorder:
             return
         if not resume:
             raise FileExistsError(
-                f"TrainingRecorder: {str(self.path)!r} exists; a new path, or resume=True to go on "
+                f"{caller()}: {str(self.path)!r} exists; a new path, or resume=True to go on "
                 "with it, would be right."
             )
         content = training_file.read(self.path)
         training_file.warn_of_broken(self.path, content)
         if content.header.get("parameters") != header["parameters"]:
             raise ValueError(
-                f"TrainingRecorder: {str(self.path)!r} is of a network with other parameters "
+                f"{caller()}: {str(self.path)!r} is of a network with other parameters "
                 f"({content.header.get('network')}); the same network, or a new path, would be "
                 "right."
             )
@@ -141,6 +142,7 @@ class TrainingRecorder:
         keep = sum(number < self.number for number in numbers)
         self._writer = training_file.Writer(self.path, header, content, keep)
 
+    @public_as("TrainingRecorder")
     def step(self, epoch: int | float | None = None) -> Step:
         """The ``with`` block around one whole step; its number counts up by itself.
 
@@ -151,9 +153,10 @@ class TrainingRecorder:
             RuntimeError: the recorder is closed.
         """
         if self._closed:
-            raise RuntimeError("TrainingRecorder: closed; step() comes before close().")
+            raise RuntimeError(f"{caller()}: closed; step() comes before close().")
         return Step(self, epoch)
 
+    @public_as("TrainingRecorder")
     def close(self) -> None:
         """Close the file. What was recorded is in it already.
 
@@ -161,7 +164,7 @@ class TrainingRecorder:
             RuntimeError: a step is under way.
         """
         if self._active:
-            raise RuntimeError("TrainingRecorder: close() inside a step; close after the loop.")
+            raise RuntimeError(f"{caller()}: close() inside a step; close after the loop.")
         self._closed = True
         if self._writer is not None:
             self._writer.close()
@@ -182,7 +185,7 @@ class TrainingRecorder:
         """The number of the step that begins; None where it is not recorded."""
         if self._active:
             raise RuntimeError(
-                "TrainingRecorder: a step inside a step; one with block after the other is right."
+                f"{caller()}: a step inside a step; one with block after the other is right."
             )
         self._active = True
         number = self.number
@@ -217,7 +220,7 @@ class TrainingRecorder:
     def _warn(self, message: str) -> None:
         if not self._warned:  # once: a loop has a million steps
             self._warned = True
-            warnings.warn(f"TrainingRecorder: {message}", ResvizWarning, stacklevel=4)
+            warn(f"{caller()}: {message}")
 
 
 class Step:
@@ -237,6 +240,7 @@ class Step:
         """True inside a step that is recorded."""
         return self._watched is not None
 
+    @public_as("TrainingRecorder")
     def loss(self, value: Tensor | float) -> None:
         """Record a loss; call it before its ``backward()``, once for each micro-batch.
 
@@ -252,16 +256,17 @@ class Step:
         if isinstance(value, Tensor):
             if value.numel() != 1:
                 raise ValueError(
-                    f"TrainingRecorder: a loss of shape {tuple(value.shape)}; one number would be "
+                    f"{caller()}: a loss of shape {tuple(value.shape)}; one number would be "
                     "right. loss.mean() is one."
                 )
         elif not isinstance(value, int | float):
             raise TypeError(
-                f"TrainingRecorder: a loss that is a {type(value).__name__}; a tensor of one "
+                f"{caller()}: a loss that is a {type(value).__name__}; a tensor of one "
                 "number, or a number, would be right."
             )
         self._watched.loss(value)
 
+    @public_as("TrainingRecorder")
     def __enter__(self) -> Step:
         recorder = self._recorder
         number = recorder._begin()
@@ -279,6 +284,7 @@ class Step:
         self._number, self._hooks = number, hooks
         return self
 
+    @public_as("TrainingRecorder")
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -298,10 +304,10 @@ class Step:
 
 
 def _unwrapped(net: nn.Module) -> nn.Module:
-    check_hookable("TrainingRecorder", net)
+    check_hookable(net)
     if isinstance(net, nn.DataParallel):
         raise ValueError(
-            "TrainingRecorder: a DataParallel, whose copies of the network last for one pass; "
+            f"{caller()}: a DataParallel, whose copies of the network last for one pass; "
             "DistributedDataParallel, or the network alone, would be right."
         )
     if isinstance(net, nn.parallel.DistributedDataParallel):
@@ -317,7 +323,7 @@ def _check_whole(net: nn.Module) -> None:
     if wrapped or parted is not None:
         what = f"parameter {parted!r} is a DTensor" if parted is not None else "FSDP"
         raise ValueError(
-            f"TrainingRecorder: {what}, of which this process holds a part, whose norms are not "
+            f"{caller()}: {what}, of which this process holds a part, whose norms are not "
             "those of the whole; DistributedDataParallel would be right."
         )
 
@@ -327,10 +333,10 @@ def _count(name: str, value: object, least: int) -> int:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError as error:
         raise TypeError(
-            f"TrainingRecorder: {name} is a {type(value).__name__}; a whole number would be right."
+            f"{caller()}: {name} is a {type(value).__name__}; a whole number would be right."
         ) from error
     if isinstance(value, bool) or number < least:
-        raise ValueError(f"TrainingRecorder: {name}={value!r}; {least} or more would be right.")
+        raise ValueError(f"{caller()}: {name}={value!r}; {least} or more would be right.")
     return number
 
 
@@ -339,13 +345,13 @@ def _checked_optimizer(optimizer: Any, net: nn.Module) -> torch.optim.Optimizer 
         return None
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(
-            f"TrainingRecorder: the optimizer is a {type(optimizer).__name__}; a "
+            f"{caller()}: the optimizer is a {type(optimizer).__name__}; a "
             "torch.optim.Optimizer would be right."
         )
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if not any(id(p) in trained for p in net.parameters()):
         raise ValueError(
-            "TrainingRecorder: the optimizer has none of the network's parameters; the one that "
+            f"{caller()}: the optimizer has none of the network's parameters; the one that "
             "trains it would be right. Was the network moved or copied after it was made?"
         )
     return optimizer
@@ -356,14 +362,14 @@ def _checked_scaler(scaler: Any, optimizer: object) -> Any | None:
         return None
     if not (hasattr(scaler, "get_scale") and hasattr(scaler, "is_enabled")):
         raise TypeError(
-            f"TrainingRecorder: the scaler is a {type(scaler).__name__}; a torch.amp.GradScaler "
+            f"{caller()}: the scaler is a {type(scaler).__name__}; a torch.amp.GradScaler "
             "would be right."
         )
     if not scaler.is_enabled():
         return None
     if optimizer is None:
         raise ValueError(
-            "TrainingRecorder: a scaler without its optimizer; both would be right, for the scaler "
+            f"{caller()}: a scaler without its optimizer; both would be right, for the scaler "
             "decides whether the optimizer makes a step."
         )
     return scaler
@@ -380,7 +386,7 @@ def _header(
     net: nn.Module, optimizer: object, scaler: object, world_size: int, every: int
 ) -> dict[str, Any]:
     """How the record is made, as JSON holds it."""
-    preset = preset_or_none("TrainingRecorder", net, None)
+    preset = preset_or_none(net, None)
     first = next(net.parameters(), torch.zeros(()))
     return {
         "network": preset.name if preset is not None else type(net).__name__,

@@ -52,7 +52,7 @@ class ExploreView(PageView):
         self, net: Any, images: Sequence[Any], names: Sequence[str], preset: Any = None
     ) -> None:
         self._net, self._images, self._names = net, list(images), list(names)
-        self._preset = preset_or_none(_CALLER, net, preset)
+        self._preset = preset_or_none(net, preset)
         self._thumbnails = [thumbnail(each, self._preset) for each in self._images]
         self._scenes: dict[Moment, Scene] = {}
         self._works: dict[str, Work] = {}
@@ -419,7 +419,7 @@ def explore(
         >>> explore(net, torch.zeros(1, 3, 32, 32)).selection["off"]
         []
     """
-    check_network(_CALLER, net)
+    check_network(net)
     if not hasattr(images, "detach"):
         names = names if names is not None else _file_names(images)
         images = load_images(images, net, preset=preset)

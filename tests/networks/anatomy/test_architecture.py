@@ -330,7 +330,7 @@ def test_refusals():
             architecture(net, torch.zeros(1, 4, 8, 8))
         with pytest.raises(TypeError, match="architecture: size 'big'; a whole number"):
             architecture(net, SMALL, size="big")
-        with pytest.raises(ValueError, match="architecture: size 0; at least 1"):
+        with pytest.raises(ValueError, match="architecture: size 0; 1 or more"):
             architecture(net, SMALL, size=0)
         with pytest.raises(TypeError, match="architecture: name 3; a string"):
             architecture(net, SMALL, name=3)

@@ -248,7 +248,7 @@ def test_undone_after_an_error(error: type[BaseException]):
         lambda: scale_shortcuts(net, 0.1),
         lambda: swap_blocks(net, "layer1.0", "layer1.1"),
         lambda: zero_init_residual(net),
-        lambda: altered(net, lambda addition: {}, function="test"),
+        lambda: altered(net, lambda addition: {}),
     ]
     for surgery in surgeries:
         with left_as_found(net), pytest.raises(error), surgery():

@@ -175,7 +175,7 @@ def test_what_cannot_be_traced_says_so():
 @pytest.mark.parametrize(
     ("action", "error", "message"),
     [
-        (lambda n: plain_twin(n, "pretrained"), ValueError, "'random' or 'copied'"),
+        (lambda n: plain_twin(n, "pretrained"), ValueError, "one of random, copied"),
         (lambda n: plain_twin(n, init="best"), ValueError, "plain_twin: init 'best'; one of he"),
         (lambda n: untrained_copy(n, seed=1.5), TypeError, "seed 1.5; a whole number"),
         (lambda n: plain_twin(PLAIN), ValueError, "without residual"),

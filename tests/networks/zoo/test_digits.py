@@ -41,7 +41,7 @@ def test_plain_and_residual_have_the_same_weights_and_another_function() -> None
         ({"depth": 2}, ValueError, "depth 2"),
         ({"depth": 10.0}, TypeError, "depth 10.0; a whole number"),
         ({"shortcut": "B"}, ValueError, "shortcut 'B'; one of A, none"),
-        ({"width": 0}, ValueError, "width 0; at least 1"),
+        ({"width": 0}, ValueError, "width 0; 1 or more"),
         ({"seed": "x"}, TypeError, "seed 'x'"),
     ],
 )

@@ -472,7 +472,7 @@ BAD: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     ({"a": lambda seed: seed}, {}, TypeError, "variant 'a' gives a int"),
     ({"a": {"family": "digit", "depth": 4}}, {}, ValueError, "family 'digit' of 'a'; closest: 'd"),
     ({"a": {"depth": 10}}, {}, ValueError, "cifar_resnet: depth 10"),
-    ({"a": PLAIN}, {"epochs": 0}, ValueError, "epochs 0; at least 1"),
+    ({"a": PLAIN}, {"epochs": 0}, ValueError, "epochs 0; 1 or more"),
     ({"a": PLAIN}, {"epochs": 1.5}, TypeError, "epochs 1.5"),
     ({"a": PLAIN}, {"rate": 0}, ValueError, "rate 0"),
     ({"a": PLAIN}, {"rate": "fast"}, TypeError, "rate 'fast'"),

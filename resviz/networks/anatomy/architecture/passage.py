@@ -141,11 +141,10 @@ class _Watch(Dataflow):
             self.concatenations.append((joined[-1], joined))
 
 
-def watch(function: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> Passage:
+def watch(net: nn.Module, inputs: tuple[Tensor, ...]) -> Passage:
     """Run the first of the images, without gradients; the network is left as it was.
 
     Args:
-        function: the public function that speaks in an error.
         net: any network.
         inputs: its inputs; one image of them is run.
     """

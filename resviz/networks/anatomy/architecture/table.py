@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 from torch import Tensor, nn
 
+from resviz import arguments
+from resviz.arguments import caller, public, whole
 from resviz.networks.anatomy import structure
 from resviz.networks.anatomy.architecture.passage import Passage, concatenated, watch
 from resviz.networks.anatomy.architecture.units import Unit, label_of, units_of
@@ -22,6 +24,7 @@ COLUMNS = (
 COUNTED = "multiply-adds of convolutions, matrix products and attention"
 
 
+@public
 def architecture(
     net: nn.Module,
     images: Tensor | tuple[Tensor, ...] | None = None,
@@ -75,21 +78,21 @@ def architecture(
         >>> table["label"].tolist()[:2], table["shortcut"].tolist()[3:5]
         (['3×3 conv, 16', '3×3, 16 → 3×3, 16'], ['identity', 'padded'])
     """
-    check_hookable("architecture", net)
+    check_hookable(net)
     _check_settings(size, name)
     inputs = _inputs(net, images, size)
-    passage = watch("architecture", net, inputs)
+    passage = watch(net, inputs)
     units = units_of(net, passage)
     if not any(step.weighted for unit in units for step in unit.steps):
         raise ValueError(
-            f"architecture: no layer with weights ran in {type(net).__name__}; a network with "
+            f"{caller()}: no layer with weights ran in {type(net).__name__}; a network with "
             "convolutions or linear layers would be right."
         )
     _add_shortcuts(units, passage)
     not_run = _add_parameters(units, net, passage)
     _add_flops(units, passage)
     table = pd.DataFrame(_rows(units, passage.flow.projections), columns=list(COLUMNS))
-    about = provenance(net, inputs, preset_or_none("architecture", net, None))
+    about = provenance(net, inputs, preset_or_none(net, None))
     del about["classes"]
     about["network"] = name or about["network"]
     about["parameters"] = int(table["parameters"].sum()) + sum(not_run.values())
@@ -99,12 +102,10 @@ def architecture(
 
 
 def _check_settings(size: object, name: object) -> None:
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
-        raise TypeError(f"architecture: size {size!r}; a whole number of pixels.")
-    if isinstance(size, int) and size < 1:
-        raise ValueError(f"architecture: size {size}; at least 1 pixel.")
-    if name is not None and not isinstance(name, str):
-        raise TypeError(f"architecture: name {name!r}; a string.")
+    if size is not None:
+        whole("size", size, least=1)
+    if name is not None:
+        arguments.name("name", name)
 
 
 def _inputs(
@@ -112,12 +113,12 @@ def _inputs(
 ) -> tuple[Tensor, ...]:
     first = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None)
     if images is not None or size is None or first is None or _has_preset(net):
-        return probe("architecture", net, images, size)
+        return probe(net, images, size)
     return (first.weight.new_zeros(1, first.in_channels, size, size),)
 
 
 def _has_preset(net: nn.Module) -> bool:
-    return preset_or_none("architecture", net, None) is not None
+    return preset_or_none(net, None) is not None
 
 
 def _unit_at(units: list[Unit], node: int) -> Unit | None:
