@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from resviz.arguments import caller, choice, name, public
+from resviz.arguments import caller, name, public
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
@@ -72,7 +72,11 @@ class Preset:
             crop: Any = self.crop
             square = isinstance(crop, int) and not isinstance(crop, bool)
             self._set("crop", _two_sizes("crop", (crop, crop) if square else crop))
-        choice("interpolation", self.interpolation, INTERPOLATIONS)
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"{caller()}: interpolation {self.interpolation!r}; one of "
+                f"{', '.join(INTERPOLATIONS)}."
+            )
         classes: Any = self.classes
         listed = isinstance(classes, Collection) and not isinstance(classes, str)
         if not listed or not all(isinstance(each, str) for each in classes):

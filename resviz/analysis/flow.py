@@ -152,8 +152,7 @@ def gradient_flow(
         >>> bool(flow.growth["per_layer"].iloc[0] > 1)     # it grows towards the input
         True
     """
-    chosen = _seeds(seeds)
-    modes = _modes(batch_stats)
+    chosen, modes = _seeds(seeds), _modes(batch_stats)
     runs = list(_runs(variants, chosen))
     if not runs or not modes:
         raise ValueError(f"{caller()}: no variants or no BatchNorm mode; at least one of each.")
@@ -163,15 +162,13 @@ def gradient_flow(
         for name, step, seed, build in runs:
             net = _built(name, build, seed)
             for mode in modes if batch_norms(net) else [None]:
-                rec = record(
-                    net, images, targets, loss, batch_stats=bool(mode), allow_nonfinite=True
-                )
+                rec = record(net, images, targets, loss, True, bool(mode), allow_nonfinite=True)
                 _add(found, rec, dict(zip(KEYS, (name, seed, step, mode), strict=True)))
                 about = _joined_about(about, rec.provenance, name)
             shown.update(len(modes))
     tables = {name: _joined(frames) for name, frames in found.items()}
     drawn = {seed for _, _, seed, build in runs if not isinstance(build, nn.Module)}
-    about |= {"data": data, "seeds": [seed for seed in chosen if seed in drawn]}
+    about |= {"data": data, "seeds": sorted(drawn, key=chosen.index)}
     return GradientFlow(**tables, growth=_growth(tables["blocks"]), provenance=about)
 
 

@@ -120,14 +120,10 @@ def path_study(
     check_hookable(net)
     inputs = check_images(net, images)
     samples, seed = whole("samples", samples, least=1), arguments.seed(seed)
-    if inputs[0].ndim < 2 or not inputs[0].is_floating_point():
-        raise TypeError(
-            f"{caller()}: images of {inputs[0].dtype}; floating point, to be differentiated."
-        )
-    one = tuple(tensor[:1] for tensor in inputs)
+    _check_floating(inputs[0])
     with left_as_found(net, grad=True) as hooks:
         gates = _Gates(hooks)
-        with altered(net, gates.changes, images=one):
+        with altered(net, gates.changes, images=tuple(t[:1] for t in inputs)):
             count = _count(gates.names)
             chosen = _lengths(lengths, count)
             backward, name = _backward(net, inputs, targets, loss)
@@ -136,15 +132,15 @@ def path_study(
     _check_whole(net, inputs, targets, loss, whole_norm)
     table = _table(chosen, drawn, count)
     table.attrs.update(how_measured(net, inputs, data, batch_stats=False, loss=name))
-    table.attrs |= {
-        "seeds": [seed],
-        "whole": whole_norm,
-        "additions": count,
-        **_summary(table, count),
-    }
-    if lengths is not None:
-        table.attrs["central"] = None
+    table.attrs |= {"seeds": [seed], "whole": whole_norm, **_summary(table, count, lengths)}
     return table
+
+
+def _check_floating(images: Tensor) -> None:
+    if images.ndim < 2 or not images.is_floating_point():
+        raise TypeError(
+            f"{caller()}: images of {images.dtype}; floating point, to be differentiated."
+        )
 
 
 def _count(names: Sequence[str]) -> int:
@@ -160,7 +156,7 @@ def _lengths(lengths: Any, count: int) -> list[int]:
         step = -(-(count + 1) // 40)
         return list(range(0, count + 1, step))
     if isinstance(lengths, str) or not isinstance(lengths, Iterable):
-        raise TypeError(f"{caller()}: lengths {lengths!r}; a sequence of whole numbers.")
+        raise TypeError(f"{caller()}: lengths {lengths!r}; a list of whole numbers.")
     listed = list(lengths)
     if not listed or not all(isinstance(n, Integral) and 0 <= int(n) <= count for n in listed):
         raise ValueError(f"{caller()}: lengths {listed}; 0 to {count} would be right.")
@@ -259,7 +255,7 @@ def _table(lengths: Sequence[int], drawn: dict[int, list[float]], count: int) ->
     return table
 
 
-def _summary(table: pd.DataFrame, count: int) -> dict[str, object]:
+def _summary(table: pd.DataFrame, count: int, asked: Sequence[int] | None) -> dict[str, object]:
     """The fitted factor per branch, and the shortest range of lengths with 90 % of the totals."""
     seen = table[table["typical"] > 0]
     weight = np.sqrt(seen["samples"].to_numpy(dtype=float))
@@ -273,4 +269,9 @@ def _summary(table: pd.DataFrame, count: int) -> dict[str, object]:
             whole = shares[low : high + 1].sum() >= 0.9
             if whole and lengths[high] - lengths[low] < best[1] - best[0]:
                 best = (int(lengths[low]), int(lengths[high]))
-    return {"per_branch": math.exp(slope), "central": list(best), "mean_length": count / 2}
+    return {
+        "additions": count,
+        "per_branch": math.exp(slope),
+        "central": list(best) if asked is None else None,
+        "mean_length": count / 2,
+    }

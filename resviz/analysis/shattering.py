@@ -24,6 +24,11 @@ from resviz.recording.losses import Loss, choose
 from resviz.recording.recorder import Inputs
 from resviz.recording.statistics import widest
 
+_RANDOM = {
+    "network": "random networks",
+    "dtype": "float32",
+    "batch_norm": "means and variances over 512 inputs, constant under differentiation",
+}
 DEPTHS = (1, 2, 4, 8, 16, 32)
 
 
@@ -155,23 +160,14 @@ def shattering_study(
     depths, seeds = wholes("depths", depths, least=1), wholes("seeds", seeds, least=0)
     gates, width = choice("gates", gates, GATES), whole("width", width, least=1)
     inputs = whole("inputs", inputs, least=2)
-    networks = list(itertools.product(kinds, depths, seeds))
     rows = []
-    with bar(len(networks), "random networks", progress) as shown:
-        for kind, depth, seed in networks:
+    with bar(len(kinds) * len(depths) * len(seeds), "random networks", progress) as shown:
+        for kind, depth, seed in itertools.product(kinds, depths, seeds):
             net = shattering_network(depth, kind, width=width, gates=gates, seed=seed)
             rows.append(_row(net, inputs, seed))
             shown.update(1)
     table = pd.DataFrame(rows)
-    table.attrs.update(
-        network="random networks",
-        width=width,
-        inputs=inputs,
-        gates=gates,
-        seeds=seeds,
-        dtype="float32",
-        batch_norm="means and variances over 512 inputs, constant under differentiation",
-    )
+    table.attrs.update(_RANDOM, width=width, inputs=inputs, gates=gates, seeds=seeds)
     return table
 
 

@@ -110,14 +110,28 @@ def loss_landscape(
     with torch.inference_mode(False), torch.no_grad():
         ways = [random_direction(net, plan.directions, generator) for _ in range(plan.dimensions)]
         kept = Kept(path, _about(net, inputs, labels, plan, ways, preset) | {"data": data})
-    wanted = [point for point in plan.grid() if point not in kept.points]
-    done = plan.points**plan.dimensions - len(wanted)
-    with displaced(net, ways) as move, bar(done + len(wanted), _WHAT, progress, done=done) as shown:
+    _fill(kept, net, inputs, labels, plan, ways, progress)
+    return kept.landscape()
+
+
+def _fill(
+    kept: Kept,
+    net: nn.Module,
+    inputs: tuple[Tensor, ...],
+    labels: Tensor,
+    plan: _Plan,
+    ways: list[Direction],
+    progress: bool | None,
+) -> None:
+    """Measure every point that an earlier call did not."""
+    grid = plan.grid()
+    wanted = [point for point in grid if point not in kept.points]
+    done = len(grid) - len(wanted)
+    with displaced(net, ways) as move, bar(len(grid), _WHAT, progress, done=done) as shown:
         for point in wanted:
             move(point[: plan.dimensions])
             kept.add(point, _measure(net, inputs, labels, plan, first=point == (0.0, 0.0)))
             shown.update(1)
-    return kept.landscape()
 
 
 def _about(

@@ -26,7 +26,7 @@ from left_as_found import assert_left_as_found, bytes_of
 from resviz.analysis.gradients import gradient_norms
 from resviz.networks.digits import digits_resnet
 from resviz.training.compare.comparison import TrainComparison, train_compare
-from resviz.training.compare.course import Run
+from resviz.training.compare.course import Course
 from resviz.training.compare.data import training_data
 from resviz.training.compare.plan import Plan
 
@@ -82,7 +82,7 @@ def test_against_an_obvious_training_loop(whole: TrainComparison) -> None:
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=0.1, total_steps=8, pct_start=0.25, cycle_momentum=False
     )
-    run = Run("", 5, net, data, Plan("", "", 2, 16, 4, 0.1, False, 1))
+    run = Course("", 5, net, data, Plan("", "", 2, 16, 4, 0.1, False, 1))
     for epoch in (1, 2):
         wrong = 0
         order, _ = run._drawn(epoch)
@@ -344,16 +344,16 @@ def test_checkpoints_within_an_epoch(
     whole: TrainComparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a process leaves that is killed in a long epoch."""
-    folder, left, save = tmp_path / "made", tmp_path / "left", Run.save
+    folder, left, save = tmp_path / "made", tmp_path / "left", Course.save
     left.mkdir()
 
-    def note(self: Run, path: Path) -> None:
+    def note(self: Course, path: Path) -> None:
         save(self, path)
         if self.step == 6:  # of 8, four an epoch
             (left / path.name).write_bytes(path.read_bytes())
 
     monkeypatch.setattr("resviz.training.compare.course._SAVE", -1.0)
-    monkeypatch.setattr(Run, "save", note)
+    monkeypatch.setattr(Course, "save", note)
     assert_same(train_compare(PAIR, **SMALL, seeds=[0, 5], checkpoint=folder), whole)
     monkeypatch.undo()
     assert len(list(left.iterdir())) == 4
@@ -471,7 +471,7 @@ BAD: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     ({"a": 3}, {}, TypeError, "variant 'a' gives a int"),
     ({"a": lambda seed: seed}, {}, TypeError, "variant 'a' gives a int"),
     ({"a": {"family": "digit", "depth": 4}}, {}, ValueError, "family 'digit' of 'a'; closest: 'd"),
-    ({"a": {"depth": 10}}, {}, ValueError, "cifar_resnet: depth 10"),
+    ({"a": {"depth": 10}}, {}, ValueError, "train_compare: depth 10"),
     ({"a": PLAIN}, {"epochs": 0}, ValueError, "epochs 0; 1 or more"),
     ({"a": PLAIN}, {"epochs": 1.5}, TypeError, "epochs 1.5"),
     ({"a": PLAIN}, {"rate": 0}, ValueError, "rate 0"),

@@ -31,7 +31,7 @@ def test_digits_are_split_and_normalised() -> None:
 
 def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ModuleNotFoundError, match="train_compare: data 'digits' without scikit"):
+    with pytest.raises(ModuleNotFoundError, match="training_data: data 'digits' without scikit"):
         training_data("digits")
 
 
@@ -41,7 +41,7 @@ def test_a_subset_is_always_the_same_and_another_data_set() -> None:
     assert one.name == "digits 8×8, 100 of 1437 training images"
     assert one.fingerprint != training_data("digits", subset=101).fingerprint
     for wrong, error in ((0, ValueError), (1438, ValueError), (2.5, TypeError)):
-        with pytest.raises(error, match="train_compare: subset"):
+        with pytest.raises(error, match="training_data: subset"):
             training_data("digits", subset=wrong)  # type: ignore[arg-type]
 
 
