@@ -36,7 +36,7 @@ def read_layers(net: nn.Module, inputs: tuple[Tensor, ...], layers: object) -> l
     if isinstance(layers, str) and layers == "auto":
         return [last_with_positions(net, inputs)]
     if isinstance(layers, str) and layers == "blocks":
-        found = survey("explain", net, inputs).residual_blocks
+        found = survey(net, inputs).residual_blocks
         if not found:
             raise ValueError(
                 f"{caller()}: layers='blocks', and {type(net).__name__} has no residual additions; "
@@ -85,7 +85,7 @@ def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...]) -> Layer:
     positions itself, as in segmentation: the last residual block, as later layers all but spell out
     the output.
     """
-    seen = survey("explain", net, inputs)
+    seen = survey(net, inputs)
     table = seen.table
     dense = _before_dense_output(seen)
     if dense is not None:

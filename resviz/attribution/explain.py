@@ -116,8 +116,8 @@ def _read(
     net: nn.Module, images: object, preset: Preset | None
 ) -> tuple[tuple[Tensor, ...], Preset | None]:
     """The inputs on the network's device, and its preset."""
-    inputs = check_images("explain", net, images)
-    known = preset_or_none("explain", net, preset)
+    inputs = check_images(net, images)
+    known = preset_or_none(net, preset)
     if len({len(tensor) for tensor in inputs}) > 1:
         raise ValueError(
             f"{caller()}: inputs for {[len(tensor) for tensor in inputs]} images; as many in each "

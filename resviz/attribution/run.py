@@ -43,7 +43,7 @@ def _check_finite(maps: Maps) -> None:
     for (method, layer), values in maps.items():
         if not bool(values.isfinite().all()):
             raise NonFinite(
-                f"explain: {method} at {layer!r} holds NaN or infinity; finite activations "
+                f"{caller()}: {method} at {layer!r} holds NaN or infinity; finite activations "
                 "and gradients would be right. rv.record names the layer where they begin."
             )
 

@@ -152,7 +152,7 @@ def _parts(
 
     flow = Dataflow(adding)
     with left_as_found(net, batch_stats=batch_stats) as hooks:
-        walk = Walk("explain", net, hooks, left=left)
+        walk = Walk(net, hooks, left=left)
         walk.run(tuple(tensor.detach().clone() for tensor in inputs), flow)
     flow.end()
     return {layer: found[layer] for layer in layers if layer in found}

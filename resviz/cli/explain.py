@@ -50,10 +50,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 def _methods(names: list[str]) -> list[str]:
     """The methods, which are looked up before a network is loaded."""
+    from resviz.arguments import public_as
     from resviz.attribution.methods.asked import read_methods
 
     try:
-        return list(read_methods(names, None))
+        return list(public_as("explain")(read_methods)(names, None))
     except ValueError as err:
         raise Stop(str(err), code=2) from err
 

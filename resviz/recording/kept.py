@@ -83,11 +83,9 @@ def announce_size(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> Non
         return
     size = _size_of_one(net, inputs, kept) * len(inputs[0])
     if size > _MUCH:
-        warnings.warn(
-            f"record: the kept tensors take about {size / 2**30:.1f} GiB; fewer layers, fewer "
-            "images or keep_dtype=torch.float16 take less.",
-            ResvizWarning,
-            stacklevel=3,
+        warn(
+            f"{caller()}: the kept tensors take about {size / 2**30:.1f} GiB; fewer layers, fewer "
+            "images or keep_dtype=torch.float16 take less."
         )
 
 

@@ -22,11 +22,11 @@ class MeasuredPass:
     """Measures a pass; what it saw is in :attr:`seen`, the gradients after the backward.
 
     Args:
-        function: as :class:`~resviz.networks.anatomy.walk.Walk` takes it.
         net: the network.
         kept: which tensors to keep.
         hooks: live until the backward is over.
         gradients: measure those too.
+        check: as :class:`~resviz.networks.anatomy.walk.Walk` takes it.
 
     Attributes:
         seen: of the latest pass.
@@ -34,11 +34,11 @@ class MeasuredPass:
     """
 
     def __init__(
-        self, function: str | None, net: nn.Module, kept: Kept, hooks: Hooks, gradients: bool
+        self, net: nn.Module, kept: Kept, hooks: Hooks, gradients: bool, check: bool = True
     ) -> None:
         self.seen = Seen()
         self.stem: str | None = None
-        self._walk = Walk(function, net, hooks, self._entered, self._left)
+        self._walk = Walk(net, hooks, self._entered, self._left, check=check)
         self._net, self._kept, self._hooks, self._gradients = net, kept, hooks, gradients
         self._measured: dict[int, tuple[weakref.ref[Tensor], int, Measured]] = {}
         self._flow = Dataflow()

@@ -110,7 +110,7 @@ def record(
     check_kept(kept, passed.layers, passed.seen)
     if not allow_nonfinite:
         check_finite(passed.layers)
-    known = preset_or_none("record", net, preset)
+    known = preset_or_none(net, preset)
     return Recording(
         layers=passed.layers,
         residuals=tables.residuals(passed.seen, passed.layers),
@@ -136,8 +136,8 @@ def _passes(
     """The forward pass and, with `gradients`, the backward."""
     with left_as_found(net, grad=gradients, batch_stats=batch_stats, parameters=gradients) as hooks:
         leaves = tuple(_leaf(tensor, gradients) for tensor in inputs)
-        measured = MeasuredPass("record", net, kept, hooks, gradients)
-        logits = logits_of("record", measured.run(tuple(leaf.clone() for leaf in leaves)))
+        measured = MeasuredPass(net, kept, hooks, gradients)
+        logits = logits_of(measured.run(tuple(leaf.clone() for leaf in leaves)))
         chosen, per_image, name = _loss(logits, targets, loss, gradients)
         grads = _backward(net, leaves, per_image) if gradients else None
         layers = tables.layers(measured.seen)

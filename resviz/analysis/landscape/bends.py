@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from resviz.arguments import caller
+
 _ROUNDING = 1e-6  # of the mean: float32 cannot tell less
 
 
@@ -47,18 +49,18 @@ def _bends(middle: NDArray[np.float64], mean: NDArray[np.float64]) -> dict[str, 
 def _checked(table: Any) -> pd.DataFrame:
     if not isinstance(table, pd.DataFrame):
         raise TypeError(
-            f"nonconvexity: a {type(table).__name__}; a LossLandscape or its table is right. "
+            f"{caller()}: a {type(table).__name__}; a LossLandscape or its table is right. "
             "See rv.loss_landscape."
         )
     missing = [name for name in ("alpha", "beta", "loss") if name not in table]
     if missing:
         raise ValueError(
-            f"nonconvexity: a table without {', '.join(missing)}; alpha, beta and loss are needed. "
+            f"{caller()}: a table without {', '.join(missing)}; alpha, beta and loss are needed. "
             "See rv.loss_landscape."
         )
     if table.empty or table.duplicated(["alpha", "beta"]).any():
         what = "an empty table" if table.empty else "a table with a point twice"
-        raise ValueError(f"nonconvexity: {what}; the points of one network's grid are right.")
+        raise ValueError(f"{caller()}: {what}; the points of one network's grid are right.")
     return table
 
 
@@ -83,8 +85,8 @@ def _places(values: NDArray[np.float64]) -> NDArray[np.intp]:
     places = np.rint(steps)
     if not np.abs(steps - places).max() < 0.01:  # also where a value is NaN
         raise ValueError(
-            "grid_of: values of alpha or beta that are not evenly spaced; those of one grid are "
-            "right. See rv.loss_landscape."
+            f"{caller()}: values of alpha or beta that are not evenly spaced; those of one grid "
+            "are right. See rv.loss_landscape."
         )
     return places.astype(np.intp)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from resviz.arguments import caller
 from resviz.attribution.methods.method import Asked, Method
 from resviz.attribution.methods.registry import METHODS
 from resviz.errors import closest
@@ -23,15 +24,15 @@ def read_methods(
     _check_kinds(chosen, options)
     _check_names([*chosen, *(options or {})])
     if not chosen:
-        raise ValueError(f"explain: no methods; one of {', '.join(METHODS)}.")
+        raise ValueError(f"{caller()}: no methods; one of {', '.join(METHODS)}.")
     result = {}
     for name in dict.fromkeys(chosen):
         result[name] = _read_one(name, METHODS[name], (options or {}).get(name, {}))
     unused = [name for name in options or {} if name not in result]
     if unused:
         raise ValueError(
-            f"explain: options of {unused[0]}, which is not among the methods {', '.join(result)}; "
-            "options of those would be right."
+            f"{caller()}: options of {unused[0]}, which is not among the methods "
+            f"{', '.join(result)}; options of those would be right."
         )
     return result
 
@@ -40,7 +41,7 @@ def _read_one(name: str, method: Method, given: Mapping[str, Any]) -> Asked:
     for option, value in given.items():
         if option not in method.options:
             near = closest(option, method.options) or "it has none"
-            raise ValueError(f"explain: no option {option!r} of {name}; closest: {near}.")
+            raise ValueError(f"{caller()}: no option {option!r} of {name}; closest: {near}.")
         method.options[option].check(name, option, value)
     defaults = {option: each.default for option, each in method.options.items()}
     return Asked(name, method, {**defaults, **given})
@@ -50,7 +51,7 @@ def _check_names(names: Iterable[str]) -> None:
     for name in names:
         if name not in METHODS:
             raise ValueError(
-                f"explain: no method {name!r}; closest: {closest(name, METHODS)}. See "
+                f"{caller()}: no method {name!r}; closest: {closest(name, METHODS)}. See "
                 "rv.explanation_methods()."
             )
 
@@ -58,10 +59,10 @@ def _check_names(names: Iterable[str]) -> None:
 def _check_kinds(methods: Sequence[object], options: object) -> None:
     wrong = [method for method in methods if not isinstance(method, str)]
     if wrong:
-        raise TypeError(f"explain: no method {wrong[0]!r}; a name, or a list of names.")
+        raise TypeError(f"{caller()}: no method {wrong[0]!r}; a name, or a list of names.")
     inner = list(options.values()) if isinstance(options, Mapping) else [options or {}]
     if not all(isinstance(value, Mapping) for value in inner):
-        raise TypeError(f"explain: options {options!r}; {{method: {{option: value}}}}.")
+        raise TypeError(f"{caller()}: options {options!r}; {{method: {{option: value}}}}.")
 
 
 def check_passes(asked: Mapping[str, Asked], batch_stats: bool, chunk: int | None) -> None:
@@ -69,8 +70,8 @@ def check_passes(asked: Mapping[str, Asked], batch_stats: bool, chunk: int | Non
     further = [n for n, a in asked.items() if a.method.form.passes]
     if batch_stats and further:
         raise ValueError(
-            f"explain: batch_stats=True with {further[0]}, whose passes hold other pictures than "
-            "the batch; the running statistics would be right: batch_stats=False."
+            f"{caller()}: batch_stats=True with {further[0]}, whose passes hold other pictures "
+            "than the batch; the running statistics would be right: batch_stats=False."
         )
     if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
-        raise ValueError(f"explain: chunk={chunk!r}; a whole number from 1, or None.")
+        raise ValueError(f"{caller()}: chunk={chunk!r}; a whole number from 1, or None.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from resviz.arguments import caller
 from resviz.attribution.layer import Layer
 from resviz.attribution.shared_pass import SharedPass
 
@@ -18,7 +19,7 @@ def cam(shared: SharedPass, layer: Layer) -> Tensor:
     head = shared.head(layer)
     if head is None:
         raise ValueError(
-            f"explain: cam at {layer[0]!r}, and the logits are not one linear layer of its "
+            f"{caller()}: cam at {layer[0]!r}, and the logits are not one linear layer of its "
             "mean over positions; the last layer of a network that ends in global pooling and "
             "one linear layer would be right. grad_cam needs neither."
         )
@@ -34,7 +35,7 @@ def _class(shared: SharedPass, image: int, column: int) -> int:
     index = shared.aims.indices[image][column]
     if index < 0:
         raise ValueError(
-            f"explain: cam of {shared.aims.names[image][column]!r}; one class would be right. "
+            f"{caller()}: cam of {shared.aims.names[image][column]!r}; one class would be right. "
             "Explanation.all_classes takes differences."
         )
     return index

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from resviz.arguments import caller
+
 
 @dataclass(frozen=True)
 class Option:
@@ -24,7 +26,9 @@ class Option:
     def check(self, method: str, name: str, value: Any) -> None:
         """Raise ValueError for a value that may not be used."""
         if not self.right(value):
-            raise ValueError(f"explain: {name}={value!r} of {method}; {self.words} would be right.")
+            raise ValueError(
+                f"{caller()}: {name}={value!r} of {method}; {self.words} would be right."
+            )
 
 
 def count(default: int | None) -> Option:

@@ -190,7 +190,7 @@ def _window(size: Sequence[int], window: int | None, stride: int | None) -> tupl
     side = window or max(1, min(size) // 7)
     if side > min(size):
         raise ValueError(
-            f"explain: occlusion with a window of {side} on pictures of "
+            f"{caller()}: occlusion with a window of {side} on pictures of "
             f"{tuple(size)}; one that fits would be right."
         )
     return side, min(stride or max(1, side // 2), side)

@@ -136,7 +136,7 @@ def faithfulness(
     how = Settings.read(checks, inputs[0], steps, baseline, reveal, percentages, draws, seed, chunk)
     height, width = inputs[0].shape[2:]
     inside = read_masks(boxes, masks, len(inputs[0]), (height, width))
-    known = preset_or_none("faithfulness", net, preset)
+    known = preset_or_none(net, preset)
     with gradients(False):
         scorer = scorer_for(net, inputs, exp, targets, known, chunk, progress)
         return _Checked(scorer, exp, how, inside).through(known, reshape)

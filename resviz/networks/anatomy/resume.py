@@ -124,7 +124,7 @@ class Resume:
                 done = True
 
         with left_as_found(self._net) as hooks:
-            walk = Walk("explain", self._net, hooks, entered, left)
+            walk = Walk(self._net, hooks, entered, left)
             return walk.run(tuple(tensor.clone() for tensor in self._inputs))
 
 

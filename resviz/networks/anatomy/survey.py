@@ -76,11 +76,10 @@ class Survey:
         return [path for path in dict.fromkeys(owners) if path]
 
 
-def survey(function: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
+def survey(net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
     """Run the first of the images, without gradients; the network is left as it was.
 
     Args:
-        function: the public function that speaks in an error.
         net: any network.
         inputs: its inputs; one image of them is run.
 
@@ -98,7 +97,7 @@ def survey(function: str, net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
             rows.append(row | {"shape": tuple(tensor.shape)})
 
     with left_as_found(net) as hooks:
-        output = Walk(function, net, hooks, left=left).run_one(inputs, flow)
+        output = Walk(net, hooks, left=left).run_one(inputs, flow)
     owners = [addition.owner for addition in flow.additions]
     return Survey(_table(rows, dict(net.named_modules()), owners), flow.additions, output)
 

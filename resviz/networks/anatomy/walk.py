@@ -24,12 +24,12 @@ class Walk:
     passes the hooks do nothing.
 
     Args:
-        function: the public function that speaks where the first layer cannot take the images;
-            None where the network's own error is to be left as it is.
         net: the network.
         hooks: where the hooks live.
         entered: called with (frame, args) when a module starts.
         left: called with (frame, output) when it has run.
+        check: say it plainly where the first layer cannot take the images; False leaves the
+            network's own error as it is.
 
     Attributes:
         running: the module calls under way, outermost first.
@@ -37,14 +37,15 @@ class Walk:
 
     def __init__(
         self,
-        function: str | None,
         net: nn.Module,
         hooks: Hooks,
         entered: Entered | None = None,
         left: Left | None = None,
+        *,
+        check: bool = True,
     ) -> None:
         self.running: list[Frame] = []
-        self._function, self._net = function, net
+        self._net, self._check = net, check
         self._calls: dict[str, int] = {}
         self._inputs: tuple[Tensor, ...] = ()
         self._given: tuple[Tensor, ...] = ()
@@ -98,8 +99,8 @@ class Walk:
         def enter(_: nn.Module, args: Any) -> None:
             if not self._active:
                 return
-            if leaf and self._function is not None:
-                check_first_call(self._function, module, args, self._inputs, self._given)
+            if leaf and self._check:
+                check_first_call(module, args, self._inputs, self._given)
             call = self._calls.get(path, 0)
             self._calls[path] = call + 1
             frame = Frame(path, call, kind, leaf, block)

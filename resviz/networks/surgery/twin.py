@@ -204,13 +204,13 @@ def _traced(block: nn.Module, path: str, names: Collection[str]) -> tuple[_Frame
         graph = tracer.trace(block)
     except Exception as error:  # whatever a user's forward raises on a proxy
         raise NotTraceable(
-            f"plain_twin: block {path!r} cannot be traced by torch.fx ({error}); a forward without "
+            f"{caller()}: block {path!r} cannot be traced by torch.fx ({error}); a forward without "
             "branches that depend on values would be right."
         ) from error
     missing = set(names) - set(tracer.additions.values())
     if missing:
         raise NotTraceable(
-            f"plain_twin: the traced block {path!r} shows no addition {min(missing)!r}; a block "
+            f"{caller()}: the traced block {path!r} shows no addition {min(missing)!r}; a block "
             "that adds in its own forward would be right."
         )
     return tracer, graph

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from resviz.arguments import public
 from resviz.attribution.explain import explain
 from resviz.attribution.methods.registry import METHODS
 from resviz.attribution.target import target
@@ -377,6 +378,7 @@ def _layer(key: str) -> Any:
 
 
 # ---- the public function
+@public
 def explore_explanation(
     net_or_exp: Any,
     images: Any = None,
@@ -452,9 +454,9 @@ def _names(names: Sequence[str] | None, count: int) -> list[str]:
 
 def _first(net: Any, images: Any, preset: Any) -> Any:
     """The predicted classes at every block, by the methods that one pass serves."""
-    check_hookable(_CALLER, net)
-    inputs = check_images(_CALLER, net, images)
-    table = None if isinstance(images, tuple) else survey(_CALLER, net, inputs).table
+    check_hookable(net)
+    inputs = check_images(net, images)
+    table = None if isinstance(images, tuple) else survey(net, inputs).table
     return explained(net, images, None, preset, table)
 
 

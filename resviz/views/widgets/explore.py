@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from resviz.arguments import public
 from resviz.images import load_images
 from resviz.preset import check_network
 from resviz.provenance import preset_or_none
@@ -387,6 +388,7 @@ def _state_of(net: Any) -> tuple[tuple[int, int], ...]:
     return tuple((tensor.data_ptr(), version(tensor)) for tensor in tensors)
 
 
+@public
 def explore(
     net: Any, images: Any, *, preset: Any = None, names: Sequence[str] | None = None
 ) -> ExploreView:

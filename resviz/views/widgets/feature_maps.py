@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resviz.arguments import public
 from resviz.views.channels import channels_of, guess_axes
 from resviz.views.figure import Figure
 from resviz.views.figures.feature_maps import plot_feature_maps
@@ -262,6 +263,7 @@ def _key(key: str) -> Any:
     return (name, int(call)) if call else name
 
 
+@public
 def explore_feature_maps(
     rec: Any,
     other: Any = None,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resviz.analysis.theory import Theory
+from resviz.arguments import public
 from resviz.errors import closest
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import (
@@ -211,6 +212,7 @@ def _place(drawn: Curve, packing: Packing) -> dict[str, Any]:
     }
 
 
+@public
 def explore_gradients(
     tables: Any,
     quantity: str | None = None,

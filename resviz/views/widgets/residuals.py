@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from resviz.arguments import public
 from resviz.views.channels import guess_axes
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import about, as_table, curve, stage_bounds, table_of
@@ -205,6 +206,7 @@ def _maps(packing: Packing, rec: Any, key: str, images: list[int]) -> dict[str, 
     }
 
 
+@public
 def explore_residuals(rec: Any, *, images: Sequence[int] | None = None) -> AnatomyView:
     """A view on the residual additions of a network: sizes, gradient split, channels.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import resviz as rv
+from resviz.arguments import public_as
 from resviz.attribution.layer import Layer
 from resviz.attribution.methods.method import (
     ACTIVATIONS,
@@ -171,10 +172,11 @@ def test_options_check_their_values(
 ) -> None:
     for value in (option.default, *right):
         option.check("method", "name", value)
+    check = public_as("explain")(option.check)
     for value in wrong:
         message = f"explain: name={value!r} of method; {option.words} would be right."
         with pytest.raises(ValueError, match="^explain: name=") as caught:
-            option.check("method", "name", value)
+            check("method", "name", value)
         assert str(caught.value) == message
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from resviz.arguments import public_as
 from resviz.attribution.trust.localisation import energy, iou, pointing, read_masks
 
 LEFT = torch.tensor([[True, False], [True, False]])
@@ -59,4 +60,4 @@ def test_boxes_become_masks() -> None:
 )
 def test_bad_boxes_and_masks(boxes: Any, masks: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=f"faithfulness: .*{words}"):
-        read_masks(boxes, masks, 1, (3, 4))
+        public_as("faithfulness")(read_masks)(boxes, masks, 1, (3, 4))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from cases import thorough, thorough_but
 from left_as_found import left_as_found
+from resviz.arguments import public_as
 from resviz.networks.anatomy.resume import Resume
 from resviz.networks.cifar import cifar_resnet
 
@@ -373,7 +374,8 @@ def test_what_cannot_be_resumed_is_an_error() -> None:
     """Not even a full pass gives the network's own output again: silence would be a wrong map."""
     net = CountsItsPasses().double().eval()
     with pytest.raises(RuntimeError, match="explain: |resume"):
-        Resume(net, (torch.randn(1, 3, 6, 7, dtype=torch.float64),), ("block", 1))
+        resume = public_as("explain")(Resume)
+        resume(net, (torch.randn(1, 3, 6, 7, dtype=torch.float64),), ("block", 1))
 
 
 @pytest.mark.parametrize("where", ["stem", "block", "relu"])

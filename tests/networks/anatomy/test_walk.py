@@ -36,7 +36,7 @@ class Walked:
     def __init__(self, net: nn.Module, hooks: Hooks) -> None:
         self.events: list[tuple[str, str, int]] = []
         self.stacks: list[list[str]] = []
-        self.walk = Walk("f", net, hooks, self.entered, self.left)
+        self.walk = Walk(net, hooks, self.entered, self.left)
 
     def entered(self, frame: Frame, args: Any) -> None:
         assert isinstance(args[0], Tensor)
@@ -102,7 +102,7 @@ def test_a_pass_after_one_that_failed_starts_afresh() -> None:
 def test_frames_say_what_a_module_is() -> None:
     frames: dict[str, Frame] = {}
     with Hooks() as hooks:
-        walk = Walk("f", cifar_resnet(8), hooks, lambda f, _: frames.setdefault(f.path, f))
+        walk = Walk(cifar_resnet(8), hooks, lambda f, _: frames.setdefault(f.path, f))
         walk.run((torch.zeros(1, 3, 8, 8),))
     assert frames["conv1"] == ("conv1", 0, "Conv2d", True, False)
     assert frames["layer1.0"][2:] == ("CifarBlock", False, True)
@@ -112,7 +112,7 @@ def test_frames_say_what_a_module_is() -> None:
 def test_the_dataflow_knows_whose_addition_it_is() -> None:
     flow = Dataflow()
     with Hooks() as hooks:
-        Walk("f", cifar_resnet(8), hooks).run((torch.zeros(1, 3, 8, 8),), flow)
+        Walk(cifar_resnet(8), hooks).run((torch.zeros(1, 3, 8, 8),), flow)
     assert [a.name for a in flow.additions] == [f"layer{i}.0.add" for i in (1, 2, 3)]
 
 
@@ -121,7 +121,7 @@ def test_one_image_is_run_and_is_a_copy() -> None:
     seen: list[Tensor] = []
     with Hooks() as hooks:
         net = nn.Sequential(nn.ReLU(inplace=True))
-        walk = Walk("f", net, hooks, lambda _, args: seen.append(args[0]))
+        walk = Walk(net, hooks, lambda _, args: seen.append(args[0]))
         walk.run_one((images.negative(),))
         walk.run_one((images,))
     assert [tuple(each.shape) for each in seen] == [(1, 3), (1, 3)]

@@ -165,7 +165,7 @@ def watch(net: nn.Module, inputs: tuple[Tensor, ...]) -> Passage:
         call.depth = flow.depth_of(output)
 
     with left_as_found(net) as hooks:
-        walk = Walk(function, net, hooks, entered, left)
+        walk = Walk(net, hooks, entered, left)
         with counter:
             walk.run_one(inputs, flow)
         total = flow.multiply_adds
