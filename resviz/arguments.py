@@ -162,23 +162,12 @@ def number(
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{caller()}: {what} {value!r}; a number.")
-    if not math.isfinite(value):
+    if not math.isfinite(value) or (above is not None and not float(value) > above):
         limit = "" if above is None else f" above {above:g}"
+        limit += "" if above is None or most is None else f", at most {most:g}"
         raise ValueError(f"{caller()}: {what} {value}; a finite number{limit}.")
-    if above is not None and not float(value) > above:
-        raise ValueError(f"{caller()}: {what} {value}; a finite number above {above:g}.")
     _check_range(what, float(value), least, most)
     return float(value)
-
-
-def fraction(what: str, value: object) -> float:
-    """A number from 0 to 1.
-
-    Raises:
-        TypeError: no number.
-        ValueError: NaN, or outside 0..1.
-    """
-    return number(what, value, least=0, most=1)
 
 
 def seed(value: object, what: str = "seed", least: int | None = 0) -> int:
@@ -191,6 +180,26 @@ def seed(value: object, what: str = "seed", least: int | None = 0) -> int:
     found = whole(what, value, least)
     if found >= _SEEDS:
         raise ValueError(f"{caller()}: {what} {found}; less than 2^64.")
+    return found
+
+
+def seeds(value: object) -> list[int]:
+    """Which seeds: a list of them, or how many, counted from 0.
+
+    Raises:
+        TypeError: neither a whole number nor a sequence of whole numbers.
+        ValueError: none, one below 0 or too large for a generator, or the same one twice.
+
+    Example:
+        >>> seeds(3), seeds([7, 11])
+        ([0, 1, 2], [7, 11])
+    """
+    single = not isinstance(value, bool) and isinstance(value, Integral)
+    if single:
+        return list(range(whole("seeds", value, least=1)))
+    found = [seed(each, "seeds") for each in wholes("seeds", value)]
+    if len(set(found)) < len(found):
+        raise ValueError(f"{caller()}: seeds {found}; each once.")
     return found
 
 

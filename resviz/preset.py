@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from resviz.arguments import caller, name, public
+from resviz.arguments import caller, choice, name, public, whole
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+OUTPUTS = ("classes", "labels", "logit", "values", "map", "none")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,16 @@ class Preset:
         crop: (height, width) cut from the centre, or None. A number stands for a square.
         interpolation: "nearest", "bilinear" or "bicubic".
         antialias: smooth when shrinking. Pictures of 8 bits are always smoothed, as in torchvision.
-        classes: the name of each output, in order; empty where nobody knows.
+        classes: the name of each output, in order; empty where nobody knows. Of one logit two: the
+            side that a negative one speaks for, and the other.
+        output: what the network's output means: "classes" (softmax over them), "labels"
+            (independent sigmoids), "logit" (one output, two classes), "values" (regression), "map"
+            (a class or one logit per pixel), "none" (features). None: read off its shape where that
+            is safe: (N, C) with C from 2 is "classes", (N, C, H, W) a "map", and one output with
+            two names a "logit".
+        units: of "values": "years".
+        logits: which part of what the network returns is the output: a position in a tuple, or a
+            name. None: the tensor it returns, or its field "logits" or "out".
 
     Raises:
         TypeError: a value of the wrong type.
@@ -48,11 +58,40 @@ class Preset:
     interpolation: str = "bilinear"
     antialias: bool = True
     classes: tuple[str, ...] = ()
+    output: str | None = None
+    units: str = ""
+    logits: str | int | None = None
 
     @public
     def __post_init__(self) -> None:
-        for field in ("name", "weights"):
+        for field in ("name", "weights", "units"):
             name(field, getattr(self, field))
+        self._check_scale()
+        self._check_sizes()
+        choice("interpolation", self.interpolation, INTERPOLATIONS)
+        classes: Any = self.classes
+        listed = isinstance(classes, Collection) and not isinstance(classes, str)
+        if not listed or not all(isinstance(each, str) for each in classes):
+            raise TypeError(
+                f"{caller()}: classes {classes!r}; a sequence of strings, one per output."
+            )
+        self._set("classes", tuple(classes))
+        self._check_output()
+
+    def _check_output(self) -> None:
+        if self.output is not None:
+            choice("output", self.output, OUTPUTS, "or None")
+        if self.output == "logit" and len(self.classes) not in (0, 2):
+            raise ValueError(
+                f"{caller()}: output 'logit' with {len(self.classes)} names; two, of the side "
+                "that a negative logit speaks for and of the other: ('healthy', 'ill')."
+            )
+        if self.units and self.output != "values":
+            raise ValueError(f"{caller()}: units {self.units!r} of no values; output='values'.")
+        if self.logits is not None and not isinstance(self.logits, str):
+            whole("logits", self.logits)
+
+    def _check_scale(self) -> None:
         self._set("mean", _three_numbers("mean", self.mean))
         self._set("std", _three_numbers("std", self.std))
         if not all(0 <= v <= 1 for v in self.mean):
@@ -64,6 +103,8 @@ class Preset:
             raise ValueError(
                 f"{caller()}: std {self.std}; three numbers above 0. Use 1 for no scale."
             )
+
+    def _check_sizes(self) -> None:
         if isinstance(self.resize, bool) or not isinstance(self.resize, int | None):
             self._set("resize", _two_sizes("resize", self.resize))
         elif self.resize is not None and self.resize < 1:
@@ -72,18 +113,6 @@ class Preset:
             crop: Any = self.crop
             square = isinstance(crop, int) and not isinstance(crop, bool)
             self._set("crop", _two_sizes("crop", (crop, crop) if square else crop))
-        if self.interpolation not in INTERPOLATIONS:
-            raise ValueError(
-                f"{caller()}: interpolation {self.interpolation!r}; one of "
-                f"{', '.join(INTERPOLATIONS)}."
-            )
-        classes: Any = self.classes
-        listed = isinstance(classes, Collection) and not isinstance(classes, str)
-        if not listed or not all(isinstance(each, str) for each in classes):
-            raise TypeError(
-                f"{caller()}: classes {classes!r}; a sequence of strings, one per output."
-            )
-        self._set("classes", tuple(classes))
 
     def _set(self, field: str, value: object) -> None:
         object.__setattr__(self, field, value)

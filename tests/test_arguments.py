@@ -372,25 +372,37 @@ def test_no_number(value: object, error: type[Exception], words: str):
         arguments.number("extent", value, above=0)
 
 
-@pytest.mark.parametrize("value", [0, 1, 0.25, np.float64(1)])
-def test_fraction(value: object):
-    assert arguments.fraction("share", value) == value
+@pytest.mark.parametrize(("value", "words"), [(0, "0; "), (1.5, "1.5; ")])
+def test_a_number_above_one_bound_and_not_over_another(value: object, words: str):
+    assert arguments.number("share", 1, above=0, most=1) == 1
+    with pytest.raises(ValueError, match=f"^resviz: share {words}"):
+        arguments.number("share", value, above=0, most=1)
 
 
 @pytest.mark.parametrize(
-    ("value", "error"),
+    ("value", "read"), [(3, [0, 1, 2]), ([7, 5], [7, 5]), (np.int64(1), [0]), (range(2), [0, 1])]
+)
+def test_seeds(value: Any, read: list[int]):
+    assert arguments.seeds(value) == read
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
     [
-        (-0.01, ValueError),
-        (1.01, ValueError),
-        (50, ValueError),
-        (float("nan"), ValueError),
-        (False, TypeError),
-        ("0.5", TypeError),
+        (0, ValueError, "seeds 0; 1 or more"),
+        ([], ValueError, "no seeds"),
+        ([1, 1], ValueError, "each once"),
+        ([-1], ValueError, "seeds -1; 0 or more"),
+        ([2**64], ValueError, "less than 2"),
+        (True, TypeError, "a sequence of whole numbers"),
+        ("12", TypeError, "a sequence of whole numbers"),
+        (1.5, TypeError, "a sequence of whole numbers"),
+        ([0.5], TypeError, "seeds 0.5; a whole number"),
     ],
 )
-def test_no_fraction(value: object, error: type[Exception]):
-    with pytest.raises(error, match="^resviz: share .*; (0 to 1|a number|a finite number)"):
-        arguments.fraction("share", value)
+def test_no_seeds(value: object, error: type[Exception], words: str):
+    with pytest.raises(error, match=words):
+        arguments.seeds(value)
 
 
 def test_seed():

@@ -58,6 +58,11 @@ WRONG_TYPES = [
     {"classes": None},
     {"classes": 10},
     {"classes": (name for name in ["cat"])},
+    {"interpolation": 2},
+    {"output": 1},
+    {"units": None},
+    {"logits": 1.0},
+    {"logits": True},
 ]
 WRONG_VALUES = [
     {"mean": (0.5,)},
@@ -72,7 +77,10 @@ WRONG_VALUES = [
     {"crop": 0},
     {"crop": (64, 64, 3)},
     {"interpolation": "lanczos"},
-    {"interpolation": 2},
+    {"output": "softmax"},
+    {"output": "logit", "classes": ("ill",)},
+    {"units": "years"},
+    {"units": "years", "output": "classes"},
 ]
 
 

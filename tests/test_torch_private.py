@@ -442,6 +442,7 @@ def test_the_errors_of_files_with_more_than_weights(tmp_path: Path):
 
 @seen("torch", "2.15.0")
 @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # the same, up to torch 2.12
 def test_the_error_of_a_torchscript_file(tmp_path: Path):
     torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)).save(tmp_path / "script.pt")
     error = raised(Exception, lambda: torch.load(tmp_path / "script.pt", weights_only=True))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ import pandas as pd
 from torch import Tensor, nn
 
 from resviz import storage
-from resviz.arguments import caller, public
+from resviz.arguments import caller, public, switch
+from resviz.arguments import seeds as seeds_of
 from resviz.hooks import batch_norms
 from resviz.networks.anatomy.structure import block_of
 from resviz.networks.zoo.cifar import cifar_resnet
@@ -152,7 +152,7 @@ def gradient_flow(
         >>> bool(flow.growth["per_layer"].iloc[0] > 1)     # it grows towards the input
         True
     """
-    chosen, modes = _seeds(seeds), _modes(batch_stats)
+    chosen, modes = seeds_of(seeds), _modes(batch_stats)
     runs = list(_runs(variants, chosen))
     if not runs or not modes:
         raise ValueError(f"{caller()}: no variants or no BatchNorm mode; at least one of each.")
@@ -176,11 +176,8 @@ _OWN = ("network", "weights", "classes", "batch_stats", "changes")  # differ bet
 
 
 def _modes(batch_stats: object) -> list[bool]:
-    given: list[Any]
     given = list(batch_stats) if isinstance(batch_stats, Iterable) else [batch_stats]
-    if not all(isinstance(mode, bool) for mode in given):
-        raise TypeError(f"{caller()}: batch_stats {batch_stats!r}; True, False, or both.")
-    return list(dict.fromkeys(given))
+    return list(dict.fromkeys(switch("batch_stats", mode) for mode in given))
 
 
 def _add(found: dict[str, list[pd.DataFrame]], rec: Recording, keys: Mapping[str, Any]) -> None:
@@ -195,16 +192,6 @@ def _joined_about(
     same = {k: v for k, v in provenance.items() if k not in _OWN}
     changes = [f"{name} {what}" for what in provenance["changes"]]
     return same | {"changes": list(dict.fromkeys([*before.get("changes", ()), *changes]))}
-
-
-def _seeds(seeds: Any) -> list[int]:
-    many = isinstance(seeds, Integral)
-    chosen = list(range(int(seeds))) if isinstance(seeds, Integral) else seeds
-    listed = many or (isinstance(chosen, Iterable) and not isinstance(chosen, str))
-    wrong = not listed or not all(isinstance(s, Integral) for s in chosen)
-    if wrong or not len(list(chosen)) or isinstance(seeds, bool):
-        raise ValueError(f"{caller()}: seeds {seeds!r}; a number above 0, or whole numbers.")
-    return [int(seed) for seed in chosen]
 
 
 def _runs(variants: object, seeds: list[int]) -> Iterator[tuple[str, Any, int, Any]]:

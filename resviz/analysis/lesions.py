@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,8 @@ from resviz.errors import closest
 from resviz.hooks import evaluating
 from resviz.networks.anatomy.structure import inside
 from resviz.networks.anatomy.survey import Survey, survey
-from resviz.networks.inputs import check_hookable, check_images, logits_of, widened
+from resviz.networks.inputs import check_hookable, check_images
+from resviz.networks.outputs import logits_of, widened
 from resviz.networks.surgery.blocks import drop_blocks, swap_blocks
 from resviz.progress import bar
 from resviz.recording.losses import check_targets
@@ -266,10 +266,8 @@ def _cam_images(cam: object) -> int:
 
 def _counts(name: str, value: object) -> list[int]:
     """How many blocks, as a list."""
-    given = [value] if isinstance(value, Integral) else value
-    if not isinstance(given, Sequence) or not all(isinstance(n, Integral) for n in given):
-        raise TypeError(f"{caller()}: {name} {value!r}; whole numbers, as in (2, 4, 8).")
-    return [int(n) for n in given]
+    given = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    return [whole(name, count) for count in given]
 
 
 def _alike(net: nn.Module, blocks: list[str]) -> list[tuple[str, str]]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,12 @@ from torch import Tensor, nn
 
 from resviz import arguments
 from resviz.analysis.batches import how_measured
-from resviz.arguments import caller, public, whole
+from resviz.arguments import caller, public, whole, wholes
 from resviz.errors import NotTraceable
 from resviz.hooks import Hooks, left_as_found
 from resviz.networks.anatomy.dataflow import Addition
-from resviz.networks.inputs import check_hookable, check_images, logits_of
+from resviz.networks.inputs import check_hookable, check_images
+from resviz.networks.outputs import logits_of
 from resviz.networks.surgery.altering import Change, altered
 from resviz.progress import bar
 from resviz.recording.losses import Loss, choose
@@ -155,12 +155,7 @@ def _lengths(lengths: Any, count: int) -> list[int]:
     if lengths is None:
         step = -(-(count + 1) // 40)
         return list(range(0, count + 1, step))
-    if isinstance(lengths, str) or not isinstance(lengths, Iterable):
-        raise TypeError(f"{caller()}: lengths {lengths!r}; a list of whole numbers.")
-    listed = list(lengths)
-    if not listed or not all(isinstance(n, Integral) and 0 <= int(n) <= count for n in listed):
-        raise ValueError(f"{caller()}: lengths {listed}; 0 to {count} would be right.")
-    return sorted({int(n) for n in listed})
+    return sorted(set(wholes("lengths", lengths, least=0, most=count)))
 
 
 def _backward(

@@ -16,7 +16,8 @@ from resviz.arguments import caller, choice, choices, public, whole, wholes
 from resviz.errors import NonFinite
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.survey import survey
-from resviz.networks.inputs import check_hookable, check_images, logits_of
+from resviz.networks.inputs import check_hookable, check_images
+from resviz.networks.outputs import logits_of
 from resviz.networks.zoo.shattering import GATES, KINDS, ShatteringNetwork, shattering_network
 from resviz.progress import bar
 from resviz.recording.checks import check_batch_stats

@@ -17,7 +17,7 @@ from resviz.attribution.positions import Reading, is_channels_last, read
 from resviz.errors import closest
 from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.anatomy.survey import Survey, survey
-from resviz.networks.inputs import logits_of
+from resviz.networks.outputs import logits_of
 
 
 def read_layers(net: nn.Module, inputs: tuple[Tensor, ...], layers: object) -> list[Layer]:

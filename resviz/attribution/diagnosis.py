@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from resviz.attribution.engine import Captured
 from resviz.attribution.layer import INPUT, PIXELS, key_of
 from resviz.attribution.methods.registry import METHODS
-from resviz.networks.inputs import widened
+from resviz.networks.outputs import widened
 from resviz.torch_private import AnyBatchNorm
 
 COLUMNS = (

@@ -28,7 +28,8 @@ from resviz.attribution.positions import (
     read_by,
 )
 from resviz.hooks import Hooks, left_as_found, switch_gradients
-from resviz.networks.inputs import check_first_call, logits_or_none
+from resviz.networks.inputs import check_first_call
+from resviz.networks.outputs import tensor_or_none
 from resviz.torch_private import is_of_inference, operation_of, version
 
 Scores = Callable[[Any], Tensor]  # output -> (N, T)
@@ -163,7 +164,7 @@ def capture(
     graph = _Graph(net, layers, inputs, reshape, backward)
     with left_as_found(net, batch_stats=batch_stats) as hooks:
         output = _output(net, graph, layers, hooks)
-        logits, scores = logits_or_none(output), scores_of(output)
+        logits, scores = tensor_or_none(output), scores_of(output)
         written = graph.written()
         felt = backward and bool(layers or isinstance(output, Tensor))
         found = _gradients(graph.found, scores, logits, unreached) if felt else ({}, [])

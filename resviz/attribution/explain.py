@@ -22,7 +22,8 @@ from resviz.attribution.split import split as split_at
 from resviz.attribution.targets import Targets
 from resviz.errors import warn
 from resviz.hooks import gradients
-from resviz.networks.inputs import check_hookable, check_images, widened
+from resviz.networks.inputs import check_hookable, check_images
+from resviz.networks.outputs import widened
 from resviz.preset import Preset
 from resviz.provenance import displayed, preset_or_none, provenance
 

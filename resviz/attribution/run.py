@@ -11,7 +11,7 @@ from resviz.attribution.layer import PIXELS, key_of
 from resviz.attribution.methods.method import Asked
 from resviz.attribution.shared_pass import Contrast, Formula, SharedPass
 from resviz.errors import NonFinite
-from resviz.networks.inputs import widened
+from resviz.networks.outputs import widened
 
 Maps = dict[tuple[str, str], Tensor]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from resviz.attribution.targets import Targets
 from resviz.hooks import left_as_found
-from resviz.networks.inputs import logits_of
+from resviz.networks.outputs import logits_of
 from resviz.progress import bar
 
 _CPU_CHUNK, _GPU_CHUNK = 8, 64

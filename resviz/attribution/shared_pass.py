@@ -16,7 +16,7 @@ from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.targets import Targets
-from resviz.networks.inputs import widened
+from resviz.networks.outputs import widened
 
 _CACHE = 4 * 2**20  # bytes of activations that a CPU keeps close while it makes maps of them
 

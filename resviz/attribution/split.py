@@ -17,7 +17,7 @@ from resviz.attribution.weighted_sum import weighted_sum
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.dataflow import Addition, Dataflow, Frame
 from resviz.networks.anatomy.walk import Walk
-from resviz.networks.inputs import widened
+from resviz.networks.outputs import widened
 
 _SAME = 1e-5  # of the output's rms
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resviz.arguments import caller
+from resviz.arguments import caller, whole
 from resviz.attribution.target import Target, spelled, target
 from resviz.errors import closest
-from resviz.networks.inputs import logits_of, widened
+from resviz.networks.outputs import describe, logits_of, widened
 
 Function = Callable[[Any], Tensor]
 
@@ -275,11 +275,7 @@ class Targets:
                 f"{caller()}: finer_cam compares a class with others; targets that are one "
                 "class each, of a classifier, would be right."
             )
-        if not isinstance(references, int) or not 1 <= references < logits.shape[1]:
-            raise ValueError(
-                f"{caller()}: finer_cam with {references} references; 1 to "
-                f"{logits.shape[1] - 1} would be right."
-            )
+        whole("references of finer_cam", references, least=1, most=logits.shape[1] - 1)
         new = Targets(self.given, self.count, self.classes)
         new.indices, new.names = self.indices, self.names
         for image, row in enumerate(self.indices):
@@ -329,15 +325,3 @@ def index_of(name: str, classes: Sequence[str]) -> int:
         )
     near = closest(name, classes) or "none: the network names no classes"
     raise ValueError(f"{caller()}: no class {name!r}; closest: {near}.")
-
-
-def describe(value: Any) -> str:
-    """The shape of an output in words: ``"a list of 1: {'boxes': (0, 4), 'scores': (0,)}"``."""
-    if isinstance(value, Tensor):
-        return f"{tuple(value.shape)}"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k!r}: {describe(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        inside = describe(value[0]) if value else "nothing"
-        return f"a {type(value).__name__} of {len(value)}: {inside}"
-    return type(value).__name__

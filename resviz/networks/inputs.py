@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -94,33 +94,3 @@ def _check_convolution(
             f"{caller()}: images of {images.dtype} in a network of {dtype}; the same dtype would "
             "be right. rv.load_images(..., net) makes them."
         )
-
-
-def logits_of(output: Any) -> Tensor:
-    """The logits in what a network returned: the tensor itself, ``logits``, ``out``, the first."""
-    if isinstance(output, Mapping):
-        output = output.get("logits", output.get("out"))
-    elif isinstance(output, tuple | list):
-        output = getattr(output, "logits", output[0] if output else None)
-    elif not isinstance(output, Tensor):
-        output = getattr(output, "logits", None)
-    if not isinstance(output, Tensor):
-        raise TypeError(
-            f"{caller()}: the network returned no tensor of logits; a tensor, a tuple that starts "
-            "with one, or a dict with 'logits' or 'out' is read. Wrap the network in a module that "
-            "returns the tensor you mean."
-        )
-    return output
-
-
-def logits_or_none(output: Any) -> Tensor | None:
-    """The same, None where there are none: a detector's boxes."""
-    try:
-        return logits_of(output)
-    except TypeError:
-        return None
-
-
-def widened(tensor: Tensor) -> Tensor:
-    """In float32 or better: half precision is for passes, not for what is computed of them."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller, public
 from resviz.hooks import left_as_found
-from resviz.networks.inputs import check_hookable, check_images, logits_of
+from resviz.networks.inputs import check_hookable, check_images
+from resviz.networks.outputs import logits_of
 from resviz.preset import Preset
 from resviz.provenance import displayed, preset_or_none, provenance
 from resviz.recording import tables
@@ -37,6 +39,22 @@ class _Passed:
     targets: Tensor | None
     per_image: Tensor | None
     loss: str | None
+
+    def recording(
+        self, pictures: Tensor | None, tensors: Mapping[str, Tensor], about: Mapping[str, Any]
+    ) -> Recording:
+        """Them as a record, with what was seen and kept, and how it was made."""
+        return Recording(
+            layers=self.layers,
+            residuals=tables.residuals(self.seen, self.layers),
+            parameters=self.parameters,
+            logits=self.logits,
+            targets=self.targets,
+            loss=self.per_image,
+            pictures=pictures,
+            tensors=tensors,
+            provenance=about,
+        )
 
 
 @public
@@ -106,22 +124,13 @@ def record(
     check_batch_stats(net, inputs, batch_stats)
     kept.end_on(keep_device, keep_dtype)
     announce_size(net, inputs, kept)
+    known = preset_or_none(net, preset)
     passed = _passes(net, inputs, targets, loss, gradients, batch_stats, kept)
     check_kept(kept, passed.layers, passed.seen)
     if not allow_nonfinite:
         check_finite(passed.layers)
-    known = preset_or_none(net, preset)
-    return Recording(
-        layers=passed.layers,
-        residuals=tables.residuals(passed.seen, passed.layers),
-        parameters=passed.parameters,
-        logits=passed.logits,
-        targets=passed.targets,
-        loss=passed.per_image,
-        pictures=displayed(inputs[0], known),
-        tensors=kept.tensors(),
-        provenance=provenance(net, inputs, known, batch_stats=batch_stats, loss=passed.loss),
-    )
+    about = provenance(net, inputs, known, batch_stats=batch_stats, loss=passed.loss)
+    return passed.recording(displayed(inputs[0], known), kept.tensors(), about)
 
 
 def _passes(

@@ -240,7 +240,7 @@ class Packed(OnceEach):
 
 @pytest.mark.parametrize(
     "pack",
-    [lambda z: {"logits": z}, lambda z: (z, z * 2), lambda z: Named(z, z), lambda z: [z]],
+    [lambda z: {"logits": z}, lambda z: (z, [z * 2]), lambda z: Named(z, z), lambda z: [z]],
     ids=["dict", "tuple", "namedtuple", "list"],
 )
 @pytest.mark.parametrize(
@@ -513,10 +513,10 @@ def test_all_classes_only_at_the_head(net: OnceEach, images: Tensor) -> None:
         ({"options": {"rise": {"mask": 1}}}, "rise"),
         ({"options": {"rise": 5}, "methods": "rise"}, "option"),
         ({"options": 5}, "option"),
-        ({"chunk": 0}, "chunk=0; a whole number from 1"),
-        ({"chunk": -1}, "chunk=-1; a whole number from 1"),
-        ({"chunk": 2.0}, "chunk=2.0; a whole number from 1"),
-        ({"chunk": True}, "chunk=True; a whole number from 1"),
+        ({"chunk": 0}, "chunk 0; 1 or more"),
+        ({"chunk": -1}, "chunk -1; 1 or more"),
+        ({"chunk": 2.0}, "chunk 2.0; a whole number"),
+        ({"chunk": True}, "chunk True; a whole number"),
         ({"methods": "score_cam", "batch_stats": True}, "batch_stats=True with score_cam"),
         ({"methods": "saliency", "batch_stats": True}, "batch_stats=True with saliency"),
         ({"methods": "cam", "layers": "relu1"}, "cam at 'relu1', and the logits are not"),
@@ -537,7 +537,10 @@ def test_all_classes_only_at_the_head(net: OnceEach, images: Tensor) -> None:
             {"methods": "integrated_gradients", "options": {"integrated_gradients": {"steps": 0}}},
             "steps",
         ),
-        ({"methods": "finer_cam", "options": {"finer_cam": {"references": 9}}}, "9 references"),
+        (
+            {"methods": "finer_cam", "options": {"finer_cam": {"references": 9}}},
+            "references of finer_cam 9; 1",
+        ),
     ],
     ids=lambda value: plain(str(value))[:70],
 )

@@ -283,7 +283,7 @@ def test_refused(net: nn.Module, images: Tensor, given: Any, error: Any, words: 
         (lambda z, f: z, lambda out: out[:, 1]),
         (lambda z, f: {"logits": z, "f": f}, lambda out: out["logits"][:, 1]),
         (lambda z, f: {"mine": z}, lambda out: out["mine"][:, 1]),
-        (lambda z, f: (z, f), lambda out: out[0][:, 1]),
+        (lambda z, f: (z, [f]), lambda out: out[0][:, 1]),
         (lambda z, f: [z, f], lambda out: out[0][:, 1]),
         (lambda z, f: Pair(z, f), lambda out: out.logits[:, 1]),
         (lambda z, f: {"deep": [(f, {"z": z})]}, lambda out: out["deep"][0][1]["z"][:, 1]),
@@ -308,7 +308,7 @@ def test_functions_of_any_output(images: Tensor, pack: Any, score: Any) -> None:
     [
         lambda z, f: {"logits": z},
         lambda z, f: {"out": z},
-        lambda z, f: (z, f),
+        lambda z, f: (z, [f]),
         lambda z, f: [z],
         lambda z, f: Pair(z, f),
     ],
@@ -529,9 +529,9 @@ def test_finer_cam_is_grad_cam_of_the_contrast(net: nn.Module, images: Tensor) -
     [
         (lambda z: z[:, 0], 3, "finer_cam compares a class with others"),
         (rv.target(1) - rv.target(2), 3, "finer_cam compares a class with others"),
-        (1, 5, "finer_cam with 5 references; 1 to 4 would be right"),
-        (1, 0, "references=0 of finer_cam"),
-        (1, 2.5, "references=2.5 of finer_cam"),
+        (1, 5, "references of finer_cam 5; 1 to 4"),
+        (1, 0, "references of finer_cam 0; 1 or more"),
+        (1, 2.5, "references of finer_cam 2.5; a whole number"),
     ],
     ids=["function", "difference", "5 of 5", "0", "2.5"],
 )

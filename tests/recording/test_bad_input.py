@@ -86,8 +86,8 @@ def test_gradient_of_a_layer_that_does_not_reach_the_loss(images):
             super().__init__()
             self.main, self.aside = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1)
 
-        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            return self.main(x).mean((2, 3)), self.aside(x)
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"logits": self.main(x).mean((2, 3)), "aside": self.aside(x)}
 
     message = refused(ValueError, Two().eval(), images, keep=["aside:grad"])
     assert "'aside'" in message and "gradient" in message
@@ -277,7 +277,7 @@ def test_a_network_without_logits(images):
         def forward(self, x: Tensor) -> str:
             return "logits"
 
-    assert "no tensor of logits" in refused(TypeError, Nothing(), images)
+    assert "returned a str, and no part of it" in refused(TypeError, Nothing(), images)
 
 
 def test_outputs_that_are_no_classes_need_a_loss_or_no_gradients(images):

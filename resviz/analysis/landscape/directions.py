@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from resviz.arguments import caller
-from resviz.networks.inputs import widened
+from resviz.networks.outputs import widened
 from resviz.torch_private import BatchOrInstanceNorm, TransposedConvolution
 
 _NORMS = (BatchOrInstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)

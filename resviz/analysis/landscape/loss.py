@@ -24,13 +24,8 @@ from resviz.analysis.landscape.surface import LossLandscape
 from resviz.arguments import caller, choice, number, public, switch, whole
 from resviz.errors import NonFinite, warn
 from resviz.hooks import batch_norms, left_as_found
-from resviz.networks.inputs import (
-    check_first_call,
-    check_hookable,
-    check_images,
-    logits_of,
-    widened,
-)
+from resviz.networks.inputs import check_first_call, check_hookable, check_images
+from resviz.networks.outputs import logits_of, widened
 from resviz.preset import Preset
 from resviz.progress import bar
 from resviz.provenance import preset_or_none, provenance

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from resviz.arguments import caller
+from resviz.arguments import caller, whole
 from resviz.attribution.methods.method import Asked, Method
 from resviz.attribution.methods.registry import METHODS
 from resviz.errors import closest
@@ -38,13 +38,13 @@ def read_methods(
 
 
 def _read_one(name: str, method: Method, given: Mapping[str, Any]) -> Asked:
+    settings = {option: each.default for option, each in method.options.items()}
     for option, value in given.items():
         if option not in method.options:
             near = closest(option, method.options) or "it has none"
             raise ValueError(f"{caller()}: no option {option!r} of {name}; closest: {near}.")
-        method.options[option].check(name, option, value)
-    defaults = {option: each.default for option, each in method.options.items()}
-    return Asked(name, method, {**defaults, **given})
+        settings[option] = method.options[option].read(f"{option} of {name}", value)
+    return Asked(name, method, settings)
 
 
 def _check_names(names: Iterable[str]) -> None:
@@ -73,5 +73,5 @@ def check_passes(asked: Mapping[str, Asked], batch_stats: bool, chunk: int | Non
             f"{caller()}: batch_stats=True with {further[0]}, whose passes hold other pictures "
             "than the batch; the running statistics would be right: batch_stats=False."
         )
-    if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
-        raise ValueError(f"{caller()}: chunk={chunk!r}; a whole number from 1, or None.")
+    if chunk is not None:
+        whole("chunk", chunk, least=1)

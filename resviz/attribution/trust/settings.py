@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resviz.arguments import caller
+from resviz.arguments import caller, number, whole
+from resviz.arguments import seed as check_seed
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.targets import Targets
@@ -50,11 +51,11 @@ class Settings:
     ) -> Settings:
         """Settings, or an error that says what is wrong with them."""
         pixels = images.shape[2] * images.shape[3]
-        _check_whole("steps", steps, 1, pixels)
-        _check_whole("draws", draws, 2, None)
-        _check_whole("seed", seed, 0, None)
+        whole("steps", steps, least=1, most=pixels)
+        whole("draws", draws, least=2)
+        check_seed(seed)
         if chunk is not None:
-            _check_whole("chunk", chunk, 1, None)
+            whole("chunk", chunk, least=1)
         for name, kind in (("baseline", baseline), ("reveal", reveal)):
             _check_fill(name, kind, images)
         shares = _check_percentages(percentages, pixels)
@@ -90,14 +91,6 @@ def _read_checks(checks: str | Sequence[str] | None) -> tuple[str, ...]:
     return tuple(name for name in CHECKS if name in chosen)
 
 
-def _check_whole(name: str, value: Any, least: int, most: int | None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{caller()}: {name}={value!r}; a whole number would be right.")
-    if value < least or (most is not None and value > most):
-        upto = f" to {most}, the pixels of an image," if most is not None else ""
-        raise ValueError(f"{caller()}: {name}={value}; {least}{upto} or more would be right.")
-
-
 def _check_fill(name: str, kind: Any, images: Tensor) -> None:
     shape = tuple(images.shape)
     if isinstance(kind, str):
@@ -128,9 +121,8 @@ def _check_percentages(percentages: Sequence[float], pixels: int) -> tuple[float
     if not given:
         raise ValueError(f"{caller()}: no percentages; some between 0 and 100.")
     for share in given:
-        if isinstance(share, bool) or not isinstance(share, int | float):
-            raise TypeError(f"{caller()}: percentage {share!r}; a number between 0 and 100.")
-        if not 0 < share < 100 or not 0 < round(pixels * share / 100) < pixels:
+        number("percentage", share, above=0, most=100)
+        if not 0 < round(pixels * share / 100) < pixels:
             raise ValueError(
                 f"{caller()}: {share} percent of {pixels} pixels; a share that removes at least "
                 "one and leaves at least one, which the others are filled from, would be right."

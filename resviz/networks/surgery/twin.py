@@ -19,7 +19,8 @@ from resviz.errors import NotTraceable, warn
 from resviz.hooks import evaluating
 from resviz.networks.anatomy.dataflow import ADDITIONS, Addition, addition_name
 from resviz.networks.anatomy.survey import probe, survey
-from resviz.networks.inputs import check_hookable, logits_or_none, widened
+from resviz.networks.inputs import check_hookable
+from resviz.networks.outputs import tensor_or_none, widened
 from resviz.networks.surgery.altering import Inputs
 from resviz.networks.surgery.blocks import scale_shortcuts
 from resviz.networks.zoo.cifar import INITS
@@ -281,9 +282,9 @@ def _check_twin(net: nn.Module, twin: nn.Module, inputs: tuple[Tensor, ...]) -> 
         for t in inputs
     )
     with scale_shortcuts(net, 0.0, images=noise), evaluating(net):
-        expected = logits_or_none(net(*(t.clone() for t in noise)))
+        expected = tensor_or_none(net(*(t.clone() for t in noise)))
     with evaluating(twin):
-        got = logits_or_none(twin(*(t.clone() for t in noise)))
+        got = tensor_or_none(twin(*(t.clone() for t in noise)))
     if expected is None or got is None:
         return
     expected, got = widened(expected), widened(got)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller, public
+from resviz.arguments import seeds as seeds_of
 from resviz.errors import warn
 from resviz.hooks import gradients
 from resviz.progress import bar
@@ -27,7 +28,6 @@ from resviz.training.compare.variants import (
     check_arguments,
     device_of,
     plan_of,
-    seeds_of,
 )
 
 Data = str | Sequence[Tensor]

@@ -19,7 +19,7 @@ from resviz.analysis.gradients import gradient_norms
 from resviz.arguments import caller
 from resviz.errors import NonFinite
 from resviz.hooks import batch_norms, evaluating, gradients
-from resviz.networks.inputs import logits_of
+from resviz.networks.outputs import logits_of
 from resviz.torch_private import buffers_of
 from resviz.training.compare.checkpoint import read, write
 from resviz.training.compare.data import TrainingData, draw_shifts, shifted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -39,20 +38,6 @@ def check_arguments(
     if augment is not None:
         switch("augment", augment)
     number("rate", rate, above=0)
-
-
-def seeds_of(seeds: Any) -> list[int]:
-    """How many seeds, or which, as a list."""
-    single = isinstance(seeds, Integral) and not isinstance(seeds, bool)
-    listed = list(range(int(seeds))) if single else seeds
-    right = isinstance(listed, (list, tuple, range)) and all(
-        isinstance(s, Integral) and not isinstance(s, bool) for s in listed
-    )
-    if not right:
-        raise TypeError(f"{caller()}: seeds {seeds!r}; how many, or a list of whole numbers.")
-    if not listed or min(listed) < 0 or len(set(listed)) < len(listed):
-        raise ValueError(f"{caller()}: seeds {seeds!r}; different ones, 0 or more, at least one.")
-    return [int(seed) for seed in listed]
 
 
 def device_of(device: str | torch.device | None) -> torch.device:

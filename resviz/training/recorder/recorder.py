@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import pathlib
 import time
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resviz.arguments import caller, public, public_as
+from resviz.arguments import caller, public, public_as, whole
 from resviz.errors import warn
 from resviz.hooks import Hooks
 from resviz.networks.inputs import check_hookable
@@ -100,10 +99,10 @@ class TrainingRecorder:
         data: str | None = None,
     ) -> None:
         self.net = _unwrapped(net)
-        self.every = _count("every", every, 1)
+        self.every = whole("every", every, least=1)
         self.optimizer = _checked_optimizer(optimizer, self.net)
         self.scaler = _checked_scaler(scaler, optimizer)
-        first = None if first_step is None else _count("first_step", first_step, 0)
+        first = None if first_step is None else whole("first_step", first_step, least=0)
         self.rank, self.world_size = _rank()
         self.path = pathlib.Path(path)
         self.number = first or 0
@@ -326,18 +325,6 @@ def _check_whole(net: nn.Module) -> None:
             f"{caller()}: {what}, of which this process holds a part, whose norms are not "
             "those of the whole; DistributedDataParallel would be right."
         )
-
-
-def _count(name: str, value: object, least: int) -> int:
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise TypeError(
-            f"{caller()}: {name} is a {type(value).__name__}; a whole number would be right."
-        ) from error
-    if isinstance(value, bool) or number < least:
-        raise ValueError(f"{caller()}: {name}={value!r}; {least} or more would be right.")
-    return number
 
 
 def _checked_optimizer(optimizer: Any, net: nn.Module) -> torch.optim.Optimizer | None:

@@ -196,6 +196,8 @@ class TwoInputs(nn.Module):
 
 def test_several_inputs() -> None:
     net, inputs = TwoInputs(), (torch.rand(3, 1, 9, 7), torch.rand(3, 1))
+    half = (0.5, 0.5, 0.5)
+    rv.set_preset(net, rv.Preset("two", "own", half, half, None, None, logits=0))
     exp = rv.explain(net, inputs, [0, 1, 2], methods="hires_cam", layers="conv", relu=False)
     table = rv.faithfulness(net, inputs, exp, steps=3)
     assert len(table) == 3 and table["randomised"].notna().all()
@@ -322,19 +324,19 @@ def test_real_maps_beat_random_ones(use_torch_home: Path, testdata: Path) -> Non
     ("settings", "error", "words"),
     [
         ({"checks": "deletoin"}, ValueError, "closest: 'deletion'"),
-        ({"steps": 0}, ValueError, "steps=0"),
+        ({"steps": 0}, ValueError, "steps 0; 1 to 384"),
         ({"steps": 1000}, ValueError, "1 to 384"),
-        ({"steps": 2.0}, TypeError, "steps=2.0"),
-        ({"draws": 1}, ValueError, "draws=1"),
-        ({"seed": -1}, ValueError, "seed=-1"),
-        ({"chunk": 0}, ValueError, "chunk=0"),
+        ({"steps": 2.0}, TypeError, "steps 2.0"),
+        ({"draws": 1}, ValueError, "draws 1; 2 or more"),
+        ({"seed": -1}, ValueError, "seed -1"),
+        ({"chunk": 0}, ValueError, "chunk 0"),
         ({"baseline": "meen"}, ValueError, "baseline='meen'; closest: 'mean'"),
         ({"reveal": None}, TypeError, "reveal=None"),
         ({"reveal": float("nan")}, TypeError, "reveal=nan"),
         ({"baseline": torch.zeros(5)}, ValueError, r"shape \(5,\)"),
         ({"baseline": torch.full((3,), float("inf"))}, ValueError, "finite"),
         ({"percentages": ()}, ValueError, "no percentages"),
-        ({"percentages": (0,)}, ValueError, "0 percent"),
+        ({"percentages": (0,)}, ValueError, "percentage 0; a finite number above 0"),
         ({"percentages": (99.99,)}, ValueError, "leaves at least one"),
         ({"percentages": ("a",)}, TypeError, "percentage 'a'"),
         ({"boxes": [[0, 0, 17, 4]] * 2}, ValueError, "whole pixels"),

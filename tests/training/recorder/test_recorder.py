@@ -623,9 +623,13 @@ def test_bad_arguments(path: Path, tmp_path: Path) -> None:
     other, compiled = copy.deepcopy(net), torch.compile(copy.deepcopy(net))
     cases: list[tuple[type[Exception], str, Callable[[], Any]]] = [
         (TypeError, "TrainingRecorder", lambda: TrainingRecorder(3, path)),  # type: ignore[arg-type]
-        (ValueError, "every=0", lambda: TrainingRecorder(net, path, 0)),
-        (TypeError, "every is a float", lambda: TrainingRecorder(net, path, 2.5)),  # type: ignore[arg-type]
-        (ValueError, "first_step=-1", lambda: TrainingRecorder(net, path, first_step=-1)),
+        (ValueError, "every 0; 1 or more", lambda: TrainingRecorder(net, path, 0)),
+        (TypeError, "every 2.5; a whole number", lambda: TrainingRecorder(net, path, 2.5)),  # type: ignore[arg-type]
+        (
+            ValueError,
+            "first_step -1; 0",
+            lambda: TrainingRecorder(net, path, first_step=-1),
+        ),
         (TypeError, "a torch.optim", lambda: TrainingRecorder(net, path, optimizer=3)),  # type: ignore[arg-type]
         (
             ValueError,
