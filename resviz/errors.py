@@ -30,6 +30,10 @@ class NotTraceable(RuntimeError):
     """A network in which hooks do not fire: scripted or compiled."""
 
 
+class UnknownOutput(TypeError, ValueError):
+    """No part of what a network returned is known to be its output: there is no default loss."""
+
+
 class UnreadableImage(ValueError):
     """A picture that is missing, damaged, or of a kind that cannot be turned into RGB."""
 

@@ -22,11 +22,12 @@ from resviz.hooks import evaluating
 from resviz.networks.anatomy.structure import inside
 from resviz.networks.anatomy.survey import Survey, survey
 from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.outputs import logits_of, widened
+from resviz.networks.outputs import output_of, widened
 from resviz.networks.surgery.blocks import drop_blocks, swap_blocks
 from resviz.progress import bar
-from resviz.recording.losses import check_targets
+from resviz.provenance import preset_or_none
 from resviz.recording.recorder import Inputs
+from resviz.recording.targets import read_targets
 
 _CAM_IMAGES = 8
 
@@ -78,10 +79,10 @@ def lesion_study(
     :func:`resviz.drop_blocks`). Nothing is trained again.
 
     Args:
-        net: any network that gives logits (N, C).
+        net: any network that gives (N, C), whatever its preset says they mean.
         images: as the network wants them.
-        targets: (N,) class indices, for the accuracy; None: there is none, only how many
-            predictions stay as they were.
+        targets: for the accuracy: (N,) class indices, or what else the output asks for (see
+            :func:`resviz.record`); None: only how many predictions stay as they were.
         blocks: which blocks; None: all residual blocks, in a plain network all blocks, else all
             convolutions.
         several: how many blocks to delete at once, at random: ``(2, 4, 8)``.
@@ -98,11 +99,13 @@ def lesion_study(
     Returns:
         A row per lesion, the first ("none") of the network as it is: ``lesion`` ("none", "single",
         "several", "reorder"), ``block`` (paths), ``count``, ``repeat``, ``kind`` of the block's
-        shortcut ("plain" without), ``depth``, ``stage``, ``accuracy`` (percent of targets),
-        ``standard_error`` of it (percent, binomial), ``unchanged`` (percent of predictions that
-        stay), ``logit_change`` (norm of the change over norm of the logits, both without their
-        mean over classes; mean over images), ``cam_change`` (1 - cosine of the two maps, mean over
-        images; NaN without `cam`). ``attrs`` say how it was measured.
+        shortcut ("plain" without), ``depth``, ``stage``, ``accuracy`` (percent of targets; of
+        labels of all marks), ``standard_error`` of it (percent, binomial), ``unchanged`` (percent
+        of predictions that stay), ``logit_change`` (norm of the change over norm of the logits, of
+        classes both without their mean over them; mean over images), ``cam_change`` (1 - cosine of
+        the two maps, mean over images; NaN without `cam`). Of values accuracy and unchanged are NaN
+        and ``rmse`` is the root mean squared error in their units. ``attrs`` say how it was
+        measured.
 
     Raises:
         ValueError: no such block, no block at all, or more blocks to delete than there are.
@@ -126,7 +129,7 @@ def lesion_study(
     study = _Study(net, inputs, slices, targets, _cam_images(cam))
     rows = study.rows(lesions, seen, progress)
     table = pd.DataFrame(rows)
-    table.attrs.update(how_measured(net, inputs, data, batch_stats=False))
+    table.attrs.update(how_measured(net, inputs, data, batch_stats=False) | study.about())
     table.attrs["seeds"] = [seed] if several or reorder else []
     return table
 
@@ -145,10 +148,12 @@ class _Study:
         self._net, self._inputs, self._slices = net, inputs, slices
         self._cams = cams
         self._one = tuple(tensor[:1] for tensor in inputs)
+        self._output = output_of(preset_or_none(net, None))
         self._own = self._logits()
+        self._output = self._output.seen(self._own)
         self._targets = None
         if targets is not None:
-            self._targets = check_targets(targets, self._own)
+            self._targets = read_targets(targets, self._own, self._output)
         self._own_cam = self._cam()
 
     def rows(
@@ -162,33 +167,62 @@ class _Study:
                 shown.update(1)
         return found
 
+    def about(self) -> dict[str, Any]:
+        """What the output means."""
+        return self._output.about()
+
     def measure(self, lesion: _Lesion) -> dict[str, float]:
         with lesion.applied(self._net, self._one):
             logits, cam = self._logits(), self._cam()
-        predicted, own = logits.argmax(1), self._own.argmax(1)
-        right, error = _share(predicted == self._targets) if self._targets is not None else _NONE
-        centred, before = (v - v.mean(1, keepdim=True) for v in (logits, self._own))
-        change = (centred - before).norm(dim=1) / before.norm(dim=1)
+        said, own = self._said(logits), self._said(self._own)
+        right, error = _NONE
+        if said is not None and self._targets is not None:
+            right, error = _share(torch.eq(said, self._targets))
         measured = {"accuracy": right, "standard_error": error}
-        measured |= {"unchanged": _share(predicted == own)[0]}
+        stays = math.nan if said is None or own is None else _share(torch.eq(said, own))[0]
+        measured |= {"unchanged": stays}
+        if self._output.kind == "values":
+            measured |= {"rmse": self._rmse(logits)}
+        now, before = self._free(logits), self._free(self._own)
+        change = (now - before).norm(dim=1) / before.norm(dim=1)
         return measured | {"logit_change": float(change.mean()), "cam_change": self._turned(cam)}
+
+    def _said(self, logits: Tensor) -> Tensor | None:
+        """(N,) classes or sides, or (N, C) labels; None for what says no class."""
+        kind = self._output.kind
+        if kind == "labels":
+            return logits > 0
+        if kind in ("classes", "logit"):
+            return self._output.predicted(self._output.scores(logits))
+        return None
+
+    def _free(self, logits: Tensor) -> Tensor:
+        """The logits without what a softmax does not see: their mean over classes."""
+        if self._output.kind != "classes":
+            return logits
+        return logits - logits.mean(1, keepdim=True)
+
+    def _rmse(self, logits: Tensor) -> float:
+        if self._targets is None:
+            return math.nan
+        return float((logits - self._targets).square().mean().sqrt())
 
     def _logits(self) -> Tensor:
         with evaluating(self._net):
             passes = [self._net(*(t[part].clone() for t in self._inputs)) for part in self._slices]
-        logits = torch.cat([widened(logits_of(out)).cpu() for out in passes])
-        if logits.ndim != 2:
+        logits = torch.cat([widened(self._output.logits(out)).cpu() for out in passes])
+        if logits.ndim > 2:
             raise ValueError(
                 f"{caller()}: logits of shape {tuple(logits.shape)}; (N, C) would be right."
             )
-        return logits
+        return logits if logits.ndim == 2 else logits[:, None]
 
     def _cam(self) -> Tensor | None:
         """(n, h, w) Grad-CAM of the classes that the whole network predicts."""
         if not self._cams:
             return None
         some = tuple(tensor[: self._cams] for tensor in self._inputs)
-        predicted = self._own[: self._cams].argmax(1).tolist()
+        predicted = self._output.predicted(self._output.scores(self._own[: self._cams])).tolist()
         made = explain(self._net, some, predicted, progress=False)
         return next(iter(made.maps.values()))[:, 0].flatten(1).double()
 

@@ -19,9 +19,10 @@ from resviz.errors import NotTraceable
 from resviz.hooks import Hooks, left_as_found
 from resviz.networks.anatomy.dataflow import Addition
 from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.outputs import logits_of
+from resviz.networks.outputs import output_of
 from resviz.networks.surgery.altering import Change, altered
 from resviz.progress import bar
+from resviz.provenance import preset_or_none
 from resviz.recording.losses import Loss, choose
 from resviz.recording.recorder import Inputs
 
@@ -167,9 +168,10 @@ def _backward(
     """(the backward pass as a function that may be called again, name of the loss)."""
     leaf = inputs[0].detach().clone().requires_grad_(True)
     others = tuple(tensor.clone() for tensor in inputs[1:])
-    _, per_image, name = choose(logits_of(net(leaf.clone(), *others)), targets, loss)
+    output = output_of(preset_or_none(net, None))
+    _, per_image, name = choose(net(leaf.clone(), *others), targets, loss, output)
     if per_image is None:
-        raise ValueError(f"{caller()}: logits that are no (N, C) and no loss; loss=f.")
+        raise ValueError(f"{caller()}: an output that is no (N, C) logits and no loss; loss=f.")
     return partial(_norm, per_image.sum(), leaf), name
 
 

@@ -6,19 +6,22 @@ import pandas as pd
 from torch import nn
 
 from resviz.arguments import public
+from resviz.errors import UnknownOutput
 from resviz.recording.recorder import Inputs, record
 
 
 @public
 def residual_branches(
-    net: nn.Module, images: Inputs, gradients: bool = True, batch_stats: bool = False
+    net: nn.Module, images: Inputs, gradients: bool | None = None, batch_stats: bool = False
 ) -> pd.DataFrame:
     """A row per residual addition: how large branch and shortcut are, and how they lie.
 
     Args:
         net: any network.
         images: as :func:`resviz.record` takes them.
-        gradients: also how the gradient divides between the two; False leaves those columns NaN.
+        gradients: also how the gradient divides between the two; False leaves those columns NaN,
+            and so does None where no part of what the network returns is known to be its output, as
+            of a detector: there is no loss then.
         batch_stats: BatchNorm on this batch's statistics instead of the running ones.
 
     Returns:
@@ -36,7 +39,12 @@ def residual_branches(
         >>> table["kind"].tolist()[:4]
         ['identity', 'identity', 'identity', 'padded']
     """
-    recording = record(net, images, gradients=gradients, batch_stats=batch_stats)
+    try:
+        recording = record(net, images, gradients=gradients is not False, batch_stats=batch_stats)
+    except UnknownOutput:
+        if gradients:
+            raise
+        recording = record(net, images, gradients=False, batch_stats=batch_stats)
     table = recording.residuals.copy()
     table.attrs.update(recording.provenance)
     return table

@@ -17,9 +17,10 @@ from resviz.errors import NonFinite
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.survey import survey
 from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.outputs import logits_of
+from resviz.networks.outputs import describe, output_of
 from resviz.networks.zoo.shattering import GATES, KINDS, ShatteringNetwork, shattering_network
 from resviz.progress import bar
+from resviz.provenance import preset_or_none
 from resviz.recording.checks import check_batch_stats
 from resviz.recording.losses import Loss, choose
 from resviz.recording.recorder import Inputs
@@ -245,18 +246,19 @@ def _correlations(
                 f"{caller()}: images of {inputs[0].dtype}, at which nothing can be differentiated; "
                 "floating point numbers are right."
             )
-        logits = logits_of(net(*(leaf.clone() for leaf in leaves)))
-        _, per_image, loss_name = choose(logits, targets, loss)
+        returned = net(*(leaf.clone() for leaf in leaves))
+        output = output_of(preset_or_none(net, None))
+        _, per_image, loss_name = choose(returned, targets, loss, output)
         if per_image is None:
             raise ValueError(
-                f"{caller()}: logits of shape {tuple(logits.shape)} and no loss; (N, C) logits, or "
-                "loss=a function (logits, targets) -> (N,), is right."
+                f"{caller()}: an output of shape {describe(returned)} and no loss; (N, C) logits, "
+                "or loss=a function (output, targets) -> (N,), is right."
             )
         grads = torch.autograd.grad(per_image.sum(), floating)
     rows = torch.cat([g.detach().to(widest(g)).flatten(1) for g in grads], dim=1)
-    if not bool(torch.isfinite(rows).all() and torch.isfinite(logits).all()):
+    if not bool(torch.isfinite(rows).all() and torch.isfinite(per_image).all()):
         raise NonFinite(
-            f"{caller()}: logits or gradients hold NaN or infinity; finite ones are right."
+            f"{caller()}: losses or gradients hold NaN or infinity; finite ones are right."
         )
     rows = rows / rows.norm(dim=1, keepdim=True)  # a zero gradient has no direction: NaN
     return (rows[::2] * rows[1::2]).sum(1).tolist(), loss_name

@@ -17,10 +17,12 @@ from resviz.attribution.positions import Reading, is_channels_last, read
 from resviz.errors import closest
 from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.anatomy.survey import Survey, survey
-from resviz.networks.outputs import logits_of
+from resviz.networks.outputs import Output
 
 
-def read_layers(net: nn.Module, inputs: tuple[Tensor, ...], layers: object) -> list[Layer]:
+def read_layers(
+    net: nn.Module, inputs: tuple[Tensor, ...], layers: object, output: Output
+) -> list[Layer]:
     """Paths and calls of the layers asked for.
 
     Args:
@@ -28,13 +30,14 @@ def read_layers(net: nn.Module, inputs: tuple[Tensor, ...], layers: object) -> l
         inputs: on its device; one image is run where "auto" or "blocks" has to look.
         layers: a path, (path, call), several, "auto": the last layer with positions, see
             :func:`last_with_positions`; or "blocks": the output of every residual block.
+        output: what the network's output means.
 
     Raises:
         TypeError: a layer that is neither a path nor (path, call).
         ValueError: no such layer, none with positions, no residual blocks.
     """
     if isinstance(layers, str) and layers == "auto":
-        return [last_with_positions(net, inputs)]
+        return [last_with_positions(net, inputs, output)]
     if isinstance(layers, str) and layers == "blocks":
         found = survey(net, inputs).residual_blocks
         if not found:
@@ -76,7 +79,7 @@ def _read_layer(net: nn.Module, layer: object) -> Layer:
     return path, call
 
 
-def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...]) -> Layer:
+def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...], output: Output) -> Layer:
     """The last layer whose positions the output still depends on, in the second half of the depth.
 
     For a convolutional network: the last output with more than one position that no pooling made.
@@ -96,7 +99,7 @@ def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...]) -> Layer:
     rows = table[pd.Series(usable, index=table.index) & ~table["type"].str.contains("Pool")]
     last = readings[int(rows.index[-1])] if len(rows) else None
     if last is not None and last.axes == "NTC":
-        return _last_felt(net, inputs, rows)
+        return _last_felt(net, inputs, rows, output)
     if last is not None:
         return str(rows["layer"].iloc[-1]), int(rows["call"].iloc[-1])
     raise ValueError(
@@ -106,8 +109,9 @@ def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...]) -> Layer:
     )
 
 
-def _best_logit(output: Any) -> Tensor:
-    return logits_of(output).amax(1, keepdim=True)
+def _best_logit(output: Output, returned: Any) -> Tensor:
+    logits = output.logits(returned)
+    return logits.reshape(len(logits), -1).amax(1, keepdim=True)
 
 
 def _before_dense_output(seen: Survey) -> Layer | None:
@@ -133,13 +137,16 @@ def _readings(net: nn.Module, table: pd.DataFrame, images: Tensor) -> list[Readi
     return readings
 
 
-def _last_felt(net: nn.Module, inputs: tuple[Tensor, ...], rows: pd.DataFrame) -> Layer:
+def _last_felt(
+    net: nn.Module, inputs: tuple[Tensor, ...], rows: pd.DataFrame, output: Output
+) -> Layer:
     last = rows.tail(32)  # two or three blocks of a transformer
     layers = [(row["layer"], int(row["call"])) for row in last.to_dict("records")]
     one = tuple(tensor[:1] for tensor in inputs)
     if any(parameter.is_inference() for parameter in net.parameters()):
         net = copy.deepcopy(net)  # whose parameters can be differentiated through
-    seen = capture(net, one, layers, _best_logit, unreached="zero")
+    best = partial(_best_logit, output)
+    seen = capture(net, one, layers, best, unreached="zero", part=output.part)
     for layer in reversed(layers):
         if bool(seen.gradients[layer][0].any()):
             return layer

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from resviz.attribution.engine import Captured
 from resviz.attribution.layer import INPUT, PIXELS, key_of
 from resviz.attribution.methods.registry import METHODS
-from resviz.networks.outputs import widened
+from resviz.attribution.targets import Targets
+from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, widened
 from resviz.torch_private import AnyBatchNorm
 
 COLUMNS = (
@@ -22,15 +23,16 @@ _DEAD = 0.95  # of the channels
 _SURE, _FLAT = 0.999, 1e-3
 
 
-def evidence(seen: Captured, columns: int) -> dict[str, list[Any]]:
+def evidence(seen: Captured, aims: Targets) -> dict[str, list[Any]]:
     """What :func:`findings` look at, as columns with a row per layer, image and target.
 
     dead_channels: share of channels that are 0 at every position. activation_norm, gradient_norm:
     L2. effect_bound: their product, which no first-order effect of the layer on the score exceeds.
-    output_gradient: largest gradient of the score at the network's output. top_probability: softmax
-    of the logits. rounding: what rounding the logits and the score itself does to the score.
+    output_gradient: largest gradient of the score at the network's output. top_probability: the
+    largest, of outputs that have probabilities. rounding: what rounding the logits and the score
+    itself does to the score.
     """
-    probability = _top(seen.logits)
+    columns, probability = aims.columns, _top(seen.logits, aims.output)
     eps, size_of_output = _precision(seen.logits)
     columns_of: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     nothing = seen.scores.new_full((len(seen.scores),), float("nan"))
@@ -44,6 +46,8 @@ def evidence(seen: Captured, columns: int) -> dict[str, list[Any]]:
             score = seen.scores[:, column].abs().tolist()
             table = torch.stack([dead, size, slope, size * slope], 1).cpu().tolist()
             for image, measured in enumerate(table):
+                if column >= len(aims.indices[image]):
+                    continue
                 known = bool(size_of_output) and out[image] == out[image]
                 felt = out[image] * size_of_output[image] if known else 0.0
                 sure = probability[image] if probability else float("nan")
@@ -69,16 +73,18 @@ def _norms(tensor: Tensor) -> Tensor:
     return torch.linalg.vector_norm(_channel_norms(tensor), dim=1)
 
 
-def _top(logits: Tensor | None) -> list[float]:
-    if logits is None or logits.ndim != 2:
+def _top(logits: Tensor | None, output: Output) -> list[float]:
+    if logits is None or logits.ndim > 2:
         return []
-    return logits.float().softmax(1).amax(1).cpu().tolist()
+    found = output.seen(logits).probabilities(logits)
+    return [] if found is None else found.amax(1).cpu().tolist()
 
 
 def _precision(logits: Tensor | None) -> tuple[float, list[float]]:
     """(machine epsilon, largest logit of each image); none where logits are no (N, C)."""
-    if logits is not None and logits.ndim == 2 and logits.is_floating_point():
-        return torch.finfo(logits.dtype).eps, logits.float().abs().amax(1).cpu().tolist()
+    if logits is not None and logits.ndim in (1, 2) and logits.is_floating_point():
+        sizes = logits.float().abs().reshape(len(logits), -1).amax(1)
+        return torch.finfo(logits.dtype).eps, sizes.cpu().tolist()
     return torch.finfo(torch.float32).eps, []
 
 
@@ -86,7 +92,7 @@ def _largest(gradients: Sequence[Tensor | None], column: int, count: int) -> lis
     known = gradients[column] if column < len(gradients) else None
     if known is None:
         return [float("nan")] * count
-    return known.float().flatten(1).abs().amax(1).cpu().tolist()
+    return known.float().reshape(count, -1).abs().amax(1).cpu().tolist()
 
 
 def untrained(net: nn.Module, weights: str | None) -> bool:
@@ -122,7 +128,7 @@ class Finding(NamedTuple):
 
 
 def findings(
-    maps: Mapping[tuple[str, str], Tensor],
+    maps: Mapping[tuple[str, str], Tensor | Sequence[Tensor]],
     table: Mapping[str, Sequence[Any]],
     about: Mapping[str, Any],
 ) -> Iterator[Finding]:
@@ -138,10 +144,10 @@ def findings(
         (row["layer"], row["image"], row["target"]): row for row in rows
     }
     for (method, layer), values in maps.items():
-        for image in range(values.shape[0]):
-            for column in range(values.shape[1]):
+        for image, several in enumerate(values):
+            for column, one in enumerate(several):
                 row = known.get((layer, image, column)) or _of_any_layer(known, image, column)
-                for cause, words in _causes(method, values[image, column], row, layer, about):
+                for cause, words in _causes(method, one, row, layer, about):
                     yield Finding(method, layer, image, column, cause, words)
 
 
@@ -164,6 +170,12 @@ def _causes(
             "untrained weights",
             "the network's weights are as initialised; the map shows the architecture, not what "
             "was learned.",
+        )
+    if about.get("output") == UNSAID:
+        yield (
+            "unsaid output",
+            "nobody said what the network's one output means; the map speaks for a larger output, "
+            f"whatever that is. Say it: {HOW_TO_SAY}.",
         )
     yield from _of_score(row, layer)
     dead, slope = row.get("dead_channels", 0.0), row.get("gradient_norm", float("nan"))

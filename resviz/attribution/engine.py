@@ -144,6 +144,7 @@ def capture(
     unreached: str = "error",
     reshape: Reshape | None = None,
     batch_stats: bool = False,
+    part: str | int | None = None,
 ) -> Captured:
     """One forward pass, and one backward pass per target.
 
@@ -156,6 +157,7 @@ def capture(
         unreached: "error", or "zero": layers that the score does not depend on have gradient 0.
         reshape: from a layer's output to (N, C, h, w), instead of the reading found by shape.
         batch_stats: BatchNorm on this batch's statistics.
+        part: which part of the output is the logits.
 
     Raises:
         RuntimeError: parameters that were made under ``inference_mode``.
@@ -164,7 +166,7 @@ def capture(
     graph = _Graph(net, layers, inputs, reshape, backward)
     with left_as_found(net, batch_stats=batch_stats) as hooks:
         output = _output(net, graph, layers, hooks)
-        logits, scores = tensor_or_none(output), scores_of(output)
+        logits, scores = tensor_or_none(output, part), scores_of(output)
         written = graph.written()
         felt = backward and bool(layers or isinstance(output, Tensor))
         found = _gradients(graph.found, scores, logits, unreached) if felt else ({}, [])

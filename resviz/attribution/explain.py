@@ -23,7 +23,7 @@ from resviz.attribution.targets import Targets
 from resviz.errors import warn
 from resviz.hooks import gradients
 from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.outputs import widened
+from resviz.networks.outputs import Output, output_of, widened
 from resviz.preset import Preset
 from resviz.provenance import displayed, preset_or_none, provenance
 
@@ -101,9 +101,9 @@ def explain(
     asked = read_methods(methods, options)
     check_passes(asked, batch_stats, chunk)
     inputs, known = _read(net, images, preset)
-    aims = Targets(targets, len(inputs[0]), known.classes if known is not None else ())
+    aims = Targets(targets, len(inputs[0]), output_of(known))
     with gradients(False):
-        wanted = _wanted(net, inputs, layers, asked)
+        wanted = _wanted(net, inputs, layers, asked, aims.output)
         formulas, backward = needs_of(asked.values())
         backward = backward or split or not wanted
         several = (batch_stats, reshape, chunk, progress)
@@ -128,11 +128,15 @@ def _read(
 
 
 def _wanted(
-    net: nn.Module, inputs: tuple[Tensor, ...], layers: object, asked: Mapping[str, Asked]
+    net: nn.Module,
+    inputs: tuple[Tensor, ...],
+    layers: object,
+    asked: Mapping[str, Asked],
+    output: Output,
 ) -> list[Layer]:
     if layers == "auto" and all(each.method.at == "input" for each in asked.values()):
         return []  # nothing is asked at a layer
-    return read_layers(net, inputs, layers)
+    return read_layers(net, inputs, layers, output)
 
 
 def _about(
@@ -151,6 +155,7 @@ def _about(
         "batch_stats": shared.batch_stats,
         "untrained": untrained(shared.net, known.weights if known is not None else None),
         "options": {name: each.options for name, each in asked.items() if each.options},
+        **shared.aims.about(shared.seen.logits),
     }
 
 
@@ -159,15 +164,14 @@ def _record(
 ) -> Explanation:
     """The explanation, with what was measured about it."""
     seen, aims = shared.seen, shared.aims
-    table = evidence(seen, shared.columns)
+    table = evidence(seen, aims)
     about["notes"] = _notes(maps, table, aims, about)
-    logits = seen.logits if seen.logits is not None and seen.logits.ndim == 2 else None
     return Explanation(
-        maps=maps,
+        maps={key: aims.cut(values) for key, values in maps.items()},
         targets=aims.indices,
         target_names=aims.names,
-        scores=seen.scores[:, : shared.columns].cpu(),
-        logits=widened(logits).cpu() if logits is not None else None,
+        scores=aims.blanked(seen.scores[:, : shared.columns]).cpu(),
+        logits=_table_of(seen.logits),
         pictures=displayed(shared.inputs[0], known),
         measured=table,
         heads=tuple(reversed(shared.heads.values())),
@@ -176,7 +180,19 @@ def _record(
     )
 
 
+def _table_of(logits: Tensor | None) -> Tensor | None:
+    """(N, C) on the CPU; None for what has no columns."""
+    if logits is None or logits.ndim > 2:
+        return None
+    return widened(logits if logits.ndim == 2 else logits[:, None]).cpu()
+
+
 def _split(shared: SharedPass) -> Split:
+    if shared.aims.ragged:
+        raise ValueError(
+            f"{caller()}: split=True with different numbers of targets per image; as many for "
+            "each would be right."
+        )
     return split_at(shared.net, shared.inputs, shared.seen, shared.columns, shared.batch_stats)
 
 

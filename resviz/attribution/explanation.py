@@ -30,9 +30,12 @@ class Explanation:
     Attributes:
         maps: (method, layer) to (N, T, h, w): N images, T targets each, h x w positions of the
             layer. Raw: the method's own ReLU, no scaling, no resizing. A second call of a module
-            is the layer "layer1.0.relu#1"; maps over the pixels have the layer "input".
-        targets: class indices, N lists of T; -1 for a difference or a function.
-        target_names: their names. scores: (N, T), what is explained: logits as a rule.
+            is the layer "layer1.0.relu#1"; maps over the pixels have the layer "input". Where
+            images have different numbers of targets, a tuple of N tensors (T_n, h, w) instead.
+        targets: indices, N lists of T; -1 for a difference or a function. Of one logit, 0 is its
+            negative side and 1 its positive one.
+        target_names: their names. scores: (N, T), what is explained: logits as a rule, of the
+            negative side of a logit what speaks for it: -z. NaN where an image has fewer targets.
         logits: (N, C), or None for a network that gives something else.
         pictures: (N, H, W, 3) uint8, or None.
         measured: the columns of :attr:`evidence`.
@@ -43,7 +46,7 @@ class Explanation:
             and which in-place operations wrote over it afterwards.
     """
 
-    maps: Mapping[tuple[str, str], Tensor]
+    maps: Mapping[tuple[str, str], Any]
     targets: list[list[int]]
     target_names: list[list[str]]
     scores: Tensor
@@ -127,7 +130,7 @@ class Explanation:
         return list(dict.fromkeys(layer for _, layer in self.maps))
 
     @public_as("Explanation")
-    def upsampled(self, method: str, layer: str, size: tuple[int, int] | None = None) -> Tensor:
+    def upsampled(self, method: str, layer: str, size: tuple[int, int] | None = None) -> Any:
         """(N, T, H, W): a map resized (bilinear, align_corners=False), to the input's size if None.
 
         Raises:
@@ -136,7 +139,10 @@ class Explanation:
         if (method, layer) not in self.maps:
             raise KeyError(f"{caller()}: no map {(method, layer)!r}; there are {list(self.maps)}.")
         wanted = size or tuple(self.provenance["input_shape"][-2:])
-        return F.interpolate(self.maps[method, layer], wanted, mode="bilinear", align_corners=False)
+        maps = self.maps[method, layer]
+        if isinstance(maps, tuple):
+            return tuple(_resized(each[None], wanted)[0] for each in maps)
+        return _resized(maps, wanted)
 
     def to_frame(self) -> pd.DataFrame:
         """A row per method, layer, image and target: name, score, and minimum, maximum, mean."""
@@ -146,7 +152,7 @@ class Explanation:
                 zip(self.targets, self.target_names, strict=True)
             ):
                 for column, (index, name) in enumerate(zip(indices, names, strict=True)):
-                    one = maps[image, column]
+                    one = maps[image][column]
                     row = {"method": method, "layer": layer, "image": image, "target": index}
                     row |= {"name": name, "score": float(self.scores[image, column])}
                     row |= {"min": float(one.min()), "max": float(one.max())}
@@ -156,7 +162,12 @@ class Explanation:
     @public
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to one file; :func:`load_explanation` gives it back equal."""
-        tensors = {f"map/{i}": value for i, value in enumerate(self.maps.values())}
+        tensors: dict[str, Tensor] = {}
+        for i, value in enumerate(self.maps.values()):
+            several = isinstance(value, tuple)
+            tensors |= (
+                {f"map/{i}/{n}": v for n, v in enumerate(value)} if several else {f"map/{i}": value}
+            )
         for name in _TENSORS:
             if getattr(self, name) is not None:
                 tensors[f"field/{name}"] = getattr(self, name)
@@ -198,7 +209,7 @@ class Explanation:
         about = self.provenance
         return (
             f"Explanation of {about.get('network', 'network')} ({about.get('weights', 'own')}), "
-            f"{len(self.targets)} images, {len(self.targets[0])} target(s) each, "
+            f"{len(self.targets)} images, {_counted(self.targets)}, "
             f"{about.get('device')}, {about.get('dtype')}\n"
             f"  methods  {', '.join(self.methods)}\n"
             f"  layers   {', '.join(self.layers)}"
@@ -212,10 +223,27 @@ class Explanation:
         return f"<div>{heading}</div>{table}"
 
 
-def _same(one: Mapping[Any, Tensor], other: Mapping[Any, Tensor]) -> bool:
-    return list(one) == list(other) and all(
-        storage.tensors_equal(value, other[key]) for key, value in one.items()
+def _counted(targets: Sequence[Sequence[int]]) -> str:
+    counts = sorted({len(row) for row in targets})
+    return (
+        f"{counts[0]} target(s) each"
+        if len(counts) == 1
+        else f"{counts[0]} to {counts[-1]} targets"
     )
+
+
+def _resized(maps: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False)
+
+
+def _same(one: Mapping[Any, Tensor], other: Mapping[Any, Tensor]) -> bool:
+    return list(one) == list(other) and all(_equal(one[key], other[key]) for key in one)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(storage.tensors_equal, one, other))
+    return storage.tensors_equal(one, other)
 
 
 def _tensors_of(head: AllClasses | None) -> dict[str, Tensor]:
@@ -234,7 +262,7 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
     try:
         keys = [(method, layer) for method, layer in meta["keys"]]
         return Explanation(
-            maps={key: tensors[f"map/{i}"] for i, key in enumerate(keys)},
+            maps={key: _map(tensors, i, len(meta["targets"])) for i, key in enumerate(keys)},
             targets=meta["targets"],
             target_names=meta["target_names"],
             scores=tensors["field/scores"],
@@ -247,6 +275,13 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
         )
     except (ValueError, *storage.WRONG_CONTENT) as error:
         raise storage.damaged(path) from error
+
+
+def _map(tensors: Mapping[str, Tensor], number: int, images: int) -> Any:
+    """(N, T, h, w), or a tuple of (T_n, h, w)."""
+    if f"map/{number}" in tensors:
+        return tensors[f"map/{number}"]
+    return tuple(tensors[f"map/{number}/{image}"] for image in range(images))
 
 
 def _measured(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from resviz.arguments import caller, public_as
 from resviz.attribution.target import Target, target
 from resviz.attribution.targets import index_of
 from resviz.attribution.weighted_sum import weighted_sum
+from resviz.networks.outputs import Output
 
 _SAME = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 
@@ -47,6 +48,7 @@ class AllClasses:
             return False
         found = self.activations.mean((2, 3)) @ self.weight.T + self.bias
         wanted = logits.to(found)
+        found = found[:, -wanted.shape[1] :]  # of the two sides of a logit the second is the logit
         allowed = self.tolerance * float(wanted.abs().max())
         return float((found - wanted).abs().max()) <= allowed
 
@@ -99,7 +101,7 @@ class AllClasses:
 
 
 def find_heads(
-    net: nn.Module, activations: Mapping[str, Tensor], logits: Tensor | None, classes: Sequence[str]
+    net: nn.Module, activations: Mapping[str, Tensor], logits: Tensor | None, output: Output
 ) -> dict[str, AllClasses]:
     """Copies of what the closed form would need, for layers that a linear layer's sizes allow.
 
@@ -109,21 +111,22 @@ def find_heads(
     Args:
         net: the network.
         activations: (N, C, h, w) by layer.
-        logits: (N, K), or None.
-        classes: names of the K outputs.
+        logits: (N, K), or (N,), or None.
+        output: what they mean; one logit has a map for each of its two sides.
     """
-    if logits is None or logits.ndim != 2 or not logits.is_floating_point():
+    if logits is None or logits.ndim > 2 or not logits.is_floating_point():
         return {}
+    logits = logits[:, None] if logits.ndim == 1 else logits
     wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
     copies = [
-        (module.weight.detach().to(wide, copy=True), _bias(module, wide))
+        _sides(output, module.weight.detach().to(wide, copy=True), _bias(module, wide))
         for module in net.modules()
         if isinstance(module, nn.Linear) and module.out_features == logits.shape[1]
     ]
     heads: dict[str, AllClasses] = {}
     for layer, maps in activations.items():
         several = [
-            AllClasses(layer, maps.to(wide, copy=True), *pair, tuple(classes), _SAME[logits.dtype])
+            AllClasses(layer, maps.to(wide, copy=True), *pair, output.names, _SAME[logits.dtype])
             for pair in copies
             if pair[0].shape[1] == maps.shape[1]
         ]
@@ -131,6 +134,13 @@ def find_heads(
         if fitting:
             heads[layer] = fitting[0]
     return heads
+
+
+def _sides(output: Output, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """The linear layer of every target: of a logit, of -z and z."""
+    if output.kind != "logit":
+        return weight, bias
+    return torch.cat([-weight, weight]), torch.cat([-bias, bias])
 
 
 def _bias(head: nn.Linear, dtype: torch.dtype) -> Tensor:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from resviz.attribution.targets import Targets
 from resviz.hooks import left_as_found
-from resviz.networks.outputs import logits_of
 from resviz.progress import bar
 
 _CPU_CHUNK, _GPU_CHUNK = 8, 64
@@ -60,7 +59,7 @@ class Scorer:
             variants: chunks (m, C, H, W).
             total: M, for the bar.
             what: what the bar says.
-            as_probability: targets that are classes give their softmax probability.
+            as_probability: targets that have one give their probability.
             each: called with the scores of each chunk as it is done.
         """
         parts = []
@@ -90,10 +89,9 @@ class Scorer:
         """(M, T) from the output for M variants of one image."""
         targets = self.targets
         columns = [targets.of(output, image, column) for column in range(targets.columns)]
-        if as_probability and -1 not in targets.indices[image]:
-            logits = logits_of(output)
-            if logits.ndim == 2:
-                return logits.float().softmax(1)[:, targets.indices[image]]
+        sure = targets.probabilities(output, image) if as_probability else None
+        if sure is not None:
+            return sure
         return torch.stack(columns, 1)
 
 

@@ -64,9 +64,10 @@ class SharedPass:
             backward=self.backward,
             reshape=self.reshape,
             batch_stats=self.batch_stats,
+            part=self.aims.output.part,
         )
         activations = {key_of(layer): maps for layer, maps in self.seen.activations.items()}
-        self.heads = find_heads(self.net, activations, self.seen.logits, self.aims.classes)
+        self.heads = find_heads(self.net, activations, self.seen.logits, self.aims.output)
 
     @property
     def columns(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from resviz.arguments import caller, whole
-from resviz.attribution.target import Target, spelled, target
+from resviz.attribution.given import rows_of
+from resviz.attribution.region import region_of
+from resviz.attribution.target import Target, spelled
 from resviz.errors import closest
-from resviz.networks.outputs import describe, logits_of, widened
+from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, describe, widened
 
 Function = Callable[[Any], Tensor]
 
@@ -27,28 +29,53 @@ class Term:
 
 
 class Targets:
-    """Targets of N images, T each; resolved when the first output is there.
+    """Targets of N images; resolved when the first output is there.
 
     Args:
-        given: None, one target, N targets, N lists of T, or functions of the output.
+        given: None, one target, N targets, N lists, or functions of the output.
         count: images.
-        classes: names of the network's outputs, empty where nobody knows.
+        output: what the network's output means; its kind is known once an output is there.
 
     Attributes:
-        indices: N lists of T class indices, -1 for what is no single class.
+        indices: N lists of target indices, -1 for what is no single target.
         names: their names.
     """
 
-    def __init__(self, given: Any, count: int, classes: Sequence[str]) -> None:
-        self.given, self.count, self.classes = given, count, classes
+    def __init__(self, given: Any, count: int, output: Output | None = None) -> None:
+        self.given, self.count, self.output = given, count, output or Output()
         self.indices: list[list[int]] = []
         self.names: list[list[str]] = []
         self._aims: list[list[tuple[Term, ...] | Function]] = []
 
     @property
     def columns(self) -> int:
-        """Targets of each image."""
+        """Targets of each image; of the one that has most, where they differ."""
         return len(self._aims[0])
+
+    @property
+    def ragged(self) -> bool:
+        """Whether images have different numbers of targets."""
+        return len({len(row) for row in self.indices}) > 1
+
+    @property
+    def table(self) -> list[list[int]]:
+        """The indices with as many columns for each image: where it has fewer, its last again."""
+        return [row + row[-1:] * (self.columns - len(row)) for row in self.indices]
+
+    def cut(self, columns: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """What is there for each column, (N, T, ...), without columns that an image lacks."""
+        if not self.ragged:
+            return columns
+        return tuple(one[: len(row)] for one, row in zip(columns, self.indices, strict=True))
+
+    def blanked(self, scores: Tensor) -> Tensor:
+        """(N, T) with NaN in columns that an image lacks."""
+        lacking = [[t >= len(row) for t in range(self.columns)] for row in self.indices]
+        return scores.masked_fill(torch.tensor(lacking, device=scores.device), float("nan"))
+
+    def about(self, logits: Tensor | None) -> dict[str, Any]:
+        """What a record holds of the output; of targets that are functions, too."""
+        return (self.output.seen(logits) if self._functions() else self.output).about()
 
     # ---- scores
     def scores(self, output: Any) -> Tensor:
@@ -62,8 +89,24 @@ class Targets:
         aim = self._aims[image][column]
         if callable(aim):
             return self._called(aim, output, _rows(output))
-        wide = widened(logits_of(output))
+        wide = self._read(output)
         return sum(_part(wide[:, term.index], term) for term in aim)  # type: ignore[return-value]
+
+    def probabilities(self, output: Any, image: int) -> Tensor | None:
+        """(M, T) of one image's targets, from the output for M variants; None where it has none."""
+        if not self.has_probability(image):
+            return None
+        found = self.output.probabilities(self.output.logits(output))
+        return None if found is None else found[:, self.table[image]]
+
+    def has_probability(self, image: int) -> bool:
+        """Whether :meth:`probabilities` gives some."""
+        single = -1 not in self.table[image] and not self._functions()
+        return single and self.output.kind in ("classes", "labels", "logit")
+
+    def _read(self, output: Any) -> Tensor:
+        """(M, T) or (M, T, H, W) scores of everything that the output speaks for."""
+        return self.output.scores(self.output.logits(output))
 
     def again(self) -> Any:
         """The resolved targets in a form to resolve again; functions as they were given.
@@ -77,14 +120,14 @@ class Targets:
             if len(terms) < len(aims):
                 return self.given
             rows.append([Target(tuple((t.index, t.weight, t.mask) for t in aim)) for aim in terms])
-        return rows
+        return [row[: len(own)] for row, own in zip(rows, self.indices, strict=True)]
 
     def _column(self, output: Any, column: int) -> Tensor:
         aims = [row[column] for row in self._aims]
         first = aims[0]
         if callable(first):
             return self._called(first, output, self.count)
-        wide = widened(logits_of(output))
+        wide = self._read(output)
         terms = [aim for aim in aims if not callable(aim)]
         if wide.ndim == 2 and all(len(aim) == 1 and aim[0].weight == 1 for aim in terms):
             indices = torch.tensor([aim[0].index for aim in terms], device=wide.device)
@@ -125,18 +168,35 @@ class Targets:
             names = [getattr(f, "__name__", type(f).__name__) for f in functions]
             self.names = [list(names) for _ in range(self.count)]
             return
-        logits = logits_of(output).detach()
-        if logits.ndim not in (2, 4):
+        logits = self.output.logits(output).detach()
+        self.output = self.output.seen(logits)
+        scores = self._scored(logits)
+        rows = rows_of(self.given, self.count, self.output, scores)
+        self.names = [[self._title(each, scores.shape[1]) for each in row] for row in rows]
+        aims = [[self._aim(each, scores, image) for each in row] for image, row in enumerate(rows)]
+        self.indices = [[_single(aim) for aim in row] for row in aims]
+        most = max(map(len, aims))
+        self._aims = [[*row, *row[-1:] * (most - len(row))] for row in aims]
+
+    def _scored(self, logits: Tensor) -> Tensor:
+        """(N, T) or (N, T, H, W).
+
+        Raises:
+            ValueError: an output that has no targets.
+        """
+        right = "Pass a function (output) -> (N,) as the target."
+        if self.output.kind == "none":
+            raise ValueError(
+                f"{caller()}: features, as the preset says of the output, have no classes; a "
+                f"target of your own would be right. {right}"
+            )
+        scores = self.output.scores(logits)
+        if scores.ndim not in (2, 4) and self.output.kind != "map":
             raise ValueError(
                 f"{caller()}: the network gives {tuple(logits.shape)}; (N, C) logits would be "
-                "right for class targets. Pass a function (output) -> (N,) as the target."
+                f"right for class targets. {right}"
             )
-        rows = self._rows(logits)
-        self._aims = [
-            [self._aim(each, logits, image) for each in row] for image, row in enumerate(rows)
-        ]
-        self.indices = [[_single(aim) for aim in row] for row in self._aims]
-        self.names = [[self._title(each, logits.shape[1]) for each in row] for row in rows]
+        return scores
 
     def _functions(self) -> list[Function]:
         if callable(self.given):
@@ -145,118 +205,32 @@ class Targets:
             return list(self.given)
         return []
 
-    def _rows(self, logits: Tensor) -> list[list[Target]]:
-        if self.given is None:
-            rows: list[Any] = self._predicted(logits)
-        else:
-            listed = self.given.tolist() if hasattr(self.given, "tolist") else self.given
-            alone = isinstance(listed, str | Target) or not isinstance(listed, Iterable)
-            rows = [listed] * self.count if alone else list(listed)
-        if len(rows) != self.count:
-            raise ValueError(
-                f"{caller()}: {len(rows)} targets for {self.count} images; one per image "
-                "would be right, or a list of targets per image."
-            )
-        several = [list(row) if isinstance(row, list | tuple) else [row] for row in rows]
-        if len({len(row) for row in several}) != 1 or not several[0]:
-            lengths = sorted({len(row) for row in several})
-            raise ValueError(
-                f"{caller()}: {lengths} targets per image; the same number for every image, "
-                "at least one, would be right."
-            )
-        return [[self._as_target(each) for each in row] for row in several]
-
-    def _predicted(self, logits: Tensor) -> list[int]:
-        if logits.ndim == 2:
-            return logits.argmax(1).tolist()
-        shares = logits.argmax(1).flatten().bincount().float() / logits[:, 0].numel()
-        seen = [
-            f"{self._name(i)} ({shares[i]:.0%})" for i in shares.argsort(descending=True).tolist()
-        ]
-        raise ValueError(
-            f"{caller()}: no targets, and the network gives a map per class, "
-            f"{tuple(logits.shape)}, so no single class is predicted; a class would be right. Seen "
-            f"in the pixels: {', '.join(seen[:5])}."
-        )
-
-    def _as_target(self, given: Any) -> Target:
-        if isinstance(given, Target):
-            return given
-        if isinstance(given, bool):
-            raise ValueError(f"{caller()}: target {given}; a class index would be right.")
-        try:
-            return target(given)
-        except TypeError as err:
-            raise TypeError(
-                f"{caller()}: a target of type {type(given).__name__}; a class index, a class "
-                "name, rv.target(...) or, for all images, a function of the output."
-            ) from err
-
-    def _aim(self, given: Target, logits: Tensor, image: int) -> tuple[Term, ...]:
+    def _aim(self, given: Target, scores: Tensor, image: int) -> tuple[Term, ...]:
         terms = []
         for which, weight, region in given.terms:
-            index = self._index(which, logits.shape[1])
-            terms.append(Term(index, weight, self._mask(region, logits, image, index)))
+            index = self._index(which, scores.shape[1])
+            mask = region_of(region, scores, image, index, self.output.name(index))
+            terms.append(Term(index, weight, mask))
         return tuple(terms)
 
     def _index(self, which: int | str, outputs: int) -> int:
         if isinstance(which, str):
-            return index_of(which, self.classes)
-        if not 0 <= which < outputs:
+            return index_of(which, self.output.names)
+        if 0 <= which < outputs:
+            return which
+        if self.output.kind == UNSAID:
             raise ValueError(
-                f"{caller()}: target {which} with {outputs} classes; 0 to {outputs - 1} would "
-                "be right."
+                f"{caller()}: target {which} of one output whose meaning nobody said; 0, the "
+                f"output itself, would be right, or a preset that says it: {HOW_TO_SAY}."
             )
-        return which
-
-    def _mask(self, region: Any, logits: Tensor, image: int, index: int) -> Tensor | None:
-        """The region of a dense output, (H, W); None for (N, C) logits."""
-        if logits.ndim == 2:
-            if region is not None:
-                raise ValueError(
-                    f"{caller()}: a region, and logits of shape {tuple(logits.shape)}; a "
-                    "network that gives a map per class, (N, C, H, W), would be right."
-                )
-            return None
-        size = tuple(logits.shape[2:])
-        if region is None or (isinstance(region, str) and region == "predicted"):
-            mask = logits[image].argmax(0) == index
-        elif isinstance(region, str) and region == "all":
-            mask = torch.ones(size, dtype=torch.bool, device=logits.device)
-        elif isinstance(region, str):
-            raise ValueError(f"{caller()}: region {region!r}; 'predicted', 'all' or a mask {size}.")
-        else:
-            mask = self._given_mask(region, (self.count, *size), logits.device)[image]
-        if not bool(mask.any()):
-            raise ValueError(
-                f"{caller()}: no position of image {image} is in the region of "
-                f"{self._name(index)!r}; one that holds some would be right: region='all', or a "
-                "mask."
-            )
-        return mask
-
-    def _given_mask(self, region: Any, shape: tuple[int, ...], device: torch.device) -> Tensor:
-        """(N, H, W) of a mask (H, W) or (N, H, W)."""
-        try:
-            given = torch.as_tensor(region, device=device)
-        except (TypeError, ValueError, RuntimeError) as err:
-            raise TypeError(
-                f"{caller()}: a region of type {type(region).__name__}; 'predicted', 'all' or "
-                "a mask (H, W)."
-            ) from err
-        if tuple(given.shape) not in (shape[1:], shape):
-            raise ValueError(
-                f"{caller()}: a region of shape {tuple(given.shape)}; {shape[1:]}, as the "
-                f"output, or {shape} would be right."
-            )
-        return (given != 0).expand(shape)
-
-    def _name(self, index: int) -> str:
-        return self.classes[index] if index < len(self.classes) else f"class {index}"
+        raise ValueError(
+            f"{caller()}: target {which} with {outputs} classes; 0 to {outputs - 1} would be right."
+        )
 
     def _title(self, given: Target, outputs: int) -> str:
         named = [
-            (self._name(self._index(which, outputs)), weight) for which, weight, _ in given.terms
+            (self.output.name(self._index(which, outputs)), weight)
+            for which, weight, _ in given.terms
         ]
         return spelled(named)
 
@@ -269,16 +243,21 @@ class Targets:
         Raises:
             ValueError: a target that is not one class, or fewer classes than that.
         """
-        logits = None if self._functions() else logits_of(output).detach()
+        logits = None if self._functions() else self._read(output).detach()
         if logits is None or logits.ndim != 2 or any(-1 in row for row in self.indices):
             raise ValueError(
                 f"{caller()}: finer_cam compares a class with others; targets that are one "
                 "class each, of a classifier, would be right."
             )
+        if logits.shape[1] == 1:
+            raise ValueError(
+                f"{caller()}: finer_cam compares a class with others, and the network has one "
+                "output; grad_cam would be right."
+            )
         whole("references of finer_cam", references, least=1, most=logits.shape[1] - 1)
-        new = Targets(self.given, self.count, self.classes)
+        new = Targets(self.given, self.count, self.output)
         new.indices, new.names = self.indices, self.names
-        for image, row in enumerate(self.indices):
+        for image, row in enumerate(self.table):
             aims: list[tuple[Term, ...] | Function] = []
             for index in row:
                 apart = (logits[image] - logits[image, index]).abs()
@@ -298,7 +277,7 @@ def _single(aim: tuple[Term, ...] | Function) -> int:
 def _part(scores: Tensor, term: Term) -> Tensor:
     """(M,) from (M,) or (M, H, W)."""
     if term.mask is not None:
-        scores = (scores * term.mask).sum((1, 2))
+        scores = (scores * term.mask).flatten(1).sum(1)
     return scores * term.weight if term.weight != 1 else scores
 
 

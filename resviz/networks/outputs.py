@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from resviz.arguments import caller
+from resviz.errors import UnknownOutput
 from resviz.preset import Preset
 
 UNSAID = "unsaid"  # in place of a kind, where the shape leaves it open
@@ -17,7 +18,10 @@ UNSAID = "unsaid"  # in place of a kind, where the shape leaves it open
 
 @dataclass(frozen=True)
 class Output:
-    """What a network's output means: read off its preset, or off its shape where that is safe.
+    """What a network's output means: as its preset says, else by its shape where that is safe.
+
+    A *target* is one thing the output speaks for: a class, a label, a value, one of the two sides
+    of a logit.
 
     Attributes:
         kind: one of :data:`resviz.preset.OUTPUTS`, or "unsaid".
@@ -35,92 +39,118 @@ class Output:
 
     # ---- reading
     def logits(self, returned: Any) -> Tensor:
-        """The tensor in what a network returned."""
+        """The output tensor in what the network returned."""
         return logits_of(returned, self.part)
 
-    def seen(self, returned: Any) -> Output:
-        """Itself with its kind, now that something is there to read the shape of.
+    def seen(self, logits: Tensor | None) -> Output:
+        """Itself with its kind, now that there is an output to read the shape of.
 
         Raises:
             ValueError: a shape that does not fit what the preset says.
         """
-        logits = tensor_or_none(returned, self.part)
-        if self.said:
-            if self.kind != "none":
-                _check_shape(self, logits)
-            return self
-        return replace(self, kind=_kind_of(logits, self.names))
+        if not self.said:
+            return replace(self, kind=_kind_of(logits, self.names))
+        if self.kind != "none":
+            self._check_shape(logits)
+        return self
 
-    @property
-    def targets(self) -> int | None:
-        """How many targets there are, where the kind alone says it."""
-        return 2 if self.kind == "logit" else None
+    def _check_shape(self, logits: Tensor | None) -> None:
+        shape = () if logits is None else tuple(logits.shape)
+        right, fits = {
+            "classes": ("(N, C), C from 2", len(shape) == 2 and shape[-1] > 1),
+            "labels": ("(N, C)", len(shape) == 2),
+            "logit": ("(N,) or (N, 1)", len(shape) == 1 or shape[1:] == (1,)),
+            "values": ("(N,) or (N, K)", len(shape) in (1, 2)),
+            "map": ("(N, C, H, W)", len(shape) > 2),
+        }[self.kind]
+        if not fits:
+            raise ValueError(
+                f"{caller()}: output {self.kind!r} in the preset, and the network gives "
+                f"{shape or 'no tensor'}; {right} would be right. See rv.Preset(output=...)."
+            )
 
-    def count(self, logits: Tensor) -> int:
-        """How many targets there are."""
-        return self.targets or (1 if logits.ndim == 1 else logits.shape[1])
-
+    # ---- its numbers
     def scores(self, logits: Tensor) -> Tensor:
         """(N, T) or (N, T, H, W): a score per target, whose gradient is what speaks for it.
 
-        The logits themselves; of one logit z the two sides -z and z.
+        The logits themselves; of one logit z its two sides -z and z.
         """
         wide = widened(logits)
         wide = wide[:, None] if wide.ndim == 1 else wide
         return torch.cat([-wide, wide], 1) if self.kind == "logit" else wide
 
     def probabilities(self, logits: Tensor) -> Tensor | None:
-        """(N, T) probability per target; None where the output has none.
+        """(N, T) or (N, T, H, W) probability per target; None where the output has none.
 
-        Softmax over classes, an independent sigmoid per label, the sigmoid of one logit and what is
-        left of 1. Over a map per position: softmax over its classes, the sigmoid of one channel.
+        Softmax over classes; an independent sigmoid per label, of one logit and what is left of 1,
+        and of the one channel of a map.
         """
         scores = self.scores(logits)
         if self.kind == "classes" or (self.kind == "map" and scores.shape[1] > 1):
             return scores.softmax(1)
-        if self.kind in ("labels", "logit", "map"):
-            return scores.sigmoid()
-        return None
+        return scores.sigmoid() if self.kind in ("labels", "logit", "map") else None
+
+    def predicted(self, scores: Tensor) -> Tensor:
+        """(N,) the target that scores (N, T) say: the largest class or label, a logit's side.
+
+        Raises:
+            ValueError: several values, of which none is "predicted".
+        """
+        if self.kind == "values" and scores.shape[1] > 1:
+            names = [self.name(index) for index in range(min(scores.shape[1], 5))]
+            raise ValueError(
+                f"{caller()}: {scores.shape[1]} values and no target; one of them would be right: "
+                f"{', '.join(names)}."
+            )
+        return scores.detach().argmax(1)
 
     # ---- words
     def name(self, index: int) -> str:
         """Of a target."""
         if index < len(self.names):
             return self.names[index]
-        return f"{self._noun} {index}"
+        return f"{_NOUNS.get(self.kind, 'class')} {index}"
 
-    @property
-    def _noun(self) -> str:
-        return {"labels": "label", "values": "value", UNSAID: "output"}.get(self.kind, "class")
-
-    @property
-    def described(self) -> str:
-        """For people: "softmax over classes"."""
-        return _WORDS[self.kind] + (f" in {self.units}" if self.units else "")
-
-    def provenance(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """What a record holds of it."""
-        about: dict[str, Any] = {"output": self.kind, "output_said": self.said}
-        return about | ({"units": self.units} if self.units else {})
+        known: dict[str, Any] = {"output": self.kind, "output_said": self.said}
+        return known | ({"units": self.units} if self.units else {})
 
 
-_WORDS = {
+_NOUNS = {"labels": "label", "values": "value", UNSAID: "output"}
+# for people, by kind
+WORDS = {
     "classes": "softmax over classes",
     "labels": "independent labels",
     "logit": "one logit, two classes",
     "values": "values",
     "map": "a map",
     "none": "features",
-    UNSAID: "an output whose meaning was not said",
+    UNSAID: "an output of unsaid meaning",
 }
+HOW_TO_SAY = (
+    "rv.Preset(..., output='logit') for two classes, 'values' for a regression, 'labels' for "
+    "independent labels"
+)
 
 
 def output_of(preset: Preset | None) -> Output:
-    """What the preset says of the output; its kind is read off the shape where it says none."""
+    """What a preset says of the output; nothing yet of its kind where it says none."""
     if preset is None:
         return Output()
-    names, kind = preset.classes, preset.output
-    return Output(kind or UNSAID, names, preset.units, kind is not None, preset.logits)
+    kind = preset.output
+    return Output(kind or UNSAID, preset.classes, preset.units, kind is not None, preset.logits)
+
+
+def of_record(about: Mapping[str, Any], logits: Tensor | None) -> Output:
+    """What a record says of the output it holds; older ones say nothing but the classes' names."""
+    names = tuple(str(each) for each in about.get("classes") or ())
+    said = bool(about.get("output_said", False))
+    output = Output(str(about.get("output") or UNSAID), names, str(about.get("units", "")), said)
+    if "output" not in about:
+        output = output.seen(logits)
+    known = 0 if logits is None or logits.ndim == 0 else output.scores(logits).shape[1]
+    return output if len(names) == known else replace(output, names=())
 
 
 def _kind_of(logits: Tensor | None, names: Sequence[str]) -> str:
@@ -131,24 +161,8 @@ def _kind_of(logits: Tensor | None, names: Sequence[str]) -> str:
         return "classes"
     if logits.ndim == 4:
         return "map"
-    one = logits.ndim == 1 or (logits.ndim == 2 and logits.shape[1] == 1)
+    one = logits.ndim == 1 or tuple(logits.shape[1:]) == (1,)
     return "logit" if one and len(names) == 2 else UNSAID
-
-
-def _check_shape(output: Output, logits: Tensor | None) -> None:
-    shape = None if logits is None else tuple(logits.shape)
-    right, fits = {
-        "classes": ("(N, C), C from 2", shape and len(shape) == 2 and shape[1] > 1),
-        "labels": ("(N, C)", shape and len(shape) == 2),
-        "logit": ("(N,) or (N, 1)", shape and (len(shape) == 1 or shape[1:] == (1,))),
-        "values": ("(N,) or (N, K)", shape and len(shape) in (1, 2)),
-        "map": ("(N, C, H, W)", shape and len(shape) >= 3),
-    }[output.kind]
-    if not fits:
-        raise ValueError(
-            f"{caller()}: output={output.kind!r} in the preset, and the network gives "
-            f"{shape or 'no tensor'}; {right} would be right. See rv.Preset(output=...)."
-        )
 
 
 # ---- which part of what is returned
@@ -160,18 +174,18 @@ def logits_of(returned: Any, part: str | int | None = None) -> Tensor:
     `Preset.logits` says, picks one by its position or name.
 
     Raises:
-        TypeError: no such tensor, or several.
+        UnknownOutput: no such tensor, or several.
     """
     found = tensor_or_none(returned, part)
     if found is None:
         right = (
-            f"what Preset(logits={part!r}) picks is no tensor there"
-            if part is not None
-            else "a tensor, a field 'logits' or 'out', or a tuple with one tensor is read"
+            "a tensor, a field 'logits' or 'out', or a tuple with one tensor is read"
+            if part is None
+            else f"Preset(logits={part!r}) should pick a tensor there"
         )
-        raise TypeError(
+        raise UnknownOutput(
             f"{caller()}: the network returned {describe(returned)}, and no part of it is known to "
-            f"be its output; {right}. Say which part: rv.Preset(..., logits='name' or position)."
+            f"be its output; {right}. Say which: rv.Preset(..., logits=name or position)."
         )
     return found
 
@@ -186,16 +200,18 @@ def tensor_or_none(returned: Any, part: str | int | None = None) -> Tensor | Non
         named = returned.get("logits", returned.get("out"))
     else:
         named = getattr(returned, "logits", None)
-        if named is None and isinstance(returned, tuple | list):
-            tensors = [each for each in returned if isinstance(each, Tensor)]
-            named = tensors[0] if tensors else None
+    if named is None and isinstance(returned, tuple | list):
+        tensors = [each for each in returned if isinstance(each, Tensor)]
+        named = tensors[0] if len(tensors) == 1 else None
     return named if isinstance(named, Tensor) else None
 
 
 def _picked(returned: Any, part: str | int) -> Tensor | None:
+    if isinstance(returned, Tensor):
+        return None
     try:
         value = returned[part]
-    except (LookupError, TypeError, AttributeError):
+    except (LookupError, TypeError):
         value = getattr(returned, str(part), None)
     return value if isinstance(value, Tensor) else None
 
@@ -210,7 +226,7 @@ def describe(value: Any) -> str:
         inside = ", ".join(describe(each) for each in value[:4]) if value else "nothing"
         more = ", ..." if len(value) > 4 else ""
         return f"a {type(value).__name__} of {len(value)}: {inside}{more}"
-    return f"a {type(value).__name__}"
+    return type(value).__name__
 
 
 def widened(tensor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from resviz.arguments import caller, public, whole
 from resviz.errors import NonFinite
 from resviz.hooks import evaluating
+from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, output_of
 from resviz.preset import Preset, check_network, check_preset
 
 
@@ -16,13 +17,15 @@ from resviz.preset import Preset, check_network, check_preset
 def predict(
     net: nn.Module, images: Tensor, top: int = 5, preset: Preset | None = None
 ) -> pd.DataFrame:
-    """The most probable classes of each image, as a table.
+    """What the network says of each image, best first, as a table.
 
-    Probabilities are the softmax of the logits, in float32. The network runs in eval mode and is
-    left as found.
+    What its numbers mean is for its preset to say (:class:`resviz.Preset`, `output`): probabilities
+    are the softmax over classes, the sigmoid of each label, of one logit the sigmoid for its
+    positive side and the rest for its negative one, in float32. The network runs in eval mode and
+    is left as found.
 
     Args:
-        net: (N, ...) to (N, C) logits.
+        net: (N, ...) to (N, C) logits, or what its preset says.
         images: (N, 3, H, W) as `load_images` gives them.
         top: how many classes per image; all of them where there are fewer.
         preset: for the names of the classes, instead of the network's own. Without one, or where
@@ -30,12 +33,14 @@ def predict(
 
     Returns:
         A row per image and rank: image (position in `images`), rank (from 1), index, label,
-        probability.
+        probability; of values "value" in its place, of a map "share": of the positions that the
+        class is said at.
 
     Raises:
         TypeError: `net` is no network or `images` no tensor.
-        ValueError: another shape or dtype, `top` below 1, or a preset that names another number
-            of classes than the network has outputs.
+        ValueError: another shape or dtype, `top` below 1, a preset that names another number
+            of classes than the network has outputs, or an output whose meaning nobody said: one
+            number may be a logit or a value.
         NonFinite: a logit is NaN or infinite.
 
     Example:
@@ -49,17 +54,46 @@ def predict(
     if preset is not None:
         check_preset(preset)
     with evaluating(net):
-        logits = net(images.detach().to(_device_of(net, images), copy=True))
-    names = _names(net, _checked(logits, len(images)), preset)
-    best = logits.detach().float().softmax(1).cpu().topk(min(top, logits.shape[1]), dim=1)
+        returned = net(images.detach().to(_device_of(net, images), copy=True))
+    output = output_of(preset or getattr(net, "resviz_preset", None))
+    logits = _checked(output.logits(returned).detach(), len(images))
+    output = output.seen(logits)
+    column, values = _said(output, logits)
+    _check_names(output, preset or getattr(net, "resviz_preset", None), values.shape[1])
+    best = values.cpu().topk(min(top, values.shape[1]), dim=1)
     rows = [
-        (image, rank, index, names[index], probability)
-        for image, (indices, values) in enumerate(
+        (image, rank, index, output.name(index), value)
+        for image, (indices, numbers) in enumerate(
             zip(best.indices.tolist(), best.values.tolist(), strict=True)
         )
-        for rank, (index, probability) in enumerate(zip(indices, values, strict=True), 1)
+        for rank, (index, value) in enumerate(zip(indices, numbers, strict=True), 1)
     ]
-    return pd.DataFrame(rows, columns=["image", "rank", "index", "label", "probability"])
+    table = pd.DataFrame(rows, columns=["image", "rank", "index", "label", column])
+    table.attrs.update(output.about())
+    return table
+
+
+def _said(output: Output, logits: Tensor) -> tuple[str, Tensor]:
+    """(what the numbers are, (N, T) of them)."""
+    if output.kind == UNSAID:
+        raise ValueError(
+            f"{caller()}: the network gives {tuple(logits.shape)}, and nobody said what that "
+            f"means; a preset that says it would be right: {HOW_TO_SAY}."
+        )
+    if output.kind == "none":
+        raise ValueError(
+            f"{caller()}: features, as the preset says of the output, predict nothing; a network "
+            "with a head would be right."
+        )
+    if output.kind == "values":
+        return "value", output.scores(logits)
+    sure = output.probabilities(logits)
+    if sure is None or output.kind != "map":
+        return "probability", output.scores(logits) if sure is None else sure
+    if sure.shape[1] == 1:
+        return "share", (sure > 0.5).flatten(2).float().mean(2)
+    said = nn.functional.one_hot(sure.argmax(1), sure.shape[1])
+    return "share", said.flatten(1, -2).float().mean(1)
 
 
 def _check_images(net: nn.Module, images: object) -> None:
@@ -90,14 +124,12 @@ def _device_of(net: nn.Module, images: Tensor) -> torch.device:
     return images.device if parameter is None else parameter.device
 
 
-def _checked(logits: object, n: int) -> Tensor:
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != n:
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+def _checked(logits: Tensor, n: int) -> Tensor:
+    if logits.ndim == 0 or len(logits) != n:
         raise ValueError(
-            f"{caller()}: the network gives {got}; a tensor of logits (N, C). Wrap a network that "
-            "gives something else in one that picks its logits."
+            f"{caller()}: the network gives {tuple(logits.shape)} for {n} images; a row for each."
         )
-    finite = torch.isfinite(logits).all(1)
+    finite = torch.isfinite(logits).reshape(n, -1).all(1)
     if not finite.all():
         broken = (~finite).nonzero().flatten().tolist()
         raise NonFinite(
@@ -107,14 +139,10 @@ def _checked(logits: object, n: int) -> Tensor:
     return logits
 
 
-def _names(net: nn.Module, logits: Tensor, preset: Preset | None) -> list[str]:
-    used = preset or getattr(net, "resviz_preset", None)
-    outputs = logits.shape[1]
-    if used is None or not used.classes:
-        return [f"class {index}" for index in range(outputs)]
-    if len(used.classes) != outputs:
-        raise ValueError(
-            f"{caller()}: preset {used.name!r} names {len(used.classes)} classes and the network "
-            f"has {outputs} outputs; the same number. Pass preset=rv.Preset(...) with its names."
-        )
-    return list(used.classes)
+def _check_names(output: Output, used: Preset | None, count: int) -> None:
+    if used is None or len(output.names) in (0, count):
+        return
+    raise ValueError(
+        f"{caller()}: preset {used.name!r} names {len(output.names)} classes and the network "
+        f"has {count} outputs; the same number. Pass preset=rv.Preset(...) with its names."
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller, public
+from resviz.errors import UnknownOutput
 from resviz.hooks import left_as_found
 from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.outputs import logits_of
+from resviz.networks.outputs import Output, describe, output_of, tensor_or_none
 from resviz.preset import Preset
 from resviz.provenance import displayed, preset_or_none, provenance
 from resviz.recording import tables
 from resviz.recording.checks import check_batch_stats, check_finite, check_kept
-from resviz.recording.kept import Kept, announce_size, read_keep
-from resviz.recording.losses import Loss, choose
+from resviz.recording.kept import announce_size, read_keep
+from resviz.recording.losses import Chosen, Loss, choose, known_targets
 from resviz.recording.measuring import MeasuredPass
 from resviz.recording.recording import Recording
 from resviz.recording.seen import Seen
@@ -33,35 +34,64 @@ class _Passed:
     """What the passes gave, and its tables as far as they need the network."""
 
     seen: Seen
+    stem: str | None
     layers: pd.DataFrame
     parameters: pd.DataFrame
-    logits: Tensor
-    targets: Tensor | None
-    per_image: Tensor | None
-    loss: str | None
+    logits: Tensor | None
+    output: Output
+    chosen: Chosen
 
     def recording(
         self, pictures: Tensor | None, tensors: Mapping[str, Tensor], about: Mapping[str, Any]
     ) -> Recording:
         """Them as a record, with what was seen and kept, and how it was made."""
+        per_image = self.chosen.per_image
         return Recording(
             layers=self.layers,
             residuals=tables.residuals(self.seen, self.layers),
             parameters=self.parameters,
-            logits=self.logits,
-            targets=self.targets,
-            loss=self.per_image,
+            logits=None if self.logits is None else self.logits.detach().float().cpu(),
+            targets=None if self.chosen.targets is None else self.chosen.targets.cpu(),
+            loss=None if per_image is None else per_image.detach().float().cpu(),
             pictures=pictures,
             tensors=tensors,
-            provenance=about,
+            provenance={**about, "loss": self.chosen.name or None, **self.output.about()},
         )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What to differentiate, and what the output means."""
+
+    targets: Any
+    loss: str | Loss | None
+    gradients: bool
+    output: Output
+
+    def of(self, returned: Any) -> Chosen:
+        """Targets and loss of what the network returned; without gradients the targets alone."""
+        if not self.gradients and self.loss is None:
+            return known_targets(returned, self.targets, self.output)
+        chosen = choose(returned, self.targets, self.loss, self.output)
+        if chosen.per_image is None:
+            raise UnknownOutput(
+                f"{caller()}: an output of shape {describe(returned)} and no loss; (N, C) logits, "
+                "a preset that says what the output means, or loss=a function (output, targets) -> "
+                "(N,), would be right. Or gradients=False."
+            )
+        if self.gradients and not chosen.per_image.requires_grad:
+            raise ValueError(
+                f"{caller()}: the loss does not depend on the network; a loss computed from the "
+                "output would be right. Look for a .detach() or an argmax in it."
+            )
+        return chosen
 
 
 @public
 def record(
     net: nn.Module,
     images: Inputs,
-    targets: Tensor | Sequence[int] | None = None,
+    targets: Any = None,
     loss: str | Loss | None = None,
     gradients: bool = True,
     batch_stats: bool = False,
@@ -86,9 +116,13 @@ def record(
         net: any ``nn.Module``.
         images: (N, 3, H, W) as the network wants them, or any tensor it takes: (N, C, L) audio,
             (N, T) tokens; a tuple for a network with several inputs.
-        targets: (N,) class indices. None: each image's predicted class.
-        loss: "logit" (the target's logit; the default without targets), "cross_entropy" (the
-            default with targets), or a function (logits, targets) -> (N,).
+        targets: (N,) class indices; of labels (N, C) zeros and ones, or N lists of indices; of one
+            logit (N,) zeros and ones; of values (N,) or (N, K); of a map (N, H, W). None: what the
+            network says.
+        loss: "logit" (the target's score; the default without targets), "cross_entropy" (of classes
+            and maps of them), "bce" (binary cross-entropy of labels, one logit, a map of one
+            channel), "mse" (squared error of values), the default with targets; or a function
+            (output, targets) -> (N,), called with what the network returns.
         gradients: False records the forward pass alone.
         batch_stats: BatchNorm normalises by this batch's own mean and variance, as in training;
             its running statistics are put back. Dropout stays off.
@@ -109,8 +143,10 @@ def record(
     Raises:
         NonFinite: a layer's output holds NaN or infinity (the first such layer is named).
         NotTraceable: a scripted or compiled network, in which hooks do not fire.
-        TypeError: arguments of a wrong type; a network that returns no tensor.
-        ValueError: no such layer, one that never ran, targets out of range, a wrong image shape.
+        TypeError: arguments of a wrong type; with gradients, a network of which no part is known to
+            be the output, and no loss of your own.
+        ValueError: no such layer, one that never ran, targets that do not fit what the output means
+            (see :class:`resviz.Preset`), a wrong image shape.
 
     Example:
         >>> from resviz.networks.cifar import cifar_resnet
@@ -125,42 +161,15 @@ def record(
     kept.end_on(keep_device, keep_dtype)
     announce_size(net, inputs, kept)
     known = preset_or_none(net, preset)
-    passed = _passes(net, inputs, targets, loss, gradients, batch_stats, kept)
+    asked = _Asked(targets, loss, gradients, output_of(known))
+    with left_as_found(net, grad=gradients, batch_stats=batch_stats, parameters=gradients) as hooks:
+        passed = _passes(net, inputs, MeasuredPass(net, kept, hooks, gradients), asked)
+        kept.drop_parts_of_blocks(tables.block_paths(passed.seen), passed.stem)
     check_kept(kept, passed.layers, passed.seen)
     if not allow_nonfinite:
         check_finite(passed.layers)
-    about = provenance(net, inputs, known, batch_stats=batch_stats, loss=passed.loss)
+    about = provenance(net, inputs, known, batch_stats=batch_stats)
     return passed.recording(displayed(inputs[0], known), kept.tensors(), about)
-
-
-def _passes(
-    net: nn.Module,
-    inputs: tuple[Tensor, ...],
-    targets: Tensor | Sequence[int] | None,
-    loss: str | Loss | None,
-    gradients: bool,
-    batch_stats: bool,
-    kept: Kept,
-) -> _Passed:
-    """The forward pass and, with `gradients`, the backward."""
-    with left_as_found(net, grad=gradients, batch_stats=batch_stats, parameters=gradients) as hooks:
-        leaves = tuple(_leaf(tensor, gradients) for tensor in inputs)
-        measured = MeasuredPass(net, kept, hooks, gradients)
-        logits = logits_of(measured.run(tuple(leaf.clone() for leaf in leaves)))
-        chosen, per_image, name = _loss(logits, targets, loss, gradients)
-        grads = _backward(net, leaves, per_image) if gradients else None
-        layers = tables.layers(measured.seen)
-        parameters = tables.parameters(net, measured.seen, layers, grads)
-        kept.drop_parts_of_blocks(tables.block_paths(measured.seen), measured.stem)
-    return _Passed(
-        measured.seen,
-        layers,
-        parameters,
-        logits=logits.detach().float().cpu(),
-        targets=None if chosen is None else chosen.cpu(),
-        per_image=None if per_image is None else per_image.detach().float().cpu(),
-        loss=name,
-    )
 
 
 def _leaf(tensor: Tensor, gradients: bool) -> Tensor:
@@ -168,28 +177,25 @@ def _leaf(tensor: Tensor, gradients: bool) -> Tensor:
     return tensor.detach().clone().requires_grad_(gradients and tensor.is_floating_point())
 
 
-def _loss(
-    logits: Tensor,
-    targets: Tensor | Sequence[int] | None,
-    loss: str | Loss | None,
-    gradients: bool,
-) -> tuple[Tensor | None, Tensor | None, str | None]:
-    """Targets, loss per image and its name; without gradients, targets alone."""
-    if not gradients and loss is None:
-        known = targets is not None or logits.ndim == 2
-        return (choose(logits, targets, None)[0] if known else None), None, None
-    chosen, per_image, name = choose(logits, targets, loss)
-    if per_image is None:
-        raise ValueError(
-            f"{caller()}: logits of shape {tuple(logits.shape)} and no loss; (N, C) logits, or "
-            "loss=a function (logits, targets) -> (N,), would be right. Or gradients=False."
-        )
-    if gradients and not per_image.requires_grad:
-        raise ValueError(
-            f"{caller()}: the loss does not depend on the network; a loss computed from the logits "
-            "would be right. Look for a .detach() or an argmax in it."
-        )
-    return chosen, per_image, name
+def _passes(
+    net: nn.Module, inputs: tuple[Tensor, ...], measured: MeasuredPass, asked: _Asked
+) -> _Passed:
+    """The forward pass and, where gradients are asked for, the backward."""
+    leaves = tuple(_leaf(tensor, asked.gradients) for tensor in inputs)
+    returned = measured.run(tuple(leaf.clone() for leaf in leaves))
+    chosen = asked.of(returned)
+    grads = _backward(net, leaves, chosen.per_image) if asked.gradients else None
+    layers = tables.layers(measured.seen)
+    logits = tensor_or_none(returned, asked.output.part)
+    return _Passed(
+        measured.seen,
+        measured.stem,
+        layers,
+        tables.parameters(net, measured.seen, layers, grads),
+        logits=None if logits is None else logits.detach(),
+        output=asked.output.seen(logits),
+        chosen=chosen,
+    )
 
 
 def _backward(

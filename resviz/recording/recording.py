@@ -31,7 +31,9 @@ class Recording:
             (branch over shortcut) and ``cosine``; the gradient at the sum, and its two parts at the
             block's input, with their cosine and the branch's share <g_branch, g> / |g|^2.
         parameters: a row per parameter; ``grad_norm`` is of the *mean* loss over the images.
-        logits: (N, C) float32. targets: (N,) class indices, or None. loss: (N,).
+        logits: what the network gave, float32: (N, C) as a rule; None where no part of it is known
+            to be the output. targets: as they were read, (N,) class indices as a rule, or what the
+            network says, or None. loss: (N,).
         pictures: (N, H, W, 3) uint8, what the network saw, or None where it has no pictures.
         tensors: kept tensors by key; see :meth:`keys`.
         provenance: network, weights, device, dtype, BatchNorm mode, loss, versions.
@@ -40,7 +42,7 @@ class Recording:
     layers: pd.DataFrame
     residuals: pd.DataFrame
     parameters: pd.DataFrame
-    logits: Tensor
+    logits: Tensor | None
     targets: Tensor | None
     loss: Tensor | None
     pictures: Tensor | None
@@ -92,6 +94,7 @@ class Recording:
         meta: dict[str, Any] = {
             "tables": {name: storage.table_to_json(getattr(self, name)) for name in _TABLES},
             "kept": list(self.tensors),
+            "logits": self.logits is not None,
             "provenance": dict(self.provenance),
         }
         storage.write(path, "recording", tensors, meta)
@@ -115,7 +118,7 @@ class Recording:
         kept = sum(t.numel() * t.element_size() for t in self.tensors.values())
         gradients = f"loss {about.get('loss')}" if self.loss is not None else "no gradients"
         return (
-            f"Recording of {self._title()}, {len(self.logits)} inputs, {gradients}, "
+            f"Recording of {self._title()}, {self.provenance.get('images')} inputs, {gradients}, "
             f"BatchNorm on {'batch' if about.get('batch_stats') else 'running'} statistics, "
             f"{about.get('device')}, {about.get('dtype')}\n"
             f"  layers      {len(self.layers)} rows, depth {self._depth()}\n"
@@ -163,7 +166,8 @@ def load_recording(path: str | os.PathLike[str]) -> Recording:
             for name, required in zip(_TABLES, ("layer", "addition", "parameter"), strict=True)
         }
         fields |= {name: tensors.get(f"field/{name}") for name in _TENSORS}
-        fields["logits"] = tensors["field/logits"]
+        if fields["logits"] is None and meta.get("logits", True):
+            raise ValueError("no logits")
         kept = {name: tensors[f"kept/{name}"] for name in meta["kept"]}
         return Recording(**fields, tensors=kept, provenance={**meta["provenance"]})
     except (ValueError, *storage.WRONG_CONTENT) as error:

@@ -116,7 +116,7 @@ def panels_of(
     _check(exp, image, methods, layers, scale, clip, caller)
     names = exp.target_names[image]
     raw = {
-        (method, layer, target): as_array(exp.maps[method, layer][image, target])
+        (method, layer, target): as_array(exp.maps[method, layer][image][target])
         for method, layer in _pairs(exp, methods, layers, caller)
         for target in _positions(targets, len(names), image, caller)
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ NAMES = ("cat", "dog", "fox", "owl")
 COLUMNS = ["image", "rank", "index", "label", "probability"]
 
 
-def preset(classes: tuple[str, ...] = NAMES) -> rv.Preset:
-    return rv.Preset("mine", "own", (0, 0, 0), (1, 1, 1), None, None, classes=classes)
+def preset(classes: tuple[str, ...] | None = None, **about: Any) -> rv.Preset:
+    names = (() if about else NAMES) if classes is None else classes
+    return rv.Preset("mine", "own", (0, 0, 0), (1, 1, 1), None, None, classes=names, **about)
 
 
 class Constant(nn.Module):
@@ -171,12 +173,69 @@ def test_bad_arguments(
 
 @pytest.mark.parametrize(
     "logits",
-    [torch.zeros(2, 3, 4), torch.zeros(3, 4), torch.zeros(2), (torch.zeros(2, 4),), None],
-    ids=str,
+    [torch.zeros(2, 3, 4), torch.zeros(3, 4), torch.zeros(2), torch.zeros(2, 1), torch.zeros(2, 5)],
+    ids=lambda value: f"{tuple(value.shape)}",
 )
-def test_networks_that_give_something_else(logits: Any) -> None:
-    with pytest.raises(ValueError, match=r"^predict: the network gives .*; a tensor of logits"):
-        rv.predict(Constant(logits), torch.zeros(2, 3, 4, 4))
+@pytest.mark.parametrize("names", [(), ("a", "b", "c")])
+def test_networks_that_give_something_else(logits: Tensor, names: tuple[str, ...]) -> None:
+    """Rows that are no images, an output whose meaning is open, names of other outputs."""
+    if logits.shape == (2, 5) and not names:
+        names = ("a",)
+    with pytest.raises(ValueError, match=r"^predict: .*the network (gives|has)"):
+        rv.predict(Constant(logits), torch.zeros(2, 3, 4, 4), preset=preset(names))
+
+
+@pytest.mark.parametrize("returned", [None, (torch.zeros(2, 4), torch.zeros(2, 9)), "logits"])
+def test_networks_of_which_no_part_is_known_to_be_the_output(returned: Any) -> None:
+    with pytest.raises(TypeError, match=r"^predict: the network returned .*; a tensor, a field"):
+        rv.predict(Constant(returned), torch.zeros(2, 3, 4, 4))
+
+
+def test_the_part_that_the_preset_picks() -> None:
+    """Never believed, also where the first of two tensors could be logits: said once."""
+    features, logits = torch.rand(2, 16), torch.tensor([[0.0, 1.0], [3.0, 0.0]])
+    said = preset(("cat", "dog"), logits=1)
+    table = rv.predict(Constant((features, logits)), torch.zeros(2, 3, 4, 4), 1, said)
+    assert table["label"].tolist() == ["dog", "cat"]
+    named = preset(("cat", "dog"), logits="scores")
+    again = rv.predict(Constant({"scores": logits}), torch.zeros(2, 3, 4, 4), 1, named)
+    assert again["label"].tolist() == ["dog", "cat"]
+
+
+def test_what_each_kind_of_output_says() -> None:
+    """Sigmoids, two sides, values and shares, against the numbers by hand."""
+    images = torch.zeros(1, 3, 4, 4)
+
+    def said(logits: Any, **about: Any) -> tuple[list[str], list[float]]:
+        table = rv.predict(Constant(torch.tensor(logits)), images, preset=preset(**about))
+        return table["label"].tolist(), table.iloc[:, -1].round(6).tolist()
+
+    half = math.log(3)  # a probability of 3/4
+    assert said([[half, -half, 0.0]], output="labels", classes=("a", "b", "c")) == (
+        ["a", "c", "b"],
+        [0.75, 0.5, 0.25],
+    )
+    sides = ("healthy", "ill")
+    for logits in ([[-half]], [-half]):
+        assert said(logits, output="logit", classes=sides) == (["healthy", "ill"], [0.75, 0.25])
+    assert said([[half]], classes=sides) == (["ill", "healthy"], [0.75, 0.25])  # two names tell
+    assert said([[-4.0]], output="values") == (["value 0"], [-4.0])
+    assert said([[2.0, 7.0]], output="values", classes=("x", "y")) == (["y", "x"], [7.0, 2.0])
+    one = [[[[1.0, -1.0], [2.0, 3.0]]]]
+    assert said(one, output="map") == (["class 0"], [0.75])
+    two = [[[[1.0, -1.0], [2.0, 3.0]], [[0.0, 0.0], [0.0, 0.0]]]]
+    assert said(two, output="map") == (["class 0", "class 1"], [0.75, 0.25])
+
+
+def test_what_a_table_says_of_the_output() -> None:
+    years = preset(output="values", units="years")
+    table = rv.predict(Constant(torch.ones(1, 1)), torch.zeros(1, 3, 4, 4), preset=years)
+    assert table.columns.tolist() == ["image", "rank", "index", "label", "value"]
+    assert table.attrs == {"output": "values", "output_said": True, "units": "years"}
+    with pytest.raises(ValueError, match="features, as the preset says"):
+        rv.predict(
+            Constant(torch.ones(1, 8)), torch.zeros(1, 3, 4, 4), preset=preset(output="none")
+        )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

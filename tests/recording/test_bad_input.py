@@ -277,13 +277,16 @@ def test_a_network_without_logits(images):
         def forward(self, x: Tensor) -> str:
             return "logits"
 
-    assert "returned a str, and no part of it" in refused(TypeError, Nothing(), images)
+    assert "returned str, and no part of it" in refused(TypeError, Nothing(), images)
 
 
 def test_outputs_that_are_no_classes_need_a_loss_or_no_gradients(images):
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()).eval()
-    assert "loss" in refused(ValueError, net, images)
-    assert record(net, images, gradients=False).logits.shape == (2, 4, 16, 16)
+    with_map = record(net, images)  # of a map: the score of what is said at each position
+    assert torch.equal(with_map.loss, with_map.logits.amax(1).mean((1, 2)))
+    tokens = nn.Sequential(net, nn.Flatten(2))
+    assert "loss" in refused(ValueError, tokens, images)
+    assert record(tokens, images, gradients=False).logits.shape == (2, 4, 256)
     rec = record(net, images, loss=lambda out, _: out.mean((1, 2, 3)))
     assert rec.parameters["grad_norm"].notna().all()
 

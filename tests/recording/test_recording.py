@@ -243,7 +243,7 @@ def test_a_file_without_its_logits(rec: Recording, tmp_path: Path):
     path = tmp_path / "rec.resviz"
     rec.save(path)
     header, body = header_of(path)
-    header["field/other"] = header.pop("field/logits")
+    header["field/other"] = header.pop("field/logits")  # a record may have none, but says so
     with_header(path, header, body)
     with pytest.raises(ValueError, match="damaged"):
         load_recording(path)

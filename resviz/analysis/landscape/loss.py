@@ -25,7 +25,7 @@ from resviz.arguments import caller, choice, number, public, switch, whole
 from resviz.errors import NonFinite, warn
 from resviz.hooks import batch_norms, left_as_found
 from resviz.networks.inputs import check_first_call, check_hookable, check_images
-from resviz.networks.outputs import logits_of, widened
+from resviz.networks.outputs import WORDS, Output, output_of, widened
 from resviz.preset import Preset
 from resviz.progress import bar
 from resviz.provenance import preset_or_none, provenance
@@ -239,7 +239,7 @@ def _measure(
     net: nn.Module, inputs: tuple[Tensor, ...], labels: Tensor, plan: _Plan, *, first: bool
 ) -> tuple[float, float]:
     """(mean loss, error in percent) where the weights now are."""
-    losses, wrong = [], []
+    losses, wrong, output = [], [], output_of(preset_or_none(net, None))
     # a frame for each point: one that writes to its buffers starts every point from its own
     with left_as_found(net, batch_stats=plan.batch_stats) as hooks:
         if first:
@@ -248,9 +248,9 @@ def _measure(
         for start in range(0, len(labels), plan.batch):
             parts = tuple(tensor[start : start + plan.batch] for tensor in inputs)
             truth = labels[start : start + plan.batch]
-            logits = widened(logits_of(net(*parts)))
+            logits = widened(output.logits(net(*parts)))
             if first:
-                _check_logits(logits, truth)
+                _check_logits(logits, truth, output)
             losses.append(F.cross_entropy(logits, truth, reduction="none"))
             missed = (logits.argmax(1) != truth).to(logits.dtype)
             wrong.append(torch.where(logits.isnan().any(1), torch.nan, missed))
@@ -263,7 +263,13 @@ def _measure(
     return loss, 100 * error
 
 
-def _check_logits(logits: Tensor, truth: Tensor) -> None:
+def _check_logits(logits: Tensor, truth: Tensor, output: Output) -> None:
+    kind = output.seen(logits).kind
+    if output.said and kind != "classes":
+        raise ValueError(
+            f"{caller()}: {WORDS[kind]}, as the preset says of the output; classes, whose "
+            "cross-entropy is drawn, would be right."
+        )
     if logits.ndim != 2 or len(logits) != len(truth):
         raise ValueError(
             f"{caller()}: outputs of shape {tuple(logits.shape)} for {len(truth)} images; "

@@ -32,7 +32,7 @@ def cam(shared: SharedPass, layer: Layer) -> Tensor:
 
 
 def _class(shared: SharedPass, image: int, column: int) -> int:
-    index = shared.aims.indices[image][column]
+    index = shared.aims.table[image][column]
     if index < 0:
         raise ValueError(
             f"{caller()}: cam of {shared.aims.names[image][column]!r}; one class would be right. "
@@ -46,7 +46,7 @@ def ablated(shared: SharedPass, layer: Layer) -> Tensor | None:
 
     Without channel k the score falls by w_ck mean_ij A_k there.
     """
-    head, indices = shared.head(layer), torch.tensor(shared.aims.indices)
+    head, indices = shared.head(layer), torch.tensor(shared.aims.table)
     if head is None or bool((indices < 0).any()):
         return None
     drop = head.weight[indices.to(head.weight.device)]  # (N, T, C)

@@ -63,8 +63,9 @@ def faithfulness(
 ) -> pd.DataFrame:
     """A table of checks on the maps of an explanation, beside those of random maps.
 
-    The score is the target's softmax probability for targets that are one class, the score itself
-    for differences, functions and dense outputs. Maps are upsampled to the input (bilinear) and
+    The score is the target's probability where the output has one: of a class the softmax, of a
+    label or a side of one logit the sigmoid. Of values, differences, functions and dense outputs it
+    is the score itself. Maps are upsampled to the input (bilinear) and
     pixels are ordered by the value with its sign, the largest first, equal ones row by row. The
     network is run in eval mode and left as it was, also after an interrupt.
 
@@ -308,7 +309,7 @@ class _Checked:
         return "probability or score" if any(kinds) else "score"
 
     def _is_probability(self, image: int) -> bool:
-        return self.exp.logits is not None and -1 not in self.scorer.targets.indices[image]
+        return self.scorer.targets.has_probability(image)
 
     def table(self, about: dict[str, Any]) -> pd.DataFrame:
         """A row per map, in the order of the explanation's maps."""
@@ -340,8 +341,9 @@ def _one(picture: Tensor) -> Series:
     return Series(1, lambda: iter([picture]))
 
 
-def _grid(maps: Tensor) -> tuple[int, int]:
-    return int(maps.shape[2]), int(maps.shape[3])
+def _grid(maps: Tensor | Sequence[Tensor]) -> tuple[int, int]:
+    height, width = maps[0].shape[-2:]
+    return int(height), int(width)
 
 
 def _area(curve: Sequence[float]) -> float:

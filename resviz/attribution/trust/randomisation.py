@@ -114,7 +114,7 @@ def randomise(
                 curves[key].append(_correlations(before, maps[key]))
             shown.update()
     missing = len(stages) - max((len(c) for c in curves.values()), default=0)
-    blank = [np.full(v.shape[:2], np.nan) for v in original.values()]
+    blank = [np.full((len(v), max(map(len, v))), np.nan) for v in original.values()]
     for key, empty in zip(original, blank, strict=True):
         curves[key] += [empty] * missing
     return Randomised({k: np.stack(c) for k, c in curves.items()}, stages, notes)
@@ -238,12 +238,13 @@ def _permute(net: nn.Module, paths: Sequence[str], random: torch.Generator, done
 
 
 # ---- the comparison
-def _correlations(before: Tensor, after: Tensor) -> Array:
-    rows = [
-        [rank_correlation(one, other) for one, other in zip(row, others, strict=True)]
-        for row, others in zip(before, after, strict=True)
-    ]
-    return np.array(rows)
+def _correlations(before: Any, after: Any) -> Array:
+    """(N, T); NaN in the columns that an image lacks."""
+    found = np.full((len(before), max(map(len, before))), np.nan)
+    for image, (row, others) in enumerate(zip(before, after, strict=True)):
+        for column, (one, other) in enumerate(zip(row, others, strict=True)):
+            found[image, column] = rank_correlation(one, other)
+    return found
 
 
 def rank_correlation(one: Tensor, other: Tensor) -> float:

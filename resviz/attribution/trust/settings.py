@@ -17,6 +17,7 @@ from resviz.attribution.scoring import Scorer
 from resviz.attribution.targets import Targets
 from resviz.errors import closest
 from resviz.hooks import left_as_found
+from resviz.networks.outputs import output_of
 from resviz.preset import Preset
 
 CHECKS = ("deletion", "insertion", "road", "drop", "randomisation")
@@ -157,7 +158,11 @@ def check_explanation(exp: object, inputs: tuple[Tensor, ...]) -> None:
             f"{shape[2:]}; the images that were explained would be right."
         )
     for key, maps in exp.maps.items():
-        _check_maps(key, maps, len(images), len(exp.targets[0]))
+        if isinstance(maps, tuple):  # images with different numbers of targets
+            for one, row in zip(maps, exp.targets, strict=True):
+                _check_maps(key, one[None], 1, len(row))
+        else:
+            _check_maps(key, maps, len(images), len(exp.targets[0]))
 
 
 def _check_maps(key: tuple[str, str], maps: Any, count: int, columns: int) -> None:
@@ -196,17 +201,20 @@ def scorer_for(
     batch_stats = bool(exp.provenance.get("batch_stats", False))
     with left_as_found(net, batch_stats=batch_stats):
         now = aims.scores(net(*(tensor.clone() for tensor in inputs))).double().cpu()
+    now = aims.blanked(now)
     if targets is not None and aims.indices != exp.targets:
         raise ValueError(
             f"{caller()}: targets {aims.names} and an explanation of {exp.target_names}; the "
             "targets that were explained would be right."
         )
     then = exp.scores.double().cpu()
-    apart = float((now - then).abs().max()) if now.shape == then.shape else math.inf
-    if not apart <= _ALIKE * max(float(then.abs().max()), torch.finfo(torch.float32).tiny):
+    largest = float(then.abs().nan_to_num().max())
+    apart = float((now - then).abs().nan_to_num().max()) if now.shape == then.shape else math.inf
+    same = now.shape == then.shape and bool((now.isnan() == then.isnan()).all())
+    if not same or not apart <= _ALIKE * max(largest, torch.finfo(torch.float32).tiny):
         raise ValueError(
             f"{caller()}: the scores are up to {apart:.3g} away from the explanation's (largest "
-            f"{float(then.abs().max()):.3g}); the network and the images that were explained would "
+            f"{largest:.3g}); the network and the images that were explained would "
             "be right. rv.explain(net, images) explains these."
         )
     return Scorer(net, inputs, aims, chunk, progress)
@@ -221,5 +229,4 @@ def _targets(exp: Explanation, targets: Any, count: int, preset: Preset | None) 
             "not hold it; the same targets as explain got would be right: faithfulness(net, "
             "images, exp, targets)."
         )
-    classes = preset.classes if preset is not None else ()
-    return Targets(exp.targets if targets is None else targets, count, classes)
+    return Targets(exp.targets if targets is None else targets, count, output_of(preset))

@@ -24,6 +24,17 @@ _SUMMED = "gradient of the losses summed over the images"
 _MEAN = "gradient of the mean loss over the images"
 _SPLIT = "gradient parts at the block's input; " + _SUMMED
 
+# what an output means, see resviz.Preset
+_OUTPUTS = {
+    "classes": "classes",
+    "labels": "independent labels",
+    "logit": "one logit",
+    "values": "values",
+    "map": "a map",
+    "none": "features",
+    "unsaid": "meaning unsaid",
+}
+
 QUANTITIES: dict[str, dict[str, Quantity]] = {
     "parameters": {
         "grad_norm": Quantity("Weight gradients", "L2 norm of the weight gradient", True, _MEAN),
@@ -87,13 +98,16 @@ def quantity_of(
 def conditions(about: Mapping[str, Any]) -> dict[str, str]:
     """How a table was measured, as short words; never none.
 
-    Data set, loss, BatchNorm mode, images, seeds, dtype, weights.
+    Data set, loss, meaning of the output, BatchNorm mode, images, seeds, dtype, weights.
     """
     words: dict[str, str] = {}
     if about.get("data"):
         words["data"] = escape(about["data"])
     if about.get("loss"):
         words["loss"] = f"loss: {escape(about['loss'])}"
+    if about.get("output"):
+        units = f" in {escape(about['units'])}" if about.get("units") else ""
+        words["output"] = f"output: {_OUTPUTS[about['output']]}{units}"
     if about.get("batch_stats") is not None:
         mode = "batch" if about["batch_stats"] else "running"
         words["batch_stats"] = f"BatchNorm on {mode} statistics"

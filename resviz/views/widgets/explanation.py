@@ -29,6 +29,7 @@ from resviz.views.figures.quantities import conditions
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import as_array, as_pixels
 from resviz.views.records import is_explanation
+from resviz.views.said import said_by
 from resviz.views.widgets.explanation_payload import (
     CHECKS,
     HEAD_METHODS,
@@ -100,7 +101,9 @@ class ExplanationPage(PageView):
         exp, packing = self._exp, Packing()
         pictures = None if exp.pictures is None else packing.add(as_pixels(exp.pictures))
         about = {**exp.provenance}
-        logits = None if exp.logits is None else packing.add(as_array(exp.logits))
+        said = said_by(exp)
+        known = None if said is None else said.scores
+        scores = None if known is None else packing.add(known.astype(np.float32))
         words = [html.unescape(each) for each in conditions(about).values()]
         return packing.payload(
             {
@@ -111,7 +114,9 @@ class ExplanationPage(PageView):
                 "image_names": self._names,
                 "pictures": pictures,
                 "size": list(about.get("input_shape") or (0, 0, 0, 0))[-2:],
-                "logits": logits,
+                "logits": scores,
+                "said": None if said is None else {"word": said.word, "units": said.units},
+                "output": None if said is None else said.kind,
                 "targets": [[int(index) for index in row] for row in exp.targets],
                 "names": [[str(name) for name in row] for row in exp.target_names],
                 "maps": [
@@ -120,7 +125,7 @@ class ExplanationPage(PageView):
                         "layer": layer,
                         "signed": self._is_signed(method),
                         "blank": self._blank(method, layer),
-                        **packing.add_pixels(as_array(values), groups=2),
+                        **packing.add_pixels(_table(values), groups=2),
                     }
                     for (method, layer), values in exp.maps.items()
                 ],
@@ -290,7 +295,7 @@ class ExplanationPage(PageView):
         signed = chosen.get("part") == "signed"
         usable = position is not None and key in exp.maps
         if usable and (not signed or self._is_signed(key[0])):
-            return self._single(image, key, exp.maps[key][image, position], position)
+            return self._single(image, key, exp.maps[key][image][position], position)
         if chosen.get("class") is not None and self._at_head(key):
             which = target(int(chosen["class"]))
             if chosen.get("contrast") is not None:
@@ -301,7 +306,7 @@ class ExplanationPage(PageView):
             wanted = self._wanted({**chosen, "image": image})
             return self._single(image, key, self._explained(wanted).maps_of_one, None)
         if usable:
-            return self._single(image, key, exp.maps[key][image, position], position)
+            return self._single(image, key, exp.maps[key][image][position], position)
         raise ValueError(f"{_CALLER}: no {key[0]} at {key[1]} for this target in the record.")
 
     def _position(self, image: int) -> int | None:
@@ -370,6 +375,15 @@ class _One:
     def maps_of_one(self) -> Any:
         """(h, w)."""
         return next(iter(self.exp.maps.values()))[0, 0]
+
+
+def _table(values: Any) -> Any:
+    """(N, T, h, w); zeros, which no picture shows, where an image has fewer targets."""
+    if not isinstance(values, tuple):
+        return as_array(values)
+    rows = [as_array(each) for each in values]
+    most = max(map(len, rows))
+    return np.stack([np.pad(r, ((0, most - len(r)), (0, 0), (0, 0))) for r in rows])
 
 
 def _layer(key: str) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from resviz.views.payload import Packing, quantised
 from resviz.views.pictures import Floats, as_array
+from resviz.views.said import said_by
 
 HEAD_METHODS = ("grad_cam", "hires_cam", "cam")  # what a class's weights alone determine
 CHECKS = ("deletion", "insertion")
@@ -29,13 +30,12 @@ def head_of(exp: Any) -> Any:
 
 def classes_of(exp: Any, head: Any) -> list[str]:
     """A name for each logit."""
-    names = [str(each) for each in exp.provenance.get("classes") or ()]
-    if not names and head is not None:
-        names = [str(each) for each in head.classes]
-    outputs = 0 if exp.logits is None else int(exp.logits.shape[1])
-    if len(names) != outputs:
-        names = [f"class {index}" for index in range(outputs)]
-    return names
+    said = said_by(exp)
+    if said is None:
+        return []
+    known = [str(each) for each in head.classes] if head is not None else []
+    named = bool(exp.provenance.get("classes")) or len(known) != len(said.names)
+    return said.names if named else known
 
 
 def head_payload(packing: Packing, head: Any, compact: bool = False) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from resviz.torch_private import version
 from resviz.views.export import Page
 from resviz.views.figure import Figure
 from resviz.views.payload import Packing, Payload
+from resviz.views.said import said_by
 from resviz.views.widgets.explanation import ExplanationPage
 from resviz.views.widgets.explore_payload import blocks_of, header_of, places_of, thumbnail
 from resviz.views.widgets.explore_scene import (
@@ -265,7 +266,8 @@ class ExploreView(PageView):
         off = tuple(name for name in known if name in set(request.get("off") or ()))
         if not 0 <= image < len(self._images):
             raise ValueError(f"{_CALLER}: photograph {image} of {len(self._images)}.")
-        outputs = self._scene.rec.logits.shape[1]
+        said = said_by(self._scene.rec)
+        outputs = 0 if said is None else len(said.names)
         if index is not None and not 0 <= int(index) < outputs:
             raise ValueError(f"{_CALLER}: class {index}; 0 to {outputs - 1} would be right.")
         return Moment(image, None if index is None else int(index), off)

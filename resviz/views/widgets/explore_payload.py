@@ -10,7 +10,8 @@ import numpy as np
 
 from resviz.provenance import displayed
 from resviz.views.figures.quantities import conditions
-from resviz.views.pictures import Pixels, as_array, as_pixels
+from resviz.views.pictures import Pixels, as_pixels
+from resviz.views.said import said_by
 from resviz.views.widgets.explore_scene import Scene
 
 _SIDE = 72  # pixels of a thumbnail's shorter side
@@ -73,13 +74,11 @@ def _in_order(places: list[tuple[str, int]]) -> list[tuple[str, int]]:
 def header_of(scene: Scene, number: int) -> dict[str, Any]:
     """Names of the classes, and what the scene is."""
     about, moment = {**scene.rec.provenance}, scene.moment
-    outputs = int(scene.rec.logits.shape[1])
-    classes = [str(each) for each in about.get("classes") or ()]
-    if len(classes) != outputs:
-        classes = [f"class {index}" for index in range(outputs)]
+    said = said_by(scene.rec)
     words = [html.unescape(each) for each in conditions(about).values()]
     return {
-        "classes": classes,
+        "classes": [] if said is None else said.names,
+        "said": None if said is None else {"word": said.word, "units": said.units},
         "scene": {
             "number": number,
             "image": moment.image,
@@ -93,7 +92,8 @@ def header_of(scene: Scene, number: int) -> dict[str, Any]:
 
 def _predicted(scene: Scene) -> list[dict[str, Any]]:
     """The most probable classes; with blocks off, also how probable the whole network has them."""
-    now, before = (_odds(rec.logits) for rec in (scene.rec, scene.whole))
+    both = said_by(scene.rec), said_by(scene.whole)
+    now, before = (np.zeros(0) if said is None else said.numbers[0] for said in both)
     best = [int(index) for index in np.argsort(-now, kind="stable")[:_NAMED]]
     wanted = scene.moment.target
     listed = best if wanted is None or wanted in best else [*best, wanted]
@@ -105,12 +105,6 @@ def _predicted(scene: Scene) -> list[dict[str, Any]]:
         }
         for index in listed
     ]
-
-
-def _odds(logits: Any) -> Any:
-    values = as_array(logits)[0].astype(np.float64)
-    odds = np.exp(values - values.max())
-    return odds / odds.sum()
 
 
 def _finite(value: float) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.structure import is_leaf
 from resviz.recording.recorder import record
+from resviz.views.said import said_by
 from resviz.views.widgets.explanation import altered, explained
 from resviz.views.widgets.working import Work
 
@@ -78,16 +79,27 @@ def recorded(
     if not moment.off:
         return Scene(moment, rec, rec)
     # without a block another class may be the predicted one: both lines are of that class
-    same = targets or [int(rec.logits.argmax())]
-    if whole is None or [int(whole.targets[0])] != same:
+    same = targets or [_foremost(rec)]
+    if whole is None or not _is_of(whole, same[0]):
         whole = record(net, images, same, "logit", preset=preset)
     return Scene(moment, rec, whole)
+
+
+def _is_of(rec: Any, target: int) -> bool:
+    """Whether it was recorded for this target of its one image."""
+    return rec.targets is not None and rec.targets.ndim == 1 and int(rec.targets[0]) == target
+
+
+def _foremost(rec: Any) -> int:
+    """The target that the network says above all others."""
+    said = said_by(rec)
+    return 0 if said is None else int(said.numbers[0].argmax())
 
 
 def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
     """The scene with its explanation: one more forward pass, and one backward."""
     moment = scene.moment
-    targets = None if moment.target is None else [moment.target]
+    targets = [_foremost(scene.rec) if moment.target is None else moment.target]
     try:
         with altered(net, moment.off, images):
             exp = explained(net, images, targets, preset, scene.rec.layers)

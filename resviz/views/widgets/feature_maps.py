@@ -18,6 +18,7 @@ from resviz.views.figures.quantities import conditions
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats, as_array, as_pixels
 from resviz.views.records import is_explanation, is_recording
+from resviz.views.said import Said, said_by
 from resviz.views.widgets.page_view import PageView
 
 _MOST = 64 * 2**20  # bytes of maps in one message
@@ -57,8 +58,7 @@ class MapsView(PageView):
         """The last layer's weights alone, where they came after the maps were sent."""
         packing = Packing()
         rec, images, head = self._records[0], self._images[0], self._heads[0]
-        classes = [str(each) for each in rec.provenance.get("classes") or ()]
-        return packing.payload(_weight(packing, head, _shown_images(rec, images, classes)))
+        return packing.payload(_weight(packing, head, _shown_images(said_by(rec), images)))
 
     def figure(self) -> Figure:
         """The chosen layer's first channels in the chosen order."""
@@ -119,7 +119,7 @@ def _mapped_layers(rec: Any) -> list[str]:
 
 def _wanted_images(rec: Any, images: Sequence[int] | None) -> list[int]:
     """Which photographs go to the browser: those asked for, else as many as fit."""
-    count = len(rec.logits)
+    count = int(rec.provenance["images"])
     if images is None:
         size = sum(rec.tensors[key].numel() for key in _mapped_layers(rec)) // max(1, count)
         return list(range(max(1, min(count, _MOST // max(1, size)))))
@@ -161,8 +161,9 @@ def _head_of(rec: Any, explanation: Any) -> Head | str:
     maps = as_array(rec.tensors[head.layer])
     if maps.ndim != 4 or maps.shape[1] != weight.shape[1]:
         return "weights of another network"
-    logits = as_array(rec.logits)
-    if logits.shape[1:] != bias.shape:
+    said = said_by(rec)
+    logits = None if said is None else said.scores
+    if logits is None or logits.shape[1:] != bias.shape:
         return "weights of another network"
     # the numbers decide: a ReLU or another network's weights would not give these logits
     difference = np.abs(maps.mean(axis=(2, 3)) @ weight.T + bias - logits).max()
@@ -177,14 +178,15 @@ def _network(
     about = {**rec.provenance}
     pictures = None if rec.pictures is None else packing.add(as_pixels(rec.pictures)[images])
     words = [html.unescape(each) for each in conditions(about).values()]
-    if len(images) < len(rec.logits):
-        words.append(f"{len(images)} of {len(rec.logits)} photographs, others by images=")
-    classes = [str(each) for each in about.get("classes") or ()]
-    shown = _shown_images(rec, images, classes)
+    count = int(about["images"])
+    if len(images) < count:
+        words.append(f"{len(images)} of {count} photographs, others by images=")
+    said = said_by(rec)
+    shown = _shown_images(said, images)
     return {
         "name": name,
         "conditions": " · ".join(words),
-        "classes": classes or [str(index) for index in range(_outputs(rec))],
+        "classes": [] if said is None else said.names,
         "images": shown,
         "pictures": pictures,
         "layers": [_layer(packing, rec, key, images) for key in layers],
@@ -192,29 +194,23 @@ def _network(
     }
 
 
-def _outputs(rec: Any) -> int:
-    return int(rec.logits.shape[1]) if rec.logits.ndim == 2 else 0
-
-
-def _shown_images(rec: Any, images: list[int], classes: list[str]) -> list[dict[str, Any]]:
-    if not _outputs(rec):
+def _shown_images(said: Said | None, images: list[int]) -> list[dict[str, Any]]:
+    if said is None:
         return [{"label": f"image {image}", "predicted": []} for image in images]
-    logits = as_array(rec.logits)[images].astype(np.float64)
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    odds = np.nan_to_num(odds / odds.sum(axis=1, keepdims=True))
     shown = []
-    for image, row in zip(images, odds, strict=True):
+    for image in images:
+        row = said.numbers[image]
         best = np.argsort(-row, kind="stable")[:_NAMED]
         predicted = [
             {
                 "index": int(index),
-                "label": classes[index] if index < len(classes) else f"class {index}",
+                "label": said.names[index],
                 "probability": round(float(row[index]), 4),
             }
             for index in best
         ]
         first = predicted[0]
-        label = f"image {image}: {first['label']} {first['probability']:.2f}"
+        label = f"image {image}: {first['label']} {said.words(row[first['index']])}"
         shown.append({"label": label, "predicted": predicted})
     return shown
 

@@ -12,6 +12,8 @@ _EXPORT = re.compile(r"^export (?=(?:async )?function|const|let|class)", re.MULT
 _NAME = re.compile(
     r"^(?:export )?(?:async )?(?:function\*?|const|let|class) ([\w$]+)", re.MULTILINE
 )
+# what a function is for is read in the files; every widget would carry it
+_COMMENT = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n", re.MULTILINE | re.DOTALL)
 _ENTRY = re.compile(r"^export default \{ render: [\w$]+ \};\n?", re.MULTILINE)
 
 
@@ -79,4 +81,4 @@ def _collect(folder: Path, name: str, texts: dict[str, str], above: tuple[str, .
     text = file.read_text(encoding="utf-8")
     for inner in _IMPORT.findall(text):
         _collect(folder, inner, texts, (*above, name))
-    texts[name] = _IMPORT.sub("", text)
+    texts[name] = _COMMENT.sub("", _IMPORT.sub("", text))

@@ -81,8 +81,9 @@ class AnatomyView(PageView):
         bounds = stage_bounds(curve("", [frame], "residuals", "depth", "ratio", None))
         columns = [c for c in COLUMNS if c in frame and frame[c].notna().any()]
         words = [html.unescape(each) for each in conditions(about(self._rec)).values()]
-        if self._images and len(self._images) < len(self._rec.logits):
-            words.append(f"{len(self._images)} of {len(self._rec.logits)} photographs, by images=")
+        count = int(self._rec.provenance["images"])
+        if self._images and len(self._images) < count:
+            words.append(f"{len(self._images)} of {count} photographs, by images=")
         meta = {
             "about": self.about,
             "conditions": " · ".join(words),
@@ -176,7 +177,7 @@ def _wanted(
     """Which photographs go to the browser: those asked for, else as many as fit."""
     if not kept:
         return []
-    count = len(rec.logits)
+    count = int(rec.provenance["images"])
     if images is None:
         size = sum(rec.tensors[key].numel() for has in kept.values() for _, key in has) // count
         return list(range(max(1, min(count, _MOST // max(1, size)))))

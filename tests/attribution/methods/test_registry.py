@@ -130,7 +130,7 @@ def test_a_contrast_of_its_own(
     """Beside Finer-CAM's: each gets the gradients of its own scores."""
 
     def twice(targets: Targets, output: Any, *, times: float) -> Targets:
-        new = Targets([rv.target(3) * times] * targets.count, targets.count, targets.classes)
+        new = Targets([rv.target(3) * times] * targets.count, targets.count, targets.output)
         new.resolve(output)
         return new
 

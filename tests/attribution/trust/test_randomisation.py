@@ -23,7 +23,7 @@ from resviz.networks.cifar import cifar_resnet
 
 
 def scorer_of(net: nn.Module, images: Tensor) -> Scorer:
-    aims = Targets([0] * len(images), len(images), ())
+    aims = Targets([0] * len(images), len(images))
     with torch.no_grad():
         aims.resolve(net.eval()(images))
     return Scorer(net, (images,), aims, None, False)

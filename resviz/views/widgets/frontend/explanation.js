@@ -11,6 +11,7 @@ import {
   classOdds,
   enlargedPixels,
   explanationOf,
+  hasOdds,
   headMap,
   headPlace,
   mapScale,
@@ -307,9 +308,13 @@ export function renderReasons({ model, el }) {
     if (state.class === null || state.recorded !== null || !data.logits) return "";
     const logit = (index) => data.logits[state.image * data.classes.length + index];
     if (state.contrast === null) {
-      return `logit ${numberWords(logit(state.class))}, probability ${chanceWords(odds()[state.class])}`;
+      const value = saidWords(odds()[state.class]);
+      return hasOdds(data) ? `logit ${numberWords(logit(state.class))}, probability ${value}` : `value ${value}`;
     }
     return `difference of logits ${numberWords(logit(state.class) - logit(state.contrast))}`;
+  }
+  function saidWords(value) {
+    return hasOdds(data) ? chanceWords(value) : `${numberWords(value)} ${data.said.units}`.trim();
   }
   function drawPictures(name) {
     const { pixels, height, width } = photograph();
@@ -444,7 +449,7 @@ export function renderReasons({ model, el }) {
     const parts = [];
     if (data.logits) {
       const known = odds();
-      parts.push(element("h4", { class: "rv-heading" }, "Classes by probability"));
+      parts.push(element("h4", { class: "rv-heading" }, hasOdds(data) ? "Classes by probability" : "Values"));
       parts.push(element("p", { class: "rv-faint rv-reason-facts" }, "choose A; − subtracts a class as B"));
       shownClasses().forEach((index) => parts.push(classRow(index, known)));
     }
@@ -460,14 +465,14 @@ export function renderReasons({ model, el }) {
     const [a, b] = [state.recorded === null && state.class === index, state.contrast === index];
     const rank = rankOf(known, index);
     const logit = data.logits[state.image * data.classes.length + index];
-    const chances = chanceWords(known[index]);
+    const chances = saidWords(known[index]);
     const choose = element(
       "button",
       {
         ...{ type: "button", class: "rv-button rv-class", "aria-pressed": String(a), "data-place": `a${index}` },
         ...{ title: `class ${index}, logit ${numberWords(logit)}`, onclick: () => setClass(index) },
       },
-      element("span", { class: "rv-class-fill", style: `width: ${known[index] * 100}%` }),
+      element("span", { class: "rv-class-fill", style: `width: ${hasOdds(data) ? known[index] * 100 : 0}%` }),
       element("span", {}, `${rank > TOP_CLASSES ? `${rank}. ` : ""}${data.classes[index]}`),
       element("span", { class: "rv-class-odds" }, chances),
     );
@@ -580,7 +585,10 @@ export function renderReasons({ model, el }) {
       scale: shown.scale,
       colours: state.colours,
       below: [pane.note.textContent, found ? checkWords(found) : ""].filter(Boolean).join(" · "),
-      rows: known ? shownClasses().map((index) => ({ name: data.classes[index], odds: known[index], sign: sign(index) })) : [],
+      rows: known ? shownClasses().map((index) => ({
+              ...{ name: data.classes[index], odds: known[index], sign: sign(index) },
+              said: hasOdds(data) ? null : saidWords(known[index]),
+            })) : [],
     });
   }
   function mapRows() {
@@ -595,7 +603,7 @@ export function renderReasons({ model, el }) {
     const known = data.logits ? odds() : [];
     const logit = (index) => data.logits[state.image * data.classes.length + index];
     const rows = Array.from(known, (chance, index) => [state.image, index, data.classes[index], logit(index), chance]);
-    return [["image", "index", "class", "logit", "probability"], ...rows];
+    return [["image", "index", "class", "logit", hasOdds(data) ? "probability" : "value"], ...rows];
   }
   const saveText = (text, type, name) => saveBlob(new Blob([text], { type }), name);
   shell.exports([

@@ -61,11 +61,11 @@ export function reasonsPicture({ title, lines, pictures, scale, colours, below, 
     if (n === pictures.length - 1 && scale) svg.append(reasonBar(x, under, scale, colours));
   });
   const x = margin + pictures.length * (REASON_SIDE + gap);
-  rows.forEach(({ name, odds, sign }, n) => {
+  rows.forEach(({ name, odds, said, sign }, n) => {
     const y = top + n * 22;
-    svg.append(svgElement("rect", { x, y, width: 250 * odds, height: 18, fill: sign ? "#56b4e9" : "#c9d3dc" }));
+    svg.append(svgElement("rect", { x, y, width: 250 * (said ? 0 : odds), height: 18, fill: sign ? "#56b4e9" : "#c9d3dc" }));
     svg.append(reasonWords(x + 4, y + 13, `${sign}${name}`, { size: 11, weight: sign ? "600" : "400" }));
-    svg.append(reasonWords(x + 262, y + 13, odds.toFixed(3), { size: 11, anchor: "end" }));
+    svg.append(reasonWords(x + 262, y + 13, said ?? odds.toFixed(3), { size: 11, anchor: "end" }));
   });
   words.forEach((line, n) => svg.append(reasonWords(margin, under + 44 + n * 16, line, { size: 11 })));
   return svg;

@@ -101,9 +101,14 @@ export function mapScale(values, signed) {
   return { low: signed ? -(reach || 1) : 0, high: reach || 1, signed };
 }
 
-/** Probabilities of all classes for an image: the softmax of its logits. */
+/** Whether the output has probabilities; plain values have none. */
+export const hasOdds = (data) => !["values", "unsaid"].includes(data.output);
+
+/** Of all classes for an image: softmax, or sigmoids of labels and of a logit's sides; else its plain values. */
 export function classOdds(data, image) {
   const row = data.logits.subarray(image * data.classes.length, (image + 1) * data.classes.length);
+  if (!hasOdds(data)) return Float64Array.from(row);
+  if (data.output === "labels" || data.output === "logit") return Float64Array.from(row, (z) => 1 / (1 + Math.exp(-z)));
   const most = row.reduce((a, b) => Math.max(a, b), -Infinity);
   const raised = Float64Array.from(row, (value) => Math.exp(value - most));
   const sum = raised.reduce((a, b) => a + b, 0);

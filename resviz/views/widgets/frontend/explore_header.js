@@ -2,7 +2,7 @@
 
 import { buttonControl, element, searchControl } from "./controls.js";
 import { chanceWords, opaquePixels, paintCanvas } from "./explanation_pane.js";
-import { arrayAt } from "./pixels.js";
+import { arrayAt, numberWords } from "./pixels.js";
 import { shortBlock } from "./explore_links.js";
 
 /** on: { image(n), files([File]), class(index | null), block(name), every() }; all are called by the user's acts. */
@@ -73,16 +73,18 @@ export function createExploreHeader({ live, on }) {
 
   function guess({ index, probability, before }, header, wanted) {
     const chosen = index === (wanted.class ?? header.scene.predicted[0].index);
-    const was = before === null ? "" : ` was ${chanceWords(before)}`;
+    const { word, units } = header.said;
+    const words = (value) => (word === "value" ? `${numberWords(value)} ${units}`.trim() : chanceWords(value));
+    const was = before === null ? "" : ` was ${words(before)}`;
     return element(
       "button",
       {
         ...{ type: "button", class: "rv-button rv-guess", "aria-pressed": String(chosen) },
-        title: before === null ? "predicted probability" : `predicted probability; ${chanceWords(before)} by the whole network`,
+        title: before === null ? `predicted ${word}` : `predicted ${word}; ${words(before)} by the whole network`,
         onclick: () => on.class(index),
       },
       header.classes[index],
-      element("span", { class: "rv-guess-odds" }, ` ${chanceWords(probability)}${was}`),
+      element("span", { class: "rv-guess-odds" }, ` ${words(probability)}${was}`),
     );
   }
 

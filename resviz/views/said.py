@@ -1,0 +1,65 @@
+"""What a network said of its inputs, as a record holds it, for views to show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from resviz.networks.outputs import of_record
+from resviz.views.pictures import as_array
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Said:
+    """A number for each target of each input.
+
+    Attributes:
+        kind: what the output means, see :class:`resviz.Preset`.
+        word: what the numbers are: "probability", "share" (of the positions of a map), "value".
+        names: of the targets.
+        numbers: (N, T).
+        scores: (N, T), what a gradient is of; None for a map.
+        units: of values.
+    """
+
+    kind: str
+    word: str
+    names: list[str]
+    numbers: Floats
+    scores: Floats | None
+    units: str = ""
+
+    def words(self, number: float) -> str:
+        """A number of it: "0.93", "4.2 years"."""
+        if self.word == "value":
+            return f"{number:.3g} {self.units}".rstrip()
+        return f"{number:.2f}"
+
+
+def said_by(record: Any) -> Said | None:
+    """What the network said; None where no part of what it returned is known to be its output."""
+    output = of_record(record.provenance, record.logits)
+    logits = record.logits
+    if logits is None or output.kind == "none" or logits.ndim not in (1, 2, 4):
+        return None
+    scores = as_array(output.scores(logits)).astype(np.float64)
+    sure = output.probabilities(logits)
+    numbers = scores if sure is None else as_array(sure).astype(np.float64)
+    names = [output.name(index) for index in range(scores.shape[1])]
+    if scores.ndim == 4:
+        return Said(output.kind, "share", names, _shares(numbers), None)
+    word = "value" if sure is None else "probability"
+    return Said(output.kind, word, names, np.nan_to_num(numbers), scores, output.units)
+
+
+def _shares(sure: Floats) -> Floats:
+    """(N, C): the share of positions at which each class is said."""
+    if sure.shape[1] == 1:
+        return (sure > 0.5).mean(axis=(2, 3))
+    best = sure.argmax(axis=1)
+    return np.stack([(best == c).mean(axis=(1, 2)) for c in range(sure.shape[1])], axis=1)
