@@ -132,7 +132,14 @@ def test_an_output_of_unsaid_meaning_is_named() -> None:
     again = rv.explain(flat, image, layers="1")
     assert again.maps["grad_cam", "1"].equal(exp.maps["grad_cam", "1"])
     assert again.logits is not None and again.logits.shape == (1, 1)
-    called = rv.explain(flat, image, lambda out: out, layers="1")
+    for method in ("cam", "ablation_cam", "score_cam"):
+        one = rv.explain(flat, image, methods=method, layers="1", progress=False)
+        assert one.maps[method, "1"].equal(
+            rv.explain(net, image, methods=method, layers="1", progress=False).maps[method, "1"]
+        )
+    called = rv.explain(
+        flat, image, lambda out: out, methods=["grad_cam", "ablation_cam"], layers="1"
+    )
     assert called.maps["grad_cam", "1"].equal(exp.maps["grad_cam", "1"])
     assert "no gradient" not in called.diagnose()["cause"].tolist()
 
