@@ -7,6 +7,7 @@ version fails there, by name, and not in a notebook.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -168,6 +169,20 @@ def divides_in_kernel(optimizer: object) -> bool:
     The scaler hands the scale over as an attribute, which is documented nowhere.
     """
     return getattr(optimizer, "grad_scale", None) is not None
+
+
+# ---- counts
+def operations_of_attention() -> dict[Any, Callable[..., int]]:
+    """What counts attention in its kernel on a CPU: a ``custom_mapping`` of ``FlopCounterMode``.
+
+    torch 2.11 does not count it, and nothing promises the kernel's name.
+    """
+
+    def count(query: Any, key: Any, value: Any, *options: Any, **more: Any) -> int:
+        *heads, positions, channels = query  # the shapes
+        return 2 * math.prod(heads) * positions * key[-2] * (channels + value[-1])
+
+    return {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: count}
 
 
 # ---- errors that only their text tells from others of the same class

@@ -219,7 +219,10 @@ def test_other_colour_spaces(rgb: Pixels, mode: str, tmp_path: pathlib.Path) -> 
 def test_16_bit_files_keep_their_precision(suffix: str, tmp_path: pathlib.Path) -> None:
     values = np.array([[0, 1, 255, 256], [300, 40000, 65534, 65535]], np.uint16)
     file = tmp_path / f"deep.{suffix}"
-    Image.fromarray(values).save(file)
+    if suffix == "pgm":  # Pillow 10.3 reads them and cannot write them
+        file.write_bytes(b"P5 4 2 65535\n" + values.astype(">u2").tobytes())
+    else:
+        Image.fromarray(values).save(file)
     expected = torch.from_numpy(values.astype(np.float64) / 65535).float().expand(3, 2, 4)
     assert torch.equal(loaded(file), expected)
     assert torch.equal(loaded(Image.open(file)), expected)

@@ -21,6 +21,7 @@ import torch
 import torch.utils.checkpoint
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from resviz import torch_private as private
 
@@ -399,6 +400,19 @@ def test_a_scaler_hands_its_scale_to_an_optimiser_that_divides_for_the_step_alon
     scaler.step(fused)
     assert fused.told == [(True, 8.0)]
     assert not private.divides_in_kernel(fused) and not private.divides_in_kernel(plain)
+
+
+# ---- counts
+@seen("torch", "2.15.0")
+def test_attention_on_a_cpu_is_counted():
+    query = torch.ones(2, 3, 5, 7)
+    key, value = torch.ones(2, 3, 11, 7), torch.ones(2, 3, 11, 7)
+    counter = FlopCounterMode(display=False, custom_mapping=private.operations_of_attention())
+    with torch.no_grad(), counter:
+        nn.functional.scaled_dot_product_attention(query, key, value)
+    # two products, of 5 and 11 positions with 7 channels; each multiply-add is two operations
+    assert counter.get_total_flops() == 2 * 2 * (2 * 3 * 5 * 11 * 7)
+    assert next(iter(private.operations_of_attention())) in counter.get_flop_counts()["Global"]
 
 
 # ---- errors that only their text tells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -76,11 +77,25 @@ def target(which: int | str, *, region: Any = None) -> Target:
     """
     if isinstance(which, str):
         return Target(((which, 1.0, region),))
-    if isinstance(which, bool) or not hasattr(which, "__index__"):
+    if not _is_index(which):
         raise TypeError(
             f"{caller()}: a class of type {type(which).__name__}; a class index or a class name."
         )
-    return Target(((which.__index__(), 1.0, region),))
+    return Target(((operator.index(which), 1.0, region),))
+
+
+def _is_index(which: object) -> bool:
+    """True for whole numbers of Python, NumPy and torch, but no truth values.
+
+    Those of NumPy before 2 and of torch can be used as an index, too.
+    """
+    if isinstance(which, bool) or str(getattr(which, "dtype", "")).endswith("bool"):
+        return False
+    try:
+        operator.index(which)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        return False
+    return True
 
 
 def spelled(named: Sequence[tuple[str, float]]) -> str:

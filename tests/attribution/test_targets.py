@@ -215,7 +215,10 @@ def test_a_target_is_scaled_by_numbers_only(factor: Any) -> None:
         rv.target("a") / factor
 
 
-@pytest.mark.parametrize("which", [True, False, np.True_, 1.0, None, [1], 1j])
+NO_NUMBERS = [True, False, np.True_, np.array(True), torch.tensor(True), torch.tensor(1.0)]
+
+
+@pytest.mark.parametrize("which", [*NO_NUMBERS, 1.0, np.array([1, 2]), None, [1], 1j])
 def test_what_is_no_class(which: Any) -> None:
     with pytest.raises(TypeError, match=r"^target: a class of type \w+; a class index or"):
         rv.target(which)

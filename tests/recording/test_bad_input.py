@@ -214,11 +214,6 @@ def test_scripted_networks(images):
         record(holder, images)
 
 
-# torch 2.11 warns of itself when it compiles
-of_torch = pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")
-
-
-@of_torch
 def test_compiled_networks(images):
     net = toys.net_of(toys.Block)
     for compiled in (torch.compile(net), nn.Sequential(torch.compile(net))):
@@ -229,7 +224,6 @@ def test_compiled_networks(images):
         record(net, images)
 
 
-@of_torch
 @pytest.mark.parametrize("function", [rv.gradient_norms, rv.residual_branches, rv.list_layers])
 def test_compiled_networks_elsewhere(function, images):
     with pytest.raises(NotTraceable, match="compiled"):

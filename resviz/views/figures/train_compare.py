@@ -143,7 +143,8 @@ def _errors_in_words(comparison: TrainComparison, names: list[str], training: st
     words = []
     for name in names:
         part = rows[rows["variant"] == name]
-        train, test = (float(part[column].median()) for column in (training, "test_error"))
+        # an empty median is NaN, where pandas 2.2.1 warns of one of NaN alone
+        train, test = (float(part[column].dropna().median()) for column in (training, "test_error"))
         known = f"{train:.1f}" if np.isfinite(train) else "–"
         words.append(f"{name} {known} / {test:.1f} %")
     text = f"training / test error after epoch {epoch}{whole}: " + ", ".join(words)

@@ -13,6 +13,7 @@ from resviz.hooks import left_as_found
 from resviz.networks.anatomy.architecture.labels import ATTENTION, POOLS, is_pool, words
 from resviz.networks.anatomy.dataflow import Dataflow, Frame, Node, tensors_in
 from resviz.networks.anatomy.walk import Walk
+from resviz.torch_private import operations_of_attention
 
 _CONCATENATIONS = {"cat", "concat", "concatenate"}
 _UNTOUCHED = {  # hand values on as they are, or some of them
@@ -149,7 +150,7 @@ def watch(net: nn.Module, inputs: tuple[Tensor, ...]) -> Passage:
         inputs: its inputs; one image of them is run.
     """
     first: dict[str, Call] = {}
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=operations_of_attention())
     flow = _Watch(counter)
 
     def entered(frame: Frame, args: Any) -> None:
