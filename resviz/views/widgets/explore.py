@@ -17,6 +17,7 @@ from resviz.views.export import Page
 from resviz.views.figure import Figure
 from resviz.views.payload import Packing, Payload
 from resviz.views.said import said_by
+from resviz.views.static import framed
 from resviz.views.widgets.explanation import ExplanationPage
 from resviz.views.widgets.explore_payload import blocks_of, header_of, places_of, thumbnail
 from resviz.views.widgets.explore_scene import (
@@ -357,7 +358,11 @@ class ExploreView(PageView):
             raise ValueError(view)
         return view.figure()
 
-    def _still(self) -> tuple[bytes | None, str]:
+    def picture(self, kind: str) -> bytes:
+        """Photograph, map, channels and profile, as in a saved notebook: "png", "svg" or "pdf"."""
+        return framed(self._still()[0], kind)
+
+    def _still(self) -> tuple[bytes, str]:
         views = {name: view for name, view in self._views.items() if isinstance(view, PageView)}
         depth = self.selection.get("depth")
         at = float(depth) if isinstance(depth, (int, float)) else None

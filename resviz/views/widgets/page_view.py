@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import anywidget
 import traitlets
 
-from resviz.views.export import Page, save_html
+from resviz.views.export import Page, save, save_html
 from resviz.views.figure import Figure, summary
 from resviz.views.payload import Payload
 from resviz.views.pictures import fitting
@@ -107,6 +107,14 @@ class PageView(anywidget.AnyWidget):
     def save_html(self, path: str | os.PathLike[str]) -> None:
         """Write the view to one HTML file; see :func:`resviz.save_html`."""
         save_html(self, path)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the view to a .html, .png, .svg or .pdf file; see :func:`resviz.save`."""
+        save(self, path)
+
+    def picture(self, kind: str) -> bytes:
+        """The present state as "png", "svg" or "pdf", drawn without a browser."""
+        return self.figure().picture(kind)
 
     def page(self) -> Page:
         """What :func:`resviz.save_html` needs."""
