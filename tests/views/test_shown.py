@@ -86,6 +86,13 @@ def test_tensors_go_with_a_closed_view(net: Any, images: Any, preset: Any) -> No
     assert held and not any(tensor() is not None for tensor in held)
 
 
+def test_a_view_that_was_never_shown_is_closed(rec: Any) -> None:
+    before, view = known(), rv.explore_feature_maps(rec)
+    view.close()
+    assert view._repr_mimebundle_ is None and known() == before
+    assert view.figure().data  # what it holds is its user's
+
+
 def test_a_layout_of_the_users_stays(rec: Any) -> None:
     before, view = known(), rv.explore_feature_maps(rec)
     view.layout = ipywidgets.Layout(width="50%")

@@ -96,14 +96,16 @@ class PageView(anywidget.AnyWidget):
     @property
     def model_id(self) -> str:
         """What the browser knows this widget by; whoever asks for it has the browser told of it."""
-        known = self.comm is not None
-        if not known and self._outer is None and not self._closed:
+        if self.comm is None or shown.in_a_cell():  # else for a browser that comes back
+            self._placed = True
+        self._tell()
+        return str(super().model_id)
+
+    def _tell(self) -> None:
+        if self.comm is None and self._outer is None and not self._closed:
             if self._own_layout is not None:
                 self._own_layout.open()
             super().open()
-        if not known or shown.in_a_cell():  # the kernel asks, too, for a browser that comes back
-            self._placed = True
-        return str(super().model_id)
 
     @traitlets.default("layout")
     def _first_layout(self) -> ipywidgets.Layout:
@@ -114,12 +116,13 @@ class PageView(anywidget.AnyWidget):
         """Take the view out of the notebook, for good, and let go of it."""
         self._leave()
         self._closed = True
+        self.__dict__["_repr_mimebundle_"] = None  # as ipywidgets does with what was shown
 
     def release(self) -> None:
         """Take the view out of the browser, where it is shown no more. It can be shown again."""
         if not self._placed:
             self._leave()
-            self.__dict__.pop("_repr_mimebundle_", None)  # what a closed widget is not shown by
+            self.__dict__.pop("_repr_mimebundle_", None)
             self._placed = False
 
     def _leave(self) -> None:
@@ -220,7 +223,8 @@ class PageView(anywidget.AnyWidget):
         return static_png(drawn), summary(drawn)
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
-        placed = self._placed  # which the next line asks for, too
+        placed = self._placed
+        self._tell()
         bundle = super()._repr_mimebundle_(**kwargs)
         self._placed = placed or not shown.hold(self)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
