@@ -56,6 +56,7 @@ from .training.compare.data import training_data as training_data
 from .training.recorder.record import TrainingRecord as TrainingRecord
 from .training.recorder.record import load_training_record as load_training_record
 from .training.recorder.recorder import TrainingRecorder as TrainingRecorder
+from .views.export import save as save
 from .views.export import save_html as save_html
 from .views.figures.architecture import plot_architecture as plot_architecture
 from .views.figures.branches import plot_branch_study as plot_branch_study

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 from typing import Any
 
 import pandas as pd
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from resviz.arguments import caller
+from resviz.writing import destination, whole_file
 
 _FORMAT = "resviz-1"
 # what reading a file raises whose header was written by somebody else
@@ -31,19 +31,12 @@ def write(
         FileNotFoundError: there is no such folder.
     """
     header = {"format": _FORMAT, "kind": kind, "meta": json.dumps(meta)}
-    target = pathlib.Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{caller()}: no folder {str(target.parent)!r}; make it first.")
-    part = target.with_name(target.name + ".part")
-    try:
+    with whole_file(destination(path)) as part:
         # safetensors refuses tensors that share memory
         save_file(
             {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, part, header
         )
         part.chmod(0o666 & ~_umask())  # as any file; safetensors lets nobody else read
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -60,7 +53,8 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or holds something else than `kind`.
     """
-    if not pathlib.Path(path).is_file():
+    path = os.path.expanduser(path)
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"{caller()}: no file {os.fspath(path)!r}.")
     try:
         with safe_open(path, "pt") as file:

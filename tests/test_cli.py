@@ -205,7 +205,7 @@ def test_explain_writes_every_kind_from_one_pass(here: Path, capsys, monkeypatch
         "resviz.attribution.explain.explain",
         lambda *args, **settings: passes.append(1) or explain(*args, **settings),
     )
-    outs = ["a.html", "b.PNG", "c.svg", "d.csv", "e.resviz"]
+    outs = ["a.html", "b.PNG", "c.svg", "d.csv", "e.resviz", "f.pdf"]
     words = ["explain", "../cat.png", "../dog.png", *NET, "--method", "layer_cam"]
     words += ["--method", "grad_cam", "--layer", "layer2", "--layer", "layer3"]
     for out in outs:
@@ -220,6 +220,7 @@ def test_explain_writes_every_kind_from_one_pass(here: Path, capsys, monkeypatch
     with Image.open("b.PNG") as picture:
         assert picture.format == "PNG" and picture.height > picture.width / 2
     assert ElementTree.parse("c.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    assert b"/Count 2" in Path("f.pdf").read_bytes()  # a page for each picture
     exp = rv.load_explanation("e.resviz")
     assert exp.methods == ["layer_cam", "grad_cam"] and exp.layers == ["layer2", "layer3"]
 
@@ -421,7 +422,7 @@ def test_a_link_is_followed(here: Path):
 
 
 def half_written(stop: Callable[[], None]) -> Callable[..., None]:
-    def write(figures: object, title: str, path: Path, ending: str) -> None:
+    def write(figures: object, title: str, path: Path) -> None:
         path.write_text("half")
         stop()
 

@@ -25,7 +25,7 @@ import resviz
 from resviz.cli.console import Console, Stop, flush_stdout
 from resviz.errors import ResvizWarning
 
-PICTURES = (".html", ".png", ".svg")
+PICTURES = (".html", ".png", ".svg", ".pdf")
 _COMMANDS = {
     "explain": "resviz.cli.explain",
     "record": "resviz.cli.record",
@@ -282,8 +282,8 @@ def _add_out(command: argparse.ArgumentParser, default: str, whole: str) -> None
         action="append",
         type=_out_file,
         metavar="FILE",
-        help=f".html: an interactive page; .png or .svg: a picture; .csv: a table; .resviz: {whole}"
-        f" (default: {default} in the current folder); may be repeated",
+        help=".html: an interactive page; .png, .svg or .pdf: a picture; .csv: a table; "
+        f".resviz: {whole} (default: {default} in the current folder); may be repeated",
     )
     command.add_argument("--force", action="store_true", help="write over files that exist")
 

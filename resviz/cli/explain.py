@@ -92,12 +92,14 @@ def _write(
     elif ending == ".csv":
         _table(exp, options, net, images).to_csv(part, index=False)
     else:
-        from resviz.cli.page import write_figures, write_view
+        from resviz.cli.page import write_figures
+        from resviz.views.export import save
 
-        if ending == ".html" and write_view(_view(exp, options.images), part):
+        if ending == ".html":
+            save(_view(exp, options.images), part)
             return
         names = ", ".join(shown_name(image) for image in options.images)
-        write_figures(_figures(exp, options.images), f"{names}: explained", part, ending)
+        write_figures(_figures(exp, options.images), f"{names}: explained", part)
 
 
 def _view(exp: Explanation, files: Sequence[pathlib.Path]) -> object:

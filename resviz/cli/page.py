@@ -6,11 +6,11 @@ import html
 import io
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from resviz.views import static
-from resviz.views.export import save_html
+from resviz.views.export import save
 from resviz.views.style import BACKGROUND
 
 if TYPE_CHECKING:
@@ -27,24 +27,19 @@ body { margin: 16px; background: %s; font-family: sans-serif; }
 section { overflow-x: auto; margin-bottom: 24px; }"""
 
 
-def write_figures(figures: Sequence[Figure], title: str, path: pathlib.Path, ending: str) -> None:
-    """Figures, one under the other, as `ending` says: ".html", ".png" or ".svg"."""
-    if ending == ".html" and len(figures) == 1:
-        save_html(figures[0], path)
+def write_figures(figures: Sequence[Figure], title: str, path: pathlib.Path) -> None:
+    """Figures, one under the other, or a page each, as the ending of `path` says."""
+    ending = path.suffix.lower()
+    if len(figures) == 1:
+        save(figures[0], path)
     elif ending == ".html":
         path.write_text(page(figures, title), encoding="utf-8")
+    elif ending == ".pdf":
+        path.write_bytes(static.static_pdf(*figures))
     elif ending == ".png":
         path.write_bytes(stacked([static.static_png(figure) for figure in figures]))
     else:
         path.write_bytes(joined([static.static_svg(figure) for figure in figures]))
-
-
-def write_view(view: Any, path: pathlib.Path) -> bool:
-    """Write the page of a view; False where the view has none, drawn as it is in the kernel."""
-    if not callable(getattr(view, "page", None)):
-        return False
-    save_html(view, path)
-    return True
 
 
 def page(figures: Sequence[Figure], title: str) -> str:

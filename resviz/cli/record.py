@@ -47,16 +47,14 @@ def _write(
     elif ending == ".csv":
         getattr(rec, options.table).to_csv(part, index=False)
     else:
-        from resviz.cli.page import write_figures, write_view
+        from resviz.cli.page import write_figures
+        from resviz.views.export import save
 
         if options.view != "overview":
-            view = _view(rec, options.view)
-            if ending == ".html" and write_view(view, part):
-                return
-            write_figures([view.figure()], "", part, ending)
+            save(_view(rec, options.view), part)
             return
         names = ", ".join(shown_name(image) for image in options.images)
-        write_figures(_figures(rec, options.images[0], console), f"{names}: recorded", part, ending)
+        write_figures(_figures(rec, options.images[0], console), f"{names}: recorded", part)
 
 
 def _view(rec: Recording, name: str) -> Any:

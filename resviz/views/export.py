@@ -1,4 +1,4 @@
-"""`save_html`: a view or a figure as one file that needs no kernel and no network."""
+"""`save`, `save_html`: a view or a figure as one file, without kernel, network or browser."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import os
 import re
 import zlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from resviz.arguments import caller, public
 from resviz.views.payload import Payload
+from resviz.writing import destination, whole_file
 
+_PAGES = (".html", ".htm")
+_PICTURES = (".png", ".svg", ".pdf")
 _ENTRY = "export default "
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -77,18 +80,62 @@ class Page:
     still: bytes | None = None
 
 
+@public
+def save(view_or_figure: Any, path: str | os.PathLike[str]) -> None:
+    """Write a view or a figure to a file: a page, a picture or a drawing, as its ending says.
+
+    - ``.html``: interactive, offline, without Python; see :func:`save_html`.
+    - ``.png``: the picture that a saved notebook has of it, 100 picture elements to the inch.
+    - ``.svg``, ``.pdf``: the same as a drawing, of any size; of :func:`explore`, whose picture is
+      made of pictures, the same picture elements.
+
+    No browser and no Kaleido is needed. The file is whole or not there: an interrupt leaves what
+    was there before.
+
+    Args:
+        view_or_figure: what an ``explore_*`` or ``plot_*`` function returned; a view is drawn in
+            its present state. Another plotly figure becomes a page, and no picture.
+        path: of the file, ``~`` for home; written over if it is there.
+
+    Raises:
+        TypeError: something else, or no path.
+        ValueError: another ending; a picture of a figure that no ``plot_*`` function made, or
+            that something was added to which is not drawn here.
+        FileNotFoundError: there is no such folder.
+        IsADirectoryError: the path is that of a folder.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from resviz.views.figure import Figure
+        >>> figure = Figure(data=[{"type": "scatter", "y": [1, 3, 2]}])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(figure, pathlib.Path(folder, "points.svg"))
+        ...     pathlib.Path(folder, "points.svg").read_text().startswith("<?xml")
+        True
+    """
+    target = destination(path, (*_PAGES, *_PICTURES))
+    kind = target.suffix.lower()
+    data = _page_of(view_or_figure) if kind in _PAGES else _picture_of(view_or_figure, kind[1:])
+    with whole_file(target) as part:
+        part.write_bytes(data)
+
+
+@public
 def save_html(view_or_figure: Any, path: str | os.PathLike[str]) -> None:
     """Write a view or a figure to one HTML file that stays interactive, offline, without Python.
 
     A view's page holds its modules and its data; what needs a kernel is disabled there and says
-    why. A figure's page holds plotly.js (4.8 MB).
+    why. A figure's page holds plotly.js (4.8 MB). Pictures and drawings: :func:`save`.
 
     Args:
         view_or_figure: what an ``explore_*`` or ``plot_*`` function returned.
-        path: of the file; written over if it is there.
+        path: of the file, ``~`` for home, ending in ``.html``; written over if it is there.
 
     Raises:
-        TypeError: something else.
+        TypeError: something else, or no path.
+        ValueError: another ending.
+        FileNotFoundError: there is no such folder.
+        IsADirectoryError: the path is that of a folder.
 
     Example:
         >>> import pathlib, tempfile
@@ -100,16 +147,56 @@ def save_html(view_or_figure: Any, path: str | os.PathLike[str]) -> None:
         True
         >>> folder.cleanup()
     """
-    if callable(getattr(view_or_figure, "page", None)):
-        text = page_text(view_or_figure.page())
-    elif hasattr(view_or_figure, "to_plotly_json"):
-        text = _figure_text(view_or_figure)
-    else:
-        raise TypeError(
-            f"save_html: a {type(view_or_figure).__name__}; a view of explore_* or a figure of "
-            "plot_* would be right."
+    if isinstance(path, (str, os.PathLike)) and str(path).lower().endswith(_PICTURES):
+        raise ValueError(
+            f"{caller()}: {os.fspath(path)!r} is the name of a picture; one that ends in .html "
+            "would be right. rv.save(view_or_figure, path) writes pictures, too."
         )
-    Path(path).write_text(text, encoding="utf-8")
+    target = destination(path, _PAGES)
+    data = _page_of(view_or_figure)
+    with whole_file(target) as part:
+        part.write_bytes(data)
+
+
+def _page_of(view_or_figure: Any) -> bytes:
+    """HTML, UTF-8."""
+    shown = _drawn(view_or_figure)
+    if callable(getattr(shown, "page", None)):
+        return page_text(shown.page()).encode()
+    if hasattr(shown, "to_plotly_json"):
+        return _figure_text(shown).encode()
+    raise _neither(shown)
+
+
+def _picture_of(view_or_figure: Any, kind: str) -> bytes:
+    """As "png", "svg" or "pdf"."""
+    shown = _drawn(view_or_figure)
+    if callable(getattr(shown, "picture", None)):
+        picture: bytes = shown.picture(kind)
+        return picture
+    if hasattr(shown, "to_plotly_json"):
+        raise ValueError(
+            f"{caller()}: a plotly {type(shown).__name__} that no plot_* function made, as "
+            f".{kind}; .html would be right, or plotly's own write_image, which needs Kaleido and "
+            "a browser."
+        )
+    raise _neither(shown)
+
+
+def _drawn(shown: Any) -> Any:
+    """The figure of what has no page of its own and draws one: of ``live_training``."""
+    has_page = callable(getattr(shown, "page", None))
+    return shown.figure() if not has_page and callable(getattr(shown, "figure", None)) else shown
+
+
+def _neither(found: Any) -> TypeError:
+    kind = type(found).__name__
+    own = ""
+    if callable(getattr(found, "save", None)):
+        own = f" A {kind} has a file of its own: its method save."
+    return TypeError(
+        f"{caller()}: a {kind}; a view of explore_* or a figure of plot_* would be right.{own}"
+    )
 
 
 def page_text(page: Page) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
+import os
 from typing import Any
 
 import plotly.graph_objects as go
 
-from resviz.views.static import plain, static_png
+from resviz.arguments import caller, public_as
+from resviz.views.export import save
+from resviz.views.static import drawn, plain, static_png
 
 PLOTLY = "application/vnd.plotly.v1+json"
 # JupyterLab's extension follows the width by itself: window, sidebar, a tab shown again. Plotly's
@@ -40,6 +44,35 @@ class Figure(go.Figure):  # type: ignore[misc]
     def _ipython_display_(self) -> None:
         raise NotImplementedError  # IPython then asks for the mime bundle
 
+    def picture(self, kind: str) -> bytes:
+        """The figure as "png", "svg" or "pdf", drawn without a browser."""
+        return drawn(self, kind)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the figure to a .html, .png, .svg or .pdf file; see :func:`resviz.save`."""
+        save(self, path)
+
+    @public_as("write_image")
+    def write_image(self, *args: Any, **kwargs: Any) -> None:
+        """As plotly does, by Kaleido and a browser; :meth:`save` needs neither.
+
+        Raises:
+            ValueError: there is no Kaleido.
+        """
+        _check_kaleido()
+        super().write_image(*args, **kwargs)
+
+    @public_as("to_image")
+    def to_image(self, *args: Any, **kwargs: Any) -> bytes:
+        """As plotly does, by Kaleido and a browser; :meth:`picture` needs neither.
+
+        Raises:
+            ValueError: there is no Kaleido.
+        """
+        _check_kaleido()
+        image: bytes = super().to_image(*args, **kwargs)
+        return image
+
     def show(self, *args: Any, **kwargs: Any) -> None:
         """Display the figure in a notebook; elsewhere, or with arguments, as plotly does."""
         if args or kwargs or not _in_notebook():
@@ -54,6 +87,15 @@ def summary(figure: go.Figure) -> str:
     """One line of text about a figure: its title without the markup."""
     title = figure.layout.title.text or "untitled"
     return "Figure: " + "; ".join(plain(title).splitlines())
+
+
+def _check_kaleido() -> None:
+    if importlib.util.find_spec("kaleido") is None:
+        raise ValueError(
+            f"{caller()}: plotly draws pictures with Kaleido and a browser, and there is no "
+            "Kaleido; figure.save('a.png') or rv.save(figure, 'a.png') draws .png, .svg and .pdf "
+            "without them."
+        )
 
 
 def _in_notebook() -> bool:

@@ -12,6 +12,8 @@ import html
 import io
 import re
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ import numpy as np
 import plotly.colors
 import plotly.graph_objects as go
 
+from resviz.arguments import caller, public
 from resviz.views import style
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ _ACROSS = {"left": 0.0, "center": 0.5, "right": 1.0}
 _UP = {"bottom": 0.0, "middle": 0.5, "top": 1.0}
 
 
+@public
 def static_png(figure_or_view: Any, *, scale: float = 1.0) -> bytes:
     r"""A PNG of a plotly figure that `plot_*` made, or of a view in its present state.
 
@@ -58,29 +62,81 @@ def static_png(figure_or_view: Any, *, scale: float = 1.0) -> bytes:
         >>> png[:4]
         b'\x89PNG'
     """
-    return _saved("static_png", figure_or_view, format="png", dpi=100 * scale)
+    return _saved(figure_or_view, format="png", dpi=100 * scale)
 
 
+@public
 def static_svg(figure_or_view: Any) -> bytes:
     """The same picture as an SVG drawing; arguments and errors as :func:`static_png`."""
-    return _saved("static_svg", figure_or_view, format="svg", metadata={"Date": None})
+    return _saved(figure_or_view, format="svg", metadata={"Date": None})
 
 
-def _saved(function: str, figure_or_view: Any, **how: Any) -> bytes:
+@public
+def static_pdf(*figures_or_views: Any) -> bytes:
+    """The same as a PDF, a page for each; arguments and errors as :func:`static_png`."""
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    out = io.BytesIO()
+    with _any_letter(), PdfPages(out, metadata={"CreationDate": None}) as pages:
+        for each in figures_or_views:
+            pages.savefig(_canvas(each))
+    return out.getvalue()
+
+
+def drawn(figure: go.Figure, kind: str) -> bytes:
+    """The figure as "png", "svg" or "pdf"."""
+    pens: dict[str, Callable[[Any], bytes]] = {
+        "png": static_png,
+        "svg": static_svg,
+        "pdf": static_pdf,
+    }
+    return pens[kind](figure)
+
+
+def framed(png: bytes, kind: str) -> bytes:
+    """A picture as "png", "svg" or "pdf": the same picture elements, 100 to the inch."""
+    from matplotlib.figure import Figure as Canvas
+    from PIL import Image
+
+    if kind == "png":
+        return png
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    height, width = pixels.shape[:2]
+    canvas, out = Canvas(figsize=(width / 100, height / 100)), io.BytesIO()
+    ax = canvas.add_axes((0, 0, 1, 1))
+    ax.set_axis_off()
+    ax.imshow(pixels, interpolation="none", aspect="auto")
+    date = {"svg": "Date", "pdf": "CreationDate"}[kind]
+    canvas.savefig(out, format=kind, metadata={date: None})
+    return out.getvalue()
+
+
+def _saved(figure_or_view: Any, **how: Any) -> bytes:
+    out = io.BytesIO()
+    with _any_letter():
+        _canvas(figure_or_view).savefig(out, **how)
+    return out.getvalue()
+
+
+def _canvas(figure_or_view: Any) -> Canvas:
     figure = figure_or_view.figure() if hasattr(figure_or_view, "figure") else figure_or_view
     if not isinstance(figure, go.Figure):
         raise TypeError(
-            f"{function}: a {type(figure).__name__}; a plotly Figure or a view is expected."
+            f"{caller()}: a {type(figure).__name__}; a plotly Figure or a view is expected."
         )
     drawing = _Drawing(figure)
     drawing.draw()
-    out = io.BytesIO()
-    with warnings.catch_warnings():  # a letter the font lacks is drawn as a box
+    return drawing.canvas
+
+
+@contextmanager
+def _any_letter() -> Iterator[None]:
+    """A letter the font lacks is drawn as a box."""
+    with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="Glyph .* missing from font", category=UserWarning
         )
-        drawing.canvas.savefig(out, **how)
-    return out.getvalue()
+        yield
 
 
 def plain(text: str) -> str:
@@ -166,20 +222,28 @@ class _Drawing:
 
 
 def _numbers(values: Any) -> np.ndarray[Any, Any]:
-    return np.array([np.nan if v is None else v for v in values], dtype=float)
+    try:
+        return np.array([np.nan if v is None else v for v in values], dtype=float)
+    except (TypeError, ValueError) as error:  # dates, names
+        raise ValueError(
+            f"{caller()}: a trace with places that are no numbers ({error}); numbers are drawn. "
+            "rv.save_html keeps every kind."
+        ) from error
 
 
 def _draw_trace(drawing: _Drawing, trace: Any) -> None:
     kinds = {"scatter": _draw_scatter, "heatmap": _draw_heatmap, "image": _draw_image}
     if trace.type not in kinds:
         raise ValueError(
-            f"static_png: a trace of type {trace.type!r}; drawn are {', '.join(kinds)}."
+            f"{caller()}: a trace of type {trace.type!r}; drawn are {', '.join(kinds)}. "
+            "rv.save_html keeps every kind."
         )
     kinds[trace.type](drawing, trace, drawing.on(trace.xaxis, trace.yaxis))
 
 
 def _draw_scatter(drawing: _Drawing, trace: Any, ax: Axes) -> None:
-    x, y = _numbers(trace.x), _numbers(trace.y)
+    y = _numbers(trace.y)
+    x = np.arange(float(len(y))) if trace.x is None else _numbers(trace.x)
     mode = trace.mode or "lines"
     if trace.marker.showscale:
         _draw_bar(

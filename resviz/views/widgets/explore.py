@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import traitlets
+
 from resviz.arguments import public
 from resviz.images import load_images
 from resviz.preset import check_network
@@ -17,6 +19,7 @@ from resviz.views.export import Page
 from resviz.views.figure import Figure
 from resviz.views.payload import Packing, Payload
 from resviz.views.said import said_by
+from resviz.views.static import framed
 from resviz.views.widgets.explanation import ExplanationPage
 from resviz.views.widgets.explore_payload import blocks_of, header_of, places_of, thumbnail
 from resviz.views.widgets.explore_scene import (
@@ -73,7 +76,6 @@ class ExploreView(PageView):
             selection={"image": 0, "class": None, "off": [], "depth": self._deepest, "channel": 0}
             | {"open": list(_PARTS), "views": {}},
         )
-        self.observe(self._follow, "selection")
 
     # ---- the four parts of a scene
     def _show(self, scene: Scene, views: dict[str, PageView | str]) -> None:
@@ -83,7 +85,7 @@ class ExploreView(PageView):
         while len(self._scenes) > 1 and sum(s.size for s in self._scenes.values()) > _KEPT:
             self._scenes.pop(next(iter(self._scenes)))
         for view in self._views.values():
-            if isinstance(view, ExplanationPage) and view not in views.values():
+            if isinstance(view, PageView) and view not in views.values():
                 view.give_up()
         self._views = views
         self._follow(None)
@@ -139,6 +141,7 @@ class ExploreView(PageView):
             without=moment.off,
         )
 
+    @traitlets.observe("selection")
     def _follow(self, _: Any) -> None:
         """The parts' selections, as the browser has them."""
         views = self.selection.get("views")
@@ -349,6 +352,14 @@ class ExploreView(PageView):
             if work.number == request:
                 work.stop()
 
+    def give_up(self) -> None:
+        """Stop all work, that of the parts, too."""
+        for work in self._works.values():
+            work.stop()
+        for view in self._views.values():
+            if isinstance(view, PageView):
+                view.give_up()
+
     # ---- without a kernel
     def figure(self) -> Figure:
         """The profile along depth, in its present state."""
@@ -357,7 +368,11 @@ class ExploreView(PageView):
             raise ValueError(view)
         return view.figure()
 
-    def _still(self) -> tuple[bytes | None, str]:
+    def picture(self, kind: str) -> bytes:
+        """Photograph, map, channels and profile, as in a saved notebook: "png", "svg" or "pdf"."""
+        return framed(self._still()[0], kind)
+
+    def _still(self) -> tuple[bytes, str]:
         views = {name: view for name, view in self._views.items() if isinstance(view, PageView)}
         depth = self.selection.get("depth")
         at = float(depth) if isinstance(depth, (int, float)) else None

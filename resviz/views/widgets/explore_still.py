@@ -25,7 +25,7 @@ _CHANNELS = 24
 
 def still_of(
     title: str, scene: Scene, views: Mapping[str, Any], depth: float | None
-) -> tuple[bytes | None, str]:
+) -> tuple[bytes, str]:
     """A PNG, and a line of text."""
     from PIL import Image, ImageDraw, ImageFont
 

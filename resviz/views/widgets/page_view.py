@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import anywidget
+import ipywidgets
 import traitlets
 
-from resviz.views.export import Page, save_html
+from resviz.views.export import Page, save, save_html
 from resviz.views.figure import Figure, summary
 from resviz.views.payload import Payload
 from resviz.views.pictures import fitting
 from resviz.views.static import static_png
+from resviz.views.widgets import shown
 from resviz.views.widgets.modules import module_source, style_source
 
 _CALLERS = (ValueError, TypeError, KeyError, RuntimeError, IndexError)
@@ -34,13 +37,20 @@ class PageView(anywidget.AnyWidget):
     asks ``{"type": "ask", "id", "what", ...}`` and gets ``{"type": "answer", "id", ...}`` with
     buffers, or ``{"type": "error", "id", "text"}``. Nothing of this is kept in the widget's state.
 
+    The browser is told of the widget when it is shown: until then only its user holds it, and
+    :mod:`resviz.views.widgets.shown` says who does from then on. Nothing in a view refers back to
+    it, so that it goes with its last holder.
+
     Attributes:
         selection: what is chosen; changed by the user, and by assigning a dict with the same keys.
         about: one line that names the view.
     """
 
     module: ClassVar[str] = ""
-    _outer: tuple[PageView, str] | None = None
+    _outer: tuple[weakref.ref[PageView], str] | None = None
+    _own_layout: ipywidgets.Layout | None = None
+    _placed = False  # in another widget, or shown where no cell runs: until it is closed
+    _closed = False
     selection = traitlets.Dict().tag(sync=True)
     about = traitlets.Unicode().tag(sync=True)
     # the picture as a data URL: shown where a saved view is restored without a kernel
@@ -56,7 +66,7 @@ class PageView(anywidget.AnyWidget):
         super().__init__(about=about, selection=selection)
         self._payload: Payload | None = None
         if self._outer is None:  # within another, messages come through that one
-            self.on_msg(self._received)
+            self.on_msg(_weakly(self._received))
 
     # ---- a view within another
     @classmethod
@@ -66,22 +76,65 @@ class PageView(anywidget.AnyWidget):
         They arrive there as ``{"type": "within", "view": name, "content": ...}``, both ways.
         """
         view = cls.__new__(cls)
-        view._outer = (outer, name)
+        view._outer = (weakref.ref(outer), name)
         cls.__init__(view, *args, **kwargs)
         return view
-
-    def open(self) -> None:
-        """Tell the browser of this widget; a view within another stays unknown there."""
-        if self._outer is None:
-            super().open()
 
     def send(self, content: Any, buffers: Sequence[Any] | None = None) -> None:
         """Send a message to the browser."""
         if self._outer is None:
             super().send(content, buffers)
             return
-        outer, name = self._outer
-        outer.send({"type": "within", "view": name, "content": content}, buffers)
+        outer, name = self._outer[0](), self._outer[1]
+        if outer is not None:
+            outer.send({"type": "within", "view": name, "content": content}, buffers)
+
+    # ---- from when on the browser knows it, and until when
+    def open(self) -> None:
+        """Tell the browser of this widget, which waits until it is shown; see :attr:`model_id`."""
+
+    @property
+    def model_id(self) -> str:
+        """What the browser knows this widget by; whoever asks for it has the browser told of it."""
+        if self.comm is None or shown.in_a_cell():  # else for a browser that comes back
+            self._placed = True
+        self._tell()
+        return str(super().model_id)
+
+    def _tell(self) -> None:
+        if self.comm is None and self._outer is None and not self._closed:
+            if self._own_layout is not None:
+                self._own_layout.open()
+            super().open()
+
+    @traitlets.default("layout")
+    def _first_layout(self) -> ipywidgets.Layout:
+        self._own_layout = ipywidgets.Layout()
+        return self._own_layout
+
+    def close(self) -> None:
+        """Take the view out of the notebook, for good, and let go of it."""
+        self._leave()
+        self._closed = True
+        self.__dict__["_repr_mimebundle_"] = None  # as ipywidgets does with what was shown
+
+    def release(self) -> None:
+        """Take the view out of the browser, where it is shown no more. It can be shown again."""
+        if not self._placed:
+            self._leave()
+            self.__dict__.pop("_repr_mimebundle_", None)
+            self._placed = False
+
+    def _leave(self) -> None:
+        if self.comm is not None:
+            self.give_up()
+            super().close()
+            shown.forget(self)
+        if self._own_layout is not None:
+            self._own_layout.close()
+
+    def give_up(self) -> None:
+        """Stop long work: nobody looks at this view any more."""
 
     # ---- what a subclass defines
     def payload(self) -> Payload:
@@ -107,6 +160,14 @@ class PageView(anywidget.AnyWidget):
     def save_html(self, path: str | os.PathLike[str]) -> None:
         """Write the view to one HTML file; see :func:`resviz.save_html`."""
         save_html(self, path)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the view to a .html, .png, .svg or .pdf file; see :func:`resviz.save`."""
+        save(self, path)
+
+    def picture(self, kind: str) -> bytes:
+        """The present state as "png", "svg" or "pdf", drawn without a browser."""
+        return self.figure().picture(kind)
 
     def page(self) -> Page:
         """What :func:`resviz.save_html` needs."""
@@ -162,7 +223,10 @@ class PageView(anywidget.AnyWidget):
         return static_png(drawn), summary(drawn)
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
+        placed = self._placed
+        self._tell()
         bundle = super()._repr_mimebundle_(**kwargs)
+        self._placed = placed or not shown.hold(self)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
         still, text = self._still()
         picture = {} if still is None else {"image/png": base64.b64encode(still).decode("ascii")}
@@ -172,3 +236,15 @@ class PageView(anywidget.AnyWidget):
             self.still = f"data:image/png;base64,{base64.b64encode(small).decode('ascii')}"
         alt = {"image/png": {"alt": text}} if picture else {}
         return data | picture | {"text/plain": text}, metadata | alt
+
+
+def _weakly(method: Callable[..., None]) -> Callable[..., None]:
+    """Calls a view's method as long as the view is there, which this does not keep alive."""
+    found = weakref.WeakMethod(method)
+
+    def call(*args: Any) -> None:
+        alive = found()
+        if alive is not None:
+            alive(*args)
+
+    return call

@@ -85,16 +85,20 @@ class Work(threading.Thread):
             self._view.progress(self.number, self._done, total, self._words)
 
     def _work(self) -> None:
-        buffers: list[bytes] = []
+        try:
+            content, buffers = self._made()
+            if content is not None and not self._stopped.is_set():
+                self._view.send(content | {"id": self.number}, buffers)
+        finally:
+            del self._make, self._view  # and with them the copy of the network
+
+    def _made(self) -> tuple[dict[str, Any] | None, list[bytes]]:
+        """The answer, or what went wrong; None where nobody wants it any more."""
         try:
             fields, buffers = self._make(self)
-            content = {"type": "answer"} | fields
         except Stopped:
-            return
+            return None, []
         except Exception as error:  # noqa: BLE001 - a thread's error reaches nobody else
             text = str(error.args[0] if error.args else error)
-            content = {"type": "error", "text": text}
-        finally:
-            del self._make  # and with it the copy of the network
-        if not self._stopped.is_set():
-            self._view.send(content | {"id": self.number}, buffers)
+            return {"type": "error", "text": text}, []
+        return {"type": "answer"} | fields, buffers
