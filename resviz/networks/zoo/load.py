@@ -21,7 +21,7 @@ from resviz.networks.zoo.pretrained import (
     torchvision_names,
     torchvision_network,
 )
-from resviz.preset import Preset, check_preset, set_preset
+from resviz.preset import Preset, check_channels, check_preset, set_preset
 
 __all__ = ["load_model", "packaged_networks"]
 FILE_SUFFIXES = (".pth", ".pt", ".th", ".t7", ".bin", ".ckpt", ".safetensors")
@@ -79,6 +79,8 @@ def load_model(
     where = _device(device)
     seed = _check_options(fallback, progress, seed, classes, preset)
     if isinstance(network, nn.Module):
+        if preset is not None:
+            check_channels(network, preset)
         net, own_preset = _own(network, weights, classes)
     else:
         _check_name(network)
@@ -89,9 +91,10 @@ def load_model(
                 raise
             net, own_preset = _instead(err, fallback, progress)
             preset = None
-    preset = preset or own_preset
     if preset is not None:
         set_preset(net, preset)
+    elif own_preset is not None:
+        set_preset(net, own_preset, check=False)
     return net.to(where).eval()
 
 

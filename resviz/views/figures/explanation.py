@@ -111,7 +111,7 @@ def _title(
 ) -> str:
     about = exp.provenance
     words = conditions(about)
-    measured = [words[name] for name in ("dtype", "weights") if name in words]
+    measured = [words[name] for name in ("dtype", "weights", "bands") if name in words]
     if picture is None:
         measured.append("this network has no pictures: maps alone")
     names = list(dict.fromkeys(panel.target for panel in panels))
