@@ -36,7 +36,7 @@ def preset_or_none(net: nn.Module, preset: Preset | None) -> Preset | None:
 
 def displayed(images: Tensor, preset: Preset | None) -> Tensor | None:
     """(N, H, W, 3) uint8 pictures, or None for inputs that are no pictures or of unknown scale."""
-    if preset is None or images.ndim != 4:
+    if preset is None or not preset.mean or images.ndim != 4:
         return None
     if images.shape[1] != preset.channels:
         warn(
@@ -87,6 +87,7 @@ def provenance(
 
 def _bands(preset: Preset | None) -> dict[str, Any]:
     """Which bands the pictures show, where that does not go without saying."""
-    if preset is None or (preset.channels, preset.display) in ((3, (0, 1, 2)), (1, (0,))):
+    plain = ((3, (0, 1, 2)), (1, (0,)))
+    if preset is None or not preset.mean or (preset.channels, preset.display) in plain:
         return {}
     return {"bands": list(preset.display)}

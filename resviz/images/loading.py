@@ -17,7 +17,14 @@ from resviz.errors import UnreadableImage, warn
 from resviz.images.fitting import fitted
 from resviz.images.origin import Origin, remember
 from resviz.images.reading import Source, planes
-from resviz.preset import Preset, check_channels, check_network, check_preset, preset_of
+from resviz.preset import (
+    Preset,
+    check_channels,
+    check_network,
+    check_preset,
+    check_scale,
+    preset_of,
+)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 ARRAYS = ".npy"
@@ -157,6 +164,7 @@ def _wanted(
         check_preset(preset)
         check_channels(net, preset)
     check_preset(preset)
+    check_scale(preset)
     return preset, torch.device("cpu" if device is None else device), dtype
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from resviz.arguments import caller, public
-from resviz.preset import Preset, check_preset
+from resviz.preset import Preset, check_preset, check_scale
 
 
 @public
@@ -22,7 +22,7 @@ def to_pictures(images: Tensor, preset: Preset) -> Tensor:
 
     Raises:
         TypeError: `images` is no tensor or `preset` no preset.
-        ValueError: another shape.
+        ValueError: another shape, or a preset without mean and std.
 
     Example:
         >>> preset = Preset("mine", "own", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), None, None)
@@ -32,6 +32,7 @@ def to_pictures(images: Tensor, preset: Preset) -> Tensor:
     check_preset(preset)
     if not isinstance(images, Tensor):
         raise TypeError(f"{caller()}: images of type {type(images).__name__}; a tensor.")
+    check_scale(preset)
     channels = preset.channels
     if images.ndim != 4 or images.shape[1] != channels:
         raise ValueError(

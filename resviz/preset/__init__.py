@@ -5,6 +5,7 @@ from resviz.preset.network import (
     check_channels,
     check_network,
     check_preset,
+    check_scale,
     preset_of,
     set_preset,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "check_channels",
     "check_network",
     "check_preset",
+    "check_scale",
     "preset_of",
     "set_preset",
 ]

@@ -20,7 +20,8 @@ class Preset:
         name: of the network: "resnet50", "cifar10-resnet56", or your own.
         weights: "IMAGENET1K_V2", "random", "cifar10", a file name, or your own words.
         mean: of pixels in 0..1, a number per channel (red, green, blue), or one for every channel.
-        std: likewise.
+        std: likewise. Left out, both, where nobody knows: names of the outputs need no scale, but
+            `load_images` does, and there are no pictures.
         resize: the short side in pixels, or exactly (height, width), or None.
         crop: (height, width) cut from the centre, or None. A number stands for a square.
         interpolation: "nearest", "bilinear" or "bicubic".
@@ -35,7 +36,7 @@ class Preset:
         units: of "values": "years".
         logits: which part of what the network returns is the output: a position in a tuple, or a
             name. None: the tensor it returns, or its field "logits" or "out".
-        channels: how many the network takes; None: as many as there are means. A single number as
+        channels: how many the network takes. None: as many as there are means. A single number as
             mean and std is one channel where `channels` does not say more.
         display: which bands (from 0) a picture shows: one, in grey, or three as red, green and
             blue. None: the three of three, the one of one; of two the first, of more the first
@@ -58,10 +59,10 @@ class Preset:
 
     name: str
     weights: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    resize: int | tuple[int, int] | None
-    crop: tuple[int, int] | None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    resize: int | tuple[int, int] | None = None
+    crop: tuple[int, int] | None = None
     interpolation: str = "bilinear"
     antialias: bool = True
     classes: tuple[str, ...] = ()
@@ -86,7 +87,7 @@ class Preset:
         for field, value in {
             "mean": mean,
             "std": std,
-            "channels": len(mean),
+            "channels": len(mean) or channels,
             "display": fields.bands(self.display, len(mean)),
             "window": fields.limits(self.window),
             "resize": fields.short_side_or_both(self.resize),

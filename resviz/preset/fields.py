@@ -15,8 +15,11 @@ RGB = (0, 1, 2)
 def per_channel(mean: Any, std: Any, channels: int | None) -> tuple[tuple[float, ...], ...]:
     """Mean and std as K numbers each; a single number stands for every channel.
 
-    K is `channels`, else the length of the longer of the two, so 1 where both are numbers.
+    K is `channels`, else the length of the longer of the two, so 1 where both are numbers. None at
+    all where neither is known.
     """
+    if all(each is None or each == () for each in (mean, std)):
+        return (), ()
     found = [_numbers("mean", mean), _numbers("std", std)]
     count = channels
     if count is None:
@@ -59,6 +62,8 @@ def bands(display: Any, channels: int) -> tuple[int, ...]:
 
     By default the three of three; else the first three, or the first where there are fewer.
     """
+    if channels == 0:  # nobody knows
+        return ()
     if display is None:
         return RGB if channels >= 3 else (0,)
     single = not isinstance(display, Sequence) or isinstance(display, str)

@@ -6,19 +6,26 @@ from torch import nn
 
 from resviz.arguments import caller, public, switch
 from resviz.preset.definition import Preset
+from resviz.preset.foreign import foreign_preset
 from resviz.torch_private import AnyConvolution
 
 
 @public
-def preset_of(net: nn.Module) -> Preset:
+def preset_of(net: nn.Module, *, processor: object = None) -> Preset:
     """How this network wants its images, as `load_model` or `set_preset` stored it.
+
+    A network of timm or of Hugging Face's transformers that you made yourself is asked for its own
+    settings: ``pretrained_cfg``; ``config`` and the image processor. Whose weights it has they do
+    not say ("own").
 
     Args:
         net: any network; one wrapped by DataParallel is asked inside.
+        processor: the image processor of a network of transformers. None: the one beside its files,
+            where those are on this machine; else the preset names the outputs alone.
 
     Raises:
         TypeError: `net` is no network.
-        ValueError: the network has no preset.
+        ValueError: the network has no preset, or settings of its own that no preset has.
 
     Example:
         >>> net = nn.Conv2d(3, 8, 3)
@@ -28,16 +35,22 @@ def preset_of(net: nn.Module) -> Preset:
         'mine'
     """
     check_network(net)
-    preset = getattr(net, "resviz_preset", None)
-    if preset is None and isinstance(getattr(net, "module", None), nn.Module):
-        preset = getattr(net.module, "resviz_preset", None)
-    if not isinstance(preset, Preset):
-        raise ValueError(
-            f"{caller()}: {type(net).__name__} has no preset; resviz does not guess how a network "
-            "wants its images. Pass preset=rv.Preset(...), or store one once with "
-            "rv.set_preset(net, rv.Preset(...))."
-        )
-    return preset
+    inside = getattr(net, "module", None)
+    networks = [net, inside] if isinstance(inside, nn.Module) else [net]
+    for each in networks:
+        preset = getattr(each, "resviz_preset", None)
+        if isinstance(preset, Preset) and processor is None:
+            return preset
+    for each in networks:
+        found = foreign_preset(each, processor)
+        if found is not None:
+            check_channels(each, found)
+            return found
+    raise ValueError(
+        f"{caller()}: {type(net).__name__} has no preset; resviz does not guess how a network "
+        "wants its images. Pass preset=rv.Preset(...), or store one once with "
+        "rv.set_preset(net, rv.Preset(...))."
+    )
 
 
 @public
@@ -73,6 +86,8 @@ def check_channels(net: nn.Module, preset: Preset) -> None:
     That is certain where no convolution takes as many channels, nor the first one those of a square
     of pixels, which some stems put into one. A network without convolutions may take anything.
     """
+    if not preset.channels:
+        return
     taken = [m.in_channels for m in net.modules() if isinstance(m, AnyConvolution)]
     if not taken or 0 in taken:  # 0: a lazy one, which will see
         return
@@ -103,3 +118,13 @@ def check_preset(preset: object) -> None:
     """Raise TypeError, where `preset` is no preset."""
     if not isinstance(preset, Preset):
         raise TypeError(f"{caller()}: a preset of type {type(preset).__name__}; an rv.Preset.")
+
+
+def check_scale(preset: Preset) -> None:
+    """Raise ValueError, where nobody knows how pixels are scaled."""
+    if not preset.mean:
+        raise ValueError(
+            f"{caller()}: preset {preset.name!r} does not say how pixels are scaled; mean and std, "
+            "and the size. rv.Preset(..., mean=..., std=...) says it; so does the image processor "
+            "of a network of transformers: rv.preset_of(net, processor=...)."
+        )

@@ -117,7 +117,7 @@ def probe(
         return check_images(net, images)
     try:
         preset = preset_of(net)
-        (height, width), channels = preset.crop or (224, 224), preset.channels
+        (height, width), channels = preset.crop or (224, 224), preset.channels or 3
     except ValueError as err:
         if not isinstance(net, CifarResNet):
             raise ValueError(
