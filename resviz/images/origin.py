@@ -37,8 +37,8 @@ class Origin:
     crop: tuple[int, int]
 
     @property
-    def box(self) -> tuple[float, float, float, float]:
-        """(top, left, bottom, right) of what the network sees, in pixels of the photograph."""
+    def frame(self) -> tuple[float, float, float, float]:
+        """(top, left, bottom, right) of the image, in pixels of the photograph, or beyond it."""
         ends = [
             (edge * full / resized, (edge + crop) * full / resized)
             for edge, full, resized, crop in zip(
@@ -46,8 +46,19 @@ class Origin:
             )
         ]
         (top, bottom), (left, right) = ends
-        height, width = self.size
-        return max(top, 0.0), max(left, 0.0), min(bottom, float(height)), min(right, float(width))
+        return top, left, bottom, right
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """(top, left, bottom, right) of what the network sees, in pixels of the photograph."""
+        top, left, bottom, right = self.frame
+        height, width = map(float, self.size)
+        return max(top, 0.0), max(left, 0.0), min(bottom, height), min(right, width)
+
+    @property
+    def whole(self) -> bool:
+        """True where nothing of the photograph was cropped away."""
+        return self.box == (0, 0, *self.size)
 
     def placed(
         self, values: NDArray[Any], size: tuple[int, int] | None = None
@@ -144,3 +155,13 @@ def sources_of(images: Tensor) -> tuple[Origin, ...]:
     if alive is None or alive() is not images or version(images) != written:
         return ()
     return origins
+
+
+def origins(images: object) -> dict[str, Any]:
+    """What a record holds of where its images were, if anybody knows.
+
+    Of several inputs the first is the picture.
+    """
+    first = images[0] if isinstance(images, tuple | list) and images else images
+    found = sources_of(first) if isinstance(first, Tensor) else ()
+    return {"sources": [origin.to_json() for origin in found]} if found else {}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from resviz.arguments import caller, public
+from resviz.images.reading import Source, planes
 from resviz.preset import Preset, check_preset, check_scale
 
 
@@ -48,3 +51,16 @@ def to_pictures(images: Tensor, preset: Preset) -> Tensor:
     scaled = ((pixels * std + mean) * 255).round().clamp(0, 255)
     pictures = scaled.to(torch.uint8).permute(0, 2, 3, 1)
     return pictures.expand(-1, -1, -1, 3).contiguous()
+
+
+def photograph(source: Source) -> NDArray[np.uint8]:
+    """(H, W, 3): the whole of a picture, upright, in colour, as `load_images` reads it.
+
+    Raises:
+        UnreadableImage: a file that is missing, damaged or no picture.
+        ValueError: another number of bands, or values outside their range.
+    """
+    found = planes(source, Preset("photograph", "", 0, 1, channels=3))  # type: ignore[arg-type]
+    if isinstance(found, Tensor):
+        return (found * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return np.asarray(found[0])
