@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import sys
 import weakref
 from collections.abc import Mapping
@@ -116,12 +117,18 @@ def _of_transformers(net: nn.Module, config: Any, processor: Any, weights: str) 
     if processor is not None:
         wanted |= _images_of(_as_mapping(processor))
     return Preset(
-        str(getattr(config, "name_or_path", "") or type(net).__name__),
+        _name_of(config) or type(net).__name__,
         weights,
         **wanted,
         classes=() if numbered or kind in ("none", "values") else tuple(names),
         output=kind,
     )
+
+
+def _name_of(config: Any) -> str:
+    """On the hub; of a folder its last part: where it lies is nobody's business in a record."""
+    name = str(getattr(config, "name_or_path", "") or "")
+    return os.path.basename(os.path.normpath(name)) if os.path.isdir(name) else name
 
 
 def _transformers_output(net: nn.Module, config: Any) -> str:

@@ -363,6 +363,22 @@ def test_a_network_of_any_channels_is_recorded_and_explained(count: int) -> None
     assert len(rv.list_layers(net)) == 5
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_network_of_any_channels_is_explored(count: int) -> None:
+    net = network(count)
+    rv.set_preset(net, preset(count))
+    images = torch.rand(1, count, 12, 16)
+    assert rv.explore(net, images).selection["image"] == 0
+    exp = rv.explain(net, images, 0, layers="1")
+    for view in (
+        rv.explore_explanation(exp),
+        rv.explore_feature_maps(rv.record(net, images, keep="1")),
+    ):
+        assert view is not None
+    checked = rv.faithfulness(net, images, exp, steps=4, progress=False)
+    assert len(checked) == 1
+
+
 def test_display_says_which_bands_a_picture_shows() -> None:
     array = bands(5)
     images = rv.load_images(array, preset=preset(5))

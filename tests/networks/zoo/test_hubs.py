@@ -138,9 +138,10 @@ def test_a_folder_of_transformers(folder: pathlib.Path, transformers: Any) -> No
     preset = rv.preset_of(net)
     assert (preset.output, preset.classes) == ("labels", ("cat", "dog"))
     assert (preset.resize, preset.crop) == (int(64 / 0.875), (64, 64))
-    assert preset.weights == folder.name and preset.mean == (0.5, 0.5, 0.5)
+    assert preset.name == preset.weights == folder.name and preset.mean == (0.5, 0.5, 0.5)
     theirs = transformers.AutoModelForImageClassification.from_pretrained(folder).eval()
     images = rv.load_images(np.full((80, 100, 3), 99, np.uint8), net)
+    assert set(rv.predict(net, images)["label"]) == {"cat", "dog"}
     assert torch.equal(net(images).logits, theirs(images).logits)
     # the user's own: the processor beside its files
     assert rv.preset_of(theirs).crop == (64, 64) and rv.preset_of(theirs).output == "labels"
