@@ -30,7 +30,8 @@ from .errors import NonFinite as NonFinite
 from .errors import NotTraceable as NotTraceable
 from .errors import ResvizWarning as ResvizWarning
 from .errors import WeightsUnavailable as WeightsUnavailable
-from .images import load_images as load_images
+from .images.loading import load_images as load_images
+from .images.origin import sources_of as sources_of
 from .networks.anatomy.architecture.table import architecture as architecture
 from .networks.anatomy.survey import list_layers as list_layers
 from .networks.predict import predict as predict
@@ -44,9 +45,9 @@ from .networks.surgery.twin import untrained_copy as untrained_copy
 from .networks.zoo.load import load_model as load_model
 from .networks.zoo.packaged import packaged_networks as packaged_networks
 from .networks.zoo.packaged import training_log as training_log
-from .preset import Preset as Preset
-from .preset import preset_of as preset_of
-from .preset import set_preset as set_preset
+from .preset.definition import Preset as Preset
+from .preset.network import preset_of as preset_of
+from .preset.network import set_preset as set_preset
 from .recording.recorder import record as record
 from .recording.recording import Recording as Recording
 from .recording.recording import load_recording as load_recording

@@ -10,14 +10,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import caller
+from resviz.errors import warn
 from resviz.images import to_pictures
-from resviz.preset import Preset, check_preset, preset_of
+from resviz.preset import Preset, check_channels, check_preset, preset_of
 
 
 def preset_or_none(net: nn.Module, preset: Preset | None) -> Preset | None:
-    """The given preset, else the network's own, else None."""
+    """The given preset, else the network's own, else None.
+
+    Raises:
+        TypeError: no preset.
+        ValueError: the given one says other channels than the network takes.
+    """
     if preset is not None:
         check_preset(preset)
+        if preset != getattr(net, "resviz_preset", None):
+            check_channels(net, preset)
         return preset
     try:
         return preset_of(net)
@@ -27,7 +36,14 @@ def preset_or_none(net: nn.Module, preset: Preset | None) -> Preset | None:
 
 def displayed(images: Tensor, preset: Preset | None) -> Tensor | None:
     """(N, H, W, 3) uint8 pictures, or None for inputs that are no pictures or of unknown scale."""
-    if preset is None or images.ndim != 4 or images.shape[1] != 3:
+    if preset is None or not preset.mean or images.ndim != 4:
+        return None
+    if images.shape[1] != preset.channels:
+        warn(
+            f"{caller()}: images of shape {tuple(images.shape)}, and preset {preset.name!r} is of "
+            f"{preset.channels} channel(s): no pictures. Preset(channels={images.shape[1]}, ...) "
+            "shows them."
+        )
         return None
     return to_pictures(images, preset)
 
@@ -64,5 +80,14 @@ def provenance(
         "images": len(inputs[0]),
         "input_shape": list(inputs[0].shape),
         "versions": dict(versions()),
+        **_bands(preset),
         **settings,
     }
+
+
+def _bands(preset: Preset | None) -> dict[str, Any]:
+    """Which bands the pictures show, where that does not go without saying."""
+    plain = ((3, (0, 1, 2)), (1, (0,)))
+    if preset is None or not preset.mean or (preset.channels, preset.display) in plain:
+        return {}
+    return {"bands": list(preset.display)}

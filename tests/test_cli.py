@@ -235,6 +235,13 @@ def test_explain_writes_every_kind_from_one_pass(here: Path, capsys, monkeypatch
     assert list(table["label"]) == list(said["label"])
 
 
+def test_explain_over_the_whole_photograph(here: Path):
+    words = ["explain", "../cat.png", *NET, "--original", "--out", "a.svg", "--out", "a.html"]
+    assert cli.main(words) == 0
+    for name in ("a.svg", "a.html"):
+        assert "over the whole photograph" in (here / name).read_text()
+
+
 def test_explain_without_out_is_a_page_here(here: Path, capsys):
     assert cli.main(["explain", "../cat.png", *NET]) == 0
     assert capsys.readouterr().out == "cat.explained.html\n"

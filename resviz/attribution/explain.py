@@ -22,6 +22,7 @@ from resviz.attribution.split import split as split_at
 from resviz.attribution.targets import Targets
 from resviz.errors import warn
 from resviz.hooks import gradients
+from resviz.images.origin import origins
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import Output, output_of, widened
 from resviz.preset import Preset
@@ -109,7 +110,7 @@ def explain(
         several = (batch_stats, reshape, chunk, progress)
         shared = SharedPass(net, inputs, aims, wanted, formulas, backward, *several)
         maps = maps_of(shared, asked, relu)
-        about = _about(shared, asked, known, relu, layers)
+        about = _about(shared, asked, known, relu, layers) | origins(images)
         return _record(shared, maps, known, about, split)
 
 

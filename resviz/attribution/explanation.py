@@ -17,6 +17,7 @@ from resviz import storage
 from resviz.arguments import caller, public, public_as
 from resviz.attribution.diagnosis import COLUMNS, findings
 from resviz.attribution.head import AllClasses
+from resviz.attribution.original import origins_of, placed
 from resviz.attribution.split import Split
 
 _TENSORS = ("scores", "logits", "pictures")
@@ -43,7 +44,8 @@ class Explanation:
         parts: see :meth:`split`.
         provenance: network, weights, device, dtype, versions, layers, options, notes;
             "explained" says which tensor each map belongs to: path, call, shape, how it was read,
-            and which in-place operations wrote over it afterwards.
+            and which in-place operations wrote over it afterwards; "sources" where each image was
+            in its photograph: see :meth:`on_original`.
     """
 
     maps: Mapping[tuple[str, str], Any]
@@ -143,6 +145,41 @@ class Explanation:
         if isinstance(maps, tuple):
             return tuple(_resized(each[None], wanted)[0] for each in maps)
         return _resized(maps, wanted)
+
+    @public
+    def on_original(
+        self, method: str | None = None, layer: str | None = None, *, sources: object = None
+    ) -> Tensor | list[Tensor]:
+        """A map in the coordinates of the photograph: (T, H0, W0) for each image.
+
+        Bilinear (align_corners=False), in one step from the map as it is; NaN where the photograph
+        was cropped away and the network saw nothing. The photograph is upright, as a camera's
+        rotation says. :func:`resviz.sources_of` names what was seen of it.
+
+        Args:
+            method: which; None where there is one.
+            layer: likewise.
+            sources: where each image was, as :func:`resviz.sources_of` tells; None: as `explain`
+                found it. It is not known of a part of what `load_images` gave, nor where that was
+                written to.
+
+        Returns:
+            (N, T, H0, W0) where all photographs have one size, else a list of N (T, H0, W0).
+
+        Raises:
+            KeyError: no such map.
+            TypeError: sources of another type.
+            ValueError: several maps and none named, or nobody knows where the images were.
+        """
+        keys = [key for key in self.maps if method in (None, key[0]) and layer in (None, key[1])]
+        if not keys:
+            raise KeyError(f"{caller()}: no map {(method, layer)}; there are {list(self.maps)}.")
+        if len(keys) > 1:
+            raise ValueError(
+                f"{caller()}: {len(keys)} maps; one. Name its method and layer: {keys}."
+            )
+        maps = self.maps[keys[0]]
+        return placed(list(maps), origins_of(self.provenance, len(maps), sources))
 
     def to_frame(self) -> pd.DataFrame:
         """A row per method, layer, image and target: name, score, and minimum, maximum, mean."""

@@ -211,6 +211,11 @@ def _add_explain(commands: Any) -> None:
         default="predictions",
         help="what a .csv holds (default: predictions)",
     )
+    explain.add_argument(
+        "--original",
+        action="store_true",
+        help="draw the maps over the whole photographs, also where they were cropped",
+    )
     _add_out(explain, "IMAGE.explained.html", "the whole explanation, for rv.load_explanation")
 
 

@@ -95,11 +95,12 @@ def _write(
         from resviz.cli.page import write_figures
         from resviz.views.export import save
 
-        if ending == ".html":
+        if ending == ".html" and not options.original:
             save(_view(exp, options.images), part)
             return
         names = ", ".join(shown_name(image) for image in options.images)
-        write_figures(_figures(exp, options.images), f"{names}: explained", part)
+        figures = _figures(exp, options.images, options.original)
+        write_figures(figures, f"{names}: explained", part)
 
 
 def _view(exp: Explanation, files: Sequence[pathlib.Path]) -> object:
@@ -108,13 +109,15 @@ def _view(exp: Explanation, files: Sequence[pathlib.Path]) -> object:
     return explore_explanation(exp, names=[shown_name(file) for file in files])
 
 
-def _figures(exp: Explanation, images: list[pathlib.Path]) -> list[Figure]:
+def _figures(exp: Explanation, images: list[pathlib.Path], whole: bool) -> list[Figure]:
     """A figure for each picture; methods have scales of their own, their units differ."""
     from resviz.views.figures.explanation import plot_explanation
 
     scale = "method" if len(exp.methods) > 1 else "shared"
     return [
-        plot_explanation(exp, number, scale=scale, name=shown_name(image))
+        plot_explanation(
+            exp, number, scale=scale, name=shown_name(image), original=image if whole else None
+        )
         for number, image in enumerate(images)
     ]
 

@@ -10,7 +10,8 @@ from resviz.arguments import caller, public, whole
 from resviz.errors import NonFinite
 from resviz.hooks import evaluating
 from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, output_of
-from resviz.preset import Preset, check_network, check_preset
+from resviz.preset import Preset, check_network
+from resviz.provenance import preset_or_none
 
 
 @public
@@ -51,15 +52,14 @@ def predict(
     check_network(net)
     _check_images(net, images)
     top = whole("top", top, least=1)
-    if preset is not None:
-        check_preset(preset)
+    preset = preset_or_none(net, preset)
     with evaluating(net):
         returned = net(images.detach().to(_device_of(net, images), copy=True))
-    output = output_of(preset or getattr(net, "resviz_preset", None))
+    output = output_of(preset)
     logits = _checked(output.logits(returned).detach(), len(images))
     output = output.seen(logits)
     column, values = _said(output, logits)
-    _check_names(output, preset or getattr(net, "resviz_preset", None), values.shape[1])
+    _check_names(output, preset, values.shape[1])
     best = values.cpu().topk(min(top, values.shape[1]), dim=1)
     rows = [
         (image, rank, index, output.name(index), value)

@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from resviz.arguments import public_as
+from resviz.attribution.original import origins_of
 from resviz.errors import closest
+from resviz.images.origin import Origin
+from resviz.images.showing import photograph as picture_of
 from resviz.views import style
 from resviz.views.pictures import (
     Floats,
@@ -19,9 +23,11 @@ from resviz.views.pictures import (
     coloured,
     grey,
     resized,
+    shrunk,
 )
 from resviz.views.records import is_explanation
 
+_MOST = 1024  # pixels of the longer side of a photograph
 SCALES = ("shared", "method", "panel")
 
 Key = tuple[str, str, int]  # method, layer, position of the target
@@ -36,6 +42,7 @@ class MapPanel:
         position: of the target among the image's.
         raw: (h, w), as the method gave it.
         low, high, colours: its colour scale; 0 is always the colour of "nothing".
+        origin: where the image was in the photograph, for a map that is drawn over all of that.
     """
 
     method: str
@@ -46,6 +53,7 @@ class MapPanel:
     low: float
     high: float
     colours: str
+    origin: Origin | None = None
 
     @property
     def scale(self) -> tuple[float, float, str]:
@@ -68,15 +76,46 @@ class MapPanel:
         """The map, upsampled bilinearly, over the photograph in grey; alone where there is none."""
         if photograph is None:
             return coloured(self.raw, self.low, self.high, self.colours)
-        values = resized(self.raw, photograph.shape[:2])
-        return blended(
-            grey(photograph), coloured(values, self.low, self.high, self.colours), opacity
-        )
+        size, below = (photograph.shape[0], photograph.shape[1]), grey(photograph)
+        if self.origin is None:
+            return self._blended(below, resized(self.raw, size), opacity)
+        over = self._blended(below, as_array(self.origin.placed(self.raw, size)), opacity)
+        unseen = np.isnan(self.origin.placed(np.zeros_like(self.raw), size))
+        over[unseen] = below[unseen]
+        return over
+
+    def _blended(self, below: Pixels, values: Floats, opacity: float) -> Pixels:
+        return blended(below, coloured(values, self.low, self.high, self.colours), opacity)
+
+    def frame(self) -> tuple[float, float, float, float]:
+        """(top, left, bottom, right) of the map, as shares of the photograph."""
+        if self.origin is None:
+            return 0.0, 0.0, 1.0, 1.0
+        (height, width), (top, left, bottom, right) = self.origin.size, self.origin.frame
+        return top / height, left / width, bottom / height, right / width
 
 
 def photograph(exp: Any, image: int) -> Pixels | None:
     """(H, W, 3), or None where the network has no pictures."""
     return None if exp.pictures is None else as_pixels(exp.pictures[image])
+
+
+def whole_photograph(exp: Any, image: int, original: Any, caller: str) -> tuple[Origin, Pixels]:
+    """Where the image was in its photograph, and that, no larger than views show.
+
+    Raises:
+        UnreadableImage: no picture.
+        ValueError: another picture than the image came from, or nobody knows which it was.
+    """
+    origin = public_as(caller)(origins_of)(exp.provenance, len(exp.targets))[image]
+    pixels = public_as(caller)(picture_of)(original)
+    if pixels.shape[:2] != origin.size:
+        raise ValueError(
+            f"{caller}: an original of {pixels.shape[0]} x {pixels.shape[1]} pixels, and image"
+            f" {image} came from {origin.name or 'a picture'} of {origin.size[0]} x"
+            f" {origin.size[1]}; that picture, upright and whole."
+        )
+    return origin, shrunk(pixels, _MOST)
 
 
 def panels_of(

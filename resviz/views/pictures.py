@@ -87,6 +87,17 @@ def enlarged(picture: Pixels, least: int) -> Pixels:
     return np.repeat(np.repeat(picture, times, axis=0), times, axis=1)
 
 
+def shrunk(picture: Pixels, most: int) -> Pixels:
+    """A photograph whose longer side has at most `most` pixels."""
+    from PIL import Image
+
+    if max(picture.shape[:2]) <= most:
+        return picture
+    share = most / max(picture.shape[:2])
+    height, width = (max(1, round(side * share)) for side in picture.shape[:2])
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+
+
 def png(picture: Pixels) -> bytes:
     """A picture (H, W, 3) as PNG."""
     from PIL import Image

@@ -116,16 +116,17 @@ def probe(
     if images is not None:
         return check_images(net, images)
     try:
-        height, width = preset_of(net).crop or (224, 224)
+        preset = preset_of(net)
+        (height, width), channels = preset.crop or (224, 224), preset.channels or 3
     except ValueError as err:
         if not isinstance(net, CifarResNet):
             raise ValueError(
                 f"{caller()}: {type(net).__name__} has no preset that says what its images look "
                 f"like; images would be right. Pass one: rv.{caller()}(net, images=images)."
             ) from err
-        height, width = 32, 32
+        height, width, channels = 32, 32, 3
     height, width = (size, size) if size else (height, width)
-    return (torch.zeros(1, 3, height, width, device=first.device, dtype=first.dtype),)
+    return (torch.zeros(1, channels, height, width, device=first.device, dtype=first.dtype),)
 
 
 def _table(

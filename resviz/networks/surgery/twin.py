@@ -133,7 +133,7 @@ def _rename(twin: nn.Module, net: nn.Module, name: str, weights: str) -> None:
     except ValueError:
         return
     name, weights = name.format(preset.name), weights.format(preset.weights)
-    set_preset(twin, dataclasses.replace(preset, name=name, weights=weights))
+    set_preset(twin, dataclasses.replace(preset, name=name, weights=weights), check=False)
 
 
 def _copied(net: nn.Module) -> nn.Module:

@@ -7,15 +7,23 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.serialization import (
+    get_safe_globals,
+    get_unsafe_globals_in_checkpoint,
+    safe_globals,
+)
 
 from resviz.arguments import caller
-from resviz.torch_private import ORIGINAL, is_of_more_than_weights, with_versions_of
+from resviz.errors import warn
+from resviz.torch_private import is_of_more_than_weights, with_versions_of
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-PREFIXES = ("module.", f"{ORIGINAL}.")
+PARALLEL = "module."  # DataParallel's, which says nothing about the network
+COUNTERS = "num_batches_tracked"
 SHOWN = 3
 
 
@@ -24,7 +32,7 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
     `.safetensors`, or whatever `torch.save` wrote (`.pth`, `.pt`, `.th`, ...), read with
     `weights_only=True`. A dictionary around the weights ("state_dict", "model", "net") is
-    opened; entries beside them (epoch, accuracy) are ignored.
+    opened; entries beside them (epoch, accuracy, also as NumPy numbers) are ignored.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -36,7 +44,8 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     try:
         if file.suffix.lower() == ".safetensors":
             return dict(load_file(file))
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with safe_globals(_numbers_of_numpy()):
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):
         raise
     except Exception as err:  # damaged bytes can raise anything in the readers
@@ -44,12 +53,34 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     return _unwrapped(file, content)
 
 
+def _numbers_of_numpy() -> list[Any]:
+    """What NumPy's numbers and arrays of them are pickled as: data, and no code to run.
+
+    Those that the user allowed already are left out: torch takes them all off the list afterwards.
+    """
+    number, array = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0]
+    kinds = {type(np.dtype(code)) for code in np.typecodes["All"] if code not in "OV"}
+    allowed: list[Any] = [np.dtype, np.ndarray, number, array, *kinds]
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # before NumPy 2, and since
+        allowed += [(number, f"{module}.scalar"), (array, f"{module}._reconstruct")]
+    there = get_safe_globals()
+    return [each for each in allowed if each not in there]
+
+
 def _unreadable(file: pathlib.Path, err: Exception) -> str:
     if is_of_more_than_weights(err):
+        names = _names_of_code(file)
+        what = f": {', '.join(names[:SHOWN])}" if names else ""
+        way = (
+            f" Or, where you trust it: with torch.serialization.safe_globals([{', '.join(names)}])"
+            " around this call."
+            if 0 < len(names) <= SHOWN
+            else ""
+        )
         return (
-            f"{caller()}: {file.name!r} holds more than weights (Python objects or code), which "
-            "resviz does not run; a state_dict, or .safetensors. Save net.state_dict() instead of "
-            "the network, where you trust its origin."
+            f"{caller()}: {file.name!r} holds more than weights (Python objects or code{what}), "
+            "which resviz does not run; a state_dict, or .safetensors. Save net.state_dict() "
+            f"instead of the network, where you trust its origin.{way}"
         )
     first = (str(err).splitlines() or [type(err).__name__])[0]
     return (
@@ -58,16 +89,29 @@ def _unreadable(file: pathlib.Path, err: Exception) -> str:
     )
 
 
+def _names_of_code(file: pathlib.Path) -> list[str]:
+    """The classes and functions that a file asks for."""
+    try:
+        with safe_globals(_numbers_of_numpy()):
+            return sorted(get_unsafe_globals_in_checkpoint(file))
+    except (OSError, RuntimeError, ValueError):  # not in torch's own form, or TorchScript
+        return []
+
+
 def _unwrapped(file: pathlib.Path, content: Any) -> dict[str, Tensor]:
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
+    if isinstance(content, Mapping) and not _tensors(content):
+        inside = [value for value in content.values() if isinstance(value, Mapping)]
+        holding = [value for value in inside if _tensors(value)]
+        content = holding[0] if len(holding) == 1 else content
     if not isinstance(content, Mapping):
         raise ValueError(
             f"{caller()}: {file.name!r} holds a {type(content).__name__}; a dictionary of tensors "
             "(a state_dict). Save net.state_dict()."
         )
-    state = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    state = _tensors(content)
     if not state:
         names = ", ".join(repr(key) for key in list(content)[:SHOWN]) or "nothing"
         raise ValueError(
@@ -77,11 +121,16 @@ def _unwrapped(file: pathlib.Path, content: Any) -> dict[str, Tensor]:
     return state
 
 
+def _tensors(content: Mapping[Any, Any]) -> dict[str, Tensor]:
+    return {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
+
+
 def fill(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Copy `state` into `net`, all of it or nothing.
 
-    A prefix that wrappers left ("module.") is taken off, and `num_batches_tracked` may be
-    missing. Values are cast to the dtype of the network.
+    A prefix that makes the keys fit ("module.", "model.", "net.backbone.") is taken off, with a
+    warning that says so, and what lies beside it; `num_batches_tracked` may be missing. Values are
+    cast to the dtype of the network.
 
     Args:
         net: any network; changed in place.
@@ -90,11 +139,14 @@ def fill(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
 
     Raises:
         ValueError: keys are missing, unexpected or of another shape; the first of each are listed.
+            Or they fit under several prefixes.
     """
     own = net.state_dict()
-    state = _without_prefix(state, own)
-    counters = "num_batches_tracked"
-    missing = [key for key in own if key not in state and not key.endswith(counters)]
+    prefix, beside = _prefix(state, own, name), []
+    if prefix:
+        beside = [key for key in state if not key.startswith(prefix)]
+        state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    missing = [key for key in own if key not in state and not key.endswith(COUNTERS)]
     unexpected = [key for key in state if key not in own]
     misshapen = [
         f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
@@ -110,15 +162,36 @@ def fill(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
             "A network with another head: pass classes=[...], or the network itself."
         )
     net.load_state_dict(with_versions_of(state, own), strict=False)
+    if beside or prefix.replace(PARALLEL, ""):
+        left = f"; {_listed('left out', beside)}" if beside else ""
+        warn(f"{caller()}: keys of {name!r} begin with {prefix!r}, which was taken off{left}.")
 
 
-def _without_prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    stripped = dict(state)
-    for prefix in PREFIXES * 2:
-        wrapped = all(key.startswith(prefix) for key in stripped)
-        if wrapped and not any(key.startswith(prefix) for key in own):
-            stripped = {key.removeprefix(prefix): value for key, value in stripped.items()}
-    return stripped
+def _prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor], name: str) -> str:
+    """What stands before each key; "" where the keys fit as they are, or nothing makes them fit."""
+    needed = [key for key in own if not key.endswith(COUNTERS)]
+    if not needed or all(key in state for key in needed):
+        return ""
+    before = [key.removesuffix(needed[0]) for key in state if key.endswith(f".{needed[0]}")]
+    fitting = [each for each in before if all(each + key in state for key in needed)]
+    shaped = [
+        each for each in fitting if all(state[each + key].shape == own[key].shape for key in needed)
+    ]
+    found = shaped or fitting
+    if len(found) > 1:
+        raise ValueError(
+            f"{caller()}: {name!r} holds weights that fit under {len(found)} prefixes: "
+            f"{', '.join(map(repr, found[:SHOWN]))}; under one. Save those that are meant by "
+            "themselves."
+        )
+    return found[0] if found else _closest_prefix(state, own)
+
+
+def _closest_prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """The part of what all keys have in common without which most of them are the network's."""
+    parts = os.path.commonprefix(list(state)).split(".")[:-1]
+    prefixes = ["".join(f"{part}." for part in parts[:count]) for count in range(len(parts) + 1)]
+    return max(prefixes, key=lambda each: sum(key.removeprefix(each) in own for key in state))
 
 
 def _listed(what: str, keys: list[str]) -> str:

@@ -15,13 +15,14 @@ from resviz import arguments
 from resviz.arguments import caller, public, switch
 from resviz.errors import WeightsUnavailable, closest, warn
 from resviz.networks.zoo.checkpoints import fill, read_state
+from resviz.networks.zoo.hubs import hub_network, is_of_hub
 from resviz.networks.zoo.packaged import NAME, cifar_network, packaged_networks, parsed
 from resviz.networks.zoo.pretrained import (
     pretrained_network,
     torchvision_names,
     torchvision_network,
 )
-from resviz.preset import Preset, check_preset, set_preset
+from resviz.preset import Preset, check_channels, check_preset, set_preset
 
 __all__ = ["load_model", "packaged_networks"]
 FILE_SUFFIXES = (".pth", ".pt", ".th", ".t7", ".bin", ".ckpt", ".safetensors")
@@ -46,7 +47,9 @@ def load_model(
             ("fcn_resnet50"); a packaged one
             ("cifar10-resnet20", see :func:`packaged_networks`); any depth of that family with
             `weights` "random" or a file ("cifar10-resnet110", "cifar10-plain32",
-            "cifar10-resnet56-B"; the letter is the shortcut); or a network of your own, which is
+            "cifar10-resnet56-B"; the letter is the shortcut); one of timm
+            ("timm/resnet50.a1_in1k") or of Hugging Face's transformers ("hf/microsoft/resnet-50",
+            "hf/" and a folder), where that library is installed; or a network of your own, which is
             itself moved and returned.
         weights: "default" (torchvision's best; for your own network: those it has), "random",
             torchvision's name ("IMAGENET1K_V1"), or a file (`.pth` and the like, read without
@@ -67,6 +70,7 @@ def load_model(
     Raises:
         WeightsUnavailable: not cached, and not to be downloaded now; names what works offline.
         FileNotFoundError: no such weights file.
+        ImportError: a network of timm or transformers, which is not installed.
         ValueError: unknown network, weights or device; a file that is damaged, holds code, or does
             not fit (the first missing, unexpected and misshapen keys are listed).
         TypeError: `network` is neither a name nor a network, or an option is of another type.
@@ -79,6 +83,8 @@ def load_model(
     where = _device(device)
     seed = _check_options(fallback, progress, seed, classes, preset)
     if isinstance(network, nn.Module):
+        if preset is not None:
+            check_channels(network, preset)
         net, own_preset = _own(network, weights, classes)
     else:
         _check_name(network)
@@ -89,9 +95,10 @@ def load_model(
                 raise
             net, own_preset = _instead(err, fallback, progress)
             preset = None
-    preset = preset or own_preset
     if preset is not None:
         set_preset(net, preset)
+    elif own_preset is not None:
+        set_preset(net, own_preset, check=False)
     return net.to(where).eval()
 
 
@@ -151,6 +158,8 @@ def _check_name(name: object, role: str = "") -> None:
             f"{caller()}: a {role or 'network '}of type {type(name).__name__}; a name"
             + ("." if role else " or an nn.Module.")
         )
+    if is_of_hub(name):
+        return
     if NAME.fullmatch(name):
         parsed(name, role)
         return
@@ -179,6 +188,8 @@ def _by_name(
             f"{caller()}: classes with weights {str(weights)!r}, which have their own; classes "
             "with a file or with weights='random'. Leave classes out."
         )
+    if is_of_hub(name):
+        return hub_network(name, weights, kind, seed, classes, progress)
     if NAME.fullmatch(name):
         return cifar_network(name, weights, kind, seed, classes)
     if kind == "name":

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from resviz.images.origin import Origin
 from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.map_grid import HEAD, Arrangement, grid, is_grid, wrapped
 from resviz.views.figures.quantities import conditions
 from resviz.views.figures.tiles import LEFT, LINE, Sheet, room_for, short
-from resviz.views.overlays import MapPanel, panels_of, photograph
+from resviz.views.overlays import MapPanel, panels_of, photograph, whole_photograph
 from resviz.views.pictures import Pixels, enlarged
 
 _MARGIN = 118  # pixels for the bar beside the sheet
@@ -29,6 +31,7 @@ def plot_explanation(
     magnitude: str = style.MAGNITUDE,
     columns: int | None = None,
     name: str | None = None,
+    original: Any = None,
 ) -> Figure:
     """A figure of the photograph and, beside it, each map over it: methods x layers x targets.
 
@@ -56,10 +59,15 @@ def plot_explanation(
         magnitude: colour scale of maps without negative values, "Viridis" or "Cividis".
         columns: panels in a row, one after the other, instead of the grid.
         name: what the image is called; "image 0" and so on if None.
+        original: the photograph that the image was cut from (a file, a PIL image, an array
+            (H, W, 3)): maps are drawn over all of it, as :meth:`Explanation.on_original` places
+            them. What was cropped away has no colours.
 
     Raises:
         TypeError: not an Explanation.
-        ValueError: no such image, method, layer, target, scale, percentile or colour scale.
+        UnreadableImage: an original that is no picture.
+        ValueError: no such image, method, layer, target, scale, percentile or colour scale; an
+            original of another size than the image came from, or nobody knows where it came from.
     """
     if magnitude not in style.MAGNITUDES or not 0 <= opacity <= 1:
         raise ValueError(
@@ -69,10 +77,13 @@ def plot_explanation(
     if columns is not None and columns < 1:
         raise ValueError(f"plot_explanation: columns={columns}; 1 or more, or None.")
     panels = panels_of(exp, image, methods, layers, targets, scale, magnitude, clip)
-    picture = photograph(exp, image)
+    picture, origin = photograph(exp, image), None
+    if original is not None:
+        origin, picture = whole_photograph(exp, image, original, "plot_explanation")
+        panels = [replace(panel, origin=origin) for panel in panels]
     name = name if name is not None else f"image {image}"
     made = _arranged(panels, picture, scale, columns, name)
-    title = _title(exp, panels, picture, scale, clip, name)
+    title = _title(exp, panels, picture, scale, clip, name, _whole(origin))
     barred = bool(made.rows) and scale == "method"
     wide = max(_title_room(title), made.across + LEFT + (LEFT if barred else _MARGIN))
     sheet = Sheet(made.tile, made.across, made.down, round(wide) - made.across - LEFT)
@@ -107,11 +118,17 @@ _SCALES = {
 
 
 def _title(
-    exp: Any, panels: list[MapPanel], picture: Pixels | None, scale: str, clip: float, name: str
+    exp: Any,
+    panels: list[MapPanel],
+    picture: Pixels | None,
+    scale: str,
+    clip: float,
+    name: str,
+    whole: str,
 ) -> str:
     about = exp.provenance
     words = conditions(about)
-    measured = [words[name] for name in ("dtype", "weights") if name in words]
+    measured = [words[name] for name in ("dtype", "weights", "bands") if name in words]
     if picture is None:
         measured.append("this network has no pictures: maps alone")
     names = list(dict.fromkeys(panel.target for panel in panels))
@@ -124,12 +141,22 @@ def _title(
             f" · colours end at percentile {clip:g} of |values|:"
             f" at most {100 - clip:.3g} % of a map's values lie beyond"
         )
+    how += whole
     network = style.escape(about.get("network", "network"))
     return style.heading(
         f"Explanation of {', '.join(shown)}",
         " · ".join([network, style.escape(short(name, 400)), *measured]),
         how,
     )
+
+
+def _whole(origin: Origin | None) -> str:
+    """What is said of a photograph that is shown whole."""
+    if origin is None:
+        return ""
+    height, width = origin.size
+    cropped = "" if origin.whole else ", without colours where it was cropped away"
+    return f" · over the whole photograph ({height} x {width}){cropped}"
 
 
 def _title_room(title: str) -> float:
@@ -156,7 +183,7 @@ def _draw_cell(
     if panel is not None:
         where = f"{panel.method}, {panel.layer}"
         sheet.add_picture(left, top, enlarged(panel.over(picture, opacity), size), where)
-        sheet.add_values(left, top, panel.raw, (where, panel.target))
+        sheet.add_values(left, top, panel.raw, (where, panel.target), panel.frame())
     head = len(lines) > 1
     above = top - LINE * max(len(lines), 3 if head else 1) - (4 if head else 2)
     for number, line in enumerate(lines):

@@ -98,7 +98,8 @@ def quantity_of(
 def conditions(about: Mapping[str, Any]) -> dict[str, str]:
     """How a table was measured, as short words; never none.
 
-    Data set, loss, meaning of the output, BatchNorm mode, images, seeds, dtype, weights.
+    Data set, loss, meaning of the output, BatchNorm mode, images, seeds, dtype, weights, bands
+    shown.
     """
     words: dict[str, str] = {}
     if about.get("data"):
@@ -121,9 +122,18 @@ def conditions(about: Mapping[str, Any]) -> dict[str, str]:
         if about.get(name):
             value = str(about[name]).removeprefix("torch.")
             words[name] = escape(value if name == "dtype" else f"weights: {value}")
+    if about.get("bands"):
+        words["bands"] = _bands(about["bands"])
     if about.get("changes"):
         words["changes"] = escape(", ".join(about["changes"]))
     return words or {"unknown": "how it was measured is not known"}
+
+
+def _bands(bands: Sequence[int]) -> str:
+    """Which bands a picture shows."""
+    if len(bands) == 1:
+        return f"the picture shows band {bands[0]}"
+    return f"the picture shows bands {', '.join(map(str, bands))} as red, green, blue"
 
 
 def shared_conditions(abouts: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:

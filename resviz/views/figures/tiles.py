@@ -79,9 +79,18 @@ class Sheet:
         )
 
     def add_values(
-        self, left: float, top: float, raw: Floats, words: Sequence[str], **scale: Any
+        self,
+        left: float,
+        top: float,
+        raw: Floats,
+        words: Sequence[str],
+        frame: tuple[float, float, float, float] = (0, 0, 1, 1),
+        **scale: Any,
     ) -> None:
-        """The values under a tile, unseen, for the hover: at their own resolution, as they are."""
+        """The values under a tile, unseen, for the hover: at their own resolution, as they are.
+
+        `frame` is (top, left, bottom, right) of what they cover, as shares of the tile.
+        """
         small = max(raw.shape) <= 256
         rows, columns = np.indices(raw.shape, dtype=np.uint8 if small else np.uint16)
         heading = "<br>".join(style.escape(line) for line in words)
@@ -93,13 +102,22 @@ class Sheet:
             customdata=np.stack([rows, columns], axis=-1),
             hovertemplate=f"{heading}<br>row %{{customdata[0]}}, column %{{customdata[1]}}"
             "<br>%{z:.4g}<extra></extra>",
-            **self._spread(left, top, raw.shape),
+            **self._spread(left, top, raw.shape, frame),
             **scale,
         )
 
-    def _spread(self, left: float, top: float, shape: Sequence[int]) -> dict[str, float]:
-        dy, dx = self.tile[0] / shape[0], self.tile[1] / shape[1]
-        return {"x0": left + dx / 2, "dx": dx, "y0": top + dy / 2, "dy": dy}
+    def _spread(
+        self,
+        left: float,
+        top: float,
+        shape: Sequence[int],
+        frame: tuple[float, float, float, float] = (0, 0, 1, 1),
+    ) -> dict[str, float]:
+        height, width = self.tile
+        dy = height * (frame[2] - frame[0]) / shape[0]
+        dx = width * (frame[3] - frame[1]) / shape[1]
+        x0, y0 = left + width * frame[1] + dx / 2, top + height * frame[0] + dy / 2
+        return {"x0": x0, "dx": dx, "y0": y0, "dy": dy}
 
     def add_words(
         self, left: float, top: float, text: str, *, faint: bool = False, size: int = style.SMALL

@@ -267,7 +267,6 @@ WRITERS: dict[str, Callable[[dict[str, Tensor]], Any]] = {
     "net.t7": lambda state: {"net": state, "acc": 93.0},
     "parallel.pth": lambda state: {f"module.{key}": value for key, value in state.items()},
     "both.pth": lambda state: {"state_dict": {f"module.{k}": v for k, v in state.items()}},
-    "compiled.pth": lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
     "uncounted.pth": lambda state: {k: v for k, v in state.items() if "num_batches" not in k},
     "half.pth": lambda state: {k: v.half() for k, v in state.items()},
 }

@@ -44,7 +44,7 @@ def test_it_is_frozen_equal_by_value_and_survives_copies() -> None:
 WRONG_TYPES = [
     {"name": 3},
     {"weights": None},
-    {"mean": 0.5},
+    {"mean": True},
     {"mean": "abc"},
     {"std": None},
     {"resize": True},
@@ -63,6 +63,12 @@ WRONG_TYPES = [
     {"units": None},
     {"logits": 1.0},
     {"logits": True},
+    {"channels": 1.5},
+    {"channels": True},
+    {"display": "012"},
+    {"display": (0, 1.0, 2)},
+    {"window": 400},
+    {"window": "ab"},
 ]
 WRONG_VALUES = [
     {"mean": (0.5,)},
@@ -80,6 +86,12 @@ WRONG_VALUES = [
     {"output": "softmax"},
     {"output": "logit", "classes": ("ill",)},
     {"units": "years"},
+    {"display": 3},
+    {"display": (0, 1)},
+    {"display": (0, 1, -1)},
+    {"window": (400, -1000)},
+    {"window": (0, 1, 2)},
+    {"window": (0, float("inf"))},
     {"units": "years", "output": "classes"},
 ]
 
@@ -129,3 +141,31 @@ def test_arguments_of_the_wrong_type() -> None:
         rv.set_preset(preset(), preset())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^set_preset: a preset of type dict; an rv.Preset"):
         rv.set_preset(nn.Conv2d(3, 4, 3), {})  # type: ignore[arg-type]
+
+
+def test_channels_are_as_many_as_the_means() -> None:
+    assert preset().channels == 3 and preset().display == (0, 1, 2)
+    one = rv.Preset("mine", "own", 0.5, 0.25, None, None)
+    assert (one.channels, one.mean, one.std, one.display) == (1, (0.5,), (0.25,), (0,))
+    five = rv.Preset("mine", "own", (0.1, 0.2, 0.3, 0.4, 0.5), 1, None, None)
+    assert (five.channels, five.std, five.display) == (5, (1.0,) * 5, (0, 1, 2))
+    four = rv.Preset("mine", "own", 0.5, 1, None, None, channels=4, display=[3, 1, 0])
+    assert (four.mean, four.display) == ((0.5,) * 4, (3, 1, 0))
+    assert rv.Preset("mine", "own", 0.5, 1, None, None, channels=2).display == (0,)
+    assert preset(window=[-1000, 400]).window == (-1000.0, 400.0)
+    assert dataclasses.replace(four, classes=["a"]).channels == 4
+
+
+@pytest.mark.parametrize("change", [{"channels": 0}, {"channels": 4}, {"channels": 1}])
+def test_channels_that_do_not_fit_mean_and_std(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="^Preset: .*channel"):
+        preset(**change)
+
+
+def test_presets_pickled_before_they_had_channels() -> None:
+    state = dict(preset().__dict__)
+    for field in ("channels", "display", "window", "output", "units", "logits"):
+        del state[field]
+    old = rv.Preset.__new__(rv.Preset)
+    old.__setstate__(state)
+    assert old == preset() and old.channels == 3 and old.window is None

@@ -1,0 +1,158 @@
+"""Pixels of more than 8 bits, and files with more bands than Pillow reads."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resviz.arguments import caller
+from resviz.errors import UnreadableImage
+from resviz.preset import Preset
+
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SAMPLES, _BITS = 277, 258  # tags of TIFF 6.0
+_PNG_DEPTH = 24  # where a PNG says how many bits a sample has
+
+
+# ---- values
+def unit_range(array: NDArray[Any], window: tuple[float, float] | None) -> NDArray[np.float32]:
+    """Pixels as float32 in 0..1: of their dtype's range, or of a window, cut off beyond it.
+
+    Raises:
+        ValueError: a dtype that has no range, values outside it, or a window that the dtype cannot
+            hold.
+    """
+    if window is not None:
+        return _windowed(array, window)
+    if array.dtype.kind == "f":
+        limit = 1
+    elif array.dtype == np.uint8:
+        limit = 255
+    elif array.dtype in (np.uint16, np.int32):  # int32: Pillow's name for some 16-bit files
+        limit = 65535
+    else:
+        raise ValueError(
+            f"{caller()}: pixels of dtype {array.dtype}; uint8, uint16, bool, or floats in 0..1. "
+            "Say which values are black and white, rv.Preset(window=(low, high)), or convert them "
+            "with astype."
+        )
+    low, high = array.min(), array.max()
+    if not (low >= 0 and high <= limit):
+        raise ValueError(
+            f"{caller()}: pixels from {low:.4g} to {high:.4g}; {array.dtype} pixels are in "
+            f"0..{limit}. Scale them, or say which values are black and white, "
+            "rv.Preset(window=(low, high)); images that are normalised already need no load_images."
+        )
+    return (array / limit).astype(np.float32)
+
+
+def _windowed(array: NDArray[Any], window: tuple[float, float]) -> NDArray[np.float32]:
+    low, high = window
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{caller()}: pixels of dtype {array.dtype}; numbers, for a window.")
+    if array.dtype.kind in "iu":
+        holds = np.iinfo(array.dtype)
+        if low < holds.min or high > holds.max:
+            raise ValueError(
+                f"{caller()}: pixels of {array.dtype}, which cannot hold the window {window} of "
+                "the preset; the values that the window is about, before any were scaled or "
+                "shifted. Undo that, or load them with a preset without a window."
+            )
+    elif not np.isfinite(array).all():
+        raise ValueError(
+            f"{caller()}: pixels that are NaN or infinite; finite numbers. np.nan_to_num puts "
+            "numbers in their place."
+        )
+    return ((array.astype(np.float64) - low) / (high - low)).clip(0, 1).astype(np.float32)
+
+
+# ---- files
+def is_tiff(source: str | os.PathLike[str]) -> bool:
+    """True for what begins as a TIFF does."""
+    with open(source, "rb") as file:
+        return file.read(4) in _TIFF_STARTS
+
+
+def wants_more_than_pillow(image: Image.Image, preset: Preset) -> bool:
+    """True where Pillow leaves out bands of this TIFF, or bits that tifffile has.
+
+    Colours of 16 bits, which Pillow cuts to 8, are taken so only where nothing depends on the
+    rest: as colours, without a window, where tifffile is not installed.
+    """
+    tags: Any = image.tag_v2  # type: ignore[attr-defined]
+    samples = int(tags.get(_SAMPLES, 1))
+    if samples > len(image.getbands()):
+        return True
+    deep = samples > 1 and max(tags.get(_BITS, (8,))) > 8
+    return deep and not (_only_colours(preset) and find_spec("tifffile") is None)
+
+
+def read_tiff(source: str | os.PathLike[str], channels: int) -> NDArray[Any]:
+    """(H, W, K) of a TIFF with many bands.
+
+    Raises:
+        UnreadableImage: tifffile is not installed, or the file has axes beside rows, columns and
+            bands.
+    """
+    name = repr(os.fspath(source))
+    try:
+        import tifffile
+    except ImportError as err:
+        raise UnreadableImage(
+            f"{caller()}: {name} is a TIFF with bands or bits that Pillow does not read; tifffile "
+            "reads it. pip install 'resviz[tiff]', or pass the pixels as an array (H, W, K)."
+        ) from err
+    with tifffile.TiffFile(source) as file:
+        series = file.series[0]
+        axes, array = series.axes, series.asarray()
+    if axes.count("Y") != 1 or axes.count("X") != 1 or len(axes) > 3:
+        raise UnreadableImage(
+            f"{caller()}: {name} has the axes {axes}, shape {array.shape}; rows, columns and "
+            f"{channels} bands. Pass the pixels as an array (H, W, K)."
+        )
+    others = [axis for axis in axes if axis not in "YX"]
+    return np.transpose(array, [axes.index(axis) for axis in ["Y", "X", *others]])
+
+
+def is_stack(image: Image.Image, channels: int) -> bool:
+    """True for a TIFF whose pages are the bands that the network takes."""
+    pages = getattr(image, "n_frames", 1)
+    return (
+        image.format == "TIFF"
+        and channels not in (1, 3)
+        and pages == channels
+        and len(image.getbands()) == 1
+    )
+
+
+def read_stack(image: Image.Image) -> NDArray[Any]:
+    """(H, W, K) of K grey pages of one size."""
+    pages = []
+    for page in range(getattr(image, "n_frames", 1)):
+        image.seek(page)
+        values = np.asarray(image)
+        pages.append(values.astype(np.int32) if image.mode == "I" else values)
+    return np.stack(pages, axis=2)
+
+
+def check_png(source: str | os.PathLike[str], preset: Preset) -> None:
+    """Raise UnreadableImage, where something depends on the 8 of 16 bits that Pillow cuts off."""
+    if _only_colours(preset):
+        return
+    with open(source, "rb") as file:
+        bits = file.read(_PNG_DEPTH + 1)[-1]
+    if bits == 16:
+        raise UnreadableImage(
+            f"{caller()}: {os.fspath(source)!r} is a PNG with colours of 16 bits, of which Pillow "
+            "reads 8; a TIFF, or a PNG for each band. Or pass the pixels as an array (H, W, K)."
+        )
+
+
+def _only_colours(preset: Preset) -> bool:
+    """True for colours or grey in the range of their dtype: 8 bits of 16 are coarser, not wrong."""
+    return preset.channels in (1, 3) and preset.window is None
