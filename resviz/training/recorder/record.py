@@ -17,7 +17,8 @@ from resviz.training.recorder import file as training_file
 
 STEP_COLUMNS = (
     *("step", "epoch", "loss", "learning_rate", "grad_norm", "grad_norm_used", "clip_factor"),
-    *("clipped", "scale", "scale_divided", "skipped", "updated", "micro_batches", "images"),
+    *("clipped", "scale", "scale_divided", "skipped", "updated", "micro_batches"),
+    *("backward_passes", "optimizer_steps", "images"),
     *("batch_stats", "autocast", "rank", "world_size", "seconds", "time"),
 )
 _BESIDE = ("scale", "scale_divided", "clip_factor", "skipped", "rank", "world_size")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +18,9 @@ from resviz.hooks import Hooks
 from resviz.networks.inputs import check_hookable
 from resviz.provenance import preset_or_none, versions
 from resviz.training.recorder import file as training_file
+from resviz.training.recorder.parts import Parts
 from resviz.training.recorder.step import WatchedStep
+from resviz.training.recorder.updates import has_any
 
 
 class TrainingRecorder:
@@ -92,16 +94,19 @@ class TrainingRecorder:
         path: str | os.PathLike[str],
         every: int = 10,
         *,
-        optimizer: torch.optim.Optimizer | None = None,
+        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
         scaler: Any | None = None,
+        layers: str | Sequence[str] | None = None,
         resume: bool = False,
         first_step: int | None = None,
         data: str | None = None,
     ) -> None:
         self.net = _unwrapped(net)
         self.every = whole("every", every, least=1)
-        self.optimizer = _checked_optimizer(optimizer, self.net)
+        self.optimizer = optimizer
+        self.optimizers = _checked_optimizers(optimizer, self.net)
         self.scaler = _checked_scaler(scaler, optimizer)
+        self.parts = Parts.read(layers, self.net)
         first = None if first_step is None else whole("first_step", first_step, least=0)
         self.rank, self.world_size = _rank()
         self.path = pathlib.Path(path)
@@ -109,8 +114,9 @@ class TrainingRecorder:
         self._active = self._warned = self._closed = False
         self._writer: training_file.Writer | None = None
         if self.rank == 0:
-            header = _header(self.net, self.optimizer, self.scaler, self.world_size, self.every)
-            self._open(header | {"data": data}, resume, first)
+            header = _header(self.net, self.optimizers, self.scaler, self.parts)
+            header |= {"world_size": self.world_size, "every": self.every, "data": data}
+            self._open(header, resume, first)
 
     def _open(self, header: dict[str, Any], resume: bool, first: int | None) -> None:
         if not self.path.parent.is_dir():
@@ -194,13 +200,13 @@ class TrainingRecorder:
     def _write(self, number: int, watched: WatchedStep, about: dict[str, Any]) -> None:
         if self._writer is None:
             return
-        if not watched.first_pass.done or not watched.micro_batches:
+        if not watched.complete:
             self._warn(
                 f"step {number} is not recorded: no backward pass through the network's output in "
                 "it; net(images) and loss.backward() belong into the with block."
             )
             return
-        if self.optimizer is not None and not watched.updated and not watched.was_skipped():
+        if self.optimizers and not watched.updated and not watched.was_skipped():
             self._warn(
                 f"step {number}: the optimiser made no step in the with block, so clipping is not "
                 "known; optimizer.step() belongs into it."
@@ -275,7 +281,9 @@ class Step:
         try:
             self._start = time.perf_counter()
             _check_whole(recorder.net)
-            self._watched = WatchedStep(recorder.net, recorder.optimizer, recorder.scaler, hooks)
+            self._watched = WatchedStep(
+                recorder.net, recorder.optimizers, recorder.scaler, hooks, recorder.parts
+            )
         except BaseException:
             hooks.__exit__(None, None, None)
             recorder._active = False
@@ -327,21 +335,23 @@ def _check_whole(net: nn.Module) -> None:
         )
 
 
-def _checked_optimizer(optimizer: Any, net: nn.Module) -> torch.optim.Optimizer | None:
+def _checked_optimizers(optimizer: Any, net: nn.Module) -> tuple[torch.optim.Optimizer, ...]:
     if optimizer is None:
-        return None
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(
-            f"{caller()}: the optimizer is a {type(optimizer).__name__}; a "
-            "torch.optim.Optimizer would be right."
-        )
-    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    if not any(id(p) in trained for p in net.parameters()):
-        raise ValueError(
-            f"{caller()}: the optimizer has none of the network's parameters; the one that "
-            "trains it would be right. Was the network moved or copied after it was made?"
-        )
-    return optimizer
+        return ()
+    several = isinstance(optimizer, list | tuple)
+    optimizers = tuple(optimizer) if several else (optimizer,)
+    for each in optimizers:
+        if not isinstance(each, torch.optim.Optimizer):
+            raise TypeError(
+                f"{caller()}: the optimizer is a {type(each).__name__}; a "
+                "torch.optim.Optimizer, or a list of those, would be right."
+            )
+        if not has_any(each, list(net.parameters())):
+            raise ValueError(
+                f"{caller()}: the optimizer has none of the network's parameters; the one that "
+                "trains it would be right. Was the network moved or copied after it was made?"
+            )
+    return optimizers
 
 
 def _checked_scaler(scaler: Any, optimizer: object) -> Any | None:
@@ -370,9 +380,12 @@ def _rank() -> tuple[int, int]:
 
 
 def _header(
-    net: nn.Module, optimizer: object, scaler: object, world_size: int, every: int
+    net: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    scaler: object,
+    parts: Parts,
 ) -> dict[str, Any]:
-    """How the record is made, as JSON holds it."""
+    """What is recorded, as JSON holds it."""
     preset = preset_or_none(net, None)
     first = next(net.parameters(), torch.zeros(()))
     return {
@@ -381,11 +394,10 @@ def _header(
         "device": str(first.device),
         "dtype": str(first.dtype).removeprefix("torch."),
         "loss": "the loop's own",
-        "optimizer": type(optimizer).__name__ if optimizer is not None else None,
+        "optimizer": ", ".join(type(each).__name__ for each in optimizers) or None,
         "scaler": type(scaler).__name__ if scaler is not None else None,
-        "world_size": world_size,
-        "every": every,
-        "parameters": _shapes(net.named_parameters()),
+        "layers": list(parts.paths) if parts.paths is not None else None,
+        "parameters": _shapes(parts.parameters(net)),
         "versions": dict(versions()),
     }
 
