@@ -1,4 +1,4 @@
-"""The forward and backward passes through a network inside one step of a loop, watched from outside."""
+"""The forward and backward passes of a network inside one step of a loop, seen from outside."""
 
 from __future__ import annotations
 

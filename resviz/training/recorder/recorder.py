@@ -15,12 +15,16 @@ from torch import Tensor, nn
 from resviz.arguments import caller, public, public_as, whole
 from resviz.errors import warn
 from resviz.hooks import Hooks
-from resviz.networks.inputs import check_hookable
 from resviz.provenance import preset_or_none, versions
 from resviz.training.recorder import file as training_file
+from resviz.training.recorder.given import (
+    check_whole,
+    checked_optimizers,
+    checked_scaler,
+    unwrapped,
+)
 from resviz.training.recorder.parts import Parts
 from resviz.training.recorder.step import WatchedStep
-from resviz.training.recorder.updates import has_any
 
 
 class TrainingRecorder:
@@ -31,10 +35,18 @@ class TrainingRecorder:
     Training gives the same bits with and without the recorder: modes, ``.grad``, random state and
     results are not touched. Steps that are not recorded have no hooks and cost nothing.
 
-    Everything is read at its own moment: activations in the first forward pass of the step;
-    ``.grad`` when a backward pass has ended (averaged over the processes by then, not yet unscaled,
-    not yet clipped), and again when the optimiser is about to use it. The scale of a GradScaler is
-    divided out of what is recorded, and stands beside it.
+    Everything is read at its own moment: activations in the first forward pass that the gradient
+    came through; ``.grad`` when a backward pass has ended (averaged over the processes by then, not
+    yet unscaled, not yet clipped), and again when the optimiser is about to use it. The scale of a
+    GradScaler is divided out of what is recorded, and stands beside it.
+
+    What was used at ``optimizer.step()`` is what the record holds: passes that came before the
+    gradients were last cleared, or come after the step (of a GAN's other network), are left out. Of
+    several steps of an optimiser in one block the last counts; of several optimisers each for its
+    own parameters. Where ``step(closure)`` evaluates the loss itself, as LBFGS does several times,
+    its first evaluation counts: loss and gradient at the parameters that the step starts from. An
+    optimiser inside another one makes its step for it: of SAM's two gradients the second is used,
+    and recorded, also where its base optimiser is called by hand.
 
     Under DistributedDataParallel every process makes a recorder; the one of rank 0 writes, the
     others do nothing. Its parameter gradients are those of all processes, its activations its own.
@@ -43,9 +55,11 @@ class TrainingRecorder:
         net: the network, or the DistributedDataParallel around it.
         path: a new file; steps are appended as they are completed. See ``load_training_record``.
         every: record each step whose number is a multiple of this, step 0 among them.
-        optimizer: the one that trains `net`. With it, clipping, learning rates and skipped steps
-            are recorded.
+        optimizer: the one that trains `net`, or a list of several. Only their steps count, and a
+            block without one warns. None: those of any optimiser that has its parameters.
         scaler: the GradScaler in use.
+        layers: record these parts of the network alone: a module's path ("layer4"), with all that
+            is in it, or a list of those. The norms of a step are then over their parameters.
         resume: go on with the file where it exists, else begin it.
         first_step: number of the first step; on resuming, later steps in the file are replaced.
             None: 0, or on resuming the one after the last recorded.
@@ -57,8 +71,8 @@ class TrainingRecorder:
         NotTraceable: a scripted or compiled network, in which hooks do not fire.
         RuntimeError: another process writes the file.
         TypeError: arguments of a wrong type.
-        ValueError: sharded parameters (FSDP); a DataParallel; an optimiser of another network; a
-            file of another network.
+        ValueError: sharded parameters (FSDP); a DataParallel; an optimiser of another network;
+            a layer that there is not; a file of another network, or of other parts.
 
     Warns:
         ResvizWarning: a step that could not be recorded: no backward pass in it; the disk is full.
@@ -101,11 +115,11 @@ class TrainingRecorder:
         first_step: int | None = None,
         data: str | None = None,
     ) -> None:
-        self.net = _unwrapped(net)
+        self.net = unwrapped(net)
         self.every = whole("every", every, least=1)
         self.optimizer = optimizer
-        self.optimizers = _checked_optimizers(optimizer, self.net)
-        self.scaler = _checked_scaler(scaler, optimizer)
+        self.optimizers = checked_optimizers(optimizer, self.net)
+        self.scaler = checked_scaler(scaler, optimizer)
         self.parts = Parts.read(layers, self.net)
         first = None if first_step is None else whole("first_step", first_step, least=0)
         self.rank, self.world_size = _rank()
@@ -280,7 +294,7 @@ class Step:
         hooks = Hooks()
         try:
             self._start = time.perf_counter()
-            _check_whole(recorder.net)
+            check_whole(recorder.net)
             self._watched = WatchedStep(
                 recorder.net, recorder.optimizers, recorder.scaler, hooks, recorder.parts
             )
@@ -308,68 +322,6 @@ class Step:
                 recorder._write(self._number, watched, {"epoch": self._epoch, "seconds": seconds})
         finally:
             recorder._active = False
-
-
-def _unwrapped(net: nn.Module) -> nn.Module:
-    check_hookable(net)
-    if isinstance(net, nn.DataParallel):
-        raise ValueError(
-            f"{caller()}: a DataParallel, whose copies of the network last for one pass; "
-            "DistributedDataParallel, or the network alone, would be right."
-        )
-    if isinstance(net, nn.parallel.DistributedDataParallel):
-        net = net.module
-    _check_whole(net)
-    return net
-
-
-def _check_whole(net: nn.Module) -> None:
-    """Refuse a network of which this process holds a part."""
-    wrapped = any(type(m).__name__ == "FullyShardedDataParallel" for m in net.modules())
-    parted = next((n for n, p in net.named_parameters() if hasattr(p, "to_local")), None)
-    if wrapped or parted is not None:
-        what = f"parameter {parted!r} is a DTensor" if parted is not None else "FSDP"
-        raise ValueError(
-            f"{caller()}: {what}, of which this process holds a part, whose norms are not "
-            "those of the whole; DistributedDataParallel would be right."
-        )
-
-
-def _checked_optimizers(optimizer: Any, net: nn.Module) -> tuple[torch.optim.Optimizer, ...]:
-    if optimizer is None:
-        return ()
-    several = isinstance(optimizer, list | tuple)
-    optimizers = tuple(optimizer) if several else (optimizer,)
-    for each in optimizers:
-        if not isinstance(each, torch.optim.Optimizer):
-            raise TypeError(
-                f"{caller()}: the optimizer is a {type(each).__name__}; a "
-                "torch.optim.Optimizer, or a list of those, would be right."
-            )
-        if not has_any(each, list(net.parameters())):
-            raise ValueError(
-                f"{caller()}: the optimizer has none of the network's parameters; the one that "
-                "trains it would be right. Was the network moved or copied after it was made?"
-            )
-    return optimizers
-
-
-def _checked_scaler(scaler: Any, optimizer: object) -> Any | None:
-    if scaler is None:
-        return None
-    if not (hasattr(scaler, "get_scale") and hasattr(scaler, "is_enabled")):
-        raise TypeError(
-            f"{caller()}: the scaler is a {type(scaler).__name__}; a torch.amp.GradScaler "
-            "would be right."
-        )
-    if not scaler.is_enabled():
-        return None
-    if optimizer is None:
-        raise ValueError(
-            f"{caller()}: a scaler without its optimizer; both would be right, for the scaler "
-            "decides whether the optimizer makes a step."
-        )
-    return scaler
 
 
 def _rank() -> tuple[int, int]:

@@ -22,6 +22,7 @@ from resviz.hooks import Hooks, batch_norms
 from resviz.recording import tables
 from resviz.recording.seen import Seen
 from resviz.recording.statistics import read
+from resviz.torch_private import version
 from resviz.training.recorder.losses import Losses
 from resviz.training.recorder.parts import Parts
 from resviz.training.recorder.passes import Passes
@@ -34,7 +35,6 @@ from resviz.training.recorder.updates import (
     rates,
     squares,
 )
-from resviz.torch_private import version
 
 _CLIPPED = 1e-5  # relative: unscaling by powers of two is exact, clipping is not this small
 _SCALED = ("grad_rms", "grad_norm", "grad_sum_rms", "grad_branch_rms", "grad_shortcut_rms")
@@ -108,9 +108,7 @@ class WatchedStep:
         self._start: Start | None = None
         self._named: list[tuple[str, nn.Parameter]] = []
         self._hooks = hooks
-        self._passes = Passes(
-            net, hooks, self._began, self._ended, self._another_gradient
-        )
+        self._passes = Passes(net, hooks, self._began, self._ended, self._another_gradient)
         self._losses = Losses(hooks, lambda: self._passes.ended)
         self._updates = Updates(
             optimizers, self._parameters, lambda: self._passes.ended, hooks, self._passes.anew

@@ -118,7 +118,7 @@ class Updates:
             def use() -> None:
                 self._use(optimizer, start)
 
-            changed = _with_closure(optimizer, args, kwargs, use)
+            changed = _with_closure(args, kwargs, use)
             if changed is None:
                 use()
             return changed
@@ -168,16 +168,17 @@ def with_inner(optimizers: Sequence[Optimizer]) -> list[Optimizer]:
 
 
 def _held(value: object) -> list[Optimizer]:
-    values = value.values() if isinstance(value, Mapping) else [value]
-    values = value if isinstance(value, list | tuple) else values
+    values: list[object] = [value]
+    if isinstance(value, Mapping):
+        values = list(value.values())
+    elif isinstance(value, list | tuple):
+        values = list(value)
     return [each for each in values if isinstance(each, Optimizer)]
 
 
-def _with_closure(
-    optimizer: Optimizer, args: Any, kwargs: Any, evaluated: Callable[[], None]
-) -> tuple[Any, Any] | None:
+def _with_closure(args: Any, kwargs: Any, evaluated: Callable[[], None]) -> tuple[Any, Any] | None:
     """Arguments of ``step`` that call `evaluated` after the closure's first run; None without."""
-    closures = [each for each in (*args, *kwargs.values()) if _is_closure(optimizer, each)]
+    closures = [each for each in (*args, *kwargs.values()) if callable(each)]
     if not closures:
         return None
     closure, runs = closures[0], iter([True])
@@ -190,7 +191,3 @@ def _with_closure(
 
     swapped = tuple(watched if each is closure else each for each in args)
     return swapped, {k: watched if each is closure else each for k, each in kwargs.items()}
-
-
-def _is_closure(optimizer: Optimizer, value: object) -> bool:
-    return callable(value) and value is not optimizer
