@@ -15,6 +15,7 @@ from resviz.arguments import seed as check_seed
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.targets import Targets
+from resviz.attribution.trust.rivals import LEAST
 from resviz.errors import closest
 from resviz.hooks import left_as_found
 from resviz.networks.outputs import output_of
@@ -35,6 +36,7 @@ class Settings:
     reveal: Any
     percentages: tuple[float, ...]
     draws: int
+    rivals: int
     seed: int
 
     @classmethod
@@ -47,6 +49,7 @@ class Settings:
         reveal: Any,
         percentages: Sequence[float],
         draws: int,
+        rivals: int,
         seed: int,
         chunk: int | None,
     ) -> Settings:
@@ -54,13 +57,14 @@ class Settings:
         pixels = images.shape[2] * images.shape[3]
         whole("steps", steps, least=1, most=pixels)
         whole("draws", draws, least=2)
+        whole("rivals", rivals, least=LEAST)
         check_seed(seed)
         if chunk is not None:
             whole("chunk", chunk, least=1)
         for name, kind in (("baseline", baseline), ("reveal", reveal)):
             _check_fill(name, kind, images)
         shares = _check_percentages(percentages, pixels)
-        return cls(_read_checks(checks), steps, baseline, reveal, shares, draws, seed)
+        return cls(_read_checks(checks), steps, baseline, reveal, shares, draws, rivals, seed)
 
     def record(self) -> dict[str, Any]:
         """What JSON can hold of them."""
@@ -75,6 +79,7 @@ class Settings:
             **told,
             "percentages": list(self.percentages),
             "draws": self.draws,
+            "rivals": self.rivals,
             "seed": self.seed,
         }
 
