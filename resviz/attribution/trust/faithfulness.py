@@ -93,10 +93,10 @@ def faithfulness(
     Whether a map is better than a random one is a rank test, one-sided, at level 0.05, of this map
     alone. Its rivals are random maps as smooth as it is, at every scale: the amplitudes of its
     Fourier transform with random phases (see :mod:`resviz.attribution.trust.rivals`). T is
-    insertion less deletion, summed over the steps nearest to 1/7 and 3/7 of the pixels, where a map
-    shows what it calls most relevant, four pictures for a rival. p = (1 + rivals whose T is as
-    large) / (1 + rivals): "clearly" better up to 0.05, "no better" above 0.5. A random map reaches
-    that once in twenty. Over several images p-values are combined as Fisher did.
+    insertion less deletion, summed over the steps nearest to 2/7 and 4/7 of the pixels: four
+    pictures for a rival, where its curves take 54. p = (1 + rivals whose T is as large) / (1 +
+    rivals): "clearly" better up to 0.05, "no better" above 0.5. A random map is "clearly" better
+    once in twenty. Over several images the p are combined as Fisher did.
 
     Args:
         net: the network that was explained.
