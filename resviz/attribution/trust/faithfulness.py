@@ -33,6 +33,7 @@ from resviz.attribution.trust.rivals import (
     compared_at,
     lead_of,
     leads_of,
+    noise,
     p_value,
     rival_series,
     rivals_of,
@@ -64,6 +65,7 @@ def faithfulness(
     percentages: Sequence[float] = (20, 40, 60, 80),
     draws: int = 3,
     rivals: int = 39,
+    null: str = "noise",
     seed: int = 0,
     chunk: int | None = None,
     progress: bool | None = None,
@@ -91,12 +93,11 @@ def faithfulness(
       the map shows the picture and not what the network learned. Costs six more explanations.
 
     Whether a map is better than a random one is a rank test, one-sided, at level 0.05, of this map
-    alone. Its rivals are random maps as smooth as it is, at every scale: the amplitudes of its
-    Fourier transform with random phases (see :mod:`resviz.attribution.trust.rivals`). T is
-    insertion less deletion, summed over the steps nearest to 2/7 and 4/7 of the pixels: four
-    pictures for a rival, where its curves take 54. p = (1 + rivals whose T is as large) / (1 +
-    rivals): "clearly" better up to 0.05, "no better" above 0.5. A random map is "clearly" better
-    once in twenty. Over several images the p are combined as Fisher did.
+    alone among `rivals` random maps. T is insertion less deletion, summed over the steps nearest to
+    1/7, 2/7 and 4/7 of the pixels: six pictures for a random map, where its curves take 54. p = (1
+    + random maps whose T is as large) / (1 + `rivals`): "clearly" better up to 0.05, "no better"
+    above 0.5. A random map of that kind is "clearly" better once in twenty. Over several images the
+    p are combined as Fisher did.
 
     Args:
         net: the network that was explained.
@@ -116,6 +117,10 @@ def faithfulness(
         draws: random maps for each resolution and image whose mean curves stand in the table, at
             least 2.
         rivals: random maps that each map is ranked among, at least 19; more find smaller leads.
+        null: what those are: "noise" on the map's grid, shared by all maps of a resolution, or
+            "spectrum", random maps with the map's own Fourier amplitudes, so as smooth as it at
+            every scale (see :mod:`resviz.attribution.trust.rivals`): a stricter test, which says
+            more seldom that a map is better, and costs its pictures for each map.
         seed: of random maps, noise and permutations.
         chunk: how many pictures run at once; None: 8 on a CPU, 64 on a GPU.
         progress: None shows a bar over what takes more than a second, False never.
@@ -154,7 +159,7 @@ def faithfulness(
     inputs = check_images(net, images)
     check_explanation(exp, inputs)
     how = Settings.read(
-        checks, inputs[0], steps, baseline, reveal, percentages, draws, rivals, seed, chunk
+        checks, inputs[0], steps, baseline, reveal, percentages, draws, rivals, null, seed, chunk
     )
     height, width = inputs[0].shape[2:]
     inside = read_masks(boxes, masks, len(inputs[0]), (height, width))
@@ -215,7 +220,7 @@ class _Checked:
                 if not bool(each.isfinite().all()) or bool((each == each[0, 0]).all()):
                     continue
                 found = self._variants(picture, image, each)
-                if self.curves:
+                if self.curves and self.settings.null == "spectrum":
                     found["rivals"] = self._rivals(picture, image, maps[image][column])
                 series |= {(key, column, name): made for name, made in found.items()}
         if self.curves:
@@ -224,6 +229,8 @@ class _Checked:
                 for draw, one in enumerate(ranks):
                     made = self._curve_series(picture, image, one)
                     series |= {(grid, draw, name): each for name, each in made.items()}
+                if self.settings.null == "noise":
+                    series[grid, "rivals"] = self._rivals(picture, image, grid)
         scores = score_series(self.scorer, image, series, "faithfulness")
         for (key, column), each in values.items():
             self.maps.append(self._row(key, image, column, each, scores))
@@ -236,12 +243,15 @@ class _Checked:
         blank, hidden = base.get("deletion"), base.get("insertion")
         return curve_series(picture, ranks, blank, hidden, self.settings.steps)
 
-    def _rivals(self, picture: Tensor, image: int, values: Tensor) -> Series:
-        """The pictures that a map's random rivals need: few of each."""
-        settings = self.settings
-        rivals = rivals_of(values, settings.rivals, self._seed(image))
+    def _rivals(self, picture: Tensor, image: int, like: Tensor | tuple[int, int]) -> Series:
+        """The pictures that random rivals of a map, or of all maps of a grid, need: few of each."""
+        count, seed = self.settings.rivals, self._seed(image)
+        if isinstance(like, Tensor):
+            rivals = rivals_of(like, count, seed)
+        else:
+            rivals = noise(like, count, seed)
         base = {name: each[image] for name, each in self.base.items()}
-        return rival_series(picture, rivals, base, settings.steps)
+        return rival_series(picture, rivals, base, self.settings.steps)
 
     def _variants(self, picture: Tensor, image: int, values: Tensor) -> dict[str, Series]:
         """The pictures that the checks of one map need."""
@@ -269,7 +279,9 @@ class _Checked:
             mean = tuple(sum(points) / len(points) for points in zip(*many, strict=True))
             row |= {f"{name}_random": area(mean), f"{name}_random_curve": mean}
         if self.curves:
-            row["p_random"] = self._p_random(scores, (key, column), row, blank)
+            shared = self.settings.null == "noise"
+            drawn = scores.get((grid, "rivals") if shared else (key, column, "rivals"))
+            row["p_random"] = self._p_random(row, blank, drawn, column)
         if "road" in checks:
             ends = [scores.get((key, column, name)) for name in ("morf", "lerf")]
             there = [each for each in ends if each is not None]
@@ -298,13 +310,12 @@ class _Checked:
         return [self._curve(scores, (grid, draw), name, column) for draw in draws]
 
     def _p_random(
-        self, scores: Mapping[Any, Tensor], which: tuple[Key, int], row: dict[str, Any], blank: bool
+        self, row: Mapping[str, Any], blank: bool, drawn: Tensor | None, column: int
     ) -> float:
-        if blank or not compared_at(self.settings.steps):
+        if blank or drawn is None or not compared_at(self.settings.steps):
             return math.nan
         curves = {name: row[f"{name}_curve"] for name in self.curves}
-        drawn = scores[(*which, "rivals")][:, which[1]]
-        leads = leads_of(drawn, self.curves, self.settings.rivals)
+        leads = leads_of(drawn[:, column], self.curves, self.settings.rivals)
         return p_value(lead_of(curves, self.settings.steps), leads)
 
     # ---- randomisation
@@ -342,14 +353,14 @@ class _Checked:
         """A row per map, in the order of the explanation's maps."""
         order = {key: number for number, key in enumerate(self.exp.maps)}
         self.maps.sort(key=lambda each: (order[each.key], each.image, each.column))
-        better = []
+        better, settings = [], self.settings
         for each in self.maps:
             if "randomisation" in self.settings.checks:
                 self._add_randomised(each)
             better.append(beats_random(each.row.get("p_random", math.nan)))
             probability = self._is_probability(each.image)
             each.row["words"] = words_of(
-                each.row, better[-1], each.blank, probability, self.settings.rivals
+                each.row, better[-1], each.blank, probability, settings.rivals, settings.null
             )
         table = pd.DataFrame([each.row for each in self.maps])
         curves = [name for name in table if str(name).endswith("_curve")]
@@ -357,7 +368,10 @@ class _Checked:
         table = table[[*plain, *curves, "words"]]
         if self.randomised is not None:
             about |= {"stages": self.randomised.stages, "notes": self.randomised.notes}
-        table.attrs = {"provenance": about, "words": summaries(table, better, self.settings.rivals)}
+        table.attrs = {
+            "provenance": about,
+            "words": summaries(table, better, settings.rivals, settings.null),
+        }
         return table
 
 

@@ -1,10 +1,10 @@
-"""Is a map better than a random one? A rank test against random maps that are as smooth as it is.
+"""Is a map better than a random one? A rank test against random maps, its rivals.
 
-A smooth random map is one blob, which lies on the object by luck far more often than noise does:
-noise would let such maps pass as explanations. So the rivals of a map have its own spectrum. They
-are its surrogates (Theiler et al. 1992, Physica D 58, 77,
-https://doi.org/10.1016/0167-2789(92)90102-S, section 2.4.1): the amplitudes of its Fourier
-transform, mirrored at the edges, with the phases of white noise.
+They are uniform noise on the map's own grid ("noise"), or surrogates of the map itself
+("spectrum"; Theiler et al. 1992, Physica D 58, 77, https://doi.org/10.1016/0167-2789(92)90102-S,
+section 2.4.1): the amplitudes of its Fourier transform, mirrored at the edges, with the phases of
+white noise. Those are as smooth as the map at every scale, and so harder to beat: a smooth random
+map is one blob, which lies on the object by luck more often than noise does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from resviz.attribution.trust.removal import Series, ranks_of, resized, steps_of
 
 LEVEL = 0.05  # of the test: how often a random map is called clearly better
 LEAST = 19  # rivals: with fewer no rank reaches the level
-_SHARES = (2 / 7, 4 / 7)  # of the pixels, where curves are compared: a map on the object leads most
+_SHARES = (1 / 7, 2 / 7, 4 / 7)  # of the pixels, where curves are compared
+NULLS = {"noise": "random maps of its resolution", "spectrum": "random maps as smooth as it"}
 
 
 def rivals_of(values: Tensor, count: int, seed: int) -> Tensor:
@@ -46,12 +47,17 @@ def rivals_of(values: Tensor, count: int, seed: int) -> Tensor:
     return made[(slice(None), *(slice(side) for side in values.shape))]
 
 
+def noise(grid: tuple[int, ...], count: int, seed: int) -> Tensor:
+    """(count, ...) random maps on a grid: uniform noise, as the draws of the curves are."""
+    return torch.rand(count, *grid, generator=torch.Generator().manual_seed(seed))
+
+
 def compared_at(steps: int) -> list[int]:
     """The steps of a curve where maps are compared with their rivals.
 
     Example:
         >>> compared_at(28)
-        [8, 16]
+        [4, 8, 16]
     """
     return sorted({min(max(round(steps * share), 1), steps - 1) for share in _SHARES} - {0})
 
@@ -102,7 +108,7 @@ def _sign(name: str) -> int:
 def p_value(lead: float, rivals: Sequence[float]) -> float:
     """How often a random map does as well: (1 + rivals that do) / (1 + rivals), one-sided.
 
-    A random map of this spectrum has each rank equally often: it is below 0.05 once in twenty maps.
+    A random map of the same kind has each rank equally often: it is up to 0.05 once in twenty maps.
 
     Example:
         >>> p_value(0.4, [0.1, 0.5, 0.2])

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from resviz.attribution.trust.randomisation import LIMIT
-from resviz.attribution.trust.rivals import LEVEL, together
+from resviz.attribution.trust.rivals import LEVEL, NULLS, together
 
 _FAINT = 0.05  # a probability below which curves have little room
 
@@ -35,12 +35,17 @@ def changes(row: Mapping[str, Any]) -> bool | None:
 
 
 def words_of(
-    row: Mapping[str, Any], better: str, blank: bool, probability: bool, rivals: int = 0
+    row: Mapping[str, Any],
+    better: str,
+    blank: bool,
+    probability: bool,
+    rivals: int = 0,
+    null: str = "noise",
 ) -> str:
-    """One line on a map, which stood against so many `rivals`."""
+    """One line on a map, which stood against so many `rivals` of that kind."""
     if blank:
         return "the map is the same everywhere and says nothing: Explanation.diagnose() says why"
-    facts = [*_curve_words(row), *_rank_words(row, rivals)]
+    facts = [*_curve_words(row), *_rank_words(row, rivals, null)]
     if "road" in row:
         facts.append(f"ROAD {row['road']:.2f}")
     moved = changes(row)
@@ -66,15 +71,15 @@ def _curve_words(row: Mapping[str, Any]) -> list[str]:
     return facts
 
 
-def _rank_words(row: Mapping[str, Any], rivals: int) -> list[str]:
+def _rank_words(row: Mapping[str, Any], rivals: int, null: str) -> list[str]:
     """The test, its random maps and its level."""
     p_random = row.get("p_random", math.nan)
     if math.isnan(p_random):
         return []
     behind = rivals + 1 - round(p_random * (rivals + 1))
     return [
-        f"ahead of {behind} of {rivals} random maps as smooth as it (rank test, one-sided, "
-        f"p {p_random:.3f}, level {LEVEL})"
+        f"ahead of {behind} of {rivals} {NULLS[null]} (rank test, one-sided, p {p_random:.3f}, "
+        f"level {LEVEL})"
     ]
 
 
@@ -90,7 +95,7 @@ def _verdict(better: str, moved: bool | None) -> str:
     return ""
 
 
-def summaries(table: pd.DataFrame, better: Sequence[str], rivals: int) -> dict[str, str]:
+def summaries(table: pd.DataFrame, better: Sequence[str], rivals: int, null: str) -> dict[str, str]:
     """A line per method and layer over its images and targets: ``{"grad_cam at layer4": ...}``."""
     lines = {}
     judged = table.assign(_better=list(better))
@@ -105,7 +110,7 @@ def summaries(table: pd.DataFrame, better: Sequence[str], rivals: int) -> dict[s
             clearly = int((rows["_better"] == "clearly").sum())
             ahead = clearly + int((rows["_better"] == "hardly").sum())
             count = int(known.sum())
-            ranks = _all_words(rows[known], rivals)
+            ranks = _all_words(rows[known], rivals, null)
             facts.append(
                 f"better than a random map on {ahead} of {count}, clearly on {clearly} {ranks}"
             )
@@ -117,8 +122,8 @@ def summaries(table: pd.DataFrame, better: Sequence[str], rivals: int) -> dict[s
     return lines
 
 
-def _all_words(rows: pd.DataFrame, rivals: int) -> str:
+def _all_words(rows: pd.DataFrame, rivals: int, null: str) -> str:
     """The test, and its result over all images."""
-    about = f"one-sided rank test, {rivals} random maps as smooth as each, level {LEVEL}"
+    about = f"one-sided rank test of each against {rivals} {NULLS[null]}, level {LEVEL}"
     groups = [each.tolist() for _, each in rows.groupby("image")["p_random"]]
     return f"(over all p {together(groups):.2g}; {about})"

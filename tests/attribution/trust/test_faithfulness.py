@@ -299,11 +299,13 @@ def test_the_words_state_the_test(net: nn.Module, images: Tensor, exp: rv.Explan
     table = rv.faithfulness(net, images, exp, checks=["deletion", "insertion"], rivals=19)
     for row in table.to_dict("records"):
         behind = 20 - round(row["p_random"] * 20)
-        said = f"ahead of {behind} of 19 random maps as smooth as it (rank test, one-sided, p "
+        said = f"ahead of {behind} of 19 random maps of its resolution (rank test, one-sided, p "
         assert f"{said}{row['p_random']:.3f}, level 0.05)" in row["words"]
     for line in table.attrs["words"].values():
         assert "(over all p " in line
-        assert line.endswith("; one-sided rank test, 19 random maps as smooth as each, level 0.05)")
+        assert line.endswith(
+            "; one-sided rank test of each against 19 random maps of its resolution, level 0.05)"
+        )
     assert table.attrs["provenance"]["rivals"] == 19
 
 
@@ -337,6 +339,7 @@ def test_real_maps_beat_random_ones(use_torch_home: Path, testdata: Path) -> Non
         ({"steps": 2.0}, TypeError, "steps 2.0"),
         ({"draws": 1}, ValueError, "draws 1; 2 or more"),
         ({"rivals": 18}, ValueError, "rivals 18; 19 or more"),
+        ({"null": "nois"}, ValueError, "null 'nois'; one of noise, spectrum"),
         ({"seed": -1}, ValueError, "seed -1"),
         ({"chunk": 0}, ValueError, "chunk 0"),
         ({"baseline": "meen"}, ValueError, "baseline='meen'; closest: 'mean'"),
