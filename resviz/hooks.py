@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from resviz.torch_private import (
     AnyBatchNorm,
@@ -96,9 +97,19 @@ class Hooks:
         """Call ``hook(grad_inputs, grad_outputs)`` after an autograd node has run."""
         self._handles.append(node.register_hook(hook))
 
-    def before_update(self, optimizer: torch.optim.Optimizer, hook: Callable[[], None]) -> None:
-        """Call ``hook()`` before each ``optimizer.step()``."""
-        self._handles.append(optimizer.register_step_pre_hook(lambda *_: hook()))
+    def before_update(
+        self, optimizer: torch.optim.Optimizer, hook: Callable[[Any, Any], tuple[Any, Any] | None]
+    ) -> None:
+        """Call ``hook(args, kwargs)`` before each ``optimizer.step()``; a pair replaces them."""
+        self._handles.append(
+            optimizer.register_step_pre_hook(lambda _, args, kwargs: hook(args, kwargs))
+        )
+
+    def before_any_update(
+        self, hook: Callable[[torch.optim.Optimizer, Any, Any], tuple[Any, Any] | None]
+    ) -> None:
+        """Call ``hook(optimizer, args, kwargs)`` before a step of whichever optimiser there is."""
+        self._handles.append(register_optimizer_step_pre_hook(hook))
 
     def after_backward(self, hook: Callable[[], None]) -> None:
         """Call ``hook()`` once, when the backward pass that runs now has filled every ``.grad``.

@@ -29,9 +29,18 @@ from resviz.attribution.trust.removal import (
     score_series,
     weighted,
 )
+from resviz.attribution.trust.rivals import (
+    compared_at,
+    lead_of,
+    leads_of,
+    noise,
+    p_value,
+    rival_series,
+    rivals_of,
+)
 from resviz.attribution.trust.road import road_score, road_series
 from resviz.attribution.trust.settings import Settings, check_explanation, scorer_for
-from resviz.attribution.trust.verdict import beats_random, margin_of, summaries, words_of
+from resviz.attribution.trust.verdict import beats_random, summaries, words_of
 from resviz.hooks import gradients
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.preset import Preset
@@ -55,6 +64,8 @@ def faithfulness(
     reveal: Any = "blur",
     percentages: Sequence[float] = (20, 40, 60, 80),
     draws: int = 3,
+    rivals: int = 39,
+    null: str = "noise",
     seed: int = 0,
     chunk: int | None = None,
     progress: bool | None = None,
@@ -81,6 +92,13 @@ def faithfulness(
       again: rank correlation of absolute values with the original. Low is good, high means that
       the map shows the picture and not what the network learned. Costs six more explanations.
 
+    Whether a map is better than a random one is a rank test, one-sided, at level 0.05, of this map
+    alone among `rivals` random maps. T is insertion less deletion, summed over the steps nearest to
+    1/7, 2/7 and 4/7 of the pixels: six pictures for a random map, where its curves take 54. p = (1
+    + random maps whose T is as large) / (1 + `rivals`): "clearly" better up to 0.05, "no better"
+    above 0.5. A random map of that kind is "clearly" better once in twenty. Over several images the
+    p are combined as Fisher did.
+
     Args:
         net: the network that was explained.
         images: the same images.
@@ -96,7 +114,13 @@ def faithfulness(
             10/224 of the shorter side), a number, or a tensor (a value per channel or a picture).
         reveal: what inserted pixels are put into, likewise.
         percentages: of the pixels that road removes, each strictly between 0 and 100.
-        draws: random maps for each resolution and image, at least 2.
+        draws: random maps for each resolution and image whose mean curves stand in the table, at
+            least 2.
+        rivals: random maps that each map is ranked among, at least 19; more find smaller leads.
+        null: what those are: "noise" on the map's grid, shared by all maps of a resolution, or
+            "spectrum", random maps with the map's own Fourier amplitudes, so as smooth as it at
+            every scale (see :mod:`resviz.attribution.trust.rivals`): a stricter test, which says
+            more seldom that a map is better, and costs its pictures for each map.
         seed: of random maps, noise and permutations.
         chunk: how many pictures run at once; None: 8 on a CPU, 64 on a GPU.
         progress: None shows a bar over what takes more than a second, False never.
@@ -106,9 +130,9 @@ def faithfulness(
     Returns:
         A row per method, layer, image and target (its name). Columns of checks that were not asked
         for are absent. score; deletion, insertion, deletion_random, insertion_random (of uniform
-        noise at the map's own resolution, mean of `draws`); road; drop, increase (whether O > Y);
-        randomised_head (after the last layer alone), randomised_upper (mean over the upper half of
-        the stages, which the words go by: see
+        noise at the map's own resolution, mean of `draws`); p_random (of the rank test); road;
+        drop, increase (whether O > Y); randomised_head (after the last layer alone),
+        randomised_upper (mean over the upper half of the stages, which the words go by: see
         :data:`resviz.attribution.trust.randomisation.LIMIT`), randomised (after all); with boxes or
         masks pointing, energy and iou; the curves as tuples: deletion_curve, insertion_curve,
         deletion_random_curve, insertion_random_curve, randomisation_curve (from 1, the trained
@@ -134,7 +158,9 @@ def faithfulness(
     check_hookable(net)
     inputs = check_images(net, images)
     check_explanation(exp, inputs)
-    how = Settings.read(checks, inputs[0], steps, baseline, reveal, percentages, draws, seed, chunk)
+    how = Settings.read(
+        checks, inputs[0], steps, baseline, reveal, percentages, draws, rivals, null, seed, chunk
+    )
     height, width = inputs[0].shape[2:]
     inside = read_masks(boxes, masks, len(inputs[0]), (height, width))
     known = preset_or_none(net, preset)
@@ -151,7 +177,6 @@ class _Map:
     image: int
     column: int
     row: dict[str, Any]
-    grid: tuple[int, int]
     blank: bool
 
 
@@ -169,8 +194,6 @@ class _Checked:
         self.base = {name: filled(kind, images) for name, kind in fills.items() if name in checks}
         self.curves = list(self.base)
         self.maps: list[_Map] = []
-        # the gaps of random maps: by resolution, image and target
-        self.gaps: dict[tuple[int, int], dict[tuple[int, int], list[float]]] = {}
         self.randomised: Randomised | None = None
 
     def through(self, preset: Preset | None, reshape: Reshape | None) -> pd.DataFrame:
@@ -197,6 +220,8 @@ class _Checked:
                 if not bool(each.isfinite().all()) or bool((each == each[0, 0]).all()):
                     continue
                 found = self._variants(picture, image, each)
+                if self.curves and self.settings.null == "spectrum":
+                    found["rivals"] = self._rivals(picture, image, maps[image][column])
                 series |= {(key, column, name): made for name, made in found.items()}
         if self.curves:
             for grid in dict.fromkeys(_grid(maps) for maps in self.exp.maps.values()):
@@ -204,6 +229,8 @@ class _Checked:
                 for draw, one in enumerate(ranks):
                     made = self._curve_series(picture, image, one)
                     series |= {(grid, draw, name): each for name, each in made.items()}
+                if self.settings.null == "noise":
+                    series[grid, "rivals"] = self._rivals(picture, image, grid)
         scores = score_series(self.scorer, image, series, "faithfulness")
         for (key, column), each in values.items():
             self.maps.append(self._row(key, image, column, each, scores))
@@ -215,6 +242,16 @@ class _Checked:
         base = {name: each[image] for name, each in self.base.items()}
         blank, hidden = base.get("deletion"), base.get("insertion")
         return curve_series(picture, ranks, blank, hidden, self.settings.steps)
+
+    def _rivals(self, picture: Tensor, image: int, like: Tensor | tuple[int, int]) -> Series:
+        """The pictures that random rivals of a map, or of all maps of a grid, need: few of each."""
+        count, seed = self.settings.rivals, self._seed(image)
+        if isinstance(like, Tensor):
+            rivals = rivals_of(like, count, seed)
+        else:
+            rivals = noise(like, count, seed)
+        base = {name: each[image] for name, each in self.base.items()}
+        return rival_series(picture, rivals, base, self.settings.steps)
 
     def _variants(self, picture: Tensor, image: int, values: Tensor) -> dict[str, Series]:
         """The pictures that the checks of one map need."""
@@ -242,7 +279,9 @@ class _Checked:
             mean = tuple(sum(points) / len(points) for points in zip(*many, strict=True))
             row |= {f"{name}_random": area(mean), f"{name}_random_curve": mean}
         if self.curves:
-            self._note_gaps(scores, grid, image, column)
+            shared = self.settings.null == "noise"
+            drawn = scores.get((grid, "rivals") if shared else (key, column, "rivals"))
+            row["p_random"] = self._p_random(row, blank, drawn, column)
         if "road" in checks:
             ends = [scores.get((key, column, name)) for name in ("morf", "lerf")]
             there = [each for each in ends if each is not None]
@@ -254,7 +293,7 @@ class _Checked:
             mask = self.inside[image]
             row |= {"pointing": pointing(values, mask), "energy": energy(values, mask)}
             row["iou"] = math.nan if blank else iou(values, mask)
-        return _Map(key, image, column, row, grid, blank)
+        return _Map(key, image, column, row, blank)
 
     def _curve(
         self, scores: Mapping[Any, Tensor], which: tuple[Any, int], name: str, column: int
@@ -270,15 +309,14 @@ class _Checked:
         draws = range(self.settings.draws)
         return [self._curve(scores, (grid, draw), name, column) for draw in draws]
 
-    def _note_gaps(
-        self, scores: Mapping[Any, Tensor], grid: tuple[int, int], image: int, column: int
-    ) -> None:
-        gaps = [0.0] * self.settings.draws
-        for name in self.curves:
-            sign = 1 if name == "insertion" else -1
-            curves = self._random(scores, grid, name, column)
-            gaps = [gap + sign * area(c) for gap, c in zip(gaps, curves, strict=True)]
-        self.gaps.setdefault(grid, {})[image, column] = gaps
+    def _p_random(
+        self, row: Mapping[str, Any], blank: bool, drawn: Tensor | None, column: int
+    ) -> float:
+        if blank or drawn is None or not compared_at(self.settings.steps):
+            return math.nan
+        curves = {name: row[f"{name}_curve"] for name in self.curves}
+        leads = leads_of(drawn[:, column], self.curves, self.settings.rivals)
+        return p_value(lead_of(curves, self.settings.steps), leads)
 
     # ---- randomisation
     def randomise(self, preset: Preset | None, reshape: Reshape | None) -> None:
@@ -313,27 +351,27 @@ class _Checked:
 
     def table(self, about: dict[str, Any]) -> pd.DataFrame:
         """A row per map, in the order of the explanation's maps."""
-        margins = {grid: margin_of(list(gaps.values())) for grid, gaps in self.gaps.items()}
         order = {key: number for number, key in enumerate(self.exp.maps)}
         self.maps.sort(key=lambda each: (order[each.key], each.image, each.column))
-        better = []
+        better, settings = [], self.settings
         for each in self.maps:
             if "randomisation" in self.settings.checks:
                 self._add_randomised(each)
-            judged = ""
-            if self.curves and not each.blank:
-                random = self.gaps[each.grid][each.image, each.column]
-                judged = beats_random(each.row, random, margins[each.grid])
-            better.append(judged)
+            better.append(beats_random(each.row.get("p_random", math.nan)))
             probability = self._is_probability(each.image)
-            each.row["words"] = words_of(each.row, judged, each.blank, probability)
+            each.row["words"] = words_of(
+                each.row, better[-1], each.blank, probability, settings.rivals, settings.null
+            )
         table = pd.DataFrame([each.row for each in self.maps])
         curves = [name for name in table if str(name).endswith("_curve")]
         plain = [name for name in table if name not in (*curves, "words")]
         table = table[[*plain, *curves, "words"]]
         if self.randomised is not None:
             about |= {"stages": self.randomised.stages, "notes": self.randomised.notes}
-        table.attrs = {"provenance": about, "words": summaries(table, better)}
+        table.attrs = {
+            "provenance": about,
+            "words": summaries(table, better, settings.rivals, settings.null),
+        }
         return table
 
 

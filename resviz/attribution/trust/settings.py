@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resviz.arguments import caller, number, whole
+from resviz.arguments import caller, choice, number, whole
 from resviz.arguments import seed as check_seed
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.targets import Targets
+from resviz.attribution.trust.rivals import LEAST, NULLS
 from resviz.errors import closest
 from resviz.hooks import left_as_found
 from resviz.networks.outputs import output_of
@@ -35,6 +36,8 @@ class Settings:
     reveal: Any
     percentages: tuple[float, ...]
     draws: int
+    rivals: int
+    null: str
     seed: int
 
     @classmethod
@@ -47,6 +50,8 @@ class Settings:
         reveal: Any,
         percentages: Sequence[float],
         draws: int,
+        rivals: int,
+        null: str,
         seed: int,
         chunk: int | None,
     ) -> Settings:
@@ -54,13 +59,16 @@ class Settings:
         pixels = images.shape[2] * images.shape[3]
         whole("steps", steps, least=1, most=pixels)
         whole("draws", draws, least=2)
+        whole("rivals", rivals, least=LEAST)
+        choice("null", null, NULLS)
         check_seed(seed)
         if chunk is not None:
             whole("chunk", chunk, least=1)
         for name, kind in (("baseline", baseline), ("reveal", reveal)):
             _check_fill(name, kind, images)
         shares = _check_percentages(percentages, pixels)
-        return cls(_read_checks(checks), steps, baseline, reveal, shares, draws, seed)
+        chosen = _read_checks(checks)
+        return cls(chosen, steps, baseline, reveal, shares, draws, rivals, null, seed)
 
     def record(self) -> dict[str, Any]:
         """What JSON can hold of them."""
@@ -75,6 +83,8 @@ class Settings:
             **told,
             "percentages": list(self.percentages),
             "draws": self.draws,
+            "rivals": self.rivals,
+            "null": self.null,
             "seed": self.seed,
         }
 

@@ -9,48 +9,23 @@ from typing import Any
 import pandas as pd
 
 from resviz.attribution.trust.randomisation import LIMIT
+from resviz.attribution.trust.rivals import LEVEL, NULLS, together
 
-_LEVEL = 0.95  # how sure "better than a random map" is, for one row
 _FAINT = 0.05  # a probability below which curves have little room
 
 
-def gap_of(row: Mapping[str, Any]) -> float:
-    """Insertion less deletion: large for a good map, whichever of the two was measured."""
-    return float(row.get("insertion", 0.0)) - float(row.get("deletion", 0.0))
-
-
-def margin_of(gaps: Sequence[Sequence[float]]) -> float:
-    """By how much a map's gap must exceed the mean of the random maps' gaps.
-
-    Student's t at 95 %, one-sided, for one new draw against the mean of `draws` others:
-    t s sqrt(1 + 1 / draws), with the variance s^2 of the draws around the mean of their image and
-    target, pooled over those. A random map put in by hand should exceed it once in twenty rows; on
-    cifar10-resnet20 it did in 8 of 260 over 13 pictures at once, in 22 of 260 one by one.
-
-    Args:
-        gaps: of the draws, a list for each image and target.
-    """
-    from scipy.stats import t
-
-    freedom = sum(len(draws) - 1 for draws in gaps)
-    squares = sum(sum((gap - sum(draws) / len(draws)) ** 2 for gap in draws) for draws in gaps)
-    quantile = float(t.ppf(_LEVEL, freedom))
-    return quantile * math.sqrt(squares / freedom) * math.sqrt(1 + 1 / len(gaps[0]))
-
-
-def beats_random(row: Mapping[str, Any], random: Sequence[float], margin: float) -> str:
+def beats_random(p_random: float) -> str:
     """Whether a map beats random ones: "clearly", "hardly", "no", or "" where nobody can say.
 
     By insertion less deletion: where the object fills the picture, removing any half of it removes
-    the class, and only insertion can tell. "hardly": by less than `margin`.
+    the class, and only insertion can tell. "clearly": one random map in twenty does as well, or
+    fewer (see :func:`resviz.attribution.trust.rivals.p_value`). "no": half of them do.
     """
-    mean = sum(random) / len(random)
-    excess = gap_of(row) - mean
-    if math.isnan(excess):
+    if math.isnan(p_random):
         return ""
-    if excess <= 0:
-        return "no"
-    return "hardly" if excess <= margin else "clearly"
+    if p_random <= LEVEL:
+        return "clearly"
+    return "no" if p_random > 0.5 else "hardly"
 
 
 def changes(row: Mapping[str, Any]) -> bool | None:
@@ -59,11 +34,18 @@ def changes(row: Mapping[str, Any]) -> bool | None:
     return None if math.isnan(upper) else bool(upper <= LIMIT)
 
 
-def words_of(row: Mapping[str, Any], better: str, blank: bool, probability: bool) -> str:
-    """One line on a map."""
+def words_of(
+    row: Mapping[str, Any],
+    better: str,
+    blank: bool,
+    probability: bool,
+    rivals: int = 0,
+    null: str = "noise",
+) -> str:
+    """One line on a map, which stood against so many `rivals` of that kind."""
     if blank:
         return "the map is the same everywhere and says nothing: Explanation.diagnose() says why"
-    facts = _curve_words(row)
+    facts = [*_curve_words(row), *_rank_words(row, rivals, null)]
     if "road" in row:
         facts.append(f"ROAD {row['road']:.2f}")
     moved = changes(row)
@@ -89,6 +71,18 @@ def _curve_words(row: Mapping[str, Any]) -> list[str]:
     return facts
 
 
+def _rank_words(row: Mapping[str, Any], rivals: int, null: str) -> list[str]:
+    """The test, its random maps and its level."""
+    p_random = row.get("p_random", math.nan)
+    if math.isnan(p_random):
+        return []
+    behind = rivals + 1 - round(p_random * (rivals + 1))
+    return [
+        f"ahead of {behind} of {rivals} {NULLS[null]} (rank test, one-sided, p {p_random:.3f}, "
+        f"level {LEVEL})"
+    ]
+
+
 def _verdict(better: str, moved: bool | None) -> str:
     if better == "no":
         return "no better than a random map"
@@ -101,7 +95,7 @@ def _verdict(better: str, moved: bool | None) -> str:
     return ""
 
 
-def summaries(table: pd.DataFrame, better: Sequence[str]) -> dict[str, str]:
+def summaries(table: pd.DataFrame, better: Sequence[str], rivals: int, null: str) -> dict[str, str]:
     """A line per method and layer over its images and targets: ``{"grad_cam at layer4": ...}``."""
     lines = {}
     judged = table.assign(_better=list(better))
@@ -116,10 +110,20 @@ def summaries(table: pd.DataFrame, better: Sequence[str]) -> dict[str, str]:
             clearly = int((rows["_better"] == "clearly").sum())
             ahead = clearly + int((rows["_better"] == "hardly").sum())
             count = int(known.sum())
-            facts.append(f"better than a random map on {ahead} of {count}, clearly on {clearly}")
+            ranks = _all_words(rows[known], rivals, null)
+            facts.append(
+                f"better than a random map on {ahead} of {count}, clearly on {clearly} {ranks}"
+            )
         moved = [changes({str(k): v for k, v in row.items()}) for row in rows.to_dict("records")]
         told = [each for each in moved if each is not None]
         if told:
             facts.append(f"changes when the weights do on {sum(told)} of {len(told)}")
         lines[f"{method} at {layer}"] = ", ".join(facts)
     return lines
+
+
+def _all_words(rows: pd.DataFrame, rivals: int, null: str) -> str:
+    """The test, and its result over all images."""
+    about = f"one-sided rank test of each against {rivals} {NULLS[null]}, level {LEVEL}"
+    groups = [each.tolist() for _, each in rows.groupby("image")["p_random"]]
+    return f"(over all p {together(groups):.2g}; {about})"

@@ -17,7 +17,8 @@ from resviz.training.recorder import file as training_file
 
 STEP_COLUMNS = (
     *("step", "epoch", "loss", "learning_rate", "grad_norm", "grad_norm_used", "clip_factor"),
-    *("clipped", "scale", "scale_divided", "skipped", "updated", "micro_batches", "images"),
+    *("clipped", "scale", "scale_divided", "skipped", "updated", "micro_batches"),
+    *("backward_passes", "optimizer_steps", "images"),
     *("batch_stats", "autocast", "rank", "world_size", "seconds", "time"),
 )
 _BESIDE = ("scale", "scale_divided", "clip_factor", "skipped", "rank", "world_size")
@@ -49,16 +50,21 @@ class TrainingRecord:
     Gradients are those of the loop's own loss, with the reduction it has, summed over the
     micro-batches of the step; where a gradient scaler was in use its scale is divided out, and the
     columns ``scale`` and ``scale_divided`` say so. Parameter gradients are read twice:
-    ``grad_norm`` when the last backward pass ended, ``grad_norm_used`` when the optimiser was about
-    to use it, after clipping. Under DistributedDataParallel they are averaged over the processes;
-    activations are those of the process that wrote the file, and of the first micro-batch.
+    ``grad_norm`` when their last backward pass had ended, ``grad_norm_used`` when the optimiser was
+    about to use them, after clipping; what the loop does after that changes neither. Under
+    DistributedDataParallel they are averaged over the processes; activations are those of the
+    process that wrote the file, and of the first micro-batch.
 
     Attributes:
-        steps: a row per recorded step. ``loss`` is what the loop handed to ``step.loss``, each
-            value weighed by the gradient that it got; ``grad_norm`` and ``grad_norm_used`` are over
-            all parameters, ``clip_factor`` is their quotient; ``skipped`` where the scaler left the
-            step out for gradients that are not finite; ``updated`` whether the optimiser made its
-            step (None where that is not known); ``micro_batches`` counts backward passes;
+        steps: a row per recorded step. ``loss`` is what the loop handed to ``step.loss`` for the
+            gradient that was used, each value weighed by the gradient that it got (where it handed
+            over none for that one, as of SAM's second, the latest); ``grad_norm`` and
+            ``grad_norm_used`` are over all parameters, ``clip_factor`` is their quotient over those
+            that an optimiser used; ``skipped`` where the scaler left the step out for gradients
+            that are not finite; ``updated`` whether the optimiser made its step (None where that
+            is not known); ``micro_batches`` counts the backward passes whose sum the gradient is,
+            ``backward_passes`` all that went through the network, ``optimizer_steps`` the steps
+            of its optimisers, an inner one's among them (both NaN in files of before);
             ``seconds`` is the duration of the step, with the time that recording took, ``time`` its
             end in seconds since 1970.
         parameters: a row per step and parameter: ``grad_norm``, ``grad_norm_used``, ``weight_norm``

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -15,9 +15,15 @@ from torch import Tensor, nn
 from resviz.arguments import caller, public, public_as, whole
 from resviz.errors import warn
 from resviz.hooks import Hooks
-from resviz.networks.inputs import check_hookable
 from resviz.provenance import preset_or_none, versions
 from resviz.training.recorder import file as training_file
+from resviz.training.recorder.given import (
+    check_whole,
+    checked_optimizers,
+    checked_scaler,
+    unwrapped,
+)
+from resviz.training.recorder.parts import Parts
 from resviz.training.recorder.step import WatchedStep
 
 
@@ -29,10 +35,18 @@ class TrainingRecorder:
     Training gives the same bits with and without the recorder: modes, ``.grad``, random state and
     results are not touched. Steps that are not recorded have no hooks and cost nothing.
 
-    Everything is read at its own moment: activations in the first forward pass of the step;
-    ``.grad`` when a backward pass has ended (averaged over the processes by then, not yet unscaled,
-    not yet clipped), and again when the optimiser is about to use it. The scale of a GradScaler is
-    divided out of what is recorded, and stands beside it.
+    Everything is read at its own moment: activations in the first forward pass that the gradient
+    came through; ``.grad`` when a backward pass has ended (averaged over the processes by then, not
+    yet unscaled, not yet clipped), and again when the optimiser is about to use it. The scale of a
+    GradScaler is divided out of what is recorded, and stands beside it.
+
+    What was used at ``optimizer.step()`` is what the record holds: passes that came before the
+    gradients were last cleared, or come after the step (of a GAN's other network), are left out. Of
+    several steps of an optimiser in one block the last counts; of several optimisers each for its
+    own parameters. Where ``step(closure)`` evaluates the loss itself, as LBFGS does several times,
+    its first evaluation counts: loss and gradient at the parameters that the step starts from. An
+    optimiser inside another one makes its step for it: of SAM's two gradients the second is used,
+    and recorded, also where its base optimiser is called by hand.
 
     Under DistributedDataParallel every process makes a recorder; the one of rank 0 writes, the
     others do nothing. Its parameter gradients are those of all processes, its activations its own.
@@ -41,9 +55,11 @@ class TrainingRecorder:
         net: the network, or the DistributedDataParallel around it.
         path: a new file; steps are appended as they are completed. See ``load_training_record``.
         every: record each step whose number is a multiple of this, step 0 among them.
-        optimizer: the one that trains `net`. With it, clipping, learning rates and skipped steps
-            are recorded.
+        optimizer: the one that trains `net`, or a list of several. Only their steps count, and a
+            block without one warns. None: those of any optimiser that has its parameters.
         scaler: the GradScaler in use.
+        layers: record these parts of the network alone: a module's path ("layer4"), with all that
+            is in it, or a list of those. The norms of a step are then over their parameters.
         resume: go on with the file where it exists, else begin it.
         first_step: number of the first step; on resuming, later steps in the file are replaced.
             None: 0, or on resuming the one after the last recorded.
@@ -55,8 +71,8 @@ class TrainingRecorder:
         NotTraceable: a scripted or compiled network, in which hooks do not fire.
         RuntimeError: another process writes the file.
         TypeError: arguments of a wrong type.
-        ValueError: sharded parameters (FSDP); a DataParallel; an optimiser of another network; a
-            file of another network.
+        ValueError: sharded parameters (FSDP); a DataParallel; an optimiser of another network;
+            a layer that there is not; a file of another network, or of other parts.
 
     Warns:
         ResvizWarning: a step that could not be recorded: no backward pass in it; the disk is full.
@@ -92,16 +108,19 @@ class TrainingRecorder:
         path: str | os.PathLike[str],
         every: int = 10,
         *,
-        optimizer: torch.optim.Optimizer | None = None,
+        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
         scaler: Any | None = None,
+        layers: str | Sequence[str] | None = None,
         resume: bool = False,
         first_step: int | None = None,
         data: str | None = None,
     ) -> None:
-        self.net = _unwrapped(net)
+        self.net = unwrapped(net)
         self.every = whole("every", every, least=1)
-        self.optimizer = _checked_optimizer(optimizer, self.net)
-        self.scaler = _checked_scaler(scaler, optimizer)
+        self.optimizer = optimizer
+        self.optimizers = checked_optimizers(optimizer, self.net)
+        self.scaler = checked_scaler(scaler, optimizer)
+        self.parts = Parts.read(layers, self.net)
         first = None if first_step is None else whole("first_step", first_step, least=0)
         self.rank, self.world_size = _rank()
         self.path = pathlib.Path(path)
@@ -109,8 +128,9 @@ class TrainingRecorder:
         self._active = self._warned = self._closed = False
         self._writer: training_file.Writer | None = None
         if self.rank == 0:
-            header = _header(self.net, self.optimizer, self.scaler, self.world_size, self.every)
-            self._open(header | {"data": data}, resume, first)
+            header = _header(self.net, self.optimizers, self.scaler, self.parts)
+            header |= {"world_size": self.world_size, "every": self.every, "data": data}
+            self._open(header, resume, first)
 
     def _open(self, header: dict[str, Any], resume: bool, first: int | None) -> None:
         if not self.path.parent.is_dir():
@@ -194,13 +214,13 @@ class TrainingRecorder:
     def _write(self, number: int, watched: WatchedStep, about: dict[str, Any]) -> None:
         if self._writer is None:
             return
-        if not watched.first_pass.done or not watched.micro_batches:
+        if not watched.complete:
             self._warn(
                 f"step {number} is not recorded: no backward pass through the network's output in "
                 "it; net(images) and loss.backward() belong into the with block."
             )
             return
-        if self.optimizer is not None and not watched.updated and not watched.was_skipped():
+        if self.optimizers and not watched.updated and not watched.was_skipped():
             self._warn(
                 f"step {number}: the optimiser made no step in the with block, so clipping is not "
                 "known; optimizer.step() belongs into it."
@@ -274,8 +294,10 @@ class Step:
         hooks = Hooks()
         try:
             self._start = time.perf_counter()
-            _check_whole(recorder.net)
-            self._watched = WatchedStep(recorder.net, recorder.optimizer, recorder.scaler, hooks)
+            check_whole(recorder.net)
+            self._watched = WatchedStep(
+                recorder.net, recorder.optimizers, recorder.scaler, hooks, recorder.parts
+            )
         except BaseException:
             hooks.__exit__(None, None, None)
             recorder._active = False
@@ -302,66 +324,6 @@ class Step:
             recorder._active = False
 
 
-def _unwrapped(net: nn.Module) -> nn.Module:
-    check_hookable(net)
-    if isinstance(net, nn.DataParallel):
-        raise ValueError(
-            f"{caller()}: a DataParallel, whose copies of the network last for one pass; "
-            "DistributedDataParallel, or the network alone, would be right."
-        )
-    if isinstance(net, nn.parallel.DistributedDataParallel):
-        net = net.module
-    _check_whole(net)
-    return net
-
-
-def _check_whole(net: nn.Module) -> None:
-    """Refuse a network of which this process holds a part."""
-    wrapped = any(type(m).__name__ == "FullyShardedDataParallel" for m in net.modules())
-    parted = next((n for n, p in net.named_parameters() if hasattr(p, "to_local")), None)
-    if wrapped or parted is not None:
-        what = f"parameter {parted!r} is a DTensor" if parted is not None else "FSDP"
-        raise ValueError(
-            f"{caller()}: {what}, of which this process holds a part, whose norms are not "
-            "those of the whole; DistributedDataParallel would be right."
-        )
-
-
-def _checked_optimizer(optimizer: Any, net: nn.Module) -> torch.optim.Optimizer | None:
-    if optimizer is None:
-        return None
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(
-            f"{caller()}: the optimizer is a {type(optimizer).__name__}; a "
-            "torch.optim.Optimizer would be right."
-        )
-    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    if not any(id(p) in trained for p in net.parameters()):
-        raise ValueError(
-            f"{caller()}: the optimizer has none of the network's parameters; the one that "
-            "trains it would be right. Was the network moved or copied after it was made?"
-        )
-    return optimizer
-
-
-def _checked_scaler(scaler: Any, optimizer: object) -> Any | None:
-    if scaler is None:
-        return None
-    if not (hasattr(scaler, "get_scale") and hasattr(scaler, "is_enabled")):
-        raise TypeError(
-            f"{caller()}: the scaler is a {type(scaler).__name__}; a torch.amp.GradScaler "
-            "would be right."
-        )
-    if not scaler.is_enabled():
-        return None
-    if optimizer is None:
-        raise ValueError(
-            f"{caller()}: a scaler without its optimizer; both would be right, for the scaler "
-            "decides whether the optimizer makes a step."
-        )
-    return scaler
-
-
 def _rank() -> tuple[int, int]:
     distributed = torch.distributed
     if not (distributed.is_available() and distributed.is_initialized()):
@@ -370,9 +332,12 @@ def _rank() -> tuple[int, int]:
 
 
 def _header(
-    net: nn.Module, optimizer: object, scaler: object, world_size: int, every: int
+    net: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    scaler: object,
+    parts: Parts,
 ) -> dict[str, Any]:
-    """How the record is made, as JSON holds it."""
+    """What is recorded, as JSON holds it."""
     preset = preset_or_none(net, None)
     first = next(net.parameters(), torch.zeros(()))
     return {
@@ -381,11 +346,10 @@ def _header(
         "device": str(first.device),
         "dtype": str(first.dtype).removeprefix("torch."),
         "loss": "the loop's own",
-        "optimizer": type(optimizer).__name__ if optimizer is not None else None,
+        "optimizer": ", ".join(type(each).__name__ for each in optimizers) or None,
         "scaler": type(scaler).__name__ if scaler is not None else None,
-        "world_size": world_size,
-        "every": every,
-        "parameters": _shapes(net.named_parameters()),
+        "layers": list(parts.paths) if parts.paths is not None else None,
+        "parameters": _shapes(parts.parameters(net)),
         "versions": dict(versions()),
     }
 

@@ -1,15 +1,17 @@
 """One recorded step of a user's own training loop: what is read, and when.
 
-The step is watched from outside: the first forward pass of the network in it as
-:class:`~resviz.recording.measuring.MeasuredPass` does it; ``.grad`` of the parameters at the end of
-every backward pass, which is before any unscaling or clipping; and once more when the optimiser is
-about to use it, which is after both.
+The step is watched from outside: the first forward pass of the network that its gradient came
+through, as :class:`~resviz.recording.measuring.MeasuredPass` does it; ``.grad`` of the parameters
+as every backward pass begins and ends, which is before any unscaling or clipping; and once more
+when an optimiser is about to use it, which is after both. What was used at that moment is what the
+record holds: a backward pass that comes later (of a GAN's other network) changes nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -17,112 +19,67 @@ import torch
 from torch import Tensor, nn
 
 from resviz.hooks import Hooks, batch_norms
-from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.recording import tables
-from resviz.recording.kept import Kept
-from resviz.recording.measuring import MeasuredPass
 from resviz.recording.seen import Seen
-from resviz.recording.statistics import mean_square, read
-from resviz.torch_private import divides_in_kernel
+from resviz.recording.statistics import read
+from resviz.torch_private import version
+from resviz.training.recorder.losses import Losses
+from resviz.training.recorder.parts import Parts
+from resviz.training.recorder.passes import Passes
+from resviz.training.recorder.updates import (
+    NONE,
+    Number,
+    Start,
+    Updates,
+    gradients,
+    rates,
+    squares,
+)
 
 _CLIPPED = 1e-5  # relative: unscaling by powers of two is exact, clipping is not this small
-_NONE = -1.0  # in place of a sum of squares: there is no gradient
 _SCALED = ("grad_rms", "grad_norm", "grad_sum_rms", "grad_branch_rms", "grad_shortcut_rms")
 
 
-class TrainingPass:
-    """The first forward pass with gradients inside a step, whoever starts it.
+def _roots(squared: list[float], scale: float) -> list[float]:
+    """L2 norms; NaN where there is no gradient, or one with NaN in it."""
+    return [math.sqrt(v) / scale if v >= 0 else math.nan for v in squared]
 
-    Where the network cannot take what the loop gives it, the loop gets the network's own error.
 
-    Args:
-        net: the network.
-        hooks: live as long as the step.
-        backward: called when a backward pass has ended.
+def _total(squared: Sequence[float], scale: float) -> float:
+    """L2 norm over all parameters that have a gradient; NaN where none has."""
+    there = [v for v in squared if v != NONE]
+    return math.sqrt(sum(there)) / scale if there and sum(there) >= 0 else math.nan
+
+
+@dataclass(frozen=True)
+class _Backward:
+    """Squares of every ``.grad`` as a backward pass began and as it ended; the scaler's scale."""
+
+    carried: list[Number]
+    left: list[Number]
+    scale: float
+
+
+@dataclass(frozen=True)
+class _Gradient:
+    """The gradient of the step, a number per parameter, and where it came from.
 
     Attributes:
-        done: whether such a pass ran to its end.
-        images: size of its batch.
-        autocast: dtype of automatic mixed precision during it, None without.
+        before: squares when its last backward pass had ended.
+        used: squares when an optimiser used it.
+        weights: squares of the parameters at that moment.
+        rates: learning rates.
+        backwards: the numbers of the backward passes that it is the sum of.
+        scale: of the scaler. used_scale: what is left of that in `used`.
     """
 
-    def __init__(self, net: nn.Module, hooks: Hooks, backward: Callable[[], None]) -> None:
-        self.done, self.images = False, 0
-        self.autocast: str | None = None
-        self._measured = MeasuredPass(net, Kept(set(), False), hooks, gradients=True, check=False)
-        self._running = False
-        self._backward, self._due, self._hooks = backward, False, hooks
-        hooks.instead(net, self._around)
-
-    @property
-    def seen(self) -> Seen:
-        """What the pass left behind."""
-        return self._measured.seen
-
-    def _around(self, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """In place of the network's forward."""
-        if not torch.is_grad_enabled():  # a teacher's pass, a validation
-            return forward(*args, **kwargs)
-        if self.done or self._running:
-            output = forward(*args, **kwargs)
-        else:
-            output = self._watched(forward, args, kwargs)
-        for tensor in tensors_in(output):
-            if tensor.requires_grad:
-                self._hooks.gradient(tensor, self._backward_began)
-        return output
-
-    def _watched(self, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        inputs = list(tensors_in((args, kwargs)))
-        self.images = len(inputs[0]) if inputs and inputs[0].ndim else 0
-        self.autocast = _autocast(inputs[0].device.type) if inputs else None
-        self._running = True
-        try:  # where it fails, the loop may try again, with a smaller batch
-            output = self._measured.around(lambda: forward(*args, **kwargs), inputs)
-        finally:
-            self._running = False
-        self.done = True
-        return output
-
-    def _backward_began(self, _: Tensor) -> None:
-        self._due = True
-        self._hooks.after_backward(self._backward_ended)
-
-    def _backward_ended(self) -> None:
-        if self._due:  # several outputs queue several calls
-            self._due = False
-            self._backward()
-
-
-def _autocast(kind: str) -> str | None:
-    if not torch.is_autocast_enabled(kind):
-        return None
-    return str(torch.get_autocast_dtype(kind)).removeprefix("torch.")
-
-
-def _squares(tensors: Iterable[Tensor | None]) -> list[Tensor | float]:
-    """Sum of squares of each tensor, still on its device; -1 for None."""
-    return [_NONE if tensor is None else _square(tensor) for tensor in tensors]
-
-
-def _square(tensor: Tensor) -> Tensor | float:
-    values = tensor.detach()
-    if values.is_sparse:
-        values = values.coalesce().values()
-    if not values.is_floating_point() and not values.is_complex():
-        return _NONE
-    return mean_square(values) * values.numel() if values.numel() else 0.0
-
-
-def _roots(squares: list[float], scale: float) -> list[float]:
-    """L2 norms; NaN where there is no gradient, or one with NaN in it."""
-    return [math.sqrt(v) / scale if v >= 0 else math.nan for v in squares]
-
-
-def _total(squares: list[float], scale: float) -> float:
-    """L2 norm over all parameters that have a gradient; NaN where none has."""
-    there = [v for v in squares if v != _NONE]
-    return math.sqrt(sum(there)) / scale if there and sum(there) >= 0 else math.nan
+    before: list[float]
+    used: list[float]
+    weights: list[float]
+    rates: list[float]
+    backwards: set[int]
+    scale: float
+    used_scale: float
 
 
 class WatchedStep:
@@ -130,95 +87,138 @@ class WatchedStep:
 
     Args:
         net: the network itself, without a DistributedDataParallel around it.
-        optimizer: whose ``step()`` uses the gradients, or None.
+        optimizers: whose ``step()`` uses the gradients; none: whoever has a parameter.
         scaler: a gradient scaler that is in use, or None.
         hooks: live as long as the step.
+        parts: what of the network is recorded.
     """
 
     def __init__(
         self,
         net: nn.Module,
-        optimizer: torch.optim.Optimizer | None,
+        optimizers: Sequence[torch.optim.Optimizer],
         scaler: Any | None,
         hooks: Hooks,
+        parts: Parts,
     ) -> None:
-        self.net, self.optimizer, self.scaler = net, optimizer, scaler
-        self.micro_batches, self.scale = 0, 1.0
-        self.updated = False
-        self._losses: list[tuple[Tensor | float, list[Tensor]]] = []
+        self.net, self.optimizers, self.scaler, self.parts = net, optimizers, scaler, parts
+        self._backwards: list[_Backward] = []
+        self._carried: list[Number] = []
+        self._mark = 0
+        self._start: Start | None = None
         self._named: list[tuple[str, nn.Parameter]] = []
-        self._norms: list[Tensor | float] = []
-        self._before: list[Tensor | float] = []
-        self._used: list[Tensor | float] | None = None
-        self._used_scale = 1.0
-        self._rates: list[float] = []
         self._hooks = hooks
-        self.first_pass = TrainingPass(net, hooks, self._after_backward)
-        if optimizer is not None:
-            hooks.before_update(optimizer, self._before_update)
+        self._passes = Passes(net, hooks, self._began, self._ended, self._another_gradient)
+        self._losses = Losses(hooks, lambda: self._passes.ended)
+        self._updates = Updates(
+            optimizers, self._parameters, lambda: self._passes.ended, hooks, self._passes.anew
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether a backward pass came through a pass of the network that was seen."""
+        return bool(self._backwards and self._passes.measured)
+
+    @property
+    def updated(self) -> bool:
+        """Whether an optimiser made its step."""
+        return bool(self._updates.uses)
 
     def loss(self, value: Tensor | float) -> None:
-        """The value of a loss; the gradient that arrives at it says how much it counts."""
-        weights: list[Tensor] = []
-        if isinstance(value, Tensor):
-            if value.requires_grad:
-                self._hooks.gradient(value, lambda g: weights.append(g.detach().sum()))
-            value = value.detach().clone()
-        self._losses.append((value, weights))
+        """The value of a loss, before its backward pass."""
+        self._losses.hand(value)
 
-    def _after_backward(self) -> None:
-        self.micro_batches += 1
-        self.updated, self._used = False, None
-        if self.scaler is not None:
-            self.scale = float(self.scaler.get_scale())
-        self._named = list(self.net.named_parameters())
-        self._norms = _squares(p for _, p in self._named)
-        self._before = _squares(p.grad for _, p in self._named)
-        rates = _rates(self.optimizer)
-        self._rates = [rates.get(id(p), math.nan) for _, p in self._named]
+    # ---- while the loop runs
+    def _parameters(self) -> list[nn.Parameter]:
+        if not self._named:
+            self._named = self.parts.parameters(self.net)
+        return [parameter for _, parameter in self._named]
 
-    def _before_update(self) -> None:
-        if not self.micro_batches:  # an optimiser that calls the loop's backward itself
-            return
-        self.updated = True
-        self._used = _squares(p.grad for _, p in self._named)
-        self._used_scale = self.scale if divides_in_kernel(self.optimizer) else 1.0
+    def _began(self) -> None:
+        self._carried = gradients(self._parameters())
+        if self._start is None:
+            self._start = Start(squares(self._parameters()), {})
 
+    def _ended(self) -> None:
+        scale = 1.0 if self.scaler is None else float(self.scaler.get_scale())
+        self._backwards.append(_Backward(self._carried, gradients(self._parameters()), scale))
+        self._mark = self._state_of_gradients()
+        if not self._updates.uses:
+            self._start = Start(self._start.weights if self._start else [], rates(self.optimizers))
+
+    def _another_gradient(self) -> bool:
+        """True for the first pass after ``.grad`` was written to by others than autograd."""
+        now = self._state_of_gradients()
+        changed = bool(self._backwards) and now != self._mark
+        self._mark = now
+        return changed
+
+    def _state_of_gradients(self) -> int:
+        there = [p.grad for p in self._parameters() if p.grad is not None]
+        return len(there) + sum(version(grad) for grad in there) * (len(self._named) + 1)
+
+    # ---- what was used
     def was_skipped(self) -> bool:
         """True where the scaler left the step out: it found gradients that are not finite."""
-        if self.scaler is None:
+        if self.scaler is None or not self._backwards:
             return False
-        finite = math.isfinite(_total(read(self._before), self.scale))
-        return not finite or float(self.scaler.get_scale()) < self.scale
+        gradient = self._gradient()
+        finite = math.isfinite(_total(gradient.before, gradient.scale))
+        lowered = float(self.scaler.get_scale()) < gradient.scale
+        return not finite or (lowered and not self.updated)
+
+    def _gradient(self) -> _Gradient:
+        """The gradient that optimisers used; the latest where none made its step."""
+        events, uses = self._backwards, self._updates.by_parameter(self._parameters())
+        count = len(uses)
+        carried = _rows([event.carried for event in events], count)
+        left = _rows([event.left for event in events], count)
+        ends = [use.backwards if use is not None else len(events) for use in uses]
+        starts = [use.start if use is not None else self._start for use in uses]
+        chosen: set[int] = set()
+        for use in dict.fromkeys(use for use in uses if use is not None) or [None]:
+            members = [i for i in range(count) if uses[i] is use]
+            end = use.backwards if use is not None else len(events)
+            chosen |= _summed(carried, left, members, end)
+        divides = any(use.divides for use in uses if use is not None)
+        scale = events[max(chosen)].scale
+        return _Gradient(
+            before=[left[end - 1][i] for i, end in enumerate(ends)],
+            used=read([NONE if use is None else use.squares[i] for i, use in enumerate(uses)]),
+            weights=read([s.weights[i] if s else NONE for i, s in enumerate(starts)]),
+            rates=[
+                s.rates.get(id(p), math.nan) if s else math.nan
+                for s, p in zip(starts, self._parameters(), strict=True)
+            ],
+            backwards=chosen,
+            scale=scale,
+            used_scale=scale if divides else 1.0,
+        )
 
     # ---- numbers
     def record(self) -> dict[str, Any]:
         """The columns of the step's row, and its three tables."""
-        seen = self.first_pass.seen
+        gradient = self._gradient()
+        seen = self._passes.of(gradient.backwards).seen
         layers = tables.layers(seen)
-        residuals = tables.residuals(seen, layers)
-        is_block = layers["kind"] == "block"
-        blocks = (layers[is_block] if is_block.any() else layers).reset_index(drop=True)
+        residuals = self.parts.residuals(tables.residuals(seen, layers))
+        blocks = self.parts.blocks(layers)
         for table in (blocks, residuals):
             for column in _SCALED:
                 if column in table:
-                    table[column] = table[column] / self.scale
-        used = self._used if self._used is not None else [_NONE] * len(self._named)
-        numbers = read([*self._norms, *self._before, *used])
-        count = len(self._named)
-        weights, before, used = (numbers[i * count : (i + 1) * count] for i in range(3))
-        totals = _total(before, self.scale), _total(used, self._used_scale)
-        parameters = self._parameters(layers)
-        parameters["grad_norm"] = _roots(before, self.scale)
-        parameters["grad_norm_used"] = _roots(used, self._used_scale)
-        parameters["weight_norm"] = _roots(weights, 1.0)
-        parameters["learning_rate"] = self._rates
+                    table[column] = table[column] / gradient.scale
+        parameters = self._table(seen, layers)
+        parameters["grad_norm"] = _roots(gradient.before, gradient.scale)
+        parameters["grad_norm_used"] = _roots(gradient.used, gradient.used_scale)
+        parameters["weight_norm"] = _roots(gradient.weights, 1.0)
+        parameters["learning_rate"] = gradient.rates
         parameters["shard"] = "whole"
-        row = self._row(*totals)
+        row = self._row(gradient)
         return {"row": row, "parameters": parameters, "blocks": blocks, "residuals": residuals}
 
-    def _parameters(self, layers: pd.DataFrame) -> pd.DataFrame:
-        table = tables.parameters(self.net, self.first_pass.seen, layers, None)
+    def _table(self, seen: Seen, layers: pd.DataFrame) -> pd.DataFrame:
+        table = tables.parameters(self.net, seen, layers, None)
+        table = table[table["layer"].map(self.parts.has)].reset_index(drop=True)
         if table["parameter"].tolist() != [name for name, _ in self._named]:
             raise RuntimeError(
                 "TrainingRecorder: the network got other parameters between its backward pass and "
@@ -226,44 +226,59 @@ class WatchedStep:
             )
         return table.drop(columns=["norm", "grad_norm"])
 
-    def _row(self, total: float, used: float) -> dict[str, Any]:
-        factor = used / total if math.isfinite(total) and total > 0 else math.nan
+    def _row(self, gradient: _Gradient) -> dict[str, Any]:
+        factor = _clip_factor(gradient)
         skipped = self.was_skipped()
-        rates = [rate for rate in self._rates if not math.isnan(rate)]
+        known = [rate for rate in gradient.rates if not math.isnan(rate)]
+        through = self._passes.of(gradient.backwards)
+        stepped = bool(self.optimizers) or self.updated
         return {
-            "loss": self._loss(),
-            "learning_rate": rates[0] if rates else math.nan,
-            "grad_norm": total,
-            "grad_norm_used": used,
+            "loss": self._losses.of(gradient.backwards, gradient.scale),
+            "learning_rate": known[0] if known else math.nan,
+            "grad_norm": _total(gradient.before, gradient.scale),
+            "grad_norm_used": _total(gradient.used, gradient.used_scale),
             "clip_factor": factor,
             "clipped": abs(factor - 1) > _CLIPPED if math.isfinite(factor) else None,
-            "scale": self.scale,
+            "scale": gradient.scale,
             "scale_divided": self.scaler is not None,
             "skipped": skipped,
-            "updated": (self.updated and not skipped) if self.optimizer is not None else None,
-            "micro_batches": self.micro_batches,
-            "images": self.first_pass.images,
+            "updated": (self.updated and not skipped) if stepped else None,
+            "micro_batches": len(gradient.backwards),
+            "backward_passes": len(self._backwards),
+            "optimizer_steps": len(self._updates.uses),
+            "images": through.images,
             "batch_stats": _batch_stats(self.net),
-            "autocast": self.first_pass.autocast,
+            "autocast": through.autocast,
         }
 
-    def _loss(self) -> float:
-        """The losses, each times the gradient that it got: the objective of this step."""
-        if not self._losses:
-            return math.nan
-        values = read([value for value, _ in self._losses])
-        sums = [
-            sum(weights[1:], weights[0]) if weights else math.nan for _, weights in self._losses
-        ]
-        shares = [share / self.scale for share in read(sums)]
-        if any(math.isnan(share) for share in shares):  # plain numbers, or the backward came first
-            return sum(values) / len(values)
-        return sum(value * share for value, share in zip(values, shares, strict=True))
+
+def _rows(values: list[list[Number]], width: int) -> list[list[float]]:
+    numbers = read([each for row in values for each in row])
+    return [numbers[i * width : (i + 1) * width] for i in range(len(values))]
 
 
-def _rates(optimizer: torch.optim.Optimizer | None) -> dict[int, float]:
-    groups = optimizer.param_groups if optimizer is not None else []
-    return {id(p): float(group["lr"]) for group in groups for p in group["params"]}
+def _summed(
+    carried: list[list[float]], left: list[list[float]], members: list[int], end: int
+) -> set[int]:
+    """The backward passes up to the `end`-th whose sum is in the gradient of these parameters.
+
+    Back to the one that began with none, or with zeros; those that added nothing left out.
+    """
+    passes: set[int] = set()
+    for number in range(end - 1, -1, -1):
+        if any(carried[number][i] != left[number][i] for i in members):
+            passes.add(number)
+        if all(carried[number][i] in (0.0, NONE) for i in members):
+            break
+    return passes or {end - 1}
+
+
+def _clip_factor(gradient: _Gradient) -> float:
+    """What is left of the gradient in what was used, over the parameters that were."""
+    there = [i for i, used in enumerate(gradient.used) if used != NONE]
+    total = _total([gradient.before[i] for i in there], gradient.scale)
+    used = _total([gradient.used[i] for i in there], gradient.used_scale)
+    return used / total if math.isfinite(total) and total > 0 else math.nan
 
 
 def _batch_stats(net: nn.Module) -> bool | None:

@@ -47,8 +47,9 @@ _FIRST = ("grad_cam", "grad_cam_pp", "hires_cam", "xgrad_cam", "layer_cam")
 _QUICK = tuple(name for name, row in METHODS.items() if row.kind in ("gradients", "activations"))
 _CHECKED = {"method", "layer", "image", "target"}  # columns of a table of faithfulness
 _KNOWN = 256  # maps kept after they were asked for
-# of a faithfulness: the first pass; a picture, two ends; 27 steps of each curve, for four maps
-_PICTURES = 1 + 3 + 2 * 27 * (1 + 3)
+# of a faithfulness: the first pass; a picture, two ends; 27 steps of each curve, for four maps; 3
+# steps of each, for 39 rivals
+_PICTURES = 1 + 3 + 2 * 27 * (1 + 3) + 2 * 3 * 39
 
 
 class ExplanationPage(PageView):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import resviz as rv
 from left_as_found import assert_left_as_found, left_as_found
 from resviz.attribution.trust.removal import area, filled, ranks_of, resized, steps_of
-from resviz.attribution.trust.verdict import beats_random, margin_of, words_of
+from resviz.attribution.trust.verdict import beats_random, words_of
 from resviz.networks.cifar import cifar_resnet
 
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
@@ -49,7 +49,7 @@ def test_the_table(net: nn.Module, images: Tensor, exp: rv.Explanation) -> None:
     assert list(table["target"]) == ["class 1", "class 2", "class 3", "class 4"] * 3
     assert list(table.columns) == [
         *("method", "layer", "image", "target", "score"),
-        *("deletion", "deletion_random", "insertion", "insertion_random", "road"),
+        *("deletion", "deletion_random", "insertion", "insertion_random", "p_random", "road"),
         *("drop", "increase", "pointing", "energy", "iou"),
         *("randomised_head", "randomised_upper", "randomised"),
         *("deletion_curve", "deletion_random_curve", "insertion_curve", "insertion_random_curve"),
@@ -289,14 +289,24 @@ def test_words() -> None:
     )
 
 
-def test_margin_by_hand() -> None:
-    """Two draws each with a spread of 0.1 around their mean: t(2) is 2.92, s 0.141."""
-    margin = margin_of([[0.1, 0.3], [0.5, 0.7]])
-    assert margin == pytest.approx(2.91999 * np.sqrt(0.04 / 2) * np.sqrt(1.5), rel=1e-4)
-    row = {"deletion": 0.2, "insertion": 0.8}
-    assert beats_random(row, [0.0, 0.1], margin) == "clearly"
-    assert beats_random(row, [0.2, 0.3], margin) == "hardly"
-    assert beats_random(row, [0.7, 0.9], margin) == "no"
+def test_the_verdict_by_hand() -> None:
+    verdicts = [beats_random(p) for p in (0.025, 0.05, 0.075, 0.5, 0.525, float("nan"))]
+    assert verdicts == ["clearly", "clearly", "hardly", "hardly", "no", ""]
+
+
+def test_the_words_state_the_test(net: nn.Module, images: Tensor, exp: rv.Explanation) -> None:
+    """Draws, level and p in each row, and over all images in each summary."""
+    table = rv.faithfulness(net, images, exp, checks=["deletion", "insertion"], rivals=19)
+    for row in table.to_dict("records"):
+        behind = 20 - round(row["p_random"] * 20)
+        said = f"ahead of {behind} of 19 random maps of its resolution (rank test, one-sided, p "
+        assert f"{said}{row['p_random']:.3f}, level 0.05)" in row["words"]
+    for line in table.attrs["words"].values():
+        assert "(over all p " in line
+        assert line.endswith(
+            "; one-sided rank test of each against 19 random maps of its resolution, level 0.05)"
+        )
+    assert table.attrs["provenance"]["rivals"] == 19
 
 
 @pytest.mark.slow
@@ -328,6 +338,8 @@ def test_real_maps_beat_random_ones(use_torch_home: Path, testdata: Path) -> Non
         ({"steps": 1000}, ValueError, "1 to 384"),
         ({"steps": 2.0}, TypeError, "steps 2.0"),
         ({"draws": 1}, ValueError, "draws 1; 2 or more"),
+        ({"rivals": 18}, ValueError, "rivals 18; 19 or more"),
+        ({"null": "nois"}, ValueError, "null 'nois'; one of noise, spectrum"),
         ({"seed": -1}, ValueError, "seed -1"),
         ({"chunk": 0}, ValueError, "chunk 0"),
         ({"baseline": "meen"}, ValueError, "baseline='meen'; closest: 'mean'"),
