@@ -17,7 +17,7 @@ from resviz.analysis.batches import how_measured
 from resviz.arguments import caller, public, whole, wholes
 from resviz.errors import NotTraceable
 from resviz.hooks import Hooks, left_as_found
-from resviz.networks.anatomy.dataflow import Addition
+from resviz.networks.anatomy.additions import Addition
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import output_of
 from resviz.networks.surgery.altering import Change, altered

@@ -49,7 +49,8 @@ class AdditionRow:
         addition: its name.
         block: path of the module that adds.
         call: of the module it happened in.
-        kind: of its shortcut.
+        kind: of its shortcut, or of the sum where it is not residual.
+        residual: it is a residual addition.
         depth: of its sum.
         shape: of its operands.
         branch: statistics of the branch.
@@ -64,6 +65,7 @@ class AdditionRow:
     block: str
     call: int
     kind: str
+    residual: bool
     depth: int
     shape: tuple[int, ...]
     branch: Measured

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from resviz.hooks import Hooks
-from resviz.networks.anatomy.dataflow import Addition, Node
+from resviz.networks.anatomy.additions import Addition, Node
 from resviz.recording.seen import Number
 from resviz.recording.statistics import mean_product, mean_square
 from resviz.torch_private import is_of_leaf, made_at

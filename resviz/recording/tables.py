@@ -23,7 +23,7 @@ LAYER_COLUMNS = (
     *("grad_rms", "grad_norm"),
 )
 RESIDUAL_COLUMNS = (
-    *("addition", "block", "call", "kind", "depth", "stage", "shape"),
+    *("addition", "block", "call", "kind", "residual", "depth", "stage", "shape"),
     *("branch_rms", "shortcut_rms", "sum_rms", "ratio", "cosine"),
     *("grad_sum_rms", "grad_branch_rms", "grad_shortcut_rms", "grad_cosine", "grad_branch_share"),
 )
@@ -36,7 +36,7 @@ PARAMETER_COLUMNS = (
 def block_paths(seen: Seen) -> list[str]:
     """The blocks of the network that ran."""
     candidates = [row.layer for row in seen.layers if row.kind == "block"]
-    return structure.blocks(candidates, [row.block for row in seen.additions])
+    return structure.blocks(candidates, [row.block for row in seen.additions if row.residual])
 
 
 def layers(seen: Seen) -> pd.DataFrame:
@@ -78,7 +78,8 @@ def residuals(seen: Seen, layer_table: pd.DataFrame) -> pd.DataFrame:
     for i, row in enumerate(seen.additions):
         branch, shortcut, product, total, grad_sum, *split = numbers[i * 8 : (i + 1) * 8]
         known: dict[str, Any] = {"addition": row.addition, "block": row.block}
-        known |= {"call": row.call, "kind": row.kind, "depth": row.depth}
+        known |= {"call": row.call, "kind": row.kind, "residual": row.residual}
+        known |= {"depth": row.depth}
         known |= {"stage": _stage(row.block, stage_of), "shape": row.shape}
         known |= _sizes(branch, shortcut, product, total)
         known |= {"grad_sum_rms": math.sqrt(grad_sum) if grad_sum >= 0 else math.nan}

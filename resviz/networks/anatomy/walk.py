@@ -86,7 +86,10 @@ class Walk:
                 if flow is not None:
                     for tensor in inputs:
                         flow.source(tensor)
-                return forward()
+                output = forward()
+            if flow is not None:
+                flow.returned(output)
+            return output
         finally:
             self._inputs = self._given = ()
             self._flow, self._active = None, False

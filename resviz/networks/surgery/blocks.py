@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from resviz.arguments import caller, number, public
 from resviz.errors import closest
 from resviz.hooks import Hooks, evaluating, left_as_found
-from resviz.networks.anatomy.dataflow import Addition, tensors_in
+from resviz.networks.anatomy.additions import Addition
+from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.anatomy.structure import inside
 from resviz.networks.anatomy.survey import probe
 from resviz.networks.inputs import check_hookable
