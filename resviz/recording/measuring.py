@@ -14,7 +14,7 @@ from resviz.networks.anatomy.dataflow import Dataflow, Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
 from resviz.recording.kept import Kept
 from resviz.recording.seen import AdditionRow, LayerRow, Seen
-from resviz.recording.split import GradientSplit
+from resviz.recording.split import NOT_REACHED, GradientSplit
 from resviz.recording.statistics import Measured, mean_product, mean_square, measure
 from resviz.torch_private import unwatched, version
 
@@ -36,7 +36,12 @@ class MeasuredPass:
     """
 
     def __init__(
-        self, net: nn.Module, kept: Kept, hooks: Hooks, gradients: bool, check: bool = True,
+        self,
+        net: nn.Module,
+        kept: Kept,
+        hooks: Hooks,
+        gradients: bool,
+        check: bool = True,
         include: Collection[str] = (),
     ) -> None:
         self.seen = Seen()
@@ -149,6 +154,7 @@ class MeasuredPass:
         if kept.wants_part(name, "sum"):
             kept.store(f"{name}:sum", call, total)
         if not (self._gradients and total.requires_grad):
+            row.reason = (lambda: NOT_REACHED) if self._gradients else None
             return
 
         def parts(branch: Tensor, shortcut: Tensor) -> None:
@@ -157,6 +163,7 @@ class MeasuredPass:
                     kept.store(f"{name}:{part}", call, gradient)
 
         split = GradientSplit(addition, self._hooks, row.split, parts)
+        row.reason = lambda: split.reason
 
         def at_sum(gradient: Tensor) -> None:
             row.grad_sum_ms = mean_square(gradient)

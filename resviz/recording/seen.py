@@ -7,6 +7,7 @@ the autograd graph.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -59,6 +60,7 @@ class AdditionRow:
         sum_ms: mean square of the sum.
         grad_sum_ms: mean square of the gradient at the sum.
         split: the gradient's parts at the block's input; empty where they are not known.
+        reason: why they are not, asked when the pass is over.
     """
 
     addition: str
@@ -74,6 +76,7 @@ class AdditionRow:
     sum_ms: Number = math.nan
     grad_sum_ms: Number = math.nan
     split: dict[str, Number] = field(default_factory=dict)
+    reason: Callable[[], str] | None = None
 
 
 @dataclass(eq=False)

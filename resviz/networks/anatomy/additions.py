@@ -4,8 +4,8 @@ A sum of two tensors that come from one earlier tensor, the *root*, is a **resid
 (He et al. 2015, arXiv 1512.03385, Eq. 1 and 2) where
 
 1. one operand, the *shortcut*, carries **all of the root**: the root itself ("identity"; also in
-   another layout, or with other residual branches added to it already), the root scaled by numbers,
-   learned numbers, a norm, a gate or an activation function ("scaled"), the root pooled, subsampled,
+   another layout, or with other branches added to it already), the root scaled by numbers, learned
+   numbers, a norm, a gate or an activation function ("scaled"), the root pooled, subsampled,
    cropped or padded ("padded"), or a linear map of all of it ("projection": one convolution or
    linear layer, or a depthwise convolution and the pointwise one that completes it);
 2. the other, the *branch*, does more on its way from the root: it has parameters, mixes positions
@@ -35,11 +35,29 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from resviz.networks.anatomy.operations import PARAMETERS, WEIGHT, cost_of
+from resviz.arguments import choices
+from resviz.networks.anatomy.operations import PARAMETERS, cost_of
 
 RESIDUAL_KINDS = ("identity", "scaled", "padded", "projection")
 OTHER_KINDS = ("fusion", "inner", "adapter")
 _LIMIT = 20_000
+
+
+def included(include: object) -> list[str]:
+    """The kinds of sums that `include` asks for beside the residual ones; "all" is all of them.
+
+    Raises:
+        TypeError: no string and no list of strings.
+        ValueError: no such kind.
+
+    Example:
+        >>> included("all"), included(["inner"]), included(())
+        (['fusion', 'inner', 'adapter'], ['inner'], [])
+    """
+    if isinstance(include, tuple | list | set | frozenset) and not include:
+        return []
+    kinds = choices("include", include, ("all", *OTHER_KINDS), "include")
+    return list(OTHER_KINDS) if "all" in kinds else kinds
 
 
 @dataclass(eq=False, slots=True)
@@ -211,7 +229,10 @@ class _Way:
         separable = len(weights) == 2 and steps[weights[0]] == "depthwise"
         if len(weights) > 1 and not separable:
             return False
-        return not weights or not {"activation", "pad"} & set(steps[weights[0] :])
+        if not weights:
+            return True
+        before, after = steps[: weights[0]], steps[weights[0] :]
+        return "sum" not in before and not {"activation", "pad"} & set(after)
 
     def _residual(self) -> str:
         steps = self._steps
@@ -386,9 +407,8 @@ def settle(additions: list[Addition], ends: Sequence[Node]) -> None:
             additions.remove(addition)
         elif _is_inner(addition, total, known and total.index not in stream):
             addition.kind, addition.residual = "inner", False
-        elif addition.kind == "projection" and known and len(total.shape) == 2:
-            if total.index not in fed:
-                addition.kind, addition.residual = "fusion", False  # two heads
+        elif addition.kind == "projection" and known and _is_of_heads(total, fed):
+            addition.kind, addition.residual = "fusion", False
 
 
 def _is_inner(addition: Addition, total: Node, weighs: bool) -> bool:
@@ -401,6 +421,11 @@ def _is_inner(addition: Addition, total: Node, weighs: bool) -> bool:
     if not weighs:
         return apart and addition.shortcut.constant
     return apart or addition.kind != "identity" or addition.shortcut.step == "mix"
+
+
+def _is_of_heads(total: Node, fed: set[int]) -> bool:
+    """True for vectors that nothing with parameters works on any more: two heads' logits."""
+    return len(total.shape) == 2 and total.index not in fed
 
 
 def _reached(ends: Sequence[Node], stream: bool) -> dict[int, Node]:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from resviz.networks.anatomy.additions import (
-    OTHER_KINDS,
     RESIDUAL_KINDS,
     Addition,
     Node,
@@ -78,7 +77,7 @@ class Dataflow(TorchFunctionMode):
     Attributes:
         additions: every sum of two tensors with a common root, in order of execution; which are
             residual is settled when the pass is over.
-        ends: the tensors that the network returned.
+        ends: the nodes of the tensors that the network returned, by the tensor's id.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class Dataflow(TorchFunctionMode):
     ) -> None:
         super().__init__()
         self.additions: list[Addition] = []
-        self.ends: list[Node] = []
+        self.ends: dict[int, Node] = {}
         self.parameter_depths: dict[int, int] = {}  # id(parameter) -> depth
         self.weights: set[int] = set()  # ids of parameters that weigh a layer
         self.projections: set[str] = set()  # layers on a projection shortcut
@@ -119,8 +118,11 @@ class Dataflow(TorchFunctionMode):
 
     def returned(self, output: Any) -> None:
         """The pass is over: what the network returned tells which sums went on as the stream."""
-        self.ends = [n for n in map(self._known, tensors_in(output)) if n is not None]
-        settle(self.additions, self.ends)
+        for tensor in tensors_in(output):
+            node = self._known(tensor)
+            if node is not None:
+                self.ends[id(tensor)] = node
+        settle(self.additions, list(self.ends.values()))
         for addition in self.residual:
             if addition.kind == "projection":
                 nodes = self._ways.get(addition, [])
@@ -394,7 +396,9 @@ class Dataflow(TorchFunctionMode):
     ) -> Addition | None:
         """The sum that is about to be made; who listens has heard of it where it is residual."""
         addition = None
-        node, so_far = (nodes[0], added[0]) if nodes else (None, None)
+        if not nodes:
+            return None
+        node, so_far = nodes[0], added[0]
         for place in range(1, len(nodes)):
             pair, both = (so_far, added[place]), (node, nodes[place])
             addition = self._addition(name, number + place - 1, pair, both)
@@ -457,9 +461,7 @@ class Dataflow(TorchFunctionMode):
         self._tell(addition, pair)
         return addition
 
-    def _made(
-        self, name: str, call: int, nodes: tuple[Any, Any], verdict: Verdict
-    ) -> Addition:
+    def _made(self, name: str, call: int, nodes: tuple[Any, Any], verdict: Verdict) -> Addition:
         kind, branch, root, way = verdict
         owner = next(frame.path for frame in reversed(self._stack) if not frame.leaf)
         depth = max(node.depth for node in nodes)
@@ -479,7 +481,8 @@ class Dataflow(TorchFunctionMode):
         with torch.no_grad():
             added = [term.value() for term in pair]
         if added[0].shape != added[1].shape:
-            added = list(torch.broadcast_tensors(*added))
+            shape = torch.broadcast_shapes(*(t.shape for t in added))  # type: ignore[no-untyped-call]
+            added = [tensor.expand(shape) for tensor in added]
         branch = addition.branch_operand
         self._before(addition, added[branch], added[1 - branch])
 
@@ -497,17 +500,12 @@ class Dataflow(TorchFunctionMode):
         self._tell_sum(addition, out)
 
 
-def kinds_included(include: Sequence[str]) -> tuple[str, ...]:
-    """What `include` asks for: "all" stands for every other kind."""
-    return OTHER_KINDS if "all" in include else tuple(include)
-
-
 def _together(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...] | None:
     """The shape of a sum; None where it is larger than both."""
     if one == other:
         return tuple(one)
     try:
-        shape = tuple(torch.broadcast_shapes(tuple(one), tuple(other)))
+        shape = tuple(torch.broadcast_shapes(one, other))  # type: ignore[no-untyped-call]
     except RuntimeError:
         return None
     return shape if shape in (tuple(one), tuple(other)) else None

@@ -55,7 +55,7 @@ _NORMS = {
 _REDUCES = {"mean", "sum", "amax", "amin", "max", "min", "var", "std", "norm", "logsumexp", "prod"}
 _MIXES = {
     *("softmax", "log_softmax", "softmin", "cumsum", "cumprod", "roll", "unfold", "fold", "sort"),
-    *("flip", "fft_fft", "fft_fft2", "fft_fftn", "fft_rfft", "fft_rfft2", "fft_ifft", "fft_ifft2"),
+    *("fft_fft", "fft_fft2", "fft_fftn", "fft_rfft", "fft_rfft2", "fft_ifft", "fft_ifft2"),
     *("fft_irfft", "fft_irfft2", "cdist", "gather", "argsort", "topk", "var_mean", "cummax"),
 }
 _COSTS = {  # of a function that has no parameters

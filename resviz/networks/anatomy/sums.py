@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 _ADD = ("add", "add_", "__add__", "__radd__", "__iadd__")
@@ -23,7 +22,7 @@ FAMILIES = {  # a function, and what its additions are called
     **dict.fromkeys(("addcdiv", "addcdiv_"), "addcdiv"),
     "sum": "sum",
 }
-NAMES = tuple(dict.fromkeys(FAMILIES.values()))
+FAMILY_NAMES = frozenset(FAMILIES.values())
 
 
 @dataclass(frozen=True)

@@ -65,13 +65,13 @@ class Survey:
         table: as :func:`list_layers` gives it.
         additions: the residual additions, in order, and those of the kinds asked for.
         output: of the network, for one image.
-        ends: its tensors, as the data flow knows them.
+        ends: the nodes of its tensors in the data flow, by the tensor's id.
     """
 
     table: pd.DataFrame
     additions: list[Addition]
     output: Any
-    ends: list[Node]
+    ends: dict[int, Node]
 
     @property
     def residual_blocks(self) -> list[str]:
