@@ -19,7 +19,12 @@ from resviz.networks.outputs import Output, describe, output_of, tensor_or_none
 from resviz.preset import Preset
 from resviz.provenance import displayed, preset_or_none, provenance
 from resviz.recording import tables
-from resviz.recording.checks import check_batch_stats, check_finite, check_kept
+from resviz.recording.checks import (
+    check_batch_stats,
+    check_finite,
+    check_gradients,
+    check_kept,
+)
 from resviz.recording.kept import announce_size, read_keep
 from resviz.recording.losses import Chosen, Loss, choose, known_targets
 from resviz.recording.measuring import MeasuredPass
@@ -163,6 +168,8 @@ def record(
     kept = read_keep(net, keep, gradients)
     inputs = check_images(net, images)
     check_batch_stats(net, inputs, batch_stats)
+    if gradients:
+        check_gradients(net)
     kept.end_on(keep_device, keep_dtype)
     announce_size(net, inputs, kept)
     known = preset_or_none(net, preset)

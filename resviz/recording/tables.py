@@ -146,6 +146,7 @@ def _norms(tensors: Sequence[Tensor | None]) -> list[Number]:
     """L2 norms of parameters or gradients, NaN for None; on a GPU one fused call per dtype."""
     result: list[Number] = [math.nan] * len(tensors)
     groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    tensors = [None if tensor is None else _dense(tensor) for tensor in tensors]
     for i, tensor in enumerate(tensors):
         if tensor is None or not tensor.is_floating_point() or not tensor.numel():
             continue
@@ -158,3 +159,11 @@ def _norms(tensors: Sequence[Tensor | None]) -> list[Number]:
         for i, norm in zip(members, norms(chosen, widest(chosen[0])), strict=True):
             result[i] = norm
     return result
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """What is stored of the gradient of a sparse embedding, once for each row; others as is."""
+    if not tensor.is_sparse:
+        return tensor
+    values = tensor.coalesce().values()
+    return values if values.numel() else values.new_zeros(1)
