@@ -143,5 +143,5 @@ def split_columns(values: dict[str, float]) -> dict[str, float]:
 
 
 def reason_of(share: float, reason: str) -> str:
-    """The column ``grad_reason``: "" where the share is a number."""
+    """The column ``nan_reason``: "" where the share is a number."""
     return "" if share == share else reason or ZERO

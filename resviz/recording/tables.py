@@ -26,7 +26,7 @@ RESIDUAL_COLUMNS = (
     *("addition", "block", "call", "kind", "residual", "depth", "stage", "shape"),
     *("branch_rms", "shortcut_rms", "sum_rms", "ratio", "cosine"),
     *("grad_sum_rms", "grad_branch_rms", "grad_shortcut_rms", "grad_cosine", "grad_branch_share"),
-    "grad_reason",
+    "nan_reason",
 )
 PARAMETER_COLUMNS = (
     *("parameter", "layer", "type", "depth", "stage", "weighted", "projection", "shape"),
@@ -86,7 +86,7 @@ def residuals(seen: Seen, layer_table: pd.DataFrame) -> pd.DataFrame:
         known |= {"grad_sum_rms": math.sqrt(grad_sum) if grad_sum >= 0 else math.nan}
         known |= split_columns(dict(zip(SPLIT_NAMES, split, strict=True)))
         reason = row.reason() if row.reason is not None else NOT_ASKED
-        known |= {"grad_reason": reason_of(known["grad_branch_share"], reason)}
+        known |= {"nan_reason": reason_of(known["grad_branch_share"], reason)}
         table.append(known)
     return pd.DataFrame(table, columns=list(RESIDUAL_COLUMNS))
 

@@ -83,6 +83,7 @@ class Node:
     constant: bool = False
     given: tuple[Node, ...] = ()
     values: tuple[Node, ...] = ()  # of an attention: what is weighed
+    part: Node | None = None  # of a slice of torch.cat(...): that of its operands which it is
     last_use: int = 0  # index of the last result that it is an operand of
     fused: bool = False  # a sum that is not residual
 
@@ -163,6 +164,20 @@ def judged(
         shape: of the sum.
         factors: what they are multiplied with as they are added; None for what is no one number.
     """
+    found = _judged(first, second, shape, factors)
+    if found is None or found.kind not in ("inner", "padded"):
+        return found
+    # a class token that is taken out again of what it was joined with is all of itself
+    whole = [node.part or node for node in (first, second)]
+    other = _judged(*whole, shape, factors) if whole != [first, second] else None
+    if other is None or other.kind not in RESIDUAL_KINDS:
+        return found
+    return Verdict(other.kind, other.branch, found.root, found.path)
+
+
+def _judged(
+    first: Node, second: Node, shape: Sequence[int], factors: Sequence[float | None]
+) -> Verdict | None:
     if first.constant != second.constant:
         return _from_constant(first, second, shape)
     mark = _root(first, second)

@@ -240,9 +240,7 @@ class Dataflow(TorchFunctionMode):
             shapes = [parent.shape for parent in parents]
             node.step = step_of(name, args, shapes, node.shape, len(heavy))
             node.given, node.values = given, values
-            part = self._part(tensor) if node.step in ("slice", "crop") else None
-            if part is not None:
-                node.step, node.parents, node.constant = "layout", (part,), part.constant
+            node.part = self._part(tensor) if node.step in ("slice", "crop") else None
             self._register(tensor, node)
 
         for tensor in {id(t): t for t in tensors_in(out)}.values():
