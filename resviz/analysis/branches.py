@@ -39,7 +39,7 @@ class _Sums:
     per_channel: int = 0
     cosines: float = 0.0
     directions: int = 0
-    reason: str = ""  # why the gradient is not divided
+    reason: str | None = ""  # why the gradient is not divided
 
 
 @public
@@ -152,7 +152,7 @@ def _add(sums: _Sums, row: Mapping[Any, Any], rec: Recording) -> None:
     count, key = math.prod(row["shape"]), (row["addition"], row["call"])
     sums.elements += count
     sums.images += row["shape"][0]
-    sums.reason = row["nan_reason"]
+    sums.reason = row["grad_reason"]
     for column in _SIZES:
         sums.totals[column] += row[column] ** 2 * count
     sums.totals["product"] += count * _product(row, "cosine", "branch_rms", "shortcut_rms")
@@ -232,7 +232,7 @@ def _columns(sums: _Sums) -> dict[str, Any]:
     found["ratio"] = math.sqrt(branch / shortcut) if shortcut > 0 else math.nan
     found["cosine"] = mean["product"] / scale if scale > 0 else math.nan
     found |= split_columns(mean)
-    found["nan_reason"] = reason_of(found["grad_branch_share"], sums.reason)
+    found["grad_reason"] = reason_of(found["grad_branch_share"], sums.reason)
     found["branch_var"], found["shortcut_var"] = (
         _variance(sums, p) for p in ("branch", "shortcut")
     )

@@ -46,7 +46,7 @@ def residual_branches(
     Returns:
         The ``residuals`` table of :func:`resviz.record`: rms of branch, shortcut and sum, ``ratio``
         (branch over shortcut), ``cosine`` between them, and the gradient's parts; where those are
-        NaN, ``nan_reason`` says why. Empty for a network without residual additions. ``attrs``
+        NaN, ``grad_reason`` says why. Empty for a network without residual additions. ``attrs``
         say how it was measured.
 
     Raises:

@@ -30,7 +30,7 @@ class Recording:
         residuals: a row per residual addition: rms of branch, shortcut and sum, their ``ratio``
             (branch over shortcut) and ``cosine``; the gradient at the sum, and its two parts at the
             block's input, with their cosine and the branch's share <g_branch, g> / |g|^2; where
-            that is NaN, ``nan_reason`` says why. ``residual`` is False for sums of other kinds,
+            that is NaN, ``grad_reason`` says why. ``residual`` is False for sums of other kinds,
             which are there only where ``record(include=...)`` asked for them.
         parameters: a row per parameter; ``grad_norm`` is of the *mean* loss over the images.
         logits: what the network gave, float32: (N, C) as a rule; None where no part of it is known

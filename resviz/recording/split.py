@@ -20,7 +20,6 @@ from resviz.torch_private import is_of_leaf, made_at
 
 NAMES = ("grad_branch_ms", "grad_shortcut_ms", "grad_product")
 # why a gradient is not divided
-NOT_ASKED = "no gradients were asked for"
 NOT_REACHED = "the loss sends no gradient here"
 ZERO = "the gradient is zero"
 
@@ -142,6 +141,6 @@ def split_columns(values: dict[str, float]) -> dict[str, float]:
     }
 
 
-def reason_of(share: float, reason: str) -> str:
-    """The column ``nan_reason``: "" where the share is a number."""
-    return "" if share == share else reason or ZERO
+def reason_of(share: float, reason: str | None) -> str | None:
+    """The column ``grad_reason``: "" where the share is a number, None where none was asked for."""
+    return reason if reason is None else "" if share == share else reason or ZERO

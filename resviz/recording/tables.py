@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from resviz.networks.anatomy import structure
 from resviz.recording.seen import LayerRow, Number, Seen
 from resviz.recording.split import NAMES as SPLIT_NAMES
-from resviz.recording.split import NOT_ASKED, reason_of, split_columns
+from resviz.recording.split import reason_of, split_columns
 from resviz.recording.statistics import NAMES, mean_square, read, widest
 from resviz.torch_private import norms
 
@@ -26,7 +26,7 @@ RESIDUAL_COLUMNS = (
     *("addition", "block", "call", "kind", "residual", "depth", "stage", "shape"),
     *("branch_rms", "shortcut_rms", "sum_rms", "ratio", "cosine"),
     *("grad_sum_rms", "grad_branch_rms", "grad_shortcut_rms", "grad_cosine", "grad_branch_share"),
-    "nan_reason",
+    "grad_reason",
 )
 PARAMETER_COLUMNS = (
     *("parameter", "layer", "type", "depth", "stage", "weighted", "projection", "shape"),
@@ -85,8 +85,8 @@ def residuals(seen: Seen, layer_table: pd.DataFrame) -> pd.DataFrame:
         known |= _sizes(branch, shortcut, product, total)
         known |= {"grad_sum_rms": math.sqrt(grad_sum) if grad_sum >= 0 else math.nan}
         known |= split_columns(dict(zip(SPLIT_NAMES, split, strict=True)))
-        reason = row.reason() if row.reason is not None else NOT_ASKED
-        known |= {"nan_reason": reason_of(known["grad_branch_share"], reason)}
+        reason = row.reason() if row.reason is not None else None  # None: not asked for
+        known |= {"grad_reason": reason_of(known["grad_branch_share"], reason)}
         table.append(known)
     return pd.DataFrame(table, columns=list(RESIDUAL_COLUMNS))
 

@@ -36,7 +36,7 @@ COLUMNS = {
     "zero_fraction grad_rms grad_norm",
     "residuals": "addition block call kind residual depth stage shape branch_rms shortcut_rms "
     "sum_rms ratio cosine grad_sum_rms grad_branch_rms grad_shortcut_rms grad_cosine "
-    "grad_branch_share nan_reason",
+    "grad_branch_share grad_reason",
     "parameters": "parameter layer type depth stage weighted projection shape norm grad_norm",
 }
 

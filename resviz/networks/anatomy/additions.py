@@ -168,8 +168,9 @@ def judged(
     if found is None or found.kind not in ("inner", "padded"):
         return found
     # a class token that is taken out again of what it was joined with is all of itself
-    whole = [node.part or node for node in (first, second)]
-    other = _judged(*whole, shape, factors) if whole != [first, second] else None
+    if first.part is None and second.part is None:
+        return found
+    other = _judged(first.part or first, second.part or second, shape, factors)
     if other is None or other.kind not in RESIDUAL_KINDS:
         return found
     return Verdict(other.kind, other.branch, found.root, found.path)
