@@ -16,15 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from resviz.networks.anatomy.additions import (
-    RESIDUAL_KINDS,
-    Addition,
-    Node,
-    Verdict,
-    judged,
-    settle,
-)
+from resviz.networks.anatomy.additions import RESIDUAL_KINDS, Addition, Node
+from resviz.networks.anatomy.judging import Verdict, judged
 from resviz.networks.anatomy.operations import ATTENTION, FRESH, WEIGHTED, read_by, step_of
+from resviz.networks.anatomy.stream import settle
 from resviz.networks.anatomy.sums import FAMILIES, Term, addition_name, terms
 from resviz.torch_private import version, whole_of
 
