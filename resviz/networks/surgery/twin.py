@@ -277,7 +277,7 @@ class _Frames(fx.Tracer):
             family = _FUNCTIONS.get(target, "")
         elif kind == "call_method":
             family = FAMILIES.get(target, "")
-        if family and family != "sum":
+        if family in ("add", "sub"):
             path = self._path[-1]
             self.additions[node] = addition_name(path, self._numbers[path, family], family)
             self._numbers[path, family] += 1
