@@ -130,7 +130,8 @@ def path_study(
     with left_as_found(net):
         seen = survey(net, inputs)
     _check_any(seen.additions)
-    ways = Ways(seen, tensor_or_none(seen.output))
+    part = output_of(preset_or_none(net, None)).part
+    ways = Ways(seen, tensor_or_none(seen.output, part))
     chosen = _lengths(lengths, len(ways.counts) - 1)
     with left_as_found(net, grad=True) as hooks:
         gates = _Gates(hooks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 from torch import nn
@@ -59,13 +60,13 @@ def residual_branches(
         >>> table["kind"].tolist()[:4]
         ['identity', 'identity', 'identity', 'padded']
     """
-    asked = {"batch_stats": batch_stats, "include": included(include)}
+    again = partial(record, net, images, batch_stats=batch_stats, include=included(include))
     try:
-        recording = record(net, images, gradients=gradients is not False, **asked)
+        recording = again(gradients=gradients is not False)
     except UnknownOutput:
         if gradients:
             raise
-        recording = record(net, images, gradients=False, **asked)
+        recording = again(gradients=False)
     table = recording.residuals.copy()
     table.attrs.update(recording.provenance)
     return table

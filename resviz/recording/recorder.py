@@ -107,7 +107,7 @@ def record(
     keep_dtype: torch.dtype | None = None,
     preset: Preset | None = None,
     allow_nonfinite: bool = False,
-    include: str | Sequence[str] = (),
+    include: str | Iterable[str] = (),
 ) -> Recording:
     """One recorded pass: a row per layer call, block, residual addition and parameter.
 
