@@ -79,11 +79,16 @@ class Hooks:
     def gradient(self, tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> None:
         """Call ``hook(gradient)`` when the gradient of `tensor`, as it is now, is complete.
 
+        Not where a function that has no derivative, as one in int8, sends none back.
         Bound to the version of `tensor` at this moment: a later in-place write does not move it.
         """
         if tensor.is_leaf and has_no_hook_table(tensor):  # a parameter without a dictionary
             self._untouched.append(tensor)
-        self._handles.append(tensor.register_hook(hook))  # type: ignore[no-untyped-call]
+
+        def call(gradient: Tensor | None) -> Tensor | None:
+            return None if gradient is None else hook(gradient)
+
+        self._handles.append(tensor.register_hook(call))  # type: ignore[no-untyped-call]
 
     def instead(self, module: nn.Module, function: Callable[..., Any]) -> None:
         """Let calls of `module` run ``function(forward, *args, **kwargs)`` in place of `forward`.

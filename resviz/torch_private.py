@@ -42,6 +42,44 @@ def is_compiled_in_place(module: nn.Module) -> bool:
     return getattr(module, "_compiled_call_impl", None) is not None
 
 
+def has_compiled_forward(module: nn.Module) -> bool:
+    """True after ``module.forward = torch.compile(module.forward)``, or under such a decorator.
+
+    What ``torch.compile`` returns for a function is a plain function; it keeps the original.
+    """
+    return getattr(module.forward, "_torchdynamo_orig_callable", None) is not None
+
+
+def is_exported(module: nn.Module) -> bool:
+    """True for what ``torch.export`` gives: a graph of operators, not of torch functions.
+
+    Told by the operators' class, which is not exported; torch.fx keeps functions and modules.
+    """
+    nodes = getattr(getattr(module, "graph", None), "nodes", ())
+    return any(type(getattr(node, "target", None)).__name__ == "OpOverload" for node in nodes)
+
+
+def is_static_int8(module: nn.Module) -> bool:
+    """True for modules whose activations are quantised; told by where they live.
+
+    Not so for those of dynamic quantisation, which take and give floating point.
+    """
+    where, name = type(module).__module__, type(module).__name__
+    static = where.startswith(("torch.ao.nn.quantized.", "torch.ao.nn.intrinsic.quantized."))
+    helper = name.endswith(("FloatFunctional", "PackedParams"))
+    return static and ".dynamic" not in where and not helper
+
+
+def is_dynamic_int8(module: nn.Module) -> bool:
+    """True for the modules of dynamic quantisation, through which no gradient goes."""
+    return ".quantized.dynamic" in type(module).__module__
+
+
+def is_inside_vmap(tensor: Tensor) -> bool:
+    """True for what ``torch.vmap`` and its like hand to a function in place of a tensor."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
+
 def is_activation(module: nn.Module) -> bool:
     """True for torch's activation functions, which share no class: told by where they live."""
     return type(module).__module__ == "torch.nn.modules.activation"

@@ -99,6 +99,46 @@ def test_a_module_that_was_compiled_in_place_says_so():
 
 
 @seen("torch", "2.15.0")
+def test_a_compiled_forward_keeps_the_original():
+    net = nn.Linear(2, 2)
+    assert not private.has_compiled_forward(net)
+    net.forward = torch.compile(net.forward, backend="eager")
+    assert private.has_compiled_forward(net)
+
+
+@seen("torch", "2.15.0")
+def test_an_exported_module_is_a_graph_of_operators():
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    assert private.is_exported(torch.export.export(net, (torch.ones(1, 2),)).module())
+    assert not private.is_exported(net) and not private.is_exported(torch.fx.symbolic_trace(net))
+
+
+@seen("torch", "2.15.0")
+def test_quantised_modules_are_told_by_where_they_live():
+    import torch.ao.nn.quantized as static
+    import torch.ao.nn.quantized.dynamic as dynamic
+
+    assert private.is_static_int8(static.Conv2d(1, 1, 1))
+    for module in (static.FloatFunctional(), nn.Conv2d(1, 1, 1), dynamic.Linear(1, 1)):
+        for part in module.modules():
+            assert not private.is_static_int8(part)
+    assert private.is_dynamic_int8(dynamic.Linear(1, 1))
+    assert not private.is_dynamic_int8(nn.Linear(1, 1))
+
+
+@seen("torch", "2.15.0")
+def test_what_vmap_hands_on_is_told_from_a_tensor():
+    found = []
+
+    def look(x: Tensor) -> Tensor:
+        found.append(private.is_inside_vmap(x))
+        return x
+
+    torch.vmap(look)(torch.ones(2, 2))
+    assert found == [True] and not private.is_inside_vmap(torch.ones(2, 2))
+
+
+@seen("torch", "2.15.0")
 def test_activations_live_in_one_file():
     for kind in (nn.ReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Softmax, nn.PReLU, nn.Hardswish):
         assert private.is_activation(kind())

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from resviz.analysis.batches import batches_of, how_measured, targets_of
 from resviz.arguments import public
+from resviz.networks.anatomy.additions import included
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
 from resviz.recording.losses import Loss
 from resviz.recording.recorder import Inputs, record
 from resviz.recording.recording import Recording
-from resviz.recording.split import split_columns
+from resviz.recording.split import reason_of, split_columns
 from resviz.recording.statistics import widest
 from resviz.recording.tables import RESIDUAL_COLUMNS
 
@@ -38,6 +39,7 @@ class _Sums:
     per_channel: int = 0
     cosines: float = 0.0
     directions: int = 0
+    reason: str | None = ""  # why the gradient is not divided
 
 
 @public
@@ -51,6 +53,7 @@ def branch_study(
     batch_size: int = 32,
     data: str | None = None,
     progress: bool | None = None,
+    include: str | Sequence[str] = (),
 ) -> pd.DataFrame:
     """What each residual branch adds to its shortcut, over as many images as there are.
 
@@ -77,6 +80,8 @@ def branch_study(
         batch_size: images in one pass; bounds the memory.
         data: name of the data set, for figures.
         progress: None shows a bar over what takes more than a second, True at once, False never.
+        include: kinds of sums that are not residual, to be studied too, as :func:`resviz.record`
+            takes them.
 
     Returns:
         A row per residual addition, none for a plain network: the columns of
@@ -107,13 +112,16 @@ def branch_study(
     batches = batches_of(inputs, batch_size)
     wanted = targets_of(targets, len(inputs[0]), batches)
     about = how_measured(net, inputs, data, batch_stats=batch_stats)
-    one = record(net, tuple(tensor[:1] for tensor in inputs), gradients=False)
+    kinds = included(include)
+    one = record(net, tuple(tensor[:1] for tensor in inputs), gradients=False, include=kinds)
     keep = _kept(one.residuals)
     sums: dict[tuple[str, int], _Sums] = defaultdict(_Sums)
     with bar(len(inputs[0]), "residual branches", progress) as shown:
         for batch, chosen in zip(batches, wanted, strict=True):
             part = tuple(tensor[batch] for tensor in inputs)
-            rec = record(net, part, chosen, loss, True, batch_stats, keep, keep_device=None)
+            rec = record(
+                net, part, chosen, loss, True, batch_stats, keep, keep_device=None, include=kinds
+            )
             about["loss"] = rec.provenance["loss"]
             _add_batch(sums, rec)
             del rec  # before the next pass: two recordings would take twice the memory
@@ -144,6 +152,7 @@ def _add(sums: _Sums, row: Mapping[Any, Any], rec: Recording) -> None:
     count, key = math.prod(row["shape"]), (row["addition"], row["call"])
     sums.elements += count
     sums.images += row["shape"][0]
+    sums.reason = row["grad_reason"]
     for column in _SIZES:
         sums.totals[column] += row[column] ** 2 * count
     sums.totals["product"] += count * _product(row, "cosine", "branch_rms", "shortcut_rms")
@@ -214,15 +223,16 @@ def _table(first: pd.DataFrame, sums: dict[tuple[str, int], _Sums], images: int)
     return table
 
 
-def _columns(sums: _Sums) -> dict[str, float]:
+def _columns(sums: _Sums) -> dict[str, Any]:
     """Means, ratios and cosines from the sums."""
     mean = {name: total / sums.elements for name, total in sums.totals.items()}
     branch, shortcut = mean["branch_rms"], mean["shortcut_rms"]
     scale = math.sqrt(branch * shortcut)
-    found = {name: math.sqrt(mean[name]) for name in _SIZES}
+    found: dict[str, Any] = {name: math.sqrt(mean[name]) for name in _SIZES}
     found["ratio"] = math.sqrt(branch / shortcut) if shortcut > 0 else math.nan
     found["cosine"] = mean["product"] / scale if scale > 0 else math.nan
     found |= split_columns(mean)
+    found["grad_reason"] = reason_of(found["grad_branch_share"], sums.reason)
     found["branch_var"], found["shortcut_var"] = (
         _variance(sums, p) for p in ("branch", "shortcut")
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,13 +14,15 @@ from torch import Tensor, nn
 
 from resviz import arguments
 from resviz.analysis.batches import how_measured
+from resviz.analysis.ways import Ways
 from resviz.arguments import caller, public, whole, wholes
 from resviz.errors import NotTraceable
 from resviz.hooks import Hooks, left_as_found
-from resviz.networks.anatomy.dataflow import Addition
+from resviz.networks.anatomy.additions import Addition
+from resviz.networks.anatomy.survey import survey
 from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.outputs import output_of
-from resviz.networks.surgery.altering import Change, altered
+from resviz.networks.outputs import output_of, tensor_or_none
+from resviz.networks.surgery.altering import Change, change_operands
 from resviz.progress import bar
 from resviz.provenance import preset_or_none
 from resviz.recording.losses import Loss, choose
@@ -51,11 +53,11 @@ class _Gates:
             "shortcut": partial(self._gate, self.shortcut, addition.name),
         }
 
-    def open(self, through_branch: set[str] | None) -> None:
-        """Of the named additions the branch alone, of all others the shortcut; None: all open."""
+    def open(self, path: Mapping[str, bool] | None) -> None:
+        """The branch or the shortcut of the additions on a path, nothing else; None: all."""
         for name in self.names:
-            self.branch[name] = through_branch is None or name in through_branch
-            self.shortcut[name] = through_branch is None or name not in through_branch
+            self.branch[name] = path is None or path.get(name) is True
+            self.shortcut[name] = path is None or path.get(name) is False
 
     def _gate(self, gates: dict[str, bool], name: str, operand: Tensor, in_place: bool) -> Tensor:
         # a tensor of its own: the operand may feed the branch as well
@@ -80,10 +82,12 @@ def path_study(
     """The gradient that arrives over paths of each length, and how many such paths there are.
 
     Veit et al. 2016 (https://arxiv.org/abs/1605.06431, section 4 and Fig. 6): n residual additions
-    make 2^n paths from the output to the input; a path's length is how many branches it takes, so
-    lengths are binomial. For each length, paths are drawn at random: in the backward pass the drawn
-    additions send the gradient through the branch alone, all others through the shortcut alone.
-    The forward pass is the whole network's. A projection counts as a shortcut.
+    in a row make 2^n paths from the output to the input; a path's length is how many branches it
+    takes, so lengths are binomial. Where an addition is inside a branch, or a sum is of several
+    branches, there are fewer: the paths are counted on the network's own graph. For each length,
+    paths are drawn at random, all with the same chance: in the backward pass each addition on the
+    path sends the gradient through the drawn side alone. The forward pass is the whole network's.
+    A projection counts as a shortcut.
 
     Args:
         net: a network with residual additions.
@@ -97,7 +101,7 @@ def path_study(
         progress: None shows a bar over what takes more than a second.
 
     Returns:
-        A row per length: ``length``, ``paths`` (how many there are, binomial), ``share_of_paths``,
+        A row per length: ``length``, ``paths`` (how many there are), ``share_of_paths``,
         ``grad_norm`` (L2 norm at the input of the gradient of the summed losses over one such path,
         per image, mean over images; mean over the drawn paths), ``typical`` (their geometric mean),
         ``low`` and ``high`` over them, ``samples``, ``total`` (paths times grad_norm) and ``share``
@@ -106,10 +110,11 @@ def path_study(
         network's own gradient. In ``attrs``: ``whole`` (norm of the gradient over all paths at
         once), ``per_branch`` (factor by which ``typical`` changes for one branch more, fitted),
         ``central`` (shortest range of lengths that holds 90 % of the totals; None where `lengths`
-        leaves some out), ``mean_length``, ``additions`` (n).
+        leaves some out), ``mean_length`` (of all paths), ``additions`` (n).
 
     Raises:
-        NotTraceable: an addition through which gradients cannot be gated.
+        NotTraceable: an addition through which gradients cannot be gated; streams that meet
+            otherwise than in an addition, as in an attention from one to another.
         ValueError: no residual additions; lengths out of range; and as :func:`resviz.record`.
 
     Example:
@@ -122,18 +127,24 @@ def path_study(
     inputs = check_images(net, images)
     samples, seed = whole("samples", samples, least=1), arguments.seed(seed)
     _check_floating(inputs[0])
+    with left_as_found(net):
+        seen = survey(net, inputs)
+    _check_any(seen.additions)
+    part = output_of(preset_or_none(net, None)).part
+    ways = Ways(seen, tensor_or_none(seen.output, part))
+    chosen = _lengths(lengths, len(ways.counts) - 1)
     with left_as_found(net, grad=True) as hooks:
         gates = _Gates(hooks)
-        with altered(net, gates.changes, images=tuple(t[:1] for t in inputs)):
-            count = _count(gates.names)
-            chosen = _lengths(lengths, count)
-            backward, name = _backward(net, inputs, targets, loss)
-            whole_norm = backward()
-            drawn = _sample(gates, backward, chosen, samples, seed, progress)
+        found = [(a, p == "branch", c) for a in seen.additions for p, c in gates.changes(a).items()]
+        change_operands(net, hooks, found)
+        backward, name = _backward(net, inputs, targets, loss)
+        whole_norm = backward()
+        drawn = _sample(gates, ways, backward, chosen, samples, seed, progress)
     _check_whole(net, inputs, targets, loss, whole_norm)
-    table = _table(chosen, drawn, count)
+    table = _table(chosen, drawn, ways.counts)
     table.attrs.update(how_measured(net, inputs, data, batch_stats=False, loss=name))
-    table.attrs |= {"seeds": [seed], "whole": whole_norm, **_summary(table, count, lengths)}
+    table.attrs |= {"seeds": [seed], "whole": whole_norm, **_summary(table, ways.counts, lengths)}
+    table.attrs["additions"] = len(seen.additions)
     return table
 
 
@@ -144,12 +155,11 @@ def _check_floating(images: Tensor) -> None:
         )
 
 
-def _count(names: Sequence[str]) -> int:
-    if not names:
+def _check_any(additions: Sequence[Addition]) -> None:
+    if not additions:
         raise ValueError(
             f"{caller()}: a network without residual additions; one that has some would be right."
         )
-    return len(names)
 
 
 def _lengths(lengths: Any, count: int) -> list[int]:
@@ -187,6 +197,7 @@ def _norm(total: Tensor, leaf: Tensor) -> float:
 
 def _sample(
     gates: _Gates,
+    ways: Ways,
     backward: partial[float],
     lengths: Sequence[int],
     samples: int,
@@ -195,29 +206,15 @@ def _sample(
 ) -> dict[int, list[float]]:
     generator = np.random.default_rng(seed)
     drawn: dict[int, list[float]] = {}
-    count = len(gates.names)
     with bar(len(lengths), "path study", progress) as shown:
         for length in lengths:
-            several = min(samples, math.comb(count, length))
-            picks = _picks(generator, count, length, several)
             drawn[length] = []
-            for pick in picks:
-                gates.open({gates.names[i] for i in pick})
+            for path in ways.several(generator, length, samples):
+                gates.open(path)
                 drawn[length].append(backward())
             shown.update(1)
     gates.open(None)
     return drawn
-
-
-def _picks(
-    generator: np.random.Generator, count: int, length: int, several: int
-) -> list[tuple[int, ...]]:
-    """Different sets of `length` additions."""
-    found: dict[tuple[int, ...], None] = {}
-    while len(found) < several:
-        pick = generator.choice(count, length, replace=False)
-        found[tuple(sorted(int(i) for i in pick))] = None
-    return list(found)
 
 
 def _check_whole(
@@ -237,13 +234,15 @@ def _check_whole(
         )
 
 
-def _table(lengths: Sequence[int], drawn: dict[int, list[float]], count: int) -> pd.DataFrame:
+def _table(
+    lengths: Sequence[int], drawn: dict[int, list[float]], counts: Sequence[int]
+) -> pd.DataFrame:
     rows = []
     for length in lengths:
         norms = np.array(drawn[length])
         typical = float(np.exp(np.log(norms).mean())) if (norms > 0).all() else 0.0
-        paths = float(math.comb(count, length))
-        row = {"length": length, "paths": paths, "share_of_paths": paths / 2.0**count}
+        paths = float(counts[length])
+        row = {"length": length, "paths": paths, "share_of_paths": counts[length] / sum(counts)}
         row |= {"grad_norm": norms.mean(), "typical": typical}
         row |= {"low": norms.min(), "high": norms.max(), "samples": len(norms)}
         rows.append(row | {"total": paths * norms.mean()})
@@ -252,7 +251,9 @@ def _table(lengths: Sequence[int], drawn: dict[int, list[float]], count: int) ->
     return table
 
 
-def _summary(table: pd.DataFrame, count: int, asked: Sequence[int] | None) -> dict[str, object]:
+def _summary(
+    table: pd.DataFrame, counts: Sequence[int], asked: Sequence[int] | None
+) -> dict[str, object]:
     """The fitted factor per branch, and the shortest range of lengths with 90 % of the totals."""
     seen = table[table["typical"] > 0]
     weight = np.sqrt(seen["samples"].to_numpy(dtype=float))
@@ -267,8 +268,7 @@ def _summary(table: pd.DataFrame, count: int, asked: Sequence[int] | None) -> di
             if whole and lengths[high] - lengths[low] < best[1] - best[0]:
                 best = (int(lengths[low]), int(lengths[high]))
     return {
-        "additions": count,
         "per_branch": math.exp(slope),
         "central": list(best) if asked is None else None,
-        "mean_length": count / 2,
+        "mean_length": sum(n * count for n, count in enumerate(counts)) / sum(counts),
     }

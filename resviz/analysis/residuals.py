@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import pandas as pd
 from torch import nn
 
 from resviz.arguments import public
 from resviz.errors import UnknownOutput
+from resviz.networks.anatomy.additions import included
 from resviz.recording.recorder import Inputs, record
 
 
 @public
 def residual_branches(
-    net: nn.Module, images: Inputs, gradients: bool | None = None, batch_stats: bool = False
+    net: nn.Module,
+    images: Inputs,
+    gradients: bool | None = None,
+    batch_stats: bool = False,
+    *,
+    include: str | Sequence[str] = (),
 ) -> pd.DataFrame:
     """A row per residual addition: how large branch and shortcut are, and how they lie.
 
@@ -23,11 +32,23 @@ def residual_branches(
             and so does None where no part of what the network returns is known to be its output, as
             of a detector: there is no loss then.
         batch_stats: BatchNorm on this batch's statistics instead of the running ones.
+        include: kinds of sums that are not residual, to be listed too: "fusion", "inner", "adapter"
+            or "all"; the column ``residual`` is False there. Below is what each of them is.
+
+    A sum of two tensors that come from one earlier tensor, the root, is a **residual addition**
+    where one operand, the shortcut, carries all of the root: as it is ("identity"), "scaled" by
+    numbers, learned numbers, a norm or a gate, "padded" (also pooled, subsampled or cropped), or as
+    a linear "projection" of all of it; the other, the branch, has parameters, mixes positions or
+    channels, or has an activation; and the sum goes on as the stream. Other sums are "fusion" (two
+    branches, streams or heads, or an operand that returns from another resolution: pyramids,
+    HRNet, hourglasses), "inner" (of a slice of the root, as in Res2Net; a term of attention logits;
+    a position that is added) or "adapter" (a weight beside its low-rank correction: LoRA).
 
     Returns:
         The ``residuals`` table of :func:`resviz.record`: rms of branch, shortcut and sum, ``ratio``
-        (branch over shortcut), ``cosine`` between them, and the gradient's parts. Empty for a
-        network without residual additions. ``attrs`` say how it was measured.
+        (branch over shortcut), ``cosine`` between them, and the gradient's parts; where those are
+        NaN, ``grad_reason`` says why. Empty for a network without residual additions. ``attrs``
+        say how it was measured.
 
     Raises:
         ValueError, TypeError, NonFinite, NotTraceable: as :func:`resviz.record`.
@@ -39,12 +60,13 @@ def residual_branches(
         >>> table["kind"].tolist()[:4]
         ['identity', 'identity', 'identity', 'padded']
     """
+    again = partial(record, net, images, batch_stats=batch_stats, include=included(include))
     try:
-        recording = record(net, images, gradients=gradients is not False, batch_stats=batch_stats)
+        recording = again(gradients=gradients is not False)
     except UnknownOutput:
         if gradients:
             raise
-        recording = record(net, images, gradients=False, batch_stats=batch_stats)
+        recording = again(gradients=False)
     table = recording.residuals.copy()
     table.attrs.update(recording.provenance)
     return table

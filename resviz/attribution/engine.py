@@ -28,7 +28,7 @@ from resviz.attribution.positions import (
     read_by,
 )
 from resviz.hooks import Hooks, left_as_found, switch_gradients
-from resviz.networks.inputs import check_first_call
+from resviz.networks.inputs import check_differentiable, check_first_call
 from resviz.networks.outputs import tensor_or_none
 from resviz.torch_private import is_of_inference, operation_of, version
 
@@ -212,17 +212,6 @@ def _run(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
         if is_of_inference(err):
             check_differentiable(net)
         raise
-
-
-def check_differentiable(net: nn.Module) -> None:
-    """Raise RuntimeError for parameters that were made under ``inference_mode``."""
-    if any(parameter.is_inference() for parameter in net.parameters()):
-        name = next(name for name, p in net.named_parameters() if p.is_inference())
-        raise RuntimeError(
-            f"{caller()}: parameter {name!r} was made under torch.inference_mode and cannot be "
-            "differentiated through; a network made outside of it would be right. Load it "
-            "again, or take methods without gradients: rv.explanation_methods()."
-        )
 
 
 def _check_ran(graph: _Graph, layers: Sequence[Layer]) -> None:

@@ -15,7 +15,8 @@ from resviz.attribution.engine import Captured
 from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.weighted_sum import weighted_sum
 from resviz.hooks import left_as_found
-from resviz.networks.anatomy.dataflow import Addition, Dataflow, Frame
+from resviz.networks.anatomy.additions import Addition
+from resviz.networks.anatomy.dataflow import Dataflow, Frame
 from resviz.networks.anatomy.walk import Walk
 from resviz.networks.outputs import widened
 
@@ -155,4 +156,4 @@ def _parts(
         walk = Walk(net, hooks, left=left)
         walk.run(tuple(tensor.detach().clone() for tensor in inputs), flow)
     flow.end()
-    return {layer: found[layer] for layer in layers if layer in found}
+    return {layer: p for layer in layers if (p := found.get(layer)) and p.addition.residual}

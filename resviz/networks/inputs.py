@@ -11,11 +11,19 @@ from torch import Tensor, nn
 from resviz.arguments import caller
 from resviz.errors import NotTraceable
 from resviz.preset import check_network
-from resviz.torch_private import ORIGINAL, is_compiled_in_place, is_wrapped_by_compile
+from resviz.torch_private import (
+    ORIGINAL,
+    has_compiled_forward,
+    is_compiled_in_place,
+    is_exported,
+    is_inside_vmap,
+    is_static_int8,
+    is_wrapped_by_compile,
+)
 
 
 def check_hookable(net: object) -> None:
-    """Raise where hooks would not fire: scripted and compiled networks."""
+    """Raise where hooks would not fire, or see no tensors: scripted, compiled, exported, int8."""
     check_network(net)
     for path, module in net.named_modules():  # type: ignore[attr-defined]
         where = f"{path!r} in the network" if path else "the network"
@@ -31,6 +39,53 @@ def check_hookable(net: object) -> None:
                 "network as it was before torch.compile would be right. "
                 + (f"Pass net.{ORIGINAL}." if compiled else "Load it again without .compile().")
             )
+        _check_forward(module, where)
+
+
+def _check_forward(module: nn.Module, where: str) -> None:
+    if has_compiled_forward(module):
+        raise NotTraceable(
+            f"{caller()}: the forward of {where} is compiled, and hooks do not fire in compiled "
+            "code; the forward as it was before torch.compile would be right. "
+            "Take it back with: del net.forward."
+        )
+    if is_exported(module):
+        raise NotTraceable(
+            f"{caller()}: {where} was made by torch.export, which leaves a graph of operators "
+            "without modules; the Python module it was made from would be right."
+        )
+    if is_static_int8(module):
+        raise NotTraceable(
+            f"{caller()}: {where} is quantised to int8 ({type(module).__name__}), and its "
+            "activations are no floating point tensors; the network as it was before "
+            "torch.ao.quantization.convert would be right."
+        )
+
+
+def check_differentiable(
+    net: nn.Module, instead: str = "take methods without gradients: rv.explanation_methods()"
+) -> None:
+    """Raise RuntimeError for parameters that were made under ``inference_mode``.
+
+    `instead` is what else the user can do.
+    """
+    name = next((name for name, p in net.named_parameters() if p.is_inference()), None)
+    if name is not None:
+        raise RuntimeError(
+            f"{caller()}: parameter {name!r} was made under torch.inference_mode and cannot be "
+            "differentiated through; a network made outside of it would be right. Load it "
+            f"again, or {instead}."
+        )
+
+
+def check_not_inside_vmap(args: tuple[Any, ...], path: str) -> None:
+    """Raise NotTraceable where a module runs under ``torch.vmap``: its tensors are no tensors."""
+    if args and isinstance(args[0], Tensor) and is_inside_vmap(args[0]):
+        raise NotTraceable(
+            f"{caller()}: {path!r} runs inside torch.vmap (or torch.func), which hands on tensors "
+            "without values of their own; a forward that takes the whole batch at once would be "
+            "right."
+        )
 
 
 def check_images(net: nn.Module, images: object) -> tuple[Tensor, ...]:

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from resviz.arguments import caller
 from resviz.errors import NonFinite, closest, warn
 from resviz.hooks import batch_norms
+from resviz.networks.inputs import check_differentiable
 from resviz.recording.kept import Kept
 from resviz.recording.seen import Seen
+from resviz.torch_private import is_dynamic_int8
 
 _FEW = 8
 
@@ -31,6 +33,18 @@ def check_batch_stats(net: nn.Module, inputs: Sequence[Tensor], batch_stats: boo
     else:
         return
     warn(message)
+
+
+def check_gradients(net: nn.Module) -> None:
+    """Refuse parameters made under inference mode; warn where no gradient comes through int8."""
+    check_differentiable(net, "record with gradients=False")
+    stop = next((path for path, module in net.named_modules() if is_dynamic_int8(module)), None)
+    if stop is not None:
+        warn(
+            f"{caller()}: {stop!r} computes in int8 (dynamic quantisation), which has no "
+            "derivative: gradients of what it is computed from are NaN. gradients=False records "
+            "the forward pass alone."
+        )
 
 
 def check_finite(layers: pd.DataFrame) -> None:

@@ -13,6 +13,7 @@ from resviz.arguments import caller
 from resviz.errors import closest, warn
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.structure import may_be_block
+from resviz.networks.anatomy.sums import FAMILY_NAMES
 
 PARTS = ("branch", "shortcut", "sum", "grad_branch", "grad_shortcut", "grad_sum")
 _MUCH = 2**30
@@ -92,7 +93,8 @@ def announce_size(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> Non
 def _size_of_one(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> int:
     """Bytes of what is kept of the first image; 0 where it cannot be run by itself."""
     paths = {
-        key.partition(":")[0].rpartition(".add")[0] or key.partition(":")[0] for key in kept.wanted
+        key.partition(":")[0].rpartition(".")[0] if _of_addition(key) else key.partition(":")[0]
+        for key in kept.wanted
     }
     total = 0
 
@@ -117,6 +119,12 @@ def _size_of_one(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> int:
         except (RuntimeError, ValueError, TypeError, LookupError, AssertionError):
             return 0  # made for one batch size, or wrong images: the pass itself will tell
     return total
+
+
+def _of_addition(key: str) -> bool:
+    """True for "layer1.0.add_1:branch": the name of an addition, or a part of it."""
+    last = key.partition(":")[0].rpartition(".")[2]
+    return last.partition("_")[0] in FAMILY_NAMES
 
 
 def read_keep(net: nn.Module, keep: str | Iterable[str], gradients: bool) -> Kept:
@@ -146,7 +154,7 @@ def _check_key(
     key: str, path: str, part: str, paths: set[str], net: nn.Module, gradients: bool
 ) -> None:
     if part in PARTS:
-        if not path.rpartition(".")[2].startswith("add"):
+        if not _of_addition(path):
             raise ValueError(
                 f"{caller()}: {key!r}; {part!r} is a part of an addition: 'layer1.0.add:{part}'."
             )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from resviz.hooks import Hooks
-from resviz.networks.anatomy.dataflow import Addition, Dataflow, Frame, tensors_in
+from resviz.networks.anatomy.additions import Addition
+from resviz.networks.anatomy.dataflow import Dataflow, Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
 from resviz.recording.kept import Kept
 from resviz.recording.seen import AdditionRow, LayerRow, Seen
-from resviz.recording.split import GradientSplit
+from resviz.recording.split import NOT_REACHED, GradientSplit
 from resviz.recording.statistics import Measured, mean_product, mean_square, measure
 from resviz.torch_private import unwatched, version
 
@@ -27,6 +28,7 @@ class MeasuredPass:
         hooks: live until the backward is over.
         gradients: measure those too.
         check: as :class:`~resviz.networks.anatomy.walk.Walk` takes it.
+        include: kinds of sums that are not residual, to be measured too.
 
     Attributes:
         seen: of the latest pass.
@@ -34,14 +36,21 @@ class MeasuredPass:
     """
 
     def __init__(
-        self, net: nn.Module, kept: Kept, hooks: Hooks, gradients: bool, check: bool = True
+        self,
+        net: nn.Module,
+        kept: Kept,
+        hooks: Hooks,
+        gradients: bool,
+        check: bool = True,
+        include: Collection[str] = (),
     ) -> None:
         self.seen = Seen()
         self.stem: str | None = None
         self._walk = Walk(net, hooks, self._entered, self._left, check=check)
         self._net, self._kept, self._hooks, self._gradients = net, kept, hooks, gradients
         self._measured: dict[int, tuple[weakref.ref[Tensor], int, Measured]] = {}
-        self._flow = Dataflow()
+        self._flow, self._include = Dataflow(), include
+        self._told: list[Addition] = []
 
     def run(self, inputs: tuple[Tensor, ...]) -> Any:
         """The forward pass; what the network returned."""
@@ -49,12 +58,17 @@ class MeasuredPass:
 
     def around(self, forward: Callable[[], Any], inputs: Sequence[Tensor]) -> Any:
         """The same for a forward pass that `forward` makes."""
-        flow = self._flow = Dataflow(self._before_addition, self._after_addition)
+        before, after = self._before_addition, self._after_addition
+        flow = self._flow = Dataflow(before, after, self._include)
+        self._told.clear()
         self.stem = None
         self.seen = Seen([], [], flow.parameter_depths, flow.weights, flow.projections)
         try:
-            return self._walk.around(forward, inputs, flow)
+            output = self._walk.around(forward, inputs, flow)
+            self._settle()
+            return output
         finally:
+            self._told.clear()
             self._measured.clear()
             flow.end()
 
@@ -106,12 +120,22 @@ class MeasuredPass:
         return statistics
 
     # ---- additions
+    def _settle(self) -> None:
+        """Sums that did not go on as the stream are no residual additions after all."""
+        kept = []
+        for row, addition in zip(self.seen.additions, self._told, strict=True):
+            row.kind, row.residual = addition.kind, addition.residual
+            if addition in self._flow.additions and (row.residual or row.kind in self._include):
+                kept.append(row)
+        self.seen.additions[:] = kept
+
     def _before_addition(self, addition: Addition, branch: Tensor, shortcut: Tensor) -> None:
         row = AdditionRow(
             addition.name,
             addition.owner,
             addition.call,
             addition.kind,
+            addition.residual,
             addition.depth,
             tuple(branch.shape),
             branch=self._measure(branch),
@@ -122,6 +146,7 @@ class MeasuredPass:
             if self._kept.wants_part(addition.name, part):
                 self._kept.store(f"{addition.name}:{part}", addition.call, tensor)
         self.seen.additions.append(row)
+        self._told.append(addition)
 
     def _after_addition(self, addition: Addition, total: Tensor) -> None:
         row, name, call, kept = self.seen.additions[-1], addition.name, addition.call, self._kept
@@ -129,6 +154,7 @@ class MeasuredPass:
         if kept.wants_part(name, "sum"):
             kept.store(f"{name}:sum", call, total)
         if not (self._gradients and total.requires_grad):
+            row.reason = (lambda: NOT_REACHED) if self._gradients else None
             return
 
         def parts(branch: Tensor, shortcut: Tensor) -> None:
@@ -137,6 +163,7 @@ class MeasuredPass:
                     kept.store(f"{name}:{part}", call, gradient)
 
         split = GradientSplit(addition, self._hooks, row.split, parts)
+        row.reason = lambda: split.reason
 
         def at_sum(gradient: Tensor) -> None:
             row.grad_sum_ms = mean_square(gradient)

@@ -13,12 +13,18 @@ from torch import Tensor, nn
 from resviz.arguments import caller, public
 from resviz.errors import UnknownOutput
 from resviz.hooks import left_as_found
+from resviz.networks.anatomy.additions import included
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import Output, describe, output_of, tensor_or_none
 from resviz.preset import Preset
 from resviz.provenance import displayed, preset_or_none, provenance
 from resviz.recording import tables
-from resviz.recording.checks import check_batch_stats, check_finite, check_kept
+from resviz.recording.checks import (
+    check_batch_stats,
+    check_finite,
+    check_gradients,
+    check_kept,
+)
 from resviz.recording.kept import announce_size, read_keep
 from resviz.recording.losses import Chosen, Loss, choose, known_targets
 from resviz.recording.measuring import MeasuredPass
@@ -101,6 +107,7 @@ def record(
     keep_dtype: torch.dtype | None = None,
     preset: Preset | None = None,
     allow_nonfinite: bool = False,
+    include: str | Iterable[str] = (),
 ) -> Recording:
     """One recorded pass: a row per layer call, block, residual addition and parameter.
 
@@ -135,6 +142,8 @@ def record(
         keep_dtype: dtype of kept tensors; None for their own.
         preset: how the images were made, for the pictures in the record; the network's own if None.
         allow_nonfinite: record NaN and infinite activations instead of raising.
+        include: kinds of sums that are not residual, to be recorded too: "fusion", "inner",
+            "adapter" or "all" (:mod:`resviz.networks.anatomy.additions` says what is what).
 
     Returns:
         A :class:`Recording`. Activation gradients are of the losses summed over the images,
@@ -155,15 +164,19 @@ def record(
         (9, torch.Size([2, 64, 8, 8]))
     """
     check_hookable(net)
+    kinds = included(include)
     kept = read_keep(net, keep, gradients)
     inputs = check_images(net, images)
     check_batch_stats(net, inputs, batch_stats)
+    if gradients:
+        check_gradients(net)
     kept.end_on(keep_device, keep_dtype)
     announce_size(net, inputs, kept)
     known = preset_or_none(net, preset)
     asked = _Asked(targets, loss, gradients, output_of(known))
     with left_as_found(net, grad=gradients, batch_stats=batch_stats, parameters=gradients) as hooks:
-        passed = _passes(net, inputs, MeasuredPass(net, kept, hooks, gradients), asked)
+        measured = MeasuredPass(net, kept, hooks, gradients, include=kinds)
+        passed = _passes(net, inputs, measured, asked)
         kept.drop_parts_of_blocks(tables.block_paths(passed.seen), passed.stem)
     check_kept(kept, passed.layers, passed.seen)
     if not allow_nonfinite:

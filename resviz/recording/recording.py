@@ -29,7 +29,9 @@ class Recording:
             ``grad_norm`` are of the gradient of the losses *summed* over the images.
         residuals: a row per residual addition: rms of branch, shortcut and sum, their ``ratio``
             (branch over shortcut) and ``cosine``; the gradient at the sum, and its two parts at the
-            block's input, with their cosine and the branch's share <g_branch, g> / |g|^2.
+            block's input, with their cosine and the branch's share <g_branch, g> / |g|^2; where
+            that is NaN, ``grad_reason`` says why. ``residual`` is False for sums of other kinds,
+            which are there only where ``record(include=...)`` asked for them.
         parameters: a row per parameter; ``grad_norm`` is of the *mean* loss over the images.
         logits: what the network gave, float32: (N, C) as a rule; None where no part of it is known
             to be the output. targets: as they were read, (N,) class indices as a rule, or what the

@@ -7,6 +7,7 @@ the autograd graph.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -49,7 +50,8 @@ class AdditionRow:
         addition: its name.
         block: path of the module that adds.
         call: of the module it happened in.
-        kind: of its shortcut.
+        kind: of its shortcut, or of the sum where it is not residual.
+        residual: it is a residual addition.
         depth: of its sum.
         shape: of its operands.
         branch: statistics of the branch.
@@ -58,12 +60,14 @@ class AdditionRow:
         sum_ms: mean square of the sum.
         grad_sum_ms: mean square of the gradient at the sum.
         split: the gradient's parts at the block's input; empty where they are not known.
+        reason: why they are not, asked when the pass is over.
     """
 
     addition: str
     block: str
     call: int
     kind: str
+    residual: bool
     depth: int
     shape: tuple[int, ...]
     branch: Measured
@@ -72,6 +76,7 @@ class AdditionRow:
     sum_ms: Number = math.nan
     grad_sum_ms: Number = math.nan
     split: dict[str, Number] = field(default_factory=dict)
+    reason: Callable[[], str] | None = None
 
 
 @dataclass(eq=False)

@@ -13,16 +13,21 @@ from typing import Any
 from torch import Tensor
 
 from resviz.hooks import Hooks
-from resviz.networks.anatomy.dataflow import Addition, Node
+from resviz.networks.anatomy.additions import Addition, Node
 from resviz.recording.seen import Number
 from resviz.recording.statistics import mean_product, mean_square
 from resviz.torch_private import is_of_leaf, made_at
 
 NAMES = ("grad_branch_ms", "grad_shortcut_ms", "grad_product")
+# why a gradient is not divided
+NOT_REACHED = "the loss sends no gradient here"
+ZERO = "the gradient is zero"
 
 
 class GradientSplit:
     """Collects the two parts of one addition's gradient and measures them when both are there.
+
+    ``reason`` says why there are no parts, "" where there are.
 
     Args:
         addition: the addition.
@@ -40,13 +45,18 @@ class GradientSplit:
     ) -> None:
         self._values, self._done = values, done
         self._parts: list[Tensor | None] = [None, None]
-        root = addition.root
+        root, self._factor = addition.root, addition.factor
         self._identity = addition.shortcut is root
         sides = [_inputs(addition.branch, root)]
         if not self._identity:
             sides.append(_inputs(addition.shortcut, root))
         self._waiting = [len(side) for side in sides] + [1] * self._identity
-        apart = all(sides) and not (len(sides) == 2 and sides[0].keys() & sides[1].keys())
+        apart = (
+            all(sides)
+            and not (self._identity and self._factor is None)
+            and not (len(sides) == 2 and sides[0].keys() & sides[1].keys())
+        )
+        self.reason = NOT_REACHED if apart else _reason(addition)
         if apart:
             for number, side in enumerate(sides):
                 for (node, _), index in side.items():
@@ -60,8 +70,8 @@ class GradientSplit:
 
     def at_sum(self, gradient: Tensor) -> None:
         """The gradient at the sum: for an identity it is the shortcut's part."""
-        if self._identity:
-            self._add(1, gradient)
+        if self._identity and self._factor is not None:
+            self._add(1, gradient if self._factor == 1 else gradient * self._factor)
 
     def _add(self, side: int, gradient: Tensor | None) -> None:
         self._waiting[side] -= 1
@@ -74,6 +84,7 @@ class GradientSplit:
         self._parts = [None, None]
         if branch is None or shortcut is None or branch.shape != shortcut.shape:
             return
+        self.reason = ""
         measured = (mean_square(branch), mean_square(shortcut), mean_product(branch, shortcut))
         self._values.update(zip(NAMES, measured, strict=True))
         self._done(branch, shortcut)
@@ -81,13 +92,14 @@ class GradientSplit:
 
 def _inputs(operand: Node, root: Node) -> dict[tuple[Any, int], int]:
     """The places where autograd nodes between `root` and `operand` take `root`."""
-    if operand.edge is None or root.edge is None:
+    edges = _edges(operand)
+    if root.edge is None or not edges or root.edge in edges:
         return {}
     target, output = root.edge
     oldest = 0 if is_of_leaf(target) else made_at(target)
     found: dict[tuple[Any, int], int] = {}
-    seen = {operand.edge[0]}
-    queue = [operand.edge[0]]
+    queue = [node for node, _ in edges]
+    seen = set(queue)
     while queue:
         node = queue.pop()
         for index, (before, number) in enumerate(node.next_functions):
@@ -97,6 +109,22 @@ def _inputs(operand: Node, root: Node) -> dict[tuple[Any, int], int]:
                 seen.add(before)
                 queue.append(before)
     return found
+
+
+def _edges(operand: Node) -> list[tuple[Any, int]]:
+    """Where autograd has an operand; of a product inside torch.addcmul, where it has its parts."""
+    if operand.edge is not None:
+        return [operand.edge]
+    return [parent.edge for parent in operand.parents if parent.edge is not None]
+
+
+def _reason(addition: Addition) -> str:
+    """Why the gradient of an addition cannot be divided."""
+    if addition.root.edge is None:
+        return "the tensor that both operands come from has no gradient"
+    if not _edges(addition.branch) or not _edges(addition.shortcut):
+        return "an operand has no gradient: it is computed without autograd"
+    return "both operands take their common tensor in one function, which gives one gradient"
 
 
 def split_columns(values: dict[str, float]) -> dict[str, float]:
@@ -111,3 +139,8 @@ def split_columns(values: dict[str, float]) -> dict[str, float]:
         "grad_cosine": product / scale if scale > 0 else nan,
         "grad_branch_share": (branch + product) / whole if whole > 0 else nan,
     }
+
+
+def reason_of(share: float, reason: str | None) -> str | None:
+    """The column ``grad_reason``: "" where the share is a number, None where none was asked for."""
+    return reason if reason is None else "" if share == share else reason or ZERO

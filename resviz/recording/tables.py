@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from resviz.networks.anatomy import structure
 from resviz.recording.seen import LayerRow, Number, Seen
 from resviz.recording.split import NAMES as SPLIT_NAMES
-from resviz.recording.split import split_columns
+from resviz.recording.split import reason_of, split_columns
 from resviz.recording.statistics import NAMES, mean_square, read, widest
 from resviz.torch_private import norms
 
@@ -23,9 +23,10 @@ LAYER_COLUMNS = (
     *("grad_rms", "grad_norm"),
 )
 RESIDUAL_COLUMNS = (
-    *("addition", "block", "call", "kind", "depth", "stage", "shape"),
+    *("addition", "block", "call", "kind", "residual", "depth", "stage", "shape"),
     *("branch_rms", "shortcut_rms", "sum_rms", "ratio", "cosine"),
     *("grad_sum_rms", "grad_branch_rms", "grad_shortcut_rms", "grad_cosine", "grad_branch_share"),
+    "grad_reason",
 )
 PARAMETER_COLUMNS = (
     *("parameter", "layer", "type", "depth", "stage", "weighted", "projection", "shape"),
@@ -36,7 +37,7 @@ PARAMETER_COLUMNS = (
 def block_paths(seen: Seen) -> list[str]:
     """The blocks of the network that ran."""
     candidates = [row.layer for row in seen.layers if row.kind == "block"]
-    return structure.blocks(candidates, [row.block for row in seen.additions])
+    return structure.blocks(candidates, [row.block for row in seen.additions if row.residual])
 
 
 def layers(seen: Seen) -> pd.DataFrame:
@@ -78,11 +79,14 @@ def residuals(seen: Seen, layer_table: pd.DataFrame) -> pd.DataFrame:
     for i, row in enumerate(seen.additions):
         branch, shortcut, product, total, grad_sum, *split = numbers[i * 8 : (i + 1) * 8]
         known: dict[str, Any] = {"addition": row.addition, "block": row.block}
-        known |= {"call": row.call, "kind": row.kind, "depth": row.depth}
+        known |= {"call": row.call, "kind": row.kind, "residual": row.residual}
+        known |= {"depth": row.depth}
         known |= {"stage": _stage(row.block, stage_of), "shape": row.shape}
         known |= _sizes(branch, shortcut, product, total)
         known |= {"grad_sum_rms": math.sqrt(grad_sum) if grad_sum >= 0 else math.nan}
         known |= split_columns(dict(zip(SPLIT_NAMES, split, strict=True)))
+        reason = row.reason() if row.reason is not None else None  # None: not asked for
+        known |= {"grad_reason": reason_of(known["grad_branch_share"], reason)}
         table.append(known)
     return pd.DataFrame(table, columns=list(RESIDUAL_COLUMNS))
 
@@ -142,6 +146,7 @@ def _norms(tensors: Sequence[Tensor | None]) -> list[Number]:
     """L2 norms of parameters or gradients, NaN for None; on a GPU one fused call per dtype."""
     result: list[Number] = [math.nan] * len(tensors)
     groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    tensors = [None if tensor is None else _dense(tensor) for tensor in tensors]
     for i, tensor in enumerate(tensors):
         if tensor is None or not tensor.is_floating_point() or not tensor.numel():
             continue
@@ -154,3 +159,11 @@ def _norms(tensors: Sequence[Tensor | None]) -> list[Number]:
         for i, norm in zip(members, norms(chosen, widest(chosen[0])), strict=True):
             result[i] = norm
     return result
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """What is stored of the gradient of a sparse embedding, once for each row; others as is."""
+    if not tensor.is_sparse:
+        return tensor
+    values = tensor.coalesce().values()
+    return values if values.numel() else values.new_zeros(1)

@@ -137,3 +137,64 @@ def test_some_lengths_have_no_central_range():
     assert table.attrs["central"] is None
     with pytest.raises(TypeError, match="lengths 3; a sequence"):
         path_study(cifar_resnet(14, seed=0), IMAGES, lengths=3)
+
+
+class ThreeWays(nn.Module):
+    """x + h(u + g(u)), u = f(x): past it, or through h f, or through h g f."""
+
+    def __init__(self, f: float, g: float, h: float) -> None:
+        super().__init__()
+        self.f, self.g, self.h = (nn.Linear(1, 1, bias=False) for _ in range(3))
+        with torch.no_grad():
+            for layer, factor in ((self.f, f), (self.g, g), (self.h, h)):
+                layer.weight.fill_(factor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        u = self.f(x)
+        return x + self.h(u + self.g(u))
+
+
+class SideBySide(ThreeWays):
+    """x + f(x) + g(x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.f(x) + self.g(x)
+
+
+@pytest.mark.parametrize(
+    ("block", "paths", "gradients"),
+    [
+        (ThreeWays, [1, 2, 3, 2, 1], {0: [1], 1: [2, 2], 2: [6, 6, 4], 3: [12, 12], 4: [36]}),
+        (SideBySide, [1, 4, 4], {0: [1], 1: [2, 3, 2, 3], 2: [4, 6, 6, 9]}),
+    ],
+)
+def test_paths_are_counted_on_the_graph(block, paths, gradients):
+    net = nn.Sequential(block(2.0, 3.0, 1.0), block(2.0, 3.0, 1.0), nn.Linear(1, 2, bias=False))
+    with torch.no_grad():
+        net[-1].weight.copy_(torch.tensor([[1.0], [0.0]]))
+    table = path_study(net, torch.ones(1, 1), [0], "logit", samples=50)
+    assert table["paths"].tolist() == paths and sum(paths) == 9
+    for row in table.itertuples():
+        of_length = gradients[row.length]
+        assert row.grad_norm == pytest.approx(sum(of_length) / len(of_length))
+        assert (row.low, row.high) == pytest.approx((min(of_length), max(of_length)))
+    assert table["total"].sum() == pytest.approx(table.attrs["whole"])
+
+
+class Streams(nn.Module):
+    """Two streams, of which one reads the other otherwise than by an addition."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other, self.last = (Block(0.5, "x + branch") for _ in range(3))
+        self.head = nn.Linear(1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, other = self.one(x), self.other(2 * x)
+        return self.head(one + self.last(one) * other)
+
+
+def test_streams_that_meet_otherwise_are_refused():
+    net = Streams()
+    with left_as_found(net), pytest.raises(NotTraceable, match=r"comes from '\w+.add' and"):
+        path_study(net, torch.ones(2, 1))

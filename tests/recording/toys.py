@@ -187,6 +187,16 @@ class Gated(Block):
         return x * self.body(x)
 
 
+class Broadcast(Block):
+    """A context vector added everywhere (Cao et al. 2019)."""
+
+    def branch(self, x):
+        return self.body(x).mean((2, 3), keepdim=True).expand(x.shape)
+
+    def forward(self, x):
+        return x + self.body(x).mean((2, 3), keepdim=True)
+
+
 class Nested(Block):
     """x + (x + body(x)) as one block inside another: the inner one leaves a free way through."""
 
@@ -348,6 +358,7 @@ IDENTITY = [
     *(FloatFunctional, FunctionalReLU, PreActivation, Bottlenecked, OneConvolution),
     *(ThroughIdentityModule, ClonedShortcut, ReshapedShortcut, LayerScale, ScaledBranch),
     *(SqueezeExcite, Gated, Checkpointed, DataDependent, AsModule, SequentialBlock),
+    Broadcast,
 ]
 SCALED = [ScaledShortcut, ReLUShortcut, Highway]
 PROJECTION = [Projection, PooledProjection, ProjectionInPlace]
@@ -438,16 +449,9 @@ class Concatenated(Block):
         return self.mix(torch.cat([x, self.body(x)], 1))
 
 
-class Broadcast(Block):
-    """A context vector added everywhere: another shape, no shortcut of the same tensor."""
-
-    def forward(self, x):
-        return x + self.body(x).mean((2, 3), keepdim=True)
-
-
 NOT_RESIDUAL = [
     *(Plain, TwoEqualBranches, TwoUnequalDeepBranches, AddedBias, AddedMap, AddedConvolvedMap),
-    *(AddedNoise, AddedBuffer, Doubled, Concatenated, Broadcast),
+    *(AddedNoise, AddedBuffer, Doubled, Concatenated),
 ]
 
 

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from resviz.arguments import caller
-from resviz.attribution.engine import check_differentiable
 from resviz.attribution.layer import Layer
 from resviz.attribution.methods.cam import grad_cam
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.shared_pass import SharedPass
 from resviz.hooks import Hooks, left_as_found
+from resviz.networks.inputs import check_differentiable
 from resviz.progress import bar
 from resviz.torch_private import deep_lift_rules, is_activation
 

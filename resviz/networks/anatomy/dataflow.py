@@ -1,85 +1,30 @@
-"""What a network computes, seen while it runs: depth, and every residual addition.
+"""What a network computes, seen while it runs: depth, and every sum of two tensors.
 
-A ``TorchFunctionMode`` sees each torch function once and links its result to its operands. An
-addition of two activations is *residual* where both come from one earlier tensor, one of them by
-way of more parameters than the other: that one is the branch F(x), the other the shortcut
-(He et al. 2015, arXiv 1512.03385, Eq. 1 and 2). Nothing depends on class or module names, and
-nothing on the network being traceable ahead of time.
+A ``TorchFunctionMode`` sees each torch function once and links its result to its operands. Which
+sums are residual additions, :mod:`~resviz.networks.anatomy.additions` says. Nothing depends on
+class or module names, and nothing on the network being traceable ahead of time.
 """
 
 from __future__ import annotations
 
-import heapq
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from resviz.networks.anatomy.additions import RESIDUAL_KINDS, Addition, Node
+from resviz.networks.anatomy.judging import Verdict, judged
+from resviz.networks.anatomy.operations import ATTENTION, FRESH, WEIGHTED, read_by, step_of
+from resviz.networks.anatomy.stream import settle
+from resviz.networks.anatomy.sums import FAMILIES, Term, addition_name, terms
 from resviz.torch_private import version, whole_of
 
-ADDITIONS = {"add", "add_", "__add__", "__radd__", "__iadd__"}
-_WEIGHTED = {
-    *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
-    *("linear", "bilinear", "matmul", "__matmul__", "mm", "bmm", "einsum", "addmm", "embedding"),
-    *("multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"),
-}
-_FRESH = {  # results that take only shape, dtype or device from their operand
-    *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "zeros_like", "ones_like"),
-    *("full_like", "empty_like", "rand_like", "randn_like", "randint_like", "bernoulli"),
-}
-_LAYOUT = {
-    *("view", "reshape", "permute", "transpose", "flatten", "unflatten", "contiguous", "clone"),
-    *("squeeze", "unsqueeze", "movedim", "to", "float", "half", "bfloat16", "type_as", "view_as"),
-    *("swapaxes", "dropout", "__get__"),
-}
-_SEARCH_LIMIT = 20_000
-
-
-@dataclass(eq=False, slots=True)
-class Node:
-    """One tensor at one moment: what made it, from what, at which depth.
-
-    ``parameters`` are those that made it, or tensors derived from parameters alone.
-    """
-
-    index: int
-    operation: str
-    owner: str
-    parents: tuple[Node, ...]
-    parameters: tuple[Tensor, ...]
-    weight: int
-    depth: int
-    numel: int
-    edge: tuple[Any, int] | None
-
-    @property
-    def parametered(self) -> bool:
-        """True where parameters took part in making it."""
-        return bool(self.parameters)
-
-
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """A residual addition as it happened.
-
-    ``name`` is torchvision's ("layer1.0.add"), ``call`` the call of the module it happened in,
-    ``owner`` that module, or the one around it where it only adds; operand number
-    ``branch_operand`` is F(x). ``root`` is the tensor that both operands come from.
-    """
-
-    name: str
-    owner: str
-    call: int
-    kind: str
-    depth: int
-    branch_operand: int
-    branch: Node
-    shortcut: Node
-    root: Node
+# a tensor that joins others, along which axis, and those
+_Joined = tuple[weakref.ref[Tensor], int, tuple[Node | None, ...]]
 
 
 class Frame(NamedTuple):
@@ -100,14 +45,6 @@ class Frame(NamedTuple):
     block: bool
 
 
-@dataclass(slots=True)
-class _Mark:
-    node: Node
-    cost: list[float]  # parametered functions on the cheapest way to operand 0, operand 1
-    dearest: list[float]  # and on the dearest
-    via: list[_Mark | None]
-
-
 def tensors_in(value: Any) -> Iterator[Tensor]:
     """The tensors in a tensor, tuple, list or dict, in order."""
     if isinstance(value, Tensor):
@@ -124,29 +61,46 @@ class Dataflow(TorchFunctionMode):
     """Watches a forward pass; use as a context manager around it, once.
 
     Modules that run are reported through :meth:`enter` and :meth:`leave`, the network's inputs
-    through :meth:`source`: see :class:`~resviz.networks.anatomy.walk.Walk`.
+    through :meth:`source`, what it returned through :meth:`returned`: see
+    :class:`~resviz.networks.anatomy.walk.Walk`.
 
     Args:
         before_addition: called with (addition, branch, shortcut) before a residual addition runs.
         after_addition: called with (addition, sum) after it.
+        include: kinds of other sums that those two hear of too.
+
+    Attributes:
+        additions: every sum of two tensors with a common root, in order of execution; which are
+            residual is settled when the pass is over.
+        ends: the nodes of the tensors that the network returned, by the tensor's id.
     """
 
     def __init__(
         self,
         before_addition: Callable[[Addition, Tensor, Tensor], None] | None = None,
         after_addition: Callable[[Addition, Tensor], None] | None = None,
+        include: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.additions: list[Addition] = []
+        self.ends: dict[int, Node] = {}
         self.parameter_depths: dict[int, int] = {}  # id(parameter) -> depth
         self.weights: set[int] = set()  # ids of parameters that weigh a layer
         self.projections: set[str] = set()  # layers on a projection shortcut
-        self._before, self._after = before_addition, after_addition
-        self._nodes: dict[int, tuple[weakref.ref[Tensor], Node | None]] = {}
+        self._before, self._after, self._include = before_addition, after_addition, include
+        self._nodes: dict[int, tuple[weakref.ref[Tensor], Node]] = {}
         self._origins: dict[int, tuple[Tensor, ...]] = {}
+        self._stacks: dict[int, _Joined] = {}
+        self._cats: dict[int, _Joined] = {}
         self._count = 0
         self._stack = [Frame("", 0, "", leaf=False, block=False)]
-        self._names: Counter[tuple[str, int]] = Counter()
+        self._names: Counter[tuple[str, int, str]] = Counter()
+        self._ways: dict[Addition, list[Node]] = {}
+
+    @property
+    def residual(self) -> list[Addition]:
+        """The residual additions."""
+        return [addition for addition in self.additions if addition.residual]
 
     # ---- the module that is running
     def enter(self, frame: Frame) -> None:
@@ -157,12 +111,28 @@ class Dataflow(TorchFunctionMode):
         """The module that started last has run."""
         self._stack.pop()
 
+    def returned(self, output: Any) -> None:
+        """The pass is over: what the network returned tells which sums went on as the stream."""
+        for tensor in tensors_in(output):
+            node = self._known(tensor)
+            if node is not None:
+                self.ends[id(tensor)] = node
+        settle(self.additions, list(self.ends.values()))
+        for addition in self.residual:
+            if addition.kind == "projection":
+                nodes = self._ways.get(addition, [])
+                self.projections |= {node.owner for node in nodes if node.parametered}
+
     def end(self) -> None:
-        """The pass is over: let go of its tensors, its graph and of those who listened."""
+        """Let go of the pass's tensors, its graph and of those who listened."""
         self._before = self._after = None
         self.additions.clear()
+        self.ends.clear()
         self._nodes.clear()
         self._origins.clear()
+        self._stacks.clear()
+        self._cats.clear()
+        self._ways.clear()
 
     # ---- tensors and nodes
     def source(self, tensor: Tensor) -> None:
@@ -172,15 +142,19 @@ class Dataflow(TorchFunctionMode):
     def node_of(self, value: Any) -> Node | None:
         """The node of a tensor (the first one in a tuple or dict), None for a constant."""
         for tensor in tensors_in(value):
-            entry = self._nodes.get(id(tensor))
-            if entry is not None and entry[0]() is tensor:
-                return entry[1]
+            node = self._known(tensor)
+            if node is not None:
+                return None if node.constant else node
         return None
 
     def depth_of(self, value: Any) -> int:
         """Weighted layers on the longest path from the input to this tensor."""
         node = self.node_of(value)
         return node.depth if node is not None else 0
+
+    def _known(self, tensor: Tensor) -> Node | None:
+        entry = self._nodes.get(id(tensor))
+        return entry[1] if entry is not None and entry[0]() is tensor else None
 
     def _node(
         self,
@@ -192,10 +166,12 @@ class Dataflow(TorchFunctionMode):
     ) -> Node:
         self._count += 1
         depth = max((p.depth for p in parents), default=0) + weight
-        numel, edge, owner = out.numel(), _edge(out), self._stack[-1].path
-        return Node(self._count, name, owner, parents, parameters, weight, depth, numel, edge)
+        shape, edge, owner = tuple(out.shape), _edge(out), self._stack[-1].path
+        node = Node(self._count, name, owner, parents, parameters, weight, depth, shape, edge)
+        node.floating = out.is_floating_point()
+        return node
 
-    def _register(self, tensor: Tensor, node: Node | None) -> None:
+    def _register(self, tensor: Tensor, node: Node) -> None:
         self._nodes[id(tensor)] = (weakref.ref(tensor), node)
 
     # ---- every torch function
@@ -204,23 +180,22 @@ class Dataflow(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        number = self._count_addition() if name in ADDITIONS else 0
         operands = list(tensors_in(args)) + (list(tensors_in(kwargs)) if kwargs else [])
         parents, constants = self._told_apart(operands)
+        added = self._terms(name, args, kwargs)
+        number = self._count_additions(name, len(added))
         if not parents:
-            out = func(*args, **kwargs)
-            if constants:
-                self._derive(out, constants)
-            return out
-        if name in _FRESH:
+            return self._of_constants(func, name, args, kwargs, constants, added, number)
+        if name in FRESH:
             return func(*args, **kwargs)
-        addition = self._announced(number, args, kwargs) if name in ADDITIONS else None
+        addition = self._announced(name, number, added, self._nodes_of(args, added))
         versions = {id(t): _version(t) for t in operands}
         out = func(*args, **kwargs)
         written = args[:1] if name.endswith("_") else ()  # x[:, :3] = y returns nothing
-        self._link(name, (out, written), tuple(parents), constants, versions)
-        if addition is not None and self._after is not None:
-            self._after(addition, out)
+        self._link(name, args, kwargs, (out, written), tuple(parents), constants, versions)
+        if name in ("stack", "cat"):
+            self._note_joined(name, args, kwargs, out)
+        self._finish(addition, out)
         return out
 
     def _told_apart(self, operands: list[Tensor]) -> tuple[list[Node], list[Tensor]]:
@@ -228,46 +203,50 @@ class Dataflow(TorchFunctionMode):
         parents: list[Node] = []
         constants: list[Tensor] = []
         for tensor in operands:
-            entry = self._nodes.get(id(tensor))
-            if entry is None or entry[0]() is not tensor:
-                if isinstance(tensor, nn.Parameter):
+            node = self._known(tensor)
+            if node is None or node.constant:
+                if node is not None or isinstance(tensor, nn.Parameter):
                     constants.append(tensor)
-            elif entry[1] is None:  # derived from parameters alone
-                constants.append(tensor)
             else:
-                parents.append(entry[1])
-                if entry[1].edge is None:  # made inside a Function of the user's own
-                    entry[1].edge = _edge(tensor)
+                parents.append(node)
+                if node.edge is None:  # made inside a Function of the user's own
+                    node.edge = _edge(tensor)
         return parents, constants
-
-    def _derive(self, out: Any, constants: list[Tensor]) -> None:
-        """Note what was computed of parameters alone."""
-        found = {id(o): o for c in constants for o in self._origins_of(c)}
-        origins = tuple(found.values())
-        for tensor in tensors_in(out):
-            if not isinstance(tensor, nn.Parameter):
-                self._register(tensor, None)
-                self._origins[id(tensor)] = origins
 
     def _link(
         self,
         name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
         out: Any,
         parents: tuple[Node, ...],
         constants: list[Tensor],
         versions: dict[int, int],
     ) -> None:
-        heavy = [c for c in constants if c.ndim >= 2] if name in _WEIGHTED else []
+        heavy = [c for c in constants if c.ndim >= 2] if name in WEIGHTED else []
         attention = name == "multi_head_attention_forward"
         weight = len(heavy) if attention else min(len(heavy), 1)
         made_by = tuple(constants)
+        given = self._data(name, args, kwargs, constants)
+        values = self._weighed(args, kwargs) if name in ATTENTION else ()
+
+        def note(tensor: Tensor) -> None:
+            node = self._node(name, parents, made_by, weight, tensor)
+            shapes = [parent.shape for parent in parents]
+            node.step = step_of(name, args, shapes, node.shape, len(heavy))
+            node.given, node.values = given, values
+            node.part = self._part(tensor) if node.step in ("slice", "crop") else None
+            self._register(tensor, node)
+
         for tensor in {id(t): t for t in tensors_in(out)}.values():
             if versions.get(id(tensor)) == _version(tensor):
                 continue  # handed through untouched: dropout in eval mode, contiguous()
-            self._register(tensor, self._node(name, parents, made_by, weight, tensor))
+            note(tensor)
             whole = whole_of(tensor) if id(tensor) in versions else None
             if whole is not None and self.node_of(whole) is None:  # batch[0].copy_(image)
-                self._register(whole, self._node(name, parents, made_by, weight, whole))
+                note(whole)
+        for node in (*parents, *given):
+            node.last_use = self._count
         if constants:
             self._note_parameters(constants, heavy, max(p.depth for p in parents), attention)
 
@@ -283,58 +262,246 @@ class Dataflow(TorchFunctionMode):
                     self.weights.add(id(origin))
                 self.parameter_depths.setdefault(id(origin), depth + step)
 
+    # ---- constants: parameters, and what is computed of parameters alone
+    def _of_constants(
+        self,
+        func: Any,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        constants: list[Tensor],
+        added: tuple[Term, ...],
+        number: int,
+    ) -> Any:
+        nodes = self._nodes_of(args, added) if constants else []
+        addition = self._announced(name, number, added, nodes)
+        out = func(*args, **kwargs)
+        if constants:
+            self._derive(name, args, kwargs, out, constants)
+            self._finish(addition, out)
+        return out
+
+    def _derive(
+        self,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        out: Any,
+        constants: list[Tensor],
+    ) -> None:
+        """Note what was computed of parameters alone."""
+        found = {id(o): o for c in constants for o in self._origins_of(c)}
+        origins = tuple(found.values())
+        data = () if name in FRESH else self._data(name, args, kwargs, constants)
+        others = tuple(constants[len(data) :]) if name in WEIGHTED else ()
+        for tensor in tensors_in(out):
+            if not isinstance(tensor, nn.Parameter):
+                node = self._node(name, data, others, 0, tensor)
+                node.step = step_of(name, args, [d.shape for d in data], node.shape, len(others))
+                node.weight = int(node.step in ("weight", "depthwise"))
+                node.depth, node.constant = 0, True
+                self._register(tensor, node)
+                self._origins[id(tensor)] = origins
+        for node in data:
+            node.last_use = self._count
+
+    def _data(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], constants: list[Tensor]
+    ) -> tuple[Node, ...]:
+        """The constants that a function takes as data, not as its weights."""
+        if not constants:
+            return ()
+        read = {id(t) for t in read_by(name, list(tensors_in((*args, *kwargs.values()))))}
+        return tuple(self._constant(t) for t in constants if id(t) in read)
+
+    def _constant(self, tensor: Tensor) -> Node:
+        node = self._known(tensor)
+        if node is None:  # a parameter
+            node = self._node("parameter", (), (), 0, tensor)
+            node.constant = True
+            self._register(tensor, node)
+        return node
+
     def _origins_of(self, constant: Tensor) -> tuple[Tensor, ...]:
         """The parameters that a constant comes from: under weight_norm, more than one."""
         if isinstance(constant, nn.Parameter):
             return (constant,)
         return self._origins.get(id(constant), ())
 
+    def _weighed(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Node, ...]:
+        """Of an attention, the values."""
+        value = args[2] if len(args) > 2 else kwargs.get("value")
+        node = self._known(value) if isinstance(value, Tensor) else None
+        return (node,) if node is not None else ()
+
     # ---- additions
-    def _count_addition(self) -> int:
-        """Its number among the additions of the module call that runs; residual or not."""
+    def _terms(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Term, ...]:
+        if name not in FAMILIES:
+            return ()
+        return terms(name, args, kwargs, self._stacked(args))
+
+    def _stacked(self, args: Sequence[Any]) -> int | None:
+        entry = self._stacks.get(id(args[0])) if args else None
+        return entry[1] if entry is not None and entry[0]() is args[0] else None
+
+    def _note_joined(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Tensor
+    ) -> None:
+        dim = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis", 0))
+        parts = args[0] if args else kwargs["tensors"]
+        joined = self._stacks if name == "stack" else self._cats
+        nodes = tuple(self._operand(tensor) for tensor in parts)
+        joined[id(out)] = (weakref.ref(out), dim, nodes)
+
+    def _part(self, piece: Tensor) -> Node | None:
+        """Of a slice of torch.cat(...), the tensor that it is, if it is one of them."""
+        whole = whole_of(piece)
+        entry = self._cats.get(id(whole))
+        if whole is None or entry is None or entry[0]() is not whole or piece.ndim != whole.ndim:
+            return None
+        dim, start = entry[1] % whole.ndim, 0
+        offset = piece.storage_offset() - whole.storage_offset()
+        for node in entry[2]:
+            if node is None or len(node.shape) != whole.ndim:
+                return None
+            if start * whole.stride(dim) == offset and node.shape == tuple(piece.shape):
+                return node
+            start += node.shape[dim]
+        return None
+
+    def _operand(self, tensor: Tensor) -> Node | None:
+        """The node of something that is added: parameters have one too."""
+        node = self._known(tensor)
+        return self._constant(tensor) if node is None and isinstance(tensor, nn.Parameter) else node
+
+    def _count_additions(self, name: str, terms: int) -> int:
+        """The number of its first among those of the module call that runs; residual or not."""
+        family = FAMILIES.get(name)
+        if family is None or (family == "sum" and not terms):
+            return 0
         path, call, *_ = self._stack[-1]
-        self._names[path, call] += 1
-        return self._names[path, call] - 1
+        first = self._names[path, call, family]
+        self._names[path, call, family] += max(terms - 1, 1)
+        return first
 
     def _announced(
-        self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, name: str, number: int, added: tuple[Term, ...], nodes: list[Node | None]
     ) -> Addition | None:
-        """The residual addition that is about to run, if it is one; who listens has heard of it."""
-        pair = (*args, *(kwargs[k] for k in ("input", "other") if k in kwargs))[:2]
-        alpha = kwargs.get("alpha", 1)
-        addition = self._addition(number, pair, alpha)
-        if addition is not None and self._before is not None:
-            added = pair if alpha == 1 else (pair[0], pair[1].detach() * alpha)
-            branch = addition.branch_operand
-            self._before(addition, added[branch], added[1 - branch])
+        """The sum that is about to be made; who listens has heard of it where it is residual."""
+        addition = None
+        if not nodes:
+            return None
+        node, so_far = nodes[0], added[0]
+        for place in range(1, len(nodes)):
+            pair, both = (so_far, added[place]), (node, nodes[place])
+            addition = self._addition(name, number + place - 1, pair, both)
+            if place < len(added) - 1:
+                node, so_far = self._so_far(pair, both, addition)
         return addition
 
-    def _addition(self, number: int, pair: tuple[Any, ...], alpha: float) -> Addition | None:
+    def _nodes_of(self, args: Sequence[Any], added: tuple[Term, ...]) -> list[Node | None]:
+        if len(added) > 1 and self._stacked(args) is not None:
+            return list(self._stacks[id(args[0])][2])
+        return [self._term_node(term) for term in added]
+
+    def _term_node(self, term: Term) -> Node | None:
+        nodes = [self._operand(tensor) for tensor in term.made_of]
+        if len(nodes) == 1 or nodes[1] is None:
+            return nodes[0]
+        known = tuple(node for node in nodes if node is not None)
+        with torch.no_grad():
+            node = self._node("mul", known, (), 0, term.value())
+        node.constant = all(n.constant for n in known)
+        return node
+
+    def _so_far(
+        self,
+        pair: tuple[Term, Term],
+        nodes: tuple[Node | None, Node | None],
+        addition: Addition | None,
+    ) -> tuple[Node | None, Term]:
+        """Of torch.stack(...).sum(0) with more than two, the sum of the first."""
+        total = pair[0].value().detach() + pair[1].value().detach()
+        known = tuple(node for node in nodes if node is not None)
+        node = self._node("add", known, (), 0, total) if known else None
+        if node is not None:
+            node.step, node.fused = "sum", addition is not None and not addition.residual
+            node.constant = all(n.constant for n in known)
+            if addition is not None:
+                addition.total = node
+                self._tell_sum(addition, total)
+        return node, Term((total,), 1.0, lambda: total)
+
+    def _addition(
+        self,
+        name: str,
+        number: int,
+        pair: tuple[Term, Term],
+        nodes: tuple[Node | None, Node | None],
+    ) -> Addition | None:
         path, call, *_ = self._stack[-1]
-        if len(pair) != 2 or not all(isinstance(a, Tensor) for a in pair):
+        first, second = nodes
+        one, other = pair[0].made_of[0], pair[1].made_of[0]
+        if first is None or second is None or not one.is_floating_point():
             return None
-        if pair[0].shape != pair[1].shape or not pair[0].is_floating_point():
+        shape = _together(first.shape, second.shape)
+        factors = (pair[0].factor, pair[1].factor)
+        verdict = judged(first, second, shape, factors) if shape is not None else None
+        if verdict is None or not other.is_floating_point():
             return None
-        first, second = (self.node_of(a) for a in pair)
-        found = _residual(first, second) if first is not None and second is not None else None
-        if first is None or second is None or found is None:
-            return None
-        kind, branch_operand, root, on_shortcut = found
-        kind = "scaled" if kind == "identity" and alpha != 1 and branch_operand == 0 else kind
-        name = addition_name(path, number)
-        nodes = (first, second) if branch_operand == 0 else (second, first)
-        owner = next(frame.path for frame in reversed(self._stack) if not frame.leaf)
-        depth = max(first.depth, second.depth)
-        addition = Addition(name, owner, call, kind, depth, branch_operand, *nodes, root)
-        self.additions.append(addition)
-        if kind == "projection":
-            self.projections |= {node.owner for node in on_shortcut if node.parametered}
+        addition = self._made(addition_name(path, number, FAMILIES[name]), call, nodes, verdict)
+        addition.factor = factors[1 - verdict.branch]
+        self._tell(addition, pair)
         return addition
 
+    def _made(self, name: str, call: int, nodes: tuple[Any, Any], verdict: Verdict) -> Addition:
+        kind, branch, root, way = verdict
+        owner = next(frame.path for frame in reversed(self._stack) if not frame.leaf)
+        depth = max(node.depth for node in nodes)
+        residual = kind in RESIDUAL_KINDS
+        operands = (nodes[branch], nodes[1 - branch])
+        addition = Addition(name, owner, call, kind, residual, depth, branch, *operands, root)
+        self.additions.append(addition)
+        self._ways[addition] = way
+        return addition
 
-def addition_name(path: str, number: int) -> str:
-    """Torchvision's name of the n-th addition in a module: "layer1.0.add", "layer1.0.add_1"."""
-    return (f"{path}." if path else "") + ("add" if number == 0 else f"add_{number}")
+    def _heard(self, addition: Addition) -> bool:
+        return addition.residual or addition.kind in self._include
+
+    def _tell(self, addition: Addition, pair: tuple[Term, Term]) -> None:
+        if self._before is None or not self._heard(addition):
+            return
+        with torch.no_grad():
+            added = [term.value() for term in pair]
+        if added[0].shape != added[1].shape:
+            shape = torch.broadcast_shapes(*(t.shape for t in added))  # type: ignore[no-untyped-call]
+            added = [tensor.expand(shape) for tensor in added]
+        branch = addition.branch_operand
+        self._before(addition, added[branch], added[1 - branch])
+
+    def _tell_sum(self, addition: Addition, total: Tensor) -> None:
+        if self._after is not None and self._heard(addition):
+            self._after(addition, total)
+
+    def _finish(self, addition: Addition | None, out: Any) -> None:
+        if addition is None:
+            return
+        node = self._known(out)
+        if node is not None:
+            node.step, node.fused = "sum", not addition.residual
+            addition.total = node
+        self._tell_sum(addition, out)
+
+
+def _together(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...] | None:
+    """The shape of a sum; None where it is larger than both."""
+    if one == other:
+        return tuple(one)
+    try:
+        shape = tuple(torch.broadcast_shapes(one, other))  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        return None
+    return shape if shape in (tuple(one), tuple(other)) else None
 
 
 def _edge(tensor: Tensor) -> tuple[Any, int] | None:
@@ -343,66 +510,3 @@ def _edge(tensor: Tensor) -> tuple[Any, int] | None:
 
 def _version(tensor: Tensor) -> int:
     return -1 if tensor.is_inference() else version(tensor)
-
-
-def _residual(first: Node, second: Node) -> tuple[str, int, Node, list[Node]] | None:
-    """(kind, which operand is the branch, root, nodes on the shortcut), or None."""
-    mark = _root(first, second)
-    if mark is None:
-        return None
-    # a branch may have a free way through as well: x + x * gate(x), or a shortcut inside it
-    costs = [(mark.cost[side], mark.dearest[side]) for side in (0, 1)]
-    if costs[0] == costs[1]:
-        return None
-    branch = 0 if costs[0] > costs[1] else 1
-    path = list(_path(mark, 1 - branch))
-    shortcut_cost = mark.cost[1 - branch]
-    if sum(node.weight for node in path) > 1:
-        return None  # two branches, no shortcut
-    if shortcut_cost > 0:
-        return "projection", branch, mark.node, path
-    shortcut = (first, second)[1 - branch]
-    same_size = shortcut.numel == mark.node.numel
-    if same_size and all(node.operation in _LAYOUT | ADDITIONS for node in path):
-        return "identity", branch, mark.node, path
-    moves = {"pad", "cat", "getitem", "__getitem__"}
-    padded = not same_size or any(node.operation in moves for node in path)
-    return ("padded" if padded else "scaled"), branch, mark.node, path
-
-
-def _root(first: Node, second: Node) -> _Mark | None:
-    """The nearest tensor that one operand is, or that all ways to both operands lead through."""
-    inf = float("inf")
-    if first is second:
-        return None
-    marks = {first.index: _Mark(first, [0, inf], [0, -inf], [None, None])}
-    marks[second.index] = _Mark(second, [inf, 0], [-inf, 0], [None, None])
-    heap = [-first.index, -second.index]
-    heapq.heapify(heap)
-    for _ in range(_SEARCH_LIMIT):
-        if not heap:
-            return None
-        mark = marks[-heapq.heappop(heap)]
-        reached = max(mark.cost) < inf
-        if reached and (mark.node is first or mark.node is second or not heap):
-            return mark
-        for parent in mark.node.parents:
-            known = marks.get(parent.index)
-            if known is None:
-                known = marks[parent.index] = _Mark(parent, [inf] * 2, [-inf] * 2, [None] * 2)
-                heapq.heappush(heap, -parent.index)
-            for side in (0, 1):
-                step = mark.node.parametered
-                known.dearest[side] = max(known.dearest[side], mark.dearest[side] + step)
-                cost = mark.cost[side] + step
-                if cost < known.cost[side]:
-                    known.cost[side], known.via[side] = cost, mark
-    return None
-
-
-def _path(mark: _Mark, side: int) -> Iterable[Node]:
-    """The nodes on the cheapest way from the root (left out) to an operand (included)."""
-    step = mark.via[side]
-    while step is not None:
-        yield step.node
-        step = step.via[side]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from resviz.arguments import caller, public
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy import structure
-from resviz.networks.anatomy.dataflow import Addition, Dataflow, Frame, tensors_in
+from resviz.networks.anatomy.additions import Addition, Node
+from resviz.networks.anatomy.dataflow import Dataflow, Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.zoo.cifar import CifarResNet
@@ -61,27 +63,30 @@ class Survey:
 
     Attributes:
         table: as :func:`list_layers` gives it.
-        additions: the residual additions, in order.
+        additions: the residual additions, in order, and those of the kinds asked for.
         output: of the network, for one image.
+        ends: the nodes of its tensors in the data flow, by the tensor's id.
     """
 
     table: pd.DataFrame
     additions: list[Addition]
     output: Any
+    ends: dict[int, Node]
 
     @property
     def residual_blocks(self) -> list[str]:
         """Paths of the modules in which residual additions happen, in order."""
-        owners = [addition.owner for addition in self.additions]
+        owners = [addition.owner for addition in self.additions if addition.residual]
         return [path for path in dict.fromkeys(owners) if path]
 
 
-def survey(net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
+def survey(net: nn.Module, inputs: tuple[Tensor, ...], include: Collection[str] = ()) -> Survey:
     """Run the first of the images, without gradients; the network is left as it was.
 
     Args:
         net: any network.
         inputs: its inputs; one image of them is run.
+        include: kinds of sums that are not residual, to be listed too.
 
     Raises:
         TypeError, ValueError: the first layer cannot take the images.
@@ -98,8 +103,10 @@ def survey(net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
 
     with left_as_found(net) as hooks:
         output = Walk(net, hooks, left=left).run_one(inputs, flow)
-    owners = [addition.owner for addition in flow.additions]
-    return Survey(_table(rows, dict(net.named_modules()), owners), flow.additions, output)
+    owners = [addition.owner for addition in flow.residual]
+    listed = [a for a in flow.additions if a.residual or a.kind in include]
+    table = _table(rows, dict(net.named_modules()), owners)
+    return Survey(table, listed, output, flow.ends)
 
 
 def probe(

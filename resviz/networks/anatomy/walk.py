@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.dataflow import Dataflow, Frame
 from resviz.networks.anatomy.structure import is_leaf, may_be_block
-from resviz.networks.inputs import check_first_call
+from resviz.networks.inputs import check_first_call, check_not_inside_vmap
 
 Entered = Callable[[Frame, tuple[Any, ...]], None]
 Left = Callable[[Frame, Any], None]
@@ -86,7 +86,10 @@ class Walk:
                 if flow is not None:
                     for tensor in inputs:
                         flow.source(tensor)
-                return forward()
+                output = forward()
+            if flow is not None:
+                flow.returned(output)
+            return output
         finally:
             self._inputs = self._given = ()
             self._flow, self._active = None, False
@@ -99,6 +102,7 @@ class Walk:
         def enter(_: nn.Module, args: Any) -> None:
             if not self._active:
                 return
+            check_not_inside_vmap(args, path)
             if leaf and self._check:
                 check_first_call(module, args, self._inputs, self._given)
             call = self._calls.get(path, 0)

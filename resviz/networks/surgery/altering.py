@@ -6,19 +6,21 @@ whoever calls the module. Additions are those that :mod:`resviz.networks.anatomy
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from resviz.arguments import caller
 from resviz.errors import NotTraceable
 from resviz.hooks import Hooks
-from resviz.networks.anatomy.dataflow import ADDITIONS, Addition, addition_name
+from resviz.networks.anatomy.additions import Addition
+from resviz.networks.anatomy.sums import FAMILIES, stacked_along, terms, writes
 from resviz.networks.anatomy.survey import probe, survey
 from resviz.networks.inputs import check_hookable
 
@@ -58,26 +60,54 @@ def altered(
 class _Altering(TorchFunctionMode):
     """Changes operands of the additions of one module call, by their number in it."""
 
-    def __init__(self, changes: Mapping[int, Changes]) -> None:
+    def __init__(self, changes: Mapping[tuple[str, int], Changes]) -> None:
         super().__init__()
         self.inside = 0  # children that are running: their additions are not this module's
-        self._changes, self._number = changes, 0
+        self._changes = changes
+        self._numbers: Counter[str] = Counter()
+        self._stack: tuple[Any, int | None] = (None, None)  # the last one, and its axis
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
-        if name in ADDITIONS and not self.inside:
-            changes = self._changes.get(self._number, ())
-            self._number += 1
-            if changes:
-                pair = [*args, *(kwargs.pop(k) for k in ("input", "other") if k in kwargs)]
-                for operand, change in changes:
-                    in_place = operand == 0 and name in ("add_", "__iadd__")
-                    pair[operand] = change(pair[operand], in_place)
-                args = tuple(pair)
-        return func(*args, **kwargs)
+        if name in FAMILIES and not self.inside:
+            return self._add(func, name, args, kwargs)
+        out = func(*args, **kwargs)
+        if name == "stack":
+            self._stack = (out, stacked_along(name, args, kwargs))
+        return out
+
+    def _add(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        family = FAMILIES[name]
+        stacked = self._stack[1] if args and args[0] is self._stack[0] else None
+        count = 1
+        if family == "sum":
+            count = len(terms(name, args, kwargs, stacked)) - 1
+        first = self._numbers[family]
+        self._numbers[family] += max(count, 0)
+        changes = [self._changes.get((family, first + n), ()) for n in range(count)]
+        if not any(changes):
+            return func(*args, **kwargs)
+        if family in ("add", "sub"):
+            pair = [*args, *(kwargs.pop(k) for k in ("input", "other") if k in kwargs)]
+            for operand, change in changes[0]:
+                pair[operand] = change(pair[operand], operand == 0 and writes(name))
+            return func(*pair, **kwargs)
+        total = _changed([term.value() for term in terms(name, args, kwargs, stacked)], changes)
+        return args[0].copy_(total) if writes(name) else total
+
+
+def _changed(parts: Sequence[Tensor], changes: Sequence[Changes]) -> Tensor:
+    """What is added in one function, added one by one, with operands changed on the way."""
+    total = parts[0]
+    for part, several in zip(parts[1:], changes, strict=True):
+        pair = [total, part]
+        for operand, change in several:
+            pair[operand] = change(pair[operand], False)
+        total = torch.add(*pair)
+    return total
 
 
 def change_operands(
@@ -85,8 +115,8 @@ def change_operands(
 ) -> None:
     """Change operands of additions wherever their modules run, as long as `hooks` last."""
     modules = dict(net.named_modules())
-    per_frame: dict[str, dict[int, list[tuple[int, Change]]]] = defaultdict(dict)
-    operands: dict[tuple[str, int, bool], int] = {}
+    per_frame: dict[str, dict[tuple[str, int], list[tuple[int, Change]]]] = defaultdict(dict)
+    operands: dict[tuple[str, tuple[str, int], bool], int] = {}
     for addition, branch, change in dict.fromkeys(changes):
         frame = addition.name.rpartition(".")[0]
         number = _number(addition)
@@ -110,7 +140,7 @@ def change_operands(
 
 def _run_altered(
     running: list[_Altering],
-    changes: Mapping[int, Changes],
+    changes: Mapping[tuple[str, int], Changes],
     forward: Callable[..., Any],
     *args: Any,
     **kwargs: Any,
@@ -128,12 +158,17 @@ def _child(running: list[_Altering], step: int, *_: Any) -> None:
         running[-1].inside += step
 
 
-def _number(addition: Addition) -> int:
-    path = addition.name.rpartition(".")[0]
-    number = addition.name.rpartition("_")[2]
-    return int(number) if addition.name != addition_name(path, 0) else 0
+def _number(addition: Addition) -> tuple[str, int]:
+    """Which function adds, and its number among its like in the module."""
+    family, _, number = addition.name.rpartition(".")[2].partition("_")
+    return family, int(number or 0)
 
 
-def additions_of(net: nn.Module, images: Inputs | None) -> list[Addition]:
-    """The residual additions of a network, from one pass over images or zeros."""
-    return survey(net, probe(net, images)).additions
+def additions_of(
+    net: nn.Module, images: Inputs | None, include: Collection[str] = ()
+) -> list[Addition]:
+    """The residual additions of a network, from one pass over images or zeros.
+
+    `include` names kinds of other sums that are listed too.
+    """
+    return survey(net, probe(net, images), include).additions

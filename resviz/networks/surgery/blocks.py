@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from resviz.arguments import caller, number, public
 from resviz.errors import closest
 from resviz.hooks import Hooks, evaluating, left_as_found
-from resviz.networks.anatomy.dataflow import Addition, tensors_in
+from resviz.networks.anatomy.additions import Addition, included
+from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.anatomy.structure import inside
 from resviz.networks.anatomy.survey import probe
 from resviz.networks.inputs import check_hookable
@@ -35,7 +36,11 @@ from resviz.torch_private import children_of, parameters_of
 @contextmanager
 @public
 def drop_blocks(
-    net: nn.Module, blocks: str | Sequence[str], *, images: Inputs | None = None
+    net: nn.Module,
+    blocks: str | Sequence[str],
+    *,
+    images: Inputs | None = None,
+    include: str | Sequence[str] = (),
 ) -> Iterator[None]:
     """The network without some of its blocks: sum = shortcut + 0 instead of shortcut + F(x).
 
@@ -50,6 +55,8 @@ def drop_blocks(
             encoder_layer_3.add_1"), of stages, or of plain modules.
         images: what to run the network on once, to find its additions; None: zeros as its preset
             says.
+        include: kinds of sums that are not residual ("fusion", "inner", "adapter", "all"), to be
+            taken for additions too, as :func:`resviz.record` takes them.
 
     Raises:
         ValueError: neither preset nor images, no such block, or a module whose input cannot take
@@ -69,7 +76,7 @@ def drop_blocks(
     check_hookable(net)
     wanted = _listed(blocks)
     modules = dict(net.named_modules())
-    additions = additions_of(net, images)
+    additions = additions_of(net, images, included(include))
     chosen = {n: _find(n, additions, modules, plain=True) for n in wanted}
     with Hooks() as hooks, _noted(net, f"without {', '.join(wanted)}" if wanted else ""):
         for name, found in chosen.items():
@@ -87,6 +94,7 @@ def scale_branches(
     blocks: str | Sequence[str] | None = None,
     *,
     images: Inputs | None = None,
+    include: str | Sequence[str] = (),
 ) -> Iterator[None]:
     """The network with its residual branches scaled: sum = shortcut + factor * F(x).
 
@@ -95,6 +103,7 @@ def scale_branches(
         factor: what the branches are multiplied with; 0.5 halves them.
         blocks: as for :func:`drop_blocks`; None for all.
         images: as for :func:`drop_blocks`.
+        include: as for :func:`drop_blocks`.
 
     Raises:
         ValueError: no such block, no residual addition in it, or neither preset nor images.
@@ -107,7 +116,7 @@ def scale_branches(
         ...     net(torch.ones(1, 3, 32, 32)).shape
         torch.Size([1, 10])
     """
-    with _scaled(net, factor, blocks, images, branch=True):
+    with _scaled(net, factor, blocks, images, branch=True, include=include):
         yield
 
 
@@ -119,6 +128,7 @@ def scale_shortcuts(
     blocks: str | Sequence[str] | None = None,
     *,
     images: Inputs | None = None,
+    include: str | Sequence[str] = (),
 ) -> Iterator[None]:
     """The network with its shortcuts scaled: sum = factor * shortcut + F(x).
 
@@ -130,6 +140,7 @@ def scale_shortcuts(
         factor: lambda.
         blocks: as for :func:`drop_blocks`; None for all.
         images: as for :func:`drop_blocks`.
+        include: as for :func:`drop_blocks`.
 
     Raises:
         ValueError: no such block, no residual addition in it, or neither preset nor images.
@@ -142,7 +153,7 @@ def scale_shortcuts(
         ...     net(torch.ones(1, 3, 32, 32)).shape
         torch.Size([1, 10])
     """
-    with _scaled(net, factor, blocks, images, branch=False):
+    with _scaled(net, factor, blocks, images, branch=False, include=include):
         yield
 
 
@@ -251,6 +262,7 @@ def _scaled(
     images: Inputs | None,
     *,
     branch: bool,
+    include: str | Sequence[str],
 ) -> Iterator[None]:
     check_hookable(net)
     factor = number("factor", factor)
@@ -258,7 +270,7 @@ def _scaled(
     wanted = None if blocks is None else _listed(blocks)
     change = partial(_multiply, factor)
     what = f"{'branches' if branch else 'shortcuts'} × {factor:g}{_of(blocks)}"
-    chosen = _chosen(wanted, additions_of(net, images), modules)
+    chosen = _chosen(wanted, additions_of(net, images, included(include)), modules)
     with Hooks() as hooks, _noted(net, what):
         change_operands(net, hooks, [(addition, branch, change) for addition in chosen])
         yield

@@ -17,7 +17,8 @@ from resviz import arguments
 from resviz.arguments import caller, choice, public
 from resviz.errors import NotTraceable, warn
 from resviz.hooks import evaluating
-from resviz.networks.anatomy.dataflow import ADDITIONS, Addition, addition_name
+from resviz.networks.anatomy.additions import Addition
+from resviz.networks.anatomy.sums import FAMILIES, addition_name
 from resviz.networks.anatomy.survey import probe, survey
 from resviz.networks.inputs import check_hookable
 from resviz.networks.outputs import tensor_or_none, widened
@@ -27,7 +28,10 @@ from resviz.networks.zoo.cifar import INITS
 from resviz.preset import preset_of, set_preset
 from resviz.torch_private import AnyConvolution, reset_of
 
-_ADD_FUNCTIONS = (operator.add, operator.iadd, torch.add)
+_FUNCTIONS = {  # as torch.fx names them, and what their additions are called
+    **dict.fromkeys((operator.add, operator.iadd, torch.add), "add"),
+    **dict.fromkeys((operator.sub, operator.isub, torch.sub, torch.subtract), "sub"),
+}
 _SAME = 1e-4  # of the output's norm: the branches alone against shortcuts times 0
 _UNKNOWN_STD = 0.02
 _WEIGHTED = (AnyConvolution, nn.Linear, nn.Bilinear)  # what `init` is for
@@ -220,6 +224,8 @@ def _traced(block: nn.Module, path: str, names: Collection[str]) -> tuple[_Frame
 def _put_branch(graph: fx.Graph, node: fx.Node, operand: int) -> None:
     """The branch in place of the sum."""
     alpha: Any = node.kwargs.get("alpha", 1)
+    if "sub" in str(getattr(node.target, "__name__", node.target)):
+        alpha = -alpha
     pair: list[Any] = [
         *node.args,
         *(node.kwargs[k] for k in ("input", "other") if k in node.kwargs),
@@ -249,7 +255,7 @@ class _Frames(fx.Tracer):
         super().__init__()
         self.additions: dict[fx.Node, str] = {}
         self._frames, self._path = frames, [""]
-        self._numbers: Counter[str] = Counter()
+        self._numbers: Counter[tuple[str, str]] = Counter()
 
     def is_leaf_module(self, module: nn.Module, path: str) -> bool:
         """True for all but the modules that hold an addition."""
@@ -266,11 +272,15 @@ class _Frames(fx.Tracer):
     def create_node(self, kind: str, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
         """Names each addition as the dataflow does."""
         node = super().create_node(kind, target, *args, **kwargs)
-        function = kind == "call_function" and target in _ADD_FUNCTIONS
-        if function or (kind == "call_method" and target in ADDITIONS):
+        family = ""
+        if kind == "call_function":
+            family = _FUNCTIONS.get(target, "")
+        elif kind == "call_method":
+            family = FAMILIES.get(target, "")
+        if family in ("add", "sub"):
             path = self._path[-1]
-            self.additions[node] = addition_name(path, self._numbers[path])
-            self._numbers[path] += 1
+            self.additions[node] = addition_name(path, self._numbers[path, family], family)
+            self._numbers[path, family] += 1
         return node
 
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from resviz.hooks import left_as_found
+from resviz.networks.anatomy.additions import Node
 from resviz.networks.anatomy.architecture.labels import ATTENTION, POOLS, is_pool, words
-from resviz.networks.anatomy.dataflow import Dataflow, Frame, Node, tensors_in
+from resviz.networks.anatomy.dataflow import Dataflow, Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
 from resviz.torch_private import operations_of_attention
 

@@ -129,7 +129,7 @@ def _unit_at(units: list[Unit], node: int) -> Unit | None:
 
 def _add_shortcuts(units: list[Unit], passage: Passage) -> None:
     found = []
-    for addition in passage.flow.additions:
+    for addition in passage.flow.residual:
         end = max(addition.branch.index, addition.shortcut.index)
         found.append((end, addition.kind, addition.root.index))
     for new, earlier in concatenated(passage):

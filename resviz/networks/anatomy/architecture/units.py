@@ -41,7 +41,7 @@ class Unit:
 def units_of(net: nn.Module, passage: Passage) -> list[Unit]:
     """The units of a pass, in order of execution; without parameters, multiply-adds, shortcuts."""
     modules = dict(net.named_modules())
-    owners = {addition.owner for addition in passage.flow.additions if addition.owner}
+    owners = {addition.owner for addition in passage.flow.residual if addition.owner}
     chosen = _chosen(modules, passage.steps, owners)
     found: dict[Any, Unit] = {}
     numbers: Counter[tuple[str, int, str]] = Counter()
