@@ -114,6 +114,7 @@ def test_an_exported_module_is_a_graph_of_operators():
 
 
 @seen("torch", "2.15.0")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
 def test_quantised_modules_are_told_by_where_they_live():
     import torch.ao.nn.quantized as static
     import torch.ao.nn.quantized.dynamic as dynamic

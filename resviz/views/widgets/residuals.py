@@ -81,7 +81,7 @@ class AnatomyView(PageView):
         bounds = stage_bounds(curve("", [frame], "residuals", "depth", "ratio", None))
         columns = [c for c in COLUMNS if c in frame and frame[c].notna().any()]
         words = [html.unescape(each) for each in conditions(about(self._rec)).values()]
-        count = int(self._rec.provenance["images"])
+        count = about(self._rec).get("images", 0)
         if self._images and len(self._images) < count:
             words.append(f"{len(self._images)} of {count} photographs, by images=")
         meta = {

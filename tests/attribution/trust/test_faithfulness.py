@@ -196,8 +196,7 @@ class TwoInputs(nn.Module):
 
 def test_several_inputs() -> None:
     net, inputs = TwoInputs(), (torch.rand(3, 1, 9, 7), torch.rand(3, 1))
-    half = (0.5, 0.5, 0.5)
-    rv.set_preset(net, rv.Preset("two", "own", half, half, None, None, logits=0))
+    rv.set_preset(net, rv.Preset("two", "own", 0.5, 0.5, None, None, logits=0))
     exp = rv.explain(net, inputs, [0, 1, 2], methods="hires_cam", layers="conv", relu=False)
     table = rv.faithfulness(net, inputs, exp, steps=3)
     assert len(table) == 3 and table["randomised"].notna().all()
