@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from resviz.given import Images, Inputs
 from resviz.images import to_pictures
 from resviz.preset import Preset, check_preset, preset_of
 
@@ -25,11 +25,13 @@ def preset_or_none(net: nn.Module, preset: Preset | None) -> Preset | None:
         return None
 
 
-def displayed(images: Tensor, preset: Preset | None) -> Tensor | None:
+def displayed(images: Images, preset: Preset | None) -> Tensor | None:
     """(N, H, W, 3) uint8 pictures, or None for inputs that are no pictures or of unknown scale."""
-    if preset is None or images.ndim != 4 or images.shape[1] != 3:
+    inputs = Inputs.of(images)
+    shape = inputs.shape
+    if preset is None or len(shape) != 4 or shape[1] != 3 or not inputs.is_even:
         return None
-    return to_pictures(images, preset)
+    return to_pictures(inputs.picture, preset)
 
 
 @functools.cache
@@ -45,24 +47,34 @@ def versions() -> dict[str, str]:
 
 
 def provenance(
-    net: nn.Module, inputs: Sequence[Tensor], preset: Preset | None, **settings: Any
+    net: nn.Module, images: Images, preset: Preset | None, **settings: Any
 ) -> dict[str, Any]:
     """Everything JSON can hold about how a record was made."""
+    inputs = Inputs.of(images)
     first = next(net.parameters(), inputs[0])
-    kind = inputs[0].device.type
+    kind = inputs.device.type
     autocast = torch.is_autocast_enabled(kind)
     return {
         "network": preset.name if preset is not None else type(net).__name__,
         "weights": preset.weights if preset is not None else "own",
         "classes": list(preset.classes) if preset is not None else [],
         "changes": list(getattr(net, "resviz_changes", ())),
-        "device": str(inputs[0].device),
+        "device": str(inputs.device),
         "dtype": str(first.dtype).removeprefix("torch."),
         "autocast": str(torch.get_autocast_dtype(kind)).removeprefix("torch.")
         if autocast
         else None,
-        "images": len(inputs[0]),
-        "input_shape": list(inputs[0].shape),
+        "images": inputs.count,
+        "input_shape": list(inputs.shape),
+        **_several(inputs),
         "versions": dict(versions()),
         **settings,
     }
+
+
+def _several(inputs: Inputs) -> dict[str, Any]:
+    """Of a network with several inputs: their names and shapes, and which one maps are about."""
+    if inputs.listed or len(inputs) == 1:
+        return {}
+    shapes = {n: list(t.shape) for n, t in zip(inputs.names, inputs, strict=True)}
+    return {"inputs": shapes, "input": inputs.names[inputs.main]}

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from resviz.analysis.batches import batches_of, how_measured, targets_of
 from resviz.arguments import public
+from resviz.given import Images
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
 from resviz.recording.losses import Loss
-from resviz.recording.recorder import Inputs, record
+from resviz.recording.recorder import record
 from resviz.recording.recording import Recording
 from resviz.recording.split import split_columns
 from resviz.recording.statistics import widest
@@ -43,7 +44,7 @@ class _Sums:
 @public
 def branch_study(
     net: nn.Module,
-    images: Inputs,
+    images: Images,
     targets: Tensor | Sequence[int] | None = None,
     loss: str | Loss | None = None,
     batch_stats: bool = False,
@@ -105,20 +106,20 @@ def branch_study(
     check_hookable(net)
     inputs = check_images(net, images)
     batches = batches_of(inputs, batch_size)
-    wanted = targets_of(targets, len(inputs[0]), batches)
+    wanted = targets_of(targets, inputs.count, batches)
     about = how_measured(net, inputs, data, batch_stats=batch_stats)
-    one = record(net, tuple(tensor[:1] for tensor in inputs), gradients=False)
+    one = record(net, inputs.one(), gradients=False)
     keep = _kept(one.residuals)
     sums: dict[tuple[str, int], _Sums] = defaultdict(_Sums)
-    with bar(len(inputs[0]), "residual branches", progress) as shown:
+    with bar(inputs.count, "residual branches", progress) as shown:
         for batch, chosen in zip(batches, wanted, strict=True):
-            part = tuple(tensor[batch] for tensor in inputs)
+            part = inputs.part(batch)
             rec = record(net, part, chosen, loss, True, batch_stats, keep, keep_device=None)
             about["loss"] = rec.provenance["loss"]
             _add_batch(sums, rec)
             del rec  # before the next pass: two recordings would take twice the memory
-            shown.update(len(part[0]))
-    table = _table(one.residuals, sums, len(inputs[0]))
+            shown.update(part.count)
+    table = _table(one.residuals, sums, inputs.count)
     table.attrs.update(about, batch_size=batch_size)
     return table
 

@@ -14,9 +14,10 @@ from resviz import arguments
 from resviz.analysis.batches import batches_of, how_measured
 from resviz.analysis.branches import channel_axis
 from resviz.arguments import caller, public
+from resviz.given import Images, Inputs
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
-from resviz.recording.recorder import Inputs, record
+from resviz.recording.recorder import record
 from resviz.recording.statistics import widest
 
 Call = tuple[str, int]
@@ -54,7 +55,7 @@ class _Sums:
 @public
 def refinement_study(
     net: nn.Module,
-    images: Inputs,
+    images: Images,
     batch_stats: bool = False,
     *,
     seed: int = 0,
@@ -118,19 +119,19 @@ def refinement_study(
     inputs = check_images(net, images)
     batches, seed = batches_of(inputs, batch_size), arguments.seed(seed)
     about = how_measured(net, inputs, data, batch_stats=batch_stats, seeds=[seed])
-    blocks = _blocks(net, tuple(tensor[:1] for tensor in inputs))
+    blocks = _blocks(net, inputs.one())
     orders = {row["end"]: _shuffle(row["shape"], seed) for row in blocks}
     sums = {row["key"]: _Sums() for row in blocks}
     keep = list(dict.fromkeys(row["block"] for row in blocks))
-    with bar(len(inputs[0]), "blocks against their stage's end", progress) as shown:
+    with bar(inputs.count, "blocks against their stage's end", progress) as shown:
         for batch in batches:
-            part = tuple(tensor[batch] for tensor in inputs)
+            part = inputs.part(batch)
             rec = record(net, part, None, None, False, batch_stats, keep, keep_device=None)
             for row in blocks:
                 sums[row["key"]].add(rec[row["key"]], rec[row["end"]], orders[row["end"]])
             del rec  # before the next pass: two recordings would take twice the memory
-            shown.update(len(part[0]))
-    table = _table(blocks, sums, orders, len(inputs[0]))
+            shown.update(part.count)
+    table = _table(blocks, sums, orders, inputs.count)
     table.attrs.update(about, batch_size=batch_size)
     return table
 
@@ -148,7 +149,7 @@ def _table(
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-def _blocks(net: nn.Module, one: tuple[Tensor, ...]) -> list[dict[str, Any]]:
+def _blocks(net: nn.Module, one: Inputs) -> list[dict[str, Any]]:
     """The blocks with their stages: runs of one stage name and one output shape."""
     layers = record(net, one, gradients=False).layers
     found = layers[layers["kind"] == "block"].to_dict("records")

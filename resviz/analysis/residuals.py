@@ -7,12 +7,13 @@ from torch import nn
 
 from resviz.arguments import public
 from resviz.errors import UnknownOutput
-from resviz.recording.recorder import Inputs, record
+from resviz.given import Images
+from resviz.recording.recorder import record
 
 
 @public
 def residual_branches(
-    net: nn.Module, images: Inputs, gradients: bool | None = None, batch_stats: bool = False
+    net: nn.Module, images: Images, gradients: bool | None = None, batch_stats: bool = False
 ) -> pd.DataFrame:
     """A row per residual addition: how large branch and shortcut are, and how they lie.
 

@@ -15,14 +15,13 @@ from resviz.attribution.engine import capture
 from resviz.attribution.layer import Layer
 from resviz.attribution.positions import Reading, is_channels_last, read
 from resviz.errors import closest
+from resviz.given import Inputs
 from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.anatomy.survey import Survey, survey
 from resviz.networks.outputs import Output
 
 
-def read_layers(
-    net: nn.Module, inputs: tuple[Tensor, ...], layers: object, output: Output
-) -> list[Layer]:
+def read_layers(net: nn.Module, inputs: Inputs, layers: object, output: Output) -> list[Layer]:
     """Paths and calls of the layers asked for.
 
     Args:
@@ -79,7 +78,7 @@ def _read_layer(net: nn.Module, layer: object) -> Layer:
     return path, call
 
 
-def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...], output: Output) -> Layer:
+def last_with_positions(net: nn.Module, inputs: Inputs, output: Output) -> Layer:
     """The last layer whose positions the output still depends on, in the second half of the depth.
 
     For a convolutional network: the last output with more than one position that no pooling made.
@@ -93,7 +92,7 @@ def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...], output: Outp
     dense = _before_dense_output(seen)
     if dense is not None:
         return dense
-    readings = _readings(net, table, inputs[0])
+    readings = _readings(net, table, inputs.shape)
     deep = table["depth"] * 2 >= table["depth"].max()
     usable = [r is not None and d for r, d in zip(readings, deep, strict=True)]
     rows = table[pd.Series(usable, index=table.index) & ~table["type"].str.contains("Pool")]
@@ -124,11 +123,11 @@ def _before_dense_output(seen: Survey) -> Layer | None:
     return (blocks[-1], 0) if blocks else None
 
 
-def _readings(net: nn.Module, table: pd.DataFrame, images: Tensor) -> list[Reading | None]:
+def _readings(net: nn.Module, table: pd.DataFrame, images: tuple[int, ...]) -> list[Reading | None]:
     """How each row of a table of layers is read; (index of the table is 0, 1, ...)."""
     grids: list[tuple[int, int]] = []
     readings = []
-    image = images.shape[2:] if images.ndim == 4 else None
+    image = images[2:] if len(images) == 4 else None
     for row in table.to_dict("records"):
         order = partial(is_channels_last, net, row["layer"])
         readings.append(read(row["shape"], image, grids, order))
@@ -137,16 +136,13 @@ def _readings(net: nn.Module, table: pd.DataFrame, images: Tensor) -> list[Readi
     return readings
 
 
-def _last_felt(
-    net: nn.Module, inputs: tuple[Tensor, ...], rows: pd.DataFrame, output: Output
-) -> Layer:
+def _last_felt(net: nn.Module, inputs: Inputs, rows: pd.DataFrame, output: Output) -> Layer:
     last = rows.tail(32)  # two or three blocks of a transformer
     layers = [(row["layer"], int(row["call"])) for row in last.to_dict("records")]
-    one = tuple(tensor[:1] for tensor in inputs)
     if any(parameter.is_inference() for parameter in net.parameters()):
         net = copy.deepcopy(net)  # whose parameters can be differentiated through
     best = partial(_best_logit, output)
-    seen = capture(net, one, layers, best, unreached="zero", part=output.part)
+    seen = capture(net, inputs.one(), layers, best, unreached="zero", part=output.part)
     for layer in reversed(layers):
         if bool(seen.gradients[layer][0].any()):
             return layer

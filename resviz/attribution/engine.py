@@ -27,8 +27,9 @@ from resviz.attribution.positions import (
     read,
     read_by,
 )
+from resviz.given import Images, Inputs
 from resviz.hooks import Hooks, left_as_found, switch_gradients
-from resviz.networks.inputs import check_first_call
+from resviz.networks.first_call import check_first_call
 from resviz.networks.outputs import tensor_or_none
 from resviz.torch_private import is_of_inference, operation_of, version
 
@@ -65,7 +66,7 @@ class _Graph:
         self,
         net: nn.Module,
         wanted: Sequence[Layer],
-        inputs: Sequence[Tensor],
+        inputs: Inputs,
         reshape: Reshape | None,
         grad: bool,
     ) -> None:
@@ -110,9 +111,9 @@ class _Graph:
     def _read(self, layer: Layer, module: nn.Module, output: Any) -> Reading:
         if isinstance(output, Tensor) and output.is_floating_point():
             if self._reshape is not None:
-                return read_by(self._reshape, output.detach(), len(self.inputs[0]))
+                return read_by(self._reshape, output.detach(), self.inputs.count)
             self._check_batch(layer, module, output)
-            image = self.inputs[0].shape[2:] if self.inputs[0].ndim == 4 else None
+            image = self.inputs.shape[2:] if len(self.inputs.shape) == 4 else None
             order = partial(is_channels_last, self._net, layer[0])
             reading = read(tuple(output.shape), image, self.grids, order)
             if reading is not None:
@@ -125,7 +126,7 @@ class _Graph:
         )
 
     def _check_batch(self, layer: Layer, module: nn.Module, output: Tensor) -> None:
-        count = len(self.inputs[0])
+        count = self.inputs.count
         if output.ndim and len(output) != count:
             raise ValueError(
                 f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives "
@@ -136,7 +137,7 @@ class _Graph:
 
 def capture(
     net: nn.Module,
-    inputs: tuple[Tensor, ...],
+    inputs: Images,
     layers: Sequence[Layer],
     scores_of: Scores,
     *,
@@ -163,7 +164,7 @@ def capture(
         RuntimeError: parameters that were made under ``inference_mode``.
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
-    graph = _Graph(net, layers, inputs, reshape, backward)
+    graph = _Graph(net, layers, Inputs.of(inputs), reshape, backward)
     with left_as_found(net, batch_stats=batch_stats) as hooks:
         output = _output(net, graph, layers, hooks)
         logits, scores = tensor_or_none(output, part), scores_of(output)
@@ -185,7 +186,7 @@ def capture(
 def _output(net: nn.Module, graph: _Graph, layers: Sequence[Layer], hooks: Hooks) -> Any:
     """What the network returns for copies of the inputs, watched; with a graph of autograd."""
     modules = dict(net.named_modules())
-    graph.inputs = tuple(tensor.detach().clone() for tensor in graph.inputs)
+    graph.inputs = graph.inputs.copies()
     for module in _where_pictures_enter(modules.values()):
         hooks.before_forward(module, graph.before)
     for path in {path for path, _ in layers}:
@@ -205,9 +206,9 @@ def _where_pictures_enter(modules: Iterable[nn.Module]) -> list[nn.Module]:
     return list(dict.fromkeys([*convolutions[:1], *patches]))
 
 
-def _run(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
+def _run(net: nn.Module, inputs: Inputs) -> Any:
     try:
-        return net(*inputs)
+        return inputs.run(net)
     except RuntimeError as err:
         if is_of_inference(err):
             check_differentiable(net)

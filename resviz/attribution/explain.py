@@ -21,6 +21,7 @@ from resviz.attribution.split import Split
 from resviz.attribution.split import split as split_at
 from resviz.attribution.targets import Targets
 from resviz.errors import warn
+from resviz.given import Images, Inputs
 from resviz.hooks import gradients
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import Output, output_of, widened
@@ -31,7 +32,7 @@ from resviz.provenance import displayed, preset_or_none, provenance
 @public
 def explain(
     net: nn.Module,
-    images: Tensor | tuple[Tensor, ...],
+    images: Images,
     targets: Any = None,
     *,
     methods: str | Sequence[str] = "grad_cam",
@@ -101,7 +102,7 @@ def explain(
     asked = read_methods(methods, options)
     check_passes(asked, batch_stats, chunk)
     inputs, known = _read(net, images, preset)
-    aims = Targets(targets, len(inputs[0]), output_of(known))
+    aims = Targets(targets, inputs.count, output_of(known))
     with gradients(False):
         wanted = _wanted(net, inputs, layers, asked, aims.output)
         formulas, backward = needs_of(asked.values())
@@ -113,23 +114,21 @@ def explain(
         return _record(shared, maps, known, about, split)
 
 
-def _read(
-    net: nn.Module, images: object, preset: Preset | None
-) -> tuple[tuple[Tensor, ...], Preset | None]:
+def _read(net: nn.Module, images: object, preset: Preset | None) -> tuple[Inputs, Preset | None]:
     """The inputs on the network's device, and its preset."""
     inputs = check_images(net, images)
     known = preset_or_none(net, preset)
-    if len({len(tensor) for tensor in inputs}) > 1:
+    if len(inputs.lengths) > 1:
         raise ValueError(
-            f"{caller()}: inputs for {[len(tensor) for tensor in inputs]} images; as many in each "
-            "would be right."
+            f"{caller()}: inputs for {sorted(inputs.lengths)} images; as "
+            "many in each would be right."
         )
     return inputs, known
 
 
 def _wanted(
     net: nn.Module,
-    inputs: tuple[Tensor, ...],
+    inputs: Inputs,
     layers: object,
     asked: Mapping[str, Asked],
     output: Output,
@@ -172,7 +171,7 @@ def _record(
         target_names=aims.names,
         scores=aims.blanked(seen.scores[:, : shared.columns]).cpu(),
         logits=_table_of(seen.logits),
-        pictures=displayed(shared.inputs[0], known),
+        pictures=displayed(shared.inputs, known),
         measured=table,
         heads=tuple(reversed(shared.heads.values())),
         parts=_split(shared) if split else None,

@@ -16,6 +16,7 @@ from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.targets import Targets
+from resviz.given import Inputs
 from resviz.networks.outputs import widened
 
 _CACHE = 4 * 2**20  # bytes of activations that a CPU keeps close while it makes maps of them
@@ -40,7 +41,7 @@ class SharedPass:
     """
 
     net: nn.Module
-    inputs: tuple[Tensor, ...]
+    inputs: Inputs
     aims: Targets
     layers: Sequence[Layer]
     formulas: Sequence[tuple[Formula, Contrast | None]] = ()
@@ -77,7 +78,7 @@ class SharedPass:
     @property
     def images(self) -> range:
         """Their numbers in the batch."""
-        return range(len(self.inputs[0]))
+        return range(self.inputs.count)
 
     @functools.cached_property
     def scorer(self) -> Scorer:

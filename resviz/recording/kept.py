@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller
 from resviz.errors import closest, warn
+from resviz.given import Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.structure import may_be_block
 
@@ -74,14 +75,14 @@ class Kept:
         return result
 
 
-def announce_size(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> None:
+def announce_size(net: nn.Module, inputs: Inputs, kept: Kept) -> None:
     """Warn before the pass where the kept tensors will take more than a GiB.
 
     Measured by a pass with one image, and only where there are several.
     """
-    if len(inputs[0]) < _FEW or not (kept.wanted or kept.every_block or kept.every_addition):
+    if inputs.count < _FEW or not (kept.wanted or kept.every_block or kept.every_addition):
         return
-    size = _size_of_one(net, inputs, kept) * len(inputs[0])
+    size = _size_of_one(net, inputs, kept) * inputs.count
     if size > _MUCH:
         warn(
             f"{caller()}: the kept tensors take about {size / 2**30:.1f} GiB; fewer layers, fewer "
@@ -89,7 +90,7 @@ def announce_size(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> Non
         )
 
 
-def _size_of_one(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> int:
+def _size_of_one(net: nn.Module, inputs: Inputs, kept: Kept) -> int:
     """Bytes of what is kept of the first image; 0 where it cannot be run by itself."""
     paths = {
         key.partition(":")[0].rpartition(".add")[0] or key.partition(":")[0] for key in kept.wanted
@@ -113,7 +114,7 @@ def _size_of_one(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> int:
             if times:
                 hooks.forward(module, counting(times))
         try:
-            net(*(tensor[:1].clone() for tensor in inputs))
+            inputs.one().copies().run(net)
         except (RuntimeError, ValueError, TypeError, LookupError, AssertionError):
             return 0  # made for one batch size, or wrong images: the pass itself will tell
     return total

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor, nn
 
+from resviz.given import Images, Inputs
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.dataflow import Addition, Dataflow, Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
@@ -43,11 +44,12 @@ class MeasuredPass:
         self._measured: dict[int, tuple[weakref.ref[Tensor], int, Measured]] = {}
         self._flow = Dataflow()
 
-    def run(self, inputs: tuple[Tensor, ...]) -> Any:
+    def run(self, inputs: Images) -> Any:
         """The forward pass; what the network returned."""
-        return self.around(lambda: self._net(*inputs), inputs)
+        given = Inputs.of(inputs)
+        return self.around(lambda: given.run(self._net), given)
 
-    def around(self, forward: Callable[[], Any], inputs: Sequence[Tensor]) -> Any:
+    def around(self, forward: Callable[[], Any], inputs: Iterable[Tensor]) -> Any:
         """The same for a forward pass that `forward` makes."""
         flow = self._flow = Dataflow(self._before_addition, self._after_addition)
         self.stem = None

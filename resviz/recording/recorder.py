@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller, public
 from resviz.errors import UnknownOutput
+from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import Output, describe, output_of, tensor_or_none
@@ -25,8 +26,6 @@ from resviz.recording.measuring import MeasuredPass
 from resviz.recording.recording import Recording
 from resviz.recording.seen import Seen
 from resviz.torch_private import is_of_reentrant_checkpoint
-
-Inputs = Tensor | tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class _Asked:
 @public
 def record(
     net: nn.Module,
-    images: Inputs,
+    images: Images,
     targets: Any = None,
     loss: str | Loss | None = None,
     gradients: bool = True,
@@ -169,20 +168,13 @@ def record(
     if not allow_nonfinite:
         check_finite(passed.layers)
     about = provenance(net, inputs, known, batch_stats=batch_stats)
-    return passed.recording(displayed(inputs[0], known), kept.tensors(), about)
+    return passed.recording(displayed(inputs, known), kept.tensors(), about)
 
 
-def _leaf(tensor: Tensor, gradients: bool) -> Tensor:
-    """A copy of an input: the network may write over it, and it may be differentiated."""
-    return tensor.detach().clone().requires_grad_(gradients and tensor.is_floating_point())
-
-
-def _passes(
-    net: nn.Module, inputs: tuple[Tensor, ...], measured: MeasuredPass, asked: _Asked
-) -> _Passed:
+def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Asked) -> _Passed:
     """The forward pass and, where gradients are asked for, the backward."""
-    leaves = tuple(_leaf(tensor, asked.gradients) for tensor in inputs)
-    returned = measured.run(tuple(leaf.clone() for leaf in leaves))
+    leaves = inputs.leaves() if asked.gradients else inputs.copies()
+    returned = measured.run(leaves.each(Tensor.clone))
     chosen = asked.of(returned)
     grads = _backward(net, leaves, chosen.per_image) if asked.gradients else None
     layers = tables.layers(measured.seen)
@@ -198,9 +190,7 @@ def _passes(
     )
 
 
-def _backward(
-    net: nn.Module, leaves: tuple[Tensor, ...], per_image: Tensor | None
-) -> dict[str, Tensor | None]:
+def _backward(net: nn.Module, leaves: Inputs, per_image: Tensor | None) -> dict[str, Tensor | None]:
     """Gradient of the mean loss for every parameter; the hooks see that of the sum."""
     if per_image is None:
         return {}

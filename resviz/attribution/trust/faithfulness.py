@@ -32,6 +32,7 @@ from resviz.attribution.trust.removal import (
 from resviz.attribution.trust.road import road_score, road_series
 from resviz.attribution.trust.settings import Settings, check_explanation, scorer_for
 from resviz.attribution.trust.verdict import beats_random, margin_of, summaries, words_of
+from resviz.given import Images
 from resviz.hooks import gradients
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.preset import Preset
@@ -43,7 +44,7 @@ Key = tuple[str, str]
 @public
 def faithfulness(
     net: nn.Module,
-    images: Tensor | tuple[Tensor, ...],
+    images: Images,
     exp: Explanation,
     targets: Any = None,
     *,
@@ -134,9 +135,11 @@ def faithfulness(
     check_hookable(net)
     inputs = check_images(net, images)
     check_explanation(exp, inputs)
-    how = Settings.read(checks, inputs[0], steps, baseline, reveal, percentages, draws, seed, chunk)
-    height, width = inputs[0].shape[2:]
-    inside = read_masks(boxes, masks, len(inputs[0]), (height, width))
+    how = Settings.read(
+        checks, inputs.picture, steps, baseline, reveal, percentages, draws, seed, chunk
+    )
+    height, width = inputs.shape[2:]
+    inside = read_masks(boxes, masks, inputs.count, (height, width))
     known = preset_or_none(net, preset)
     with gradients(False):
         scorer = scorer_for(net, inputs, exp, targets, known, chunk, progress)
@@ -162,7 +165,7 @@ class _Checked:
         self, scorer: Scorer, exp: Explanation, settings: Settings, inside: Tensor | None
     ) -> None:
         self.scorer, self.exp, self.settings, self.inside = scorer, exp, settings, inside
-        images = scorer.inputs[0]
+        images = scorer.inputs.picture
         self.size = (int(images.shape[2]), int(images.shape[3]))
         checks = settings.checks
         fills = {"deletion": settings.baseline, "insertion": settings.reveal}
@@ -176,7 +179,7 @@ class _Checked:
     def through(self, preset: Preset | None, reshape: Reshape | None) -> pd.DataFrame:
         """Every check on every image, and the table of them."""
         scorer, settings = self.scorer, self.settings
-        for image in range(len(scorer.inputs[0])):
+        for image in range(scorer.inputs.count):
             self.measure(image)
         if "randomisation" in settings.checks:
             self.randomise(preset, reshape)
@@ -186,7 +189,7 @@ class _Checked:
 
     def measure(self, image: int) -> None:
         """The scores of every variant of one image, and the rows of its maps."""
-        picture = self.scorer.inputs[0][image]
+        picture = self.scorer.picture(image)[0]
         series: dict[Any, Series] = {"picture": _one(picture)}
         for name in self.curves:
             series[name] = _one(self.base[name][image])
@@ -303,7 +306,7 @@ class _Checked:
     # ---- the table
     def kind_of_score(self) -> str:
         """Which score it is: "probability", "score", or both for targets of different kinds."""
-        kinds = [self._is_probability(image) for image in range(len(self.scorer.inputs[0]))]
+        kinds = [self._is_probability(image) for image in range(self.scorer.inputs.count)]
         if all(kinds):
             return "probability"
         return "probability or score" if any(kinds) else "score"

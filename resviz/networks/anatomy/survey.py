@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from resviz.arguments import caller, public
+from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy import structure
 from resviz.networks.anatomy.dataflow import Addition, Dataflow, Frame, tensors_in
@@ -23,7 +24,7 @@ COLUMNS = ("layer", "call", "type", "kind", "depth", "stage", "block", "shape", 
 
 @public
 def list_layers(
-    net: nn.Module, images: Tensor | tuple[Tensor, ...] | None = None, *, size: int | None = None
+    net: nn.Module, images: Images | None = None, *, size: int | None = None
 ) -> pd.DataFrame:
     """The layers of a network in order of execution, with depth, stage and block.
 
@@ -76,7 +77,7 @@ class Survey:
         return [path for path in dict.fromkeys(owners) if path]
 
 
-def survey(net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
+def survey(net: nn.Module, inputs: Images) -> Survey:
     """Run the first of the images, without gradients; the network is left as it was.
 
     Args:
@@ -104,9 +105,9 @@ def survey(net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
 
 def probe(
     net: nn.Module,
-    images: Tensor | tuple[Tensor, ...] | None = None,
+    images: Images | None = None,
     size: int | None = None,
-) -> tuple[Tensor, ...]:
+) -> Inputs:
     """What to run a network on, once, to see its structure: `images`, or zeros as its preset says.
 
     Raises:
@@ -125,7 +126,7 @@ def probe(
             ) from err
         height, width = 32, 32
     height, width = (size, size) if size else (height, width)
-    return (torch.zeros(1, 3, height, width, device=first.device, dtype=first.dtype),)
+    return Inputs.of(torch.zeros(1, 3, height, width, device=first.device, dtype=first.dtype))
 
 
 def _table(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
 
 from torch import Tensor, nn
 
+from resviz.given import Images, Inputs
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.dataflow import Dataflow, Frame
 from resviz.networks.anatomy.structure import is_leaf, may_be_block
-from resviz.networks.inputs import check_first_call
+from resviz.networks.first_call import check_first_call
 
 Entered = Callable[[Frame, tuple[Any, ...]], None]
 Left = Callable[[Frame, Any], None]
@@ -56,35 +57,38 @@ class Walk:
                 hooks.before_forward(module, self._entering(path, module, entered))
                 hooks.forward(module, self._leaving(left))
 
-    def run(self, inputs: Sequence[Tensor], flow: Dataflow | None = None) -> Any:
+    def run(self, inputs: Images, flow: Dataflow | None = None) -> Any:
         """A pass over `inputs`, seen by `flow` too; what the network returned.
 
         Raises:
             TypeError, ValueError: the first layer cannot take the images.
         """
-        return self.around(lambda: self._net(*inputs), inputs, flow)
+        given = Inputs.of(inputs)
+        return self.around(lambda: given.run(self._net), given, flow)
 
-    def run_one(self, images: Sequence[Tensor], flow: Dataflow | None = None) -> Any:
+    def run_one(self, images: Images, flow: Dataflow | None = None) -> Any:
         """The same over a copy of the first of the images; errors speak of all of them."""
-        inputs = tuple(tensor[:1].detach().clone() for tensor in images)
-        return self.around(lambda: self._net(*inputs), inputs, flow, images)
+        given = Inputs.of(images)
+        one = given.one().copies()
+        return self.around(lambda: one.run(self._net), one, flow, given)
 
     def around(
         self,
         forward: Callable[[], Any],
-        inputs: Sequence[Tensor],
+        inputs: Iterable[Tensor],
         flow: Dataflow | None = None,
-        given: Sequence[Tensor] | None = None,
+        given: Iterable[Tensor] | None = None,
     ) -> Any:
         """The same for a pass that `forward` makes over `inputs`, which were taken of `given`."""
         self.running.clear()
         self._calls.clear()
-        self._inputs, self._given = tuple(inputs), tuple(given or inputs)
+        self._inputs = tuple(inputs)
+        self._given = self._inputs if given is None else tuple(given)
         self._flow, self._active = flow, True
         try:
             with flow if flow is not None else nullcontext():
                 if flow is not None:
-                    for tensor in inputs:
+                    for tensor in self._inputs:
                         flow.source(tensor)
                 return forward()
         finally:

@@ -17,12 +17,12 @@ from torch.overrides import TorchFunctionMode
 
 from resviz.arguments import caller
 from resviz.errors import NotTraceable
+from resviz.given import Images
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.dataflow import ADDITIONS, Addition, addition_name
 from resviz.networks.anatomy.survey import probe, survey
 from resviz.networks.inputs import check_hookable
 
-Inputs = Tensor | tuple[Tensor, ...]
 # (operand, whether to write in place) -> operand
 Change = Callable[[Tensor, bool], Tensor]
 Changes = Sequence[tuple[int, Change]]
@@ -33,7 +33,7 @@ def altered(
     net: nn.Module,
     changes: Callable[[Addition], Mapping[str, Change]],
     *,
-    images: Inputs | None = None,
+    images: Images | None = None,
 ) -> Iterator[None]:
     """The network with operands of its additions replaced.
 
@@ -134,6 +134,6 @@ def _number(addition: Addition) -> int:
     return int(number) if addition.name != addition_name(path, 0) else 0
 
 
-def additions_of(net: nn.Module, images: Inputs | None) -> list[Addition]:
+def additions_of(net: nn.Module, images: Images | None) -> list[Addition]:
     """The residual additions of a network, from one pass over images or zeros."""
     return survey(net, probe(net, images)).additions
