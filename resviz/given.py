@@ -31,6 +31,7 @@ class Inputs:
         main: the number of the one that maps and pictures are about.
         listed: they are the images of a list, (C, H, W) each, as a detector takes them.
         args, kwargs: of the call, with a slot in place of each tensor.
+        whole: what these are a part of: whose shapes the user knows.
     """
 
     tensors: tuple[Tensor, ...]
@@ -39,6 +40,7 @@ class Inputs:
     listed: bool = False
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] | None = None
+    whole: Inputs | None = None
 
     # ---- as a sequence
     def __len__(self) -> int:
@@ -113,6 +115,9 @@ class Inputs:
     def _with(self, tensors: Sequence[Tensor]) -> Inputs:
         return replace(self, tensors=tuple(tensors))
 
+    def _list_of(self, images: Sequence[Tensor]) -> Inputs:
+        return replace(self, tensors=tuple(images), names=tuple(map(str, range(len(images)))))
+
     def about(self, number: int) -> Inputs:
         """The same, with maps and pictures about another of them."""
         return replace(self, main=number)
@@ -127,11 +132,13 @@ class Inputs:
 
     def part(self, images: slice | Tensor) -> Inputs:
         """Some of the images: a slice, or their numbers."""
+        whole = self.whole or self
         if self.listed:
             numbers = range(self.count)[images] if isinstance(images, slice) else images.tolist()
             chosen = [self.tensors[number] for number in numbers]
-            return replace(self, tensors=tuple(chosen), names=tuple(map(str, range(len(chosen)))))
-        return self._with([t[images] if self._is_of_images(t) else t for t in self.tensors])
+            return replace(self._list_of(chosen), whole=whole)
+        chosen = [t[images] if self._is_of_images(t) else t for t in self.tensors]
+        return replace(self, tensors=tuple(chosen), whole=whole)
 
     def one(self, image: int = 0) -> Inputs:
         """A single image."""
@@ -140,15 +147,13 @@ class Inputs:
     def repeated(self, count: int) -> Inputs:
         """A single image `count` times: views."""
         if self.listed:
-            names = tuple(map(str, range(count)))
-            return replace(self, tensors=self.tensors * count, names=names)
+            return self._list_of(self.tensors * count)
         return self._with([_expanded(tensor, count) for tensor in self.tensors])
 
     def variants(self, image: int, pictures: Tensor) -> Inputs:
         """(M, ...) variants of an image's picture, each with that image's other inputs."""
         if self.listed:
-            names = tuple(map(str, range(len(pictures))))
-            return replace(self, tensors=tuple(pictures.unbind()), names=names)
+            return self._list_of(pictures.unbind())
         whole = list(self.one(image).repeated(len(pictures)).tensors)
         whole[self.main] = pictures
         return self._with(whole)
@@ -227,9 +232,10 @@ def _items(value: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _described(value: object) -> str:
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
     kind, shape = type(value).__name__, getattr(value, "shape", None)
-    article = "an" if kind[0].lower() in "aeiou" or kind == "ndarray" else "a"
-    return f"{article} {kind}" + (f" of shape {tuple(shape)}" if shape is not None else "")
+    return f"a {kind}" + (f" of shape {tuple(shape)}" if shape is not None else "")
 
 
 def _advice(value: object) -> str:

@@ -118,10 +118,10 @@ def test_leaves_are_differentiated_where_that_is_possible():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (X.numpy(), r"images are an ndarray of shape \(2, 3, 2, 2\).*torch.from_numpy"),
+        (X.numpy(), r"images are a ndarray of shape \(2, 3, 2, 2\).*torch.from_numpy"),
         ("cat.png", "images are a str"),
-        ((X, np.zeros(2)), r"images\['1'\] is an ndarray of shape \(2,\)"),
-        (([1, 2], [3, 4]), "images are a tuple"),
+        ((X, np.zeros(2)), r"images\['1'\] is a ndarray of shape \(2,\)"),
+        (([1, 2], [3, 4]), "images are a int"),
         (None, "images are a NoneType"),
     ],
 )

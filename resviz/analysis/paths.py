@@ -121,10 +121,10 @@ def path_study(
     check_hookable(net)
     inputs = check_images(net, images)
     samples, seed = whole("samples", samples, least=1), arguments.seed(seed)
-    _check_floating(inputs.picture)
     with left_as_found(net, grad=True) as hooks:
         gates = _Gates(hooks)
         with altered(net, gates.changes, images=inputs.one()):
+            _check_floating(inputs.picture)
             count = _count(gates.names)
             chosen = _lengths(lengths, count)
             backward, name = _backward(net, inputs, targets, loss)

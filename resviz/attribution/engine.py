@@ -29,7 +29,7 @@ from resviz.attribution.positions import (
 )
 from resviz.given import Images, Inputs
 from resviz.hooks import Hooks, left_as_found, switch_gradients
-from resviz.networks.first_call import check_first_call
+from resviz.networks.first_call import watch_images
 from resviz.networks.outputs import tensor_or_none
 from resviz.torch_private import is_of_inference, operation_of, version
 
@@ -80,7 +80,6 @@ class _Graph:
         self._wanted, self._reshape, self._grad = set(wanted), reshape, grad
 
     def before(self, module: nn.Module, args: Any) -> None:
-        check_first_call(module, args, self.inputs)
         if isinstance(module, nn.Conv2d) and args and isinstance(args[0], Tensor):
             grid = grid_of(module, args[0])
             if grid is not None:
@@ -187,6 +186,7 @@ def _output(net: nn.Module, graph: _Graph, layers: Sequence[Layer], hooks: Hooks
     """What the network returns for copies of the inputs, watched; with a graph of autograd."""
     modules = dict(net.named_modules())
     graph.inputs = graph.inputs.copies()
+    watch_images(net, hooks, graph.inputs)
     for module in _where_pictures_enter(modules.values()):
         hooks.before_forward(module, graph.before)
     for path in {path for path, _ in layers}:

@@ -39,7 +39,7 @@ def _read_positions(net: nn.Module, inputs: Inputs) -> Inputs:
     positional = [n for n, p in known.items() if p.kind in _POSITIONAL]
     named = [name for name in _required(known) if name not in positional]
     needed = len(_required(known)) - len(named)
-    if not known or inspect.Parameter.VAR_POSITIONAL in kinds:
+    if not count or not known or inspect.Parameter.VAR_POSITIONAL in kinds:
         return inputs
     if not positional and len(named) == count:
         return replace(inputs, args=(), kwargs=dict(zip(named, inputs.args, strict=True)))

@@ -25,7 +25,7 @@ from resviz.arguments import caller, choice, number, public, switch, whole
 from resviz.errors import NonFinite, warn
 from resviz.given import Images, Inputs
 from resviz.hooks import batch_norms, left_as_found
-from resviz.networks.first_call import check_first_call
+from resviz.networks.first_call import watch_images
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import WORDS, Output, output_of, widened
 from resviz.preset import Preset
@@ -244,12 +244,11 @@ def _measure(
     losses, wrong, output = [], [], output_of(preset_or_none(net, None))
     # a frame for each point: one that writes to its buffers starts every point from its own
     with left_as_found(net, batch_stats=plan.batch_stats) as hooks:
-        if first:
-            for module in net.modules():
-                hooks.before_forward(module, lambda m, args: check_first_call(m, args, parts))
         for start in range(0, len(labels), plan.batch):
             parts = inputs.part(slice(start, start + plan.batch))
             truth = labels[start : start + plan.batch]
+            if first and not start:
+                watch_images(net, hooks, parts)
             logits = widened(output.logits(parts.run(net)))
             if first:
                 _check_logits(logits, truth, output)

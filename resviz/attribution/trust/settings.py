@@ -18,6 +18,7 @@ from resviz.attribution.targets import Targets
 from resviz.errors import closest
 from resviz.given import Inputs
 from resviz.hooks import left_as_found
+from resviz.networks.first_call import watch_images
 from resviz.networks.outputs import output_of
 from resviz.preset import Preset
 
@@ -198,8 +199,10 @@ def scorer_for(
     """
     aims = _targets(exp, targets, inputs.count, preset)
     batch_stats = bool(exp.provenance.get("batch_stats", False))
-    with left_as_found(net, batch_stats=batch_stats):
-        now = aims.scores(inputs.copies().run(net)).double().cpu()
+    with left_as_found(net, batch_stats=batch_stats) as hooks:
+        copies = inputs.copies()
+        watch_images(net, hooks, copies)
+        now = aims.scores(copies.run(net)).double().cpu()
     now = aims.blanked(now)
     if targets is not None and aims.indices != exp.targets:
         raise ValueError(

@@ -18,6 +18,9 @@ Entered = Callable[[Frame, tuple[Any, ...]], None]
 Left = Callable[[Frame, Any], None]
 
 
+_NONE = Inputs((), ())
+
+
 class Walk:
     """Tells when the modules of a network start and end, each call with its path and number.
 
@@ -48,8 +51,7 @@ class Walk:
         self.running: list[Frame] = []
         self._net, self._check = net, check
         self._calls: dict[str, int] = {}
-        self._inputs: tuple[Tensor, ...] = ()
-        self._given: tuple[Tensor, ...] = ()
+        self._inputs = _NONE
         self._flow: Dataflow | None = None
         self._active = False
         for path, module in net.named_modules():  # the hooks alone hold on to who listens
@@ -68,22 +70,19 @@ class Walk:
 
     def run_one(self, images: Images, flow: Dataflow | None = None) -> Any:
         """The same over a copy of the first of the images; errors speak of all of them."""
-        given = Inputs.of(images)
-        one = given.one().copies()
-        return self.around(lambda: one.run(self._net), one, flow, given)
+        one = Inputs.of(images).one().copies()
+        return self.around(lambda: one.run(self._net), one, flow)
 
     def around(
         self,
         forward: Callable[[], Any],
         inputs: Iterable[Tensor],
         flow: Dataflow | None = None,
-        given: Iterable[Tensor] | None = None,
     ) -> Any:
-        """The same for a pass that `forward` makes over `inputs`, which were taken of `given`."""
+        """The same for a pass that `forward` makes over `inputs`."""
         self.running.clear()
         self._calls.clear()
-        self._inputs = tuple(inputs)
-        self._given = self._inputs if given is None else tuple(given)
+        self._inputs = inputs if isinstance(inputs, Inputs) else Inputs.of(tuple(inputs))
         self._flow, self._active = flow, True
         try:
             with flow if flow is not None else nullcontext():
@@ -92,7 +91,7 @@ class Walk:
                         flow.source(tensor)
                 return forward()
         finally:
-            self._inputs = self._given = ()
+            self._inputs = _NONE
             self._flow, self._active = None, False
 
     def _entering(
@@ -104,7 +103,7 @@ class Walk:
             if not self._active:
                 return
             if leaf and self._check:
-                check_first_call(module, args, self._inputs, self._given)
+                check_first_call(module, args, self._inputs, path)
             call = self._calls.get(path, 0)
             self._calls[path] = call + 1
             frame = Frame(path, call, kind, leaf, block)

@@ -210,9 +210,7 @@ class ExplanationPage(PageView):
         return altered(net, self._without, self._one_image(0))
 
     def _one_image(self, image: int) -> Any:
-        if isinstance(self._images, tuple):
-            return tuple(each[image : image + 1] for each in self._images)
-        return self._images[image : image + 1]
+        return check_images(self._net, self._images).one(image)
 
     # ---- long work: the checks of one map, beside the kernel's own work
     def _answer(self, request: dict[str, Any]) -> None:
@@ -470,8 +468,7 @@ def _first(net: Any, images: Any, preset: Any) -> Any:
     """The predicted classes at every block, by the methods that one pass serves."""
     check_hookable(net)
     inputs = check_images(net, images)
-    table = None if isinstance(images, tuple) else survey(net, inputs).table
-    return explained(net, images, None, preset, table)
+    return explained(net, inputs, None, preset, survey(net, inputs).table)
 
 
 def altered(net: Any, off: Sequence[str], images: Any) -> AbstractContextManager[None]:
