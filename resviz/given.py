@@ -266,8 +266,8 @@ def by_keyword(given: Mapping[str, Any]) -> Inputs:
 
 
 def _picture_among(tensors: Sequence[Tensor]) -> int:
-    """The first that could be a picture, a signal or a video; else the first that has a slope."""
-    for least in (4, 3, 1):
+    """The first that could be a picture, a video or a signal; else the first of all."""
+    for least in (4, 3):
         for number, tensor in enumerate(tensors):
             if tensor.ndim >= least and tensor.is_floating_point():
                 return number

@@ -61,7 +61,7 @@ def test_tensors_inside_are_found_and_put_back():
         ((T, X), 1),  # the picture, wherever it stands
         ((torch.zeros(2, 5), X), 1),
         ((X, X), 0),
-        ((T, torch.zeros(2, 5)), 1),
+        ((T, torch.zeros(2, 5)), 0),  # tokens, and how much each counts
         ((T, T), 0),
         ((torch.zeros(2, 5), torch.zeros(2, 1, 9)), 1),  # a signal beside a table
     ],

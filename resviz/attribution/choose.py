@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,13 @@ from resviz.networks.anatomy.survey import Survey, survey
 from resviz.networks.outputs import Output
 
 
-def read_layers(net: nn.Module, inputs: Inputs, layers: object, output: Output) -> list[Layer]:
+def read_layers(
+    net: nn.Module,
+    inputs: Inputs,
+    layers: object,
+    output: Output,
+    allowed: Callable[[Layer], bool] = lambda _: True,
+) -> list[Layer]:
     """Paths and calls of the layers asked for.
 
     Args:
@@ -30,13 +36,14 @@ def read_layers(net: nn.Module, inputs: Inputs, layers: object, output: Output) 
         layers: a path, (path, call), several, "auto": the last layer with positions, see
             :func:`last_with_positions`; or "blocks": the output of every residual block.
         output: what the network's output means.
+        allowed: says which layers may be chosen where "auto" or "blocks" does.
 
     Raises:
         TypeError: a layer that is neither a path nor (path, call).
         ValueError: no such layer, none with positions, no residual blocks.
     """
     if isinstance(layers, str) and layers == "auto":
-        return [last_with_positions(net, inputs, output)]
+        return [last_with_positions(net, inputs, output, allowed)]
     if isinstance(layers, str) and layers == "blocks":
         found = survey(net, inputs).residual_blocks
         if not found:
@@ -44,7 +51,7 @@ def read_layers(net: nn.Module, inputs: Inputs, layers: object, output: Output) 
                 f"{caller()}: layers='blocks', and {type(net).__name__} has no residual additions; "
                 "a residual network would be right. Or name layers: rv.list_layers(net)."
             )
-        return [(path, 0) for path in found]
+        return [(path, 0) for path in found if allowed((path, 0))]
     if isinstance(layers, str) or _is_layer(layers):
         chosen: list[Any] = [layers]
     elif isinstance(layers, Sequence):
@@ -78,7 +85,12 @@ def _read_layer(net: nn.Module, layer: object) -> Layer:
     return path, call
 
 
-def last_with_positions(net: nn.Module, inputs: Inputs, output: Output) -> Layer:
+def last_with_positions(
+    net: nn.Module,
+    inputs: Inputs,
+    output: Output,
+    allowed: Callable[[Layer], bool] = lambda _: True,
+) -> Layer:
     """The last layer whose positions the output still depends on, in the second half of the depth.
 
     For a convolutional network: the last output with more than one position that no pooling made.
@@ -90,11 +102,15 @@ def last_with_positions(net: nn.Module, inputs: Inputs, output: Output) -> Layer
     seen = survey(net, inputs)
     table = seen.table
     dense = _before_dense_output(seen)
-    if dense is not None:
+    if dense is not None and allowed(dense):
         return dense
     readings = _readings(net, table, inputs.shape)
     deep = table["depth"] * 2 >= table["depth"].max()
-    usable = [r is not None and d for r, d in zip(readings, deep, strict=True)]
+    calls = zip(table["layer"], table["call"], strict=True)
+    usable = [
+        reading is not None and far and allowed((path, call))
+        for reading, far, (path, call) in zip(readings, deep, calls, strict=True)
+    ]
     rows = table[pd.Series(usable, index=table.index) & ~table["type"].str.contains("Pool")]
     last = readings[int(rows.index[-1])] if len(rows) else None
     if last is not None and last.axes == "NTC":

@@ -9,7 +9,7 @@ turn it into another tensor.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -69,6 +69,7 @@ class _Graph:
         inputs: Inputs,
         reshape: Reshape | None,
         grad: bool,
+        about: Mapping[Layer, int],
     ) -> None:
         self.found: dict[Layer, Tensor] = {}
         self.handed: dict[Layer, Tensor] = {}
@@ -78,6 +79,7 @@ class _Graph:
         self.inputs = inputs
         self._net = net
         self._wanted, self._reshape, self._grad = set(wanted), reshape, grad
+        self._about = about
 
     def before(self, module: nn.Module, args: Any) -> None:
         if isinstance(module, nn.Conv2d) and args and isinstance(args[0], Tensor):
@@ -112,14 +114,15 @@ class _Graph:
             if self._reshape is not None:
                 return read_by(self._reshape, output.detach(), self.inputs.count)
             self._check_batch(layer, module, output)
-            image = self.inputs.shape[2:] if len(self.inputs.shape) == 4 else None
+            shape = self.inputs.about(self._about.get(layer, self.inputs.main)).shape
+            image = shape[2:] if len(shape) == 4 else None
             order = partial(is_channels_last, self._net, layer[0])
             reading = read(tuple(output.shape), image, self.grids, order)
             if reading is not None:
                 return reading
-        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(
-            f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives {shape}; (N, C, H, W) "
+            f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives {got}; (N, C, H, W) "
             "with H and W above 1, (N, H, W, C), or tokens of patches (N, T, C) would be right. "
             "Choose a layer before pooling: rv.list_layers(net); or pass reshape=."
         )
@@ -145,6 +148,7 @@ def capture(
     reshape: Reshape | None = None,
     batch_stats: bool = False,
     part: str | int | None = None,
+    about: Mapping[Layer, int] | None = None,
 ) -> Captured:
     """One forward pass, and one backward pass per target.
 
@@ -158,12 +162,13 @@ def capture(
         reshape: from a layer's output to (N, C, h, w), instead of the reading found by shape.
         batch_stats: BatchNorm on this batch's statistics.
         part: which part of the output is the logits.
+        about: the number of the input that a layer's map is about, where it is not the main one.
 
     Raises:
         RuntimeError: parameters that were made under ``inference_mode``.
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
-    graph = _Graph(net, layers, Inputs.of(inputs), reshape, backward)
+    graph = _Graph(net, layers, Inputs.of(inputs), reshape, backward, about or {})
     with left_as_found(net, batch_stats=batch_stats) as hooks:
         output = _output(net, graph, layers, hooks)
         logits, scores = tensor_or_none(output, part), scores_of(output)

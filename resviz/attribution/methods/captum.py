@@ -134,7 +134,7 @@ def guided_grad_cam(shared: SharedPass, layer: Layer) -> Tensor:
     """
     products = []
     for image, cams in enumerate(shared.of_gradients(grad_cam, layer).relu()):
-        guided = _guided(shared.scorer, image)
+        guided = _guided(shared.scorer_of(layer), image)
         size = guided.shape[2:]
         maps = F.interpolate(cams[:, None].to(guided), size, mode="bilinear", align_corners=False)
         products.append((guided * maps).abs().amax(1))

@@ -32,8 +32,8 @@ def score_cam(shared: SharedPass, layer: Layer) -> Tensor:
     H_k is A_k upsampled (bilinear, align_corners=False) and then brought to 0..1; X_b = 0, the mean
     colour. A channel that is the same everywhere has H_k = 0 and the baseline's score.
     """
-    rows = enumerate(shared.activations(layer))
-    return torch.stack([_score_cam(shared.scorer, image, maps) for image, maps in rows])
+    rows, scorer = enumerate(shared.activations(layer)), shared.scorer_of(layer)
+    return torch.stack([_score_cam(scorer, image, maps) for image, maps in rows])
 
 
 def _score_cam(scorer: Scorer, image: int, maps: Tensor) -> Tensor:

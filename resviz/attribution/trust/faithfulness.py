@@ -134,7 +134,7 @@ def faithfulness(
     """
     check_hookable(net)
     inputs = check_images(net, images)
-    check_explanation(exp, inputs)
+    inputs = check_explanation(exp, inputs)
     how = Settings.read(
         checks, inputs.picture, steps, baseline, reveal, percentages, draws, seed, chunk
     )

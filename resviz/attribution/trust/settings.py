@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller, number, whole
 from resviz.arguments import seed as check_seed
+from resviz.attribution.about import read_input
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.targets import Targets
@@ -134,13 +135,14 @@ def _check_percentages(percentages: Sequence[float], pixels: int) -> tuple[float
 
 
 # ---- the explanation
-def check_explanation(exp: object, inputs: Inputs) -> None:
-    """Raise where an explanation cannot be of these images."""
+def check_explanation(exp: object, inputs: Inputs) -> Inputs:
+    """The inputs, with the one that the maps are about; raise where the images are others."""
     if not isinstance(exp, Explanation):
         raise TypeError(
             f"{caller()}: exp is a {type(exp).__name__}; an Explanation, as rv.explain gives, "
             "would be right."
         )
+    inputs = _about(exp, inputs)
     images = inputs.shape
     if len(images) != 4:
         raise ValueError(f"{caller()}: images of shape {images}; (N, C, H, W) would be right.")
@@ -163,6 +165,22 @@ def check_explanation(exp: object, inputs: Inputs) -> None:
                 _check_maps(key, one[None], 1, len(row))
         else:
             _check_maps(key, maps, inputs.count, len(exp.targets[0]))
+    return inputs
+
+
+def _about(exp: Explanation, inputs: Inputs) -> Inputs:
+    """Of several inputs the one that every map is about.
+
+    Raises:
+        ValueError: maps of several, or an input that is not there.
+    """
+    names = {name for _, layer in exp.maps if (name := exp.input_of(layer)) is not None}
+    if len(names) > 1:
+        raise ValueError(
+            f"{caller()}: maps about the inputs {', '.join(sorted(names))}; of one input would be "
+            "right: rv.explain(..., input=...) for each."
+        )
+    return read_input(inputs, next(iter(names), None))
 
 
 def _check_maps(key: tuple[str, str], maps: Any, count: int, columns: int) -> None:
