@@ -120,7 +120,7 @@ class _Graph:
             reading = read(tuple(output.shape), image, self.grids, order)
             if reading is not None:
                 return reading
-        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        got = _described(output)
         raise ValueError(
             f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives {got}; (N, C, H, W) "
             "with H and W above 1, (N, H, W, C), or tokens of patches (N, T, C) would be right. "
@@ -135,6 +135,13 @@ class _Graph:
                 f"{tuple(output.shape)} for {count} images; a layer whose first axis is the "
                 "images would be right, as in a detector's backbone."
             )
+
+
+def _described(output: Any) -> str:
+    if not isinstance(output, Tensor):
+        return type(output).__name__
+    kind = "" if output.is_floating_point() else f" of {output.dtype}"
+    return f"{tuple(output.shape)}{kind}"
 
 
 def capture(

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from resviz.arguments import caller
 from resviz.errors import NotTraceable, closest
@@ -100,10 +101,20 @@ def check_images(net: nn.Module, images: object) -> Inputs:
             keyword; a list of images (C, H, W), as detectors take them.
 
     Raises:
+        RuntimeError: a network whose parameters have no values.
         TypeError: no tensors, or keywords that the network does not have.
         ValueError: no images.
     """
-    inputs = _read(net, images)
+    check_weights(net)
+    return _on_device(net, _read(net, images))
+
+
+def check_shapes_of(net: nn.Module, images: object) -> Inputs:
+    """The same for what needs shapes alone: a network without values, on "meta", may do."""
+    return _on_device(net, _read(net, images))
+
+
+def _on_device(net: nn.Module, inputs: Inputs) -> Inputs:
     if not inputs.tensors:
         raise ValueError(f"{caller()}: no images; a tensor (N, 3, H, W).")
     first = inputs.tensors[inputs.main]
@@ -111,7 +122,36 @@ def check_images(net: nn.Module, images: object) -> Inputs:
         shapes = [tuple(t.shape) for t in inputs if t.ndim == 0 or len(t) == 0]
         raise ValueError(f"{caller()}: images of shape {shapes[0]}; at least one.")
     device = next((p.device for p in net.parameters()), first.device)
+    if any(tensor.is_meta for tensor in inputs) and device.type != "meta":
+        raise ValueError(
+            f"{caller()}: images on the device 'meta', which holds shapes alone; images with "
+            "values would be right. rv.load_images makes them."
+        )
     return inputs.each(lambda tensor: tensor.to(device))
+
+
+def check_weights(net: nn.Module) -> None:
+    """Raise RuntimeError where parameters have no values: lazy ones, or on the device "meta"."""
+    check_network(net)
+    _check_lazy(net)
+    named = (*net.named_parameters(), *net.named_buffers())
+    name = next((name for name, tensor in named if tensor.is_meta), None)
+    if name is not None:
+        raise RuntimeError(
+            f"{caller()}: {name!r} is on the device 'meta', which holds shapes and no values; a "
+            "network with weights would be right. Try net.to_empty(device='cpu'), then "
+            "net.load_state_dict(...)."
+        )
+
+
+def _check_lazy(net: nn.Module) -> None:
+    """Raise RuntimeError for a lazy layer that never ran: a pass would make its weights."""
+    for path, module in net.named_modules():
+        if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
+            raise RuntimeError(
+                f"{caller()}: {path!r} ({type(module).__name__}) has no weights before its first "
+                "pass; a network that has run once would be right. Run it: net(images)."
+            )
 
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -120,6 +160,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 def check_hookable(net: object) -> None:
     """Raise where hooks would not fire: scripted and compiled networks."""
     check_network(net)
+    _check_lazy(net)  # type: ignore[arg-type]
     for path, module in net.named_modules():  # type: ignore[attr-defined]
         where = f"{path!r} in the network" if path else "the network"
         if isinstance(module, torch.jit.ScriptModule):

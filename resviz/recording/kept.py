@@ -14,6 +14,7 @@ from resviz.errors import closest, warn
 from resviz.given import Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.structure import may_be_block
+from resviz.recording.statistics import dense
 
 PARTS = ("branch", "shortcut", "sum", "grad_branch", "grad_shortcut", "grad_sum")
 _MUCH = 2**30
@@ -54,7 +55,7 @@ class Kept:
 
     def store(self, key: str, call: int, tensor: Tensor) -> None:
         """A clone of `tensor`, in the device and dtype asked for."""
-        value = tensor.detach()
+        value = dense(tensor.detach())
         dtype = self.dtype if self.dtype is not None and value.is_floating_point() else value.dtype
         device = self.device if self.device is not None else value.device
         self.found[key][call] = value.to(device=device, dtype=dtype, copy=True)

@@ -143,10 +143,10 @@ def _norms(tensors: Sequence[Tensor | None]) -> list[Number]:
     result: list[Number] = [math.nan] * len(tensors)
     groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
     for i, tensor in enumerate(tensors):
-        if tensor is None or not tensor.is_floating_point() or not tensor.numel():
+        if tensor is None or not tensor.numel() or not _has_norm(tensor):
             continue
-        if tensor.device.type == "cpu":  # `norms` sums in float32 there
-            result[i] = math.sqrt(mean_square(tensor) * tensor.numel())
+        if tensor.device.type == "cpu" or not _is_plain(tensor):  # `norms` sums in float32 there
+            result[i] = (mean_square(tensor) * tensor.numel()) ** 0.5
         else:
             groups.setdefault((tensor.device, tensor.dtype), []).append(i)
     for members in groups.values():
@@ -154,3 +154,11 @@ def _norms(tensors: Sequence[Tensor | None]) -> list[Number]:
         for i, norm in zip(members, norms(chosen, widest(chosen[0])), strict=True):
             result[i] = norm
     return result
+
+
+def _has_norm(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and tensor.is_floating_point()

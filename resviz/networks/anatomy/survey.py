@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from resviz.hooks import left_as_found
 from resviz.networks.anatomy import structure
 from resviz.networks.anatomy.dataflow import Addition, Dataflow, Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
-from resviz.networks.inputs import check_hookable, check_images
+from resviz.networks.inputs import check_hookable, check_images, check_shapes_of
 from resviz.networks.zoo.cifar import CifarResNet
 from resviz.preset import preset_of
 
@@ -53,7 +54,7 @@ def list_layers(
         20
     """
     check_hookable(net)
-    return survey(net, probe(net, images, size)).table
+    return survey(net, probe(net, images, size, check_shapes_of)).table
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def probe(
     net: nn.Module,
     images: Images | None = None,
     size: int | None = None,
+    read: Callable[[nn.Module, object], Inputs] = check_images,
 ) -> Inputs:
     """What to run a network on, once, to see its structure: `images`, or zeros as its preset says.
 
@@ -115,7 +117,7 @@ def probe(
     """
     first = next(net.parameters(), torch.zeros(()))
     if images is not None:
-        return check_images(net, images)
+        return read(net, images)
     try:
         height, width = preset_of(net).crop or (224, 224)
     except ValueError as err:
