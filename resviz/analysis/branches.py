@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from resviz.analysis.batches import batches_of, how_measured, targets_of
 from resviz.arguments import public
-from resviz.given import Images
+from resviz.errors import UnknownOutput
+from resviz.given import Images, Inputs
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
 from resviz.recording.losses import Loss
@@ -52,6 +53,7 @@ def branch_study(
     batch_size: int = 32,
     data: str | None = None,
     progress: bool | None = None,
+    gradients: bool | None = None,
 ) -> pd.DataFrame:
     """What each residual branch adds to its shortcut, over as many images as there are.
 
@@ -78,6 +80,8 @@ def branch_study(
         batch_size: images in one pass; bounds the memory.
         data: name of the data set, for figures.
         progress: None shows a bar over what takes more than a second, True at once, False never.
+        gradients: False leaves what is measured of them NaN, and so does None where no part of what
+            the network returns is known to be its output, as of a detector.
 
     Returns:
         A row per residual addition, none for a plain network: the columns of
@@ -108,13 +112,14 @@ def branch_study(
     batches = batches_of(inputs, batch_size)
     wanted = targets_of(targets, inputs.count, batches)
     about = how_measured(net, inputs, data, batch_stats=batch_stats)
-    one = record(net, inputs.one(), gradients=False)
-    keep = _kept(one.residuals)
+    said = targets is not None or loss is not None or gradients is not None
+    one, gradients = _first(net, inputs.one(), said, gradients is not False)
+    keep = _kept(one.residuals, gradients)
     sums: dict[tuple[str, int], _Sums] = defaultdict(_Sums)
     with bar(inputs.count, "residual branches", progress) as shown:
         for batch, chosen in zip(batches, wanted, strict=True):
             part = inputs.part(batch)
-            rec = record(net, part, chosen, loss, True, batch_stats, keep, keep_device=None)
+            rec = record(net, part, chosen, loss, gradients, batch_stats, keep, keep_device=None)
             about["loss"] = rec.provenance["loss"]
             _add_batch(sums, rec)
             del rec  # before the next pass: two recordings would take twice the memory
@@ -124,11 +129,21 @@ def branch_study(
     return table
 
 
-def _kept(residuals: pd.DataFrame) -> list[str]:
+def _first(net: nn.Module, one: Inputs, said: bool, gradients: bool) -> tuple[Recording, bool]:
+    """One image recorded, and whether there are gradients: not without a loss to be had."""
+    try:
+        return record(net, one, gradients=not said), gradients
+    except UnknownOutput:
+        return record(net, one, gradients=False), False
+
+
+def _kept(residuals: pd.DataFrame, gradients: bool) -> list[str]:
     """The tensors to keep: gradients only where the branch has the shape of the block's input."""
     names = dict.fromkeys(residuals["addition"])
     straight = dict.fromkeys(residuals.loc[residuals["kind"].isin(_STRAIGHT), "addition"])
     kept = [f"{name}:{part}" for name in names for part in ("branch", "shortcut")]
+    if not gradients:
+        return kept
     return kept + [f"{n}:{part}" for n in straight for part in ("grad_branch", "grad_shortcut")]
 
 

@@ -160,3 +160,45 @@ def test_the_main_input_of_hugging_face_is_believed():
 def test_a_list_for_a_network_of_tensors():
     with pytest.raises(TypeError, match=r"list_layers: images are a list.*torch.stack"):
         rv.list_layers(nn.Sequential(nn.Conv2d(3, 4, 3)), list(X))
+
+
+class Detector(nn.Module):
+    """No part of what it returns is known to be logits."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.block, self.last = Block(), nn.Conv2d(3, 4, 1)
+
+    def forward(self, images, targets=None):
+        found = self.last(self.block(torch.stack(images)))
+        return [{"boxes": each.flatten(1).T, "scores": each.amax((0, 1))} for each in found]
+
+
+def test_what_needs_no_logits():
+    net, images = Detector().eval(), list(X)
+    assert len(rv.list_layers(net, images)) == 3
+    assert rv.record(net, images, gradients=False, keep="blocks").logits is None
+    table = rv.branch_study(net, images, batch_size=1)
+    other = rv.residual_branches(net, images)
+    assert table["ratio"].tolist() == pytest.approx(other["ratio"].tolist())
+    assert table["share"].notna().all()
+    assert table["cos_gradient"].isna().all()
+    assert table.attrs["loss"] is None
+    assert len(rv.response_std(net, images)) == 2
+    assert len(rv.refinement_study(net, images)) == 1
+    assert len(rv.architecture(net, images)) == 2
+    with rv.drop_blocks(net, "block", images=images):
+        without = net(images)[0]["boxes"]
+    torch.testing.assert_close(without, net.last(X[:1])[0].flatten(1).T)
+    assert rv.explore_feature_maps(rv.record(net, images, gradients=False, keep="blocks"))
+
+
+def test_a_loss_of_the_users_own_on_detections():
+    def loudest(found, _):
+        return torch.stack([each["scores"].amax() for each in found])
+
+    rec = rv.record(Detector().eval(), list(X), loss=loudest)
+    assert rec.residuals["grad_sum_rms"].notna().all()
+    table = rv.branch_study(Detector().eval(), list(X), loss=loudest)
+    assert table["cos_gradient"].notna().all()
