@@ -128,7 +128,7 @@ class Inputs:
 
     def leaves(self) -> Inputs:
         """Such copies that can be differentiated; tokens and other whole numbers cannot."""
-        return self.each(lambda t: t.detach().clone().requires_grad_(t.is_floating_point()))
+        return self.each(lambda t: t.detach().clone().requires_grad_(_has_slope(t)))
 
     def part(self, images: slice | Tensor) -> Inputs:
         """Some of the images: a slice, or their numbers."""
@@ -168,6 +168,10 @@ class Inputs:
 
 # what a user may give as `images`
 Images = Tensor | Sequence[Any] | Mapping[str, Any] | Inputs
+
+
+def _has_slope(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _expanded(tensor: Tensor, count: int) -> Tensor:

@@ -114,7 +114,8 @@ def record(
     Args:
         net: any ``nn.Module``.
         images: (N, 3, H, W) as the network wants them, or any tensor it takes: (N, C, L) audio,
-            (N, T) tokens; a tuple for a network with several inputs.
+            (N, T) tokens; of several inputs a tuple, by position, or a dictionary, by keyword, as a
+            tokenizer gives it; a list of images (C, H, W) for a detector. Tokens have no gradient.
         targets: (N,) class indices; of labels (N, C) zeros and ones, or N lists of indices; of one
             logit (N,) zeros and ones; of values (N,) or (N, K); of a map (N, H, W). None: what the
             network says.

@@ -26,7 +26,8 @@ class Recording:
         layers: a row per leaf-module call and per block output, in order of execution.
             ``mean``, ``std``, ``rms``, ``norm``, ``min``, ``max`` are over the whole output tensor
             (``shape``, N included), ``zero_fraction`` is the share of exact zeros. ``grad_rms`` and
-            ``grad_norm`` are of the gradient of the losses *summed* over the images.
+            ``grad_norm`` are of the gradient of the losses *summed* over the images. Of complex
+            numbers all are of the absolute values; what a sparse tensor leaves out counts as 0.
         residuals: a row per residual addition: rms of branch, shortcut and sum, their ``ratio``
             (branch over shortcut) and ``cosine``; the gradient at the sum, and its two parts at the
             block's input, with their cosine and the branch's share <g_branch, g> / |g|^2.

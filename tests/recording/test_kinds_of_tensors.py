@@ -176,3 +176,16 @@ def test_left_as_found() -> None:
     for net, images in ((Spectral().eval(), torch.ones(2, 4)), (Bag(True).eval(), IDS)):
         with left_as_found(net):
             rv.record(net, images)
+
+
+def test_a_complex_output_takes_a_loss_of_its_own() -> None:
+    net, x = nn.Sequential(Filter()).eval(), torch.randn(2, 4, dtype=torch.complex64)
+    with pytest.raises(
+        TypeError, match=r"record: the network returned \(2, 4\) of complex numbers"
+    ):
+        rv.record(net, x)
+    rec = rv.record(net, x, loss=lambda output, _: output.abs().square().sum(1))
+    assert rec.logits is None
+    output = net(x).detach()
+    assert rec.layers["grad_norm"][0] == pytest.approx(float(2 * output.abs().norm()), rel=1e-5)
+    assert len(rv.record(net, x, gradients=False).layers) == 1
