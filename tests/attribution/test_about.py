@@ -109,6 +109,15 @@ def test_each_call_of_a_shared_backbone(siamese: nn.Module, tmp_path: object) ->
     assert "maps over input 0 and input 1" in figure.layout.title.text
 
 
+def test_the_view_has_the_photographs_of_both(two: nn.Module) -> None:
+    layers = ["colour.2", "depth.2"]
+    exp = rv.explain(two, NAMED, 1, layers=layers, relu=False, preset=PRESET)
+    meta = rv.explore_explanation(exp).payload().meta
+    assert meta["pictures"]["shape"] == [2, 8, 16, 3]
+    assert {layer: one["size"] for layer, one in meta["over"].items()} == {"colour.2": [12, 12]}
+    assert meta["over"]["colour.2"]["pictures"]["shape"] == [2, 12, 12, 3]
+
+
 METHODS = ["grad_cam", "score_cam", "saliency", "occlusion", "guided_grad_cam"]
 
 

@@ -113,6 +113,7 @@ class ExplanationPage(PageView):
                 "images": len(exp.targets),
                 "image_names": self._names,
                 "pictures": pictures,
+                "over": self._over(packing),
                 "size": list(about.get("input_shape") or (0, 0, 0, 0))[-2:],
                 "logits": scores,
                 "said": None if said is None else {"word": said.word, "units": said.units},
@@ -135,6 +136,21 @@ class ExplanationPage(PageView):
                 "checked": self._checked,
             }
         )
+
+    def _over(self, packing: Packing) -> dict[str, Any]:
+        """Of several inputs: the photographs of layers whose maps are about another."""
+        exp, known = self._exp, dict[str, Any]()
+        over: dict[str, Any] = {}
+        for layer in exp.layers:
+            name = exp.input_of(layer)
+            if name is None or name == exp.provenance.get("input"):
+                continue
+            if name not in known:
+                pictures = exp.pictures_of(layer)
+                known[name] = None if pictures is None else packing.add(as_pixels(pictures))
+            shape = exp.provenance["inputs"][name]
+            over[layer] = {"pictures": known[name], "size": list(shape)[-2:]}
+        return over
 
     def _is_signed(self, method: str) -> bool:
         row = METHODS.get(method)
