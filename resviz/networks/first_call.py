@@ -42,7 +42,7 @@ def check_first_call(module: nn.Module, args: tuple[Any, ...], inputs: Inputs, p
         inputs: of the network in this pass.
         path: of the module.
     """
-    if not isinstance(module, _CHECKED) or not args:
+    if not isinstance(module, _CHECKED) or not args or torch.compiler.is_compiling():
         return
     taken = args[0]
     if isinstance(taken, list | tuple | dict):

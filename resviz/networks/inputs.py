@@ -158,7 +158,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 def check_hookable(net: object) -> None:
-    """Raise where hooks would not fire: scripted and compiled networks."""
+    """Raise where hooks would not fire, or see nothing: scripted, compiled and int8 networks."""
     check_network(net)
     _check_lazy(net)  # type: ignore[arg-type]
     for path, module in net.named_modules():  # type: ignore[attr-defined]
@@ -167,6 +167,11 @@ def check_hookable(net: object) -> None:
             raise NotTraceable(
                 f"{caller()}: {where} is a TorchScript module, which hides what it computes; the "
                 "Python module it was made from would be right."
+            )
+        if type(module).__name__ == "QFunctional":
+            raise NotTraceable(
+                f"{caller()}: {where} adds in int8, where additions and gradients are not seen; "
+                "the network before torch.ao.quantization.convert would be right."
             )
         compiled = is_wrapped_by_compile(module)
         if compiled or is_compiled_in_place(module):

@@ -189,3 +189,12 @@ def test_a_complex_output_takes_a_loss_of_its_own() -> None:
     output = net(x).detach()
     assert rec.layers["grad_norm"][0] == pytest.approx(float(2 * output.abs().norm()), rel=1e-5)
     assert len(rv.record(net, x, gradients=False).layers) == 1
+
+
+@pytest.mark.parametrize("name", ["record", "explain", "list_layers", "branch_study"])
+def test_additions_in_int8_are_refused(name: str) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3))
+    with warnings.catch_warnings(action="ignore"):
+        net.add_module("skip", torch.ao.nn.quantized.QFunctional())
+    with pytest.raises(rv.errors.NotTraceable, match=f"{name}: 'skip' in the network adds in int8"):
+        getattr(rv, name)(net, torch.zeros(1, 3, 8, 8))
