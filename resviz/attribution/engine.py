@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,11 +24,11 @@ from resviz.attribution.positions import (
     Reading,
     Reshape,
     grid_of,
-    is_channels_last,
     read,
     read_by,
 )
 from resviz.hooks import Hooks, left_as_found, switch_gradients
+from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.inputs import check_first_call
 from resviz.networks.outputs import tensor_or_none
 from resviz.torch_private import is_of_inference, operation_of, version
@@ -63,7 +64,7 @@ class _Graph:
 
     def __init__(
         self,
-        net: nn.Module,
+        axes: Axes,
         wanted: Sequence[Layer],
         inputs: Sequence[Tensor],
         reshape: Reshape | None,
@@ -75,7 +76,7 @@ class _Graph:
         self.calls: Counter[str] = Counter()
         self.grids: list[tuple[int, int]] = []
         self.inputs = inputs
-        self._net = net
+        self.axes = axes
         self._wanted, self._reshape, self._grad = set(wanted), reshape, grad
 
     def before(self, module: nn.Module, args: Any) -> None:
@@ -113,8 +114,8 @@ class _Graph:
                 return read_by(self._reshape, output.detach(), len(self.inputs[0]))
             self._check_batch(layer, module, output)
             image = self.inputs[0].shape[2:] if self.inputs[0].ndim == 4 else None
-            order = partial(is_channels_last, self._net, layer[0])
-            reading = read(tuple(output.shape), image, self.grids, order)
+            layout = self.axes.layout_of(output)
+            reading = read(tuple(output.shape), image, self.grids, layout)
             if reading is not None:
                 return reading
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
@@ -161,8 +162,8 @@ def capture(
         RuntimeError: parameters that were made under ``inference_mode``.
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
-    graph = _Graph(net, layers, inputs, reshape, backward)
     with left_as_found(net, batch_stats=batch_stats) as hooks:
+        graph = _Graph(Axes(net, hooks), layers, inputs, reshape, backward)
         output = _output(net, graph, layers, hooks)
         logits, scores = tensor_or_none(output), scores_of(output)
         written = graph.written()
@@ -188,7 +189,8 @@ def _output(net: nn.Module, graph: _Graph, layers: Sequence[Layer], hooks: Hooks
         hooks.before_forward(module, graph.before)
     for path in {path for path, _ in layers}:
         hooks.forward(modules[path], partial(graph.after, path))
-    output = _run(net, graph.inputs)
+    with graph.axes.watching(graph.inputs) if layers else nullcontext():
+        output = _run(net, graph.inputs)
     _check_ran(graph, layers)
     if not layers and isinstance(output, Tensor) and output.is_floating_point():
         switch_gradients(True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller, public
 from resviz.attribution.choose import read_layers
-from resviz.attribution.diagnosis import evidence, findings, untrained
+from resviz.attribution.diagnosis import by_shape, evidence, findings, untrained
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.methods.asked import check_passes, read_methods
@@ -160,7 +160,7 @@ def _record(
     """The explanation, with what was measured about it."""
     seen, aims = shared.seen, shared.aims
     table = evidence(seen, shared.columns)
-    about["notes"] = _notes(maps, table, aims, about)
+    about["notes"] = [*_unsaid(about), *_notes(maps, table, aims, about)]
     logits = seen.logits if seen.logits is not None and seen.logits.ndim == 2 else None
     return Explanation(
         maps=maps,
@@ -191,8 +191,15 @@ def _explained(shared: SharedPass, layer: Layer) -> dict[str, Any]:
         "shape": list(shared.seen.activations[layer].shape),
         "axes": reading.axes,
         "read_as": reading.words(),
+        "axes_said": reading.said,
         "written_over_by": shared.seen.written.get(layer, []),
     }
+
+
+def _unsaid(about: Mapping[str, Any]) -> list[str]:
+    """A sentence for every tensor of which no layer says which axis is which."""
+    explained = [each for each in about["explained"] if not each["axes_said"]]
+    return [f"{each['layer']}: {by_shape(each)}" for each in explained]
 
 
 def _chosen(layers: object) -> str:
@@ -208,7 +215,7 @@ def _notes(
     if not blank:
         return []
     notes = []
-    for found in findings(blank, table, {**about, "untrained": False}):
+    for found in findings(blank, table, {**about, "untrained": False, "explained": []}):
         if not blank[found.method, found.layer][found.image, found.column].any():
             name = aims.names[found.image][found.column]
             notes.append(

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from resviz.hooks import Hooks
+from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow, Frame
 from resviz.networks.anatomy.structure import is_leaf, may_be_block
 from resviz.networks.inputs import check_first_call
@@ -28,6 +29,7 @@ class Walk:
         hooks: where the hooks live.
         entered: called with (frame, args) when a module starts.
         left: called with (frame, output) when it has run.
+        axes: which axis is which, noted in every pass.
         check: say it plainly where the first layer cannot take the images; False leaves the
             network's own error as it is.
 
@@ -42,10 +44,11 @@ class Walk:
         entered: Entered | None = None,
         left: Left | None = None,
         *,
+        axes: Axes | None = None,
         check: bool = True,
     ) -> None:
         self.running: list[Frame] = []
-        self._net, self._check = net, check
+        self._net, self._axes, self._check = net, axes, check
         self._calls: dict[str, int] = {}
         self._inputs: tuple[Tensor, ...] = ()
         self._given: tuple[Tensor, ...] = ()
@@ -82,7 +85,8 @@ class Walk:
         self._inputs, self._given = tuple(inputs), tuple(given or inputs)
         self._flow, self._active = flow, True
         try:
-            with flow if flow is not None else nullcontext():
+            axes = nullcontext() if self._axes is None else self._axes.watching(inputs)
+            with flow if flow is not None else nullcontext(), axes:
                 if flow is not None:
                     for tensor in inputs:
                         flow.source(tensor)
