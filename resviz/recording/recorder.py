@@ -40,9 +40,7 @@ class _Passed:
     per_image: Tensor | None
     loss: str | None
 
-    def recording(
-        self, pictures: Tensor | None, tensors: Mapping[str, Tensor], about: Mapping[str, Any]
-    ) -> Recording:
+    def recording(self, pictures: Tensor | None, kept: Kept, about: Mapping[str, Any]) -> Recording:
         """Them as a record, with what was seen and kept, and how it was made."""
         return Recording(
             layers=self.layers,
@@ -52,7 +50,8 @@ class _Passed:
             targets=self.targets,
             loss=self.per_image,
             pictures=pictures,
-            tensors=tensors,
+            tensors=kept.tensors(),
+            axes=kept.axes(),
             provenance=about,
         )
 
@@ -130,7 +129,7 @@ def record(
     if not allow_nonfinite:
         check_finite(passed.layers)
     about = provenance(net, inputs, known, batch_stats=batch_stats, loss=passed.loss)
-    return passed.recording(displayed(inputs[0], known), kept.tensors(), about)
+    return passed.recording(displayed(inputs[0], known), kept, about)
 
 
 def _passes(

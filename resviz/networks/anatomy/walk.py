@@ -86,7 +86,7 @@ class Walk:
         self._flow, self._active = flow, True
         try:
             axes = nullcontext() if self._axes is None else self._axes.watching(inputs)
-            with flow if flow is not None else nullcontext(), axes:
+            with axes, flow if flow is not None else nullcontext():
                 if flow is not None:
                     for tensor in inputs:
                         flow.source(tensor)

@@ -95,7 +95,7 @@ def _said(rule: Rule, call: Call, tensor: Tensor, number: int) -> Layout | None:
     """The axes by a rule; None where it was called in a way that the rule does not know."""
     try:
         layout = rule(call, tensor, number)
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None
     fits = layout is not None and [axis.size for axis in layout] == list(tensor.shape)
     return layout if fits else None
