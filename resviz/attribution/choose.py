@@ -16,10 +16,12 @@ from resviz.attribution.positions import Reading, read
 from resviz.errors import closest
 from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.anatomy.survey import Survey, survey
-from resviz.networks.outputs import logits_of
+from resviz.networks.outputs import tensor_or_none
 
 
-def read_layers(net: nn.Module, inputs: tuple[Tensor, ...], layers: object) -> list[Layer]:
+def read_layers(
+    net: nn.Module, inputs: tuple[Tensor, ...], layers: object, part: str | int | None = None
+) -> list[Layer]:
     """Paths and calls of the layers asked for.
 
     Args:
@@ -27,13 +29,14 @@ def read_layers(net: nn.Module, inputs: tuple[Tensor, ...], layers: object) -> l
         inputs: on its device; one image is run where "auto" or "blocks" has to look.
         layers: a path, (path, call), several, "auto": the last layer with positions, see
             :func:`last_with_positions`; or "blocks": the output of every residual block.
+        part: which part of what the network returns is its output, as `Preset.logits` says.
 
     Raises:
         TypeError: a layer that is neither a path nor (path, call).
         ValueError: no such layer, none with positions, no residual blocks.
     """
     if isinstance(layers, str) and layers == "auto":
-        return [last_with_positions(net, inputs)]
+        return [last_with_positions(net, inputs, part)]
     if isinstance(layers, str) and layers == "blocks":
         found = survey(net, inputs).residual_blocks
         if not found:
@@ -75,7 +78,9 @@ def _read_layer(net: nn.Module, layer: object) -> Layer:
     return path, call
 
 
-def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...]) -> Layer:
+def last_with_positions(
+    net: nn.Module, inputs: tuple[Tensor, ...], part: str | int | None = None
+) -> Layer:
     """The last layer whose positions the output still depends on, in the second half of the depth.
 
     For a convolutional network: the last output with more than one position that no pooling made.
@@ -85,14 +90,14 @@ def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...]) -> Layer:
     the coarsest resolution, as later layers all but spell out the output. Layers whose axes are
     known come before those where the shape alone decides.
     """
-    seen = survey(net, inputs)
+    seen = survey(net, inputs, part)
     found = list(_candidates(seen, inputs[0]))
     if any(each.reading.said for each in found):
         found = [each for each in found if each.reading.said]
     dense = _has_positions(seen)
     found = _coarsest(seen, found) if dense else [each for each in found if each.deep]
     if found and not dense and "T" in found[-1].reading.axes:
-        return _last_felt(net, inputs, [each.layer for each in found])
+        return _last_felt(net, inputs, [each.layer for each in found], part)
     if found:
         return found[-1].layer
     raise ValueError(
@@ -129,14 +134,10 @@ def _candidates(seen: Survey, images: Tensor) -> Iterator[_Candidate]:
             grids.append(shape[2:])
 
 
-def _best_logit(output: Any) -> Tensor:
-    return logits_of(output).amax(1, keepdim=True)
-
-
 def _has_positions(seen: Survey) -> bool:
     """True where the network gives a class, or a value, for each position."""
     output = next(tensors_in(seen.output), None)
-    return output is not None and output.ndim == 4 and math.prod(output.shape[2:]) > 1
+    return output is not None and output.ndim > 2 and math.prod(output.shape[2:]) > 1
 
 
 def _coarsest(seen: Survey, found: list[_Candidate]) -> list[_Candidate]:
@@ -148,12 +149,24 @@ def _coarsest(seen: Survey, found: list[_Candidate]) -> list[_Candidate]:
     return [each for each in found if math.prod(each.reading.grid) == fewest]
 
 
-def _last_felt(net: nn.Module, inputs: tuple[Tensor, ...], layers: Sequence[Layer]) -> Layer:
+def _last_felt(
+    net: nn.Module,
+    inputs: tuple[Tensor, ...],
+    layers: Sequence[Layer],
+    part: str | int | None,
+) -> Layer:
+    """The last of the layers at which the largest logit has a gradient."""
+
+    def best(output: Any) -> Tensor:
+        found = tensor_or_none(output, part)
+        found = next(tensors_in(output)) if found is None else found
+        return found.flatten(1).amax(1, keepdim=True) if found.ndim > 1 else found[:, None]
+
     layers = layers[-32:]  # two or three blocks of a transformer
     one = tuple(tensor[:1] for tensor in inputs)
     if any(parameter.is_inference() for parameter in net.parameters()):
         net = copy.deepcopy(net)  # whose parameters can be differentiated through
-    seen = capture(net, one, layers, _best_logit, unreached="zero")
+    seen = capture(net, one, layers, best, unreached="zero")
     for layer in reversed(layers):
         if bool(seen.gradients[layer][0].any()):
             return layer

@@ -103,7 +103,8 @@ def explain(
     inputs, known = _read(net, images, preset)
     aims = Targets(targets, len(inputs[0]), known.classes if known is not None else ())
     with gradients(False):
-        wanted = _wanted(net, inputs, layers, asked)
+        part = known.logits if known is not None else None
+        wanted = _wanted(net, inputs, layers, asked, part)
         formulas, backward = needs_of(asked.values())
         backward = backward or split or not wanted
         several = (batch_stats, reshape, chunk, progress)
@@ -128,11 +129,15 @@ def _read(
 
 
 def _wanted(
-    net: nn.Module, inputs: tuple[Tensor, ...], layers: object, asked: Mapping[str, Asked]
+    net: nn.Module,
+    inputs: tuple[Tensor, ...],
+    layers: object,
+    asked: Mapping[str, Asked],
+    part: str | int | None,
 ) -> list[Layer]:
     if layers == "auto" and all(each.method.at == "input" for each in asked.values()):
         return []  # nothing is asked at a layer
-    return read_layers(net, inputs, layers)
+    return read_layers(net, inputs, layers, part)
 
 
 def _about(

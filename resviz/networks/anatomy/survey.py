@@ -77,7 +77,7 @@ class Seen:
 
     Attributes:
         layout: which of its axes is which, None where nothing says so.
-        alone: it is a tensor, not a tuple with one in it.
+        alone: it is a tensor of floating-point numbers, not a tuple with one in it.
         reaches: the network's output was computed from it.
     """
 
@@ -94,7 +94,7 @@ class Survey:
         table: as :func:`list_layers` gives it.
         outputs: for each of its rows.
         additions: the residual additions, in order.
-        output: of the network, for one image.
+        output: of the network, for one image; that part of it, where it is known.
         depth: of that output.
     """
 
@@ -111,12 +111,13 @@ class Survey:
         return [path for path in dict.fromkeys(owners) if path]
 
 
-def survey(net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
+def survey(net: nn.Module, inputs: tuple[Tensor, ...], part: str | int | None = None) -> Survey:
     """Run the first of the images, without gradients; the network is left as it was.
 
     Args:
         net: any network.
         inputs: its inputs; one image of them is run.
+        part: which part of what it returns is its output, as `Preset.logits` says.
 
     Raises:
         TypeError, ValueError: the first layer cannot take the images.
@@ -132,30 +133,32 @@ def survey(net: nn.Module, inputs: tuple[Tensor, ...]) -> Survey:
             row |= {"kind": "leaf" if frame.leaf else "block", "depth": flow.depth_of(output)}
             layout = axes.layout_of(tensor)
             row |= {"shape": tuple(tensor.shape), "axes": letters(layout) if layout else ""}
-            rows.append(row | {"output": Seen(layout, isinstance(output, Tensor))})
+            alone = isinstance(output, Tensor) and output.is_floating_point()
+            rows.append(row | {"output": Seen(layout, alone)})
             nodes.append(flow.node_of(output))
 
     with left_as_found(net) as hooks:
         axes = Axes(net, hooks)
         output = Walk(net, hooks, left=left, axes=axes).run_one(inputs, flow)
-    result = tensor_or_none(output)
-    read = _before(flow.node_of(output if result is None else result))
+    result = tensor_or_none(output, part)
+    result = output if result is None else result
+    read = _before(flow.node_of(result))
     for row, node in zip(rows, nodes, strict=True):
         row["output"].reaches = node in read
     owners = [addition.owner for addition in flow.additions]
     table, outputs = _table(rows, dict(net.named_modules()), owners)
-    return Survey(table, outputs, flow.additions, output, flow.depth_of(output))
+    return Survey(table, outputs, flow.additions, result, flow.depth_of(result))
 
 
 def _before(node: Node | None) -> set[Node | None]:
-    """A node and all that it was computed from."""
+    """A node and all that it was computed from, and whose changes it would feel."""
     found: set[Node | None] = set()
     waiting = [node] if node is not None else []
     while waiting:
         one = waiting.pop()
         if one not in found:
             found.add(one)
-            waiting += one.parents
+            waiting += () if one.operation in ("detach", "argmax") else one.parents
     return found
 
 
