@@ -98,6 +98,14 @@ def test_a_module_that_was_compiled_in_place_says_so():
 
 
 @seen("torch", "2.15.0")
+def test_what_works_on_each_element_is_tagged_so():
+    for name in ("add", "mul", "sub", "relu", "gelu", "silu", "sigmoid", "clamp", "where", "pow"):
+        assert private.is_pointwise(name), name
+    for name in ("conv2d", "transpose", "softmax", "cumsum", "matmul", "view", "", "no such", "x"):
+        assert not private.is_pointwise(name), name
+
+
+@seen("torch", "2.15.0")
 def test_activations_live_in_one_file():
     for kind in (nn.ReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Softmax, nn.PReLU, nn.Hardswish):
         assert private.is_activation(kind())

@@ -18,6 +18,7 @@ from resviz.errors import UnknownOutput
 from resviz.given import Images, Inputs
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
+from resviz.recording.axes import channel_axis, key_of
 from resviz.recording.losses import Loss
 from resviz.recording.recorder import record
 from resviz.recording.recording import Recording
@@ -169,7 +170,7 @@ def _add(sums: _Sums, row: Mapping[Any, Any], rec: Recording) -> None:
     sums.totals["grad_product"] += product * count
     name, call = key
     for part in ("branch", "shortcut"):
-        _add_channels(sums, part, rec[f"{name}:{part}", call])
+        _add_channels(sums, part, rec, key_of(rec, (f"{name}:{part}", call)))
     if row["kind"] in _STRAIGHT and not math.isnan(row["grad_branch_rms"]):
         gradient = rec[f"{name}:grad_branch", call] + rec[f"{name}:grad_shortcut", call]
         _add_cosines(sums, rec[f"{name}:branch", call], gradient)
@@ -181,19 +182,9 @@ def _product(row: Mapping[Any, Any], cosine: str, first: str, second: str) -> fl
     return 0.0 if size == 0 else row[cosine] * size
 
 
-def channel_axis(shape: Sequence[int]) -> int:
-    """1 for maps (N, C, H, W), the last for tokens (N, T, C) and for maps (N, H, W, C).
-
-    Maps are square here: where the sizes after N are equal in pairs, they are height and width.
-    """
-    last = len(shape) - 1
-    if len(shape) == 3 or (len(shape) == 4 and shape[1] == shape[2] != shape[3]):
-        return last
-    return min(1, last)
-
-
-def _add_channels(sums: _Sums, part: str, tensor: Tensor) -> None:
-    axis = channel_axis(tensor.shape)
+def _add_channels(sums: _Sums, part: str, rec: Recording, key: str) -> None:
+    tensor = rec.tensors[key]
+    axis = channel_axis(tensor.shape, rec.axes.get(key, ""))
     rows = tensor.movedim(axis, 0).flatten(1).to(widest(tensor))
     found = torch.stack([rows.sum(1), rows.square().sum(1)]).cpu()
     sums.channels[part] = sums.channels[part] + found if part in sums.channels else found

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from resviz import arguments
 from resviz.analysis.batches import batches_of, how_measured
-from resviz.analysis.branches import channel_axis
 from resviz.arguments import caller, public
 from resviz.given import Images, Inputs
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
+from resviz.recording.axes import channel_axis
 from resviz.recording.recorder import record
 from resviz.recording.statistics import widest
 
@@ -36,9 +36,8 @@ class _Sums:
     count: int = 0  # of elements in a channel
     per_channel: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, output: Tensor, end: Tensor, order: Tensor) -> None:
-        """One batch: (N, C, H, W) or (N, T, C) of both; `order` shuffles the end's channels."""
-        axis = channel_axis(output.shape)
+    def add(self, output: Tensor, end: Tensor, axis: int, order: Tensor) -> None:
+        """One batch of both, channels on `axis`; `order` shuffles the end's channels."""
         h, last = (t.movedim(axis, 0).flatten(1).to(widest(t)) for t in (output, end))
         error = h - last
         found = (
@@ -120,7 +119,7 @@ def refinement_study(
     batches, seed = batches_of(inputs, batch_size), arguments.seed(seed)
     about = how_measured(net, inputs, data, batch_stats=batch_stats, seeds=[seed])
     blocks = _blocks(net, inputs.one())
-    orders = {row["end"]: _shuffle(row["shape"], seed) for row in blocks}
+    orders = {row["end"]: _shuffle(row["shape"], seed, row["axes"]) for row in blocks}
     sums = {row["key"]: _Sums() for row in blocks}
     keep = list(dict.fromkeys(row["block"] for row in blocks))
     with bar(inputs.count, "blocks against their stage's end", progress) as shown:
@@ -128,7 +127,8 @@ def refinement_study(
             part = inputs.part(batch)
             rec = record(net, part, None, None, False, batch_stats, keep, keep_device=None)
             for row in blocks:
-                sums[row["key"]].add(rec[row["key"]], rec[row["end"]], orders[row["end"]])
+                end, axis = row["end"], channel_axis(row["shape"], row["axes"])
+                sums[row["key"]].add(rec[row["key"]], rec[end], axis, orders[end])
             del rec  # before the next pass: two recordings would take twice the memory
             shown.update(part.count)
     table = _table(blocks, sums, orders, inputs.count)
@@ -160,7 +160,7 @@ def _blocks(net: nn.Module, one: Inputs) -> list[dict[str, Any]]:
         )
     runs: list[list[dict[str, Any]]] = []
     for each in found:
-        row = {str(key): each[key] for key in ("call", "type", "depth", "stage", "shape")}
+        row = {str(key): each[key] for key in ("call", "type", "depth", "stage", "shape", "axes")}
         row |= {"block": each["layer"], "key": (each["layer"], each["call"])}
         same = runs and all(runs[-1][0][key] == row[key] for key in ("stage", "shape"))
         runs.append([]) if not same else None
@@ -171,9 +171,9 @@ def _blocks(net: nn.Module, one: Inputs) -> list[dict[str, Any]]:
     return [row for run in runs for row in run]
 
 
-def _shuffle(shape: tuple[int, ...], seed: int) -> Tensor:
+def _shuffle(shape: tuple[int, ...], seed: int, axes: str = "") -> Tensor:
     """An order of the channels that leaves none in its place; of one channel, itself."""
-    channels = shape[channel_axis(shape)]
+    channels = shape[channel_axis(shape, axes)]
     ring = torch.randperm(channels, generator=torch.Generator().manual_seed(seed))
     order = torch.empty(channels, dtype=torch.int64)
     order[ring] = ring.roll(1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,12 +24,12 @@ from resviz.attribution.positions import (
     Reading,
     Reshape,
     grid_of,
-    is_channels_last,
     read,
     read_by,
 )
 from resviz.given import Images, Inputs
 from resviz.hooks import Hooks, left_as_found, switch_gradients
+from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.first_call import watch_images
 from resviz.networks.outputs import tensor_or_none
 from resviz.torch_private import is_of_inference, operation_of, version
@@ -64,7 +65,7 @@ class _Graph:
 
     def __init__(
         self,
-        net: nn.Module,
+        axes: Axes,
         wanted: Sequence[Layer],
         inputs: Inputs,
         reshape: Reshape | None,
@@ -77,7 +78,7 @@ class _Graph:
         self.calls: Counter[str] = Counter()
         self.grids: list[tuple[int, int]] = []
         self.inputs = inputs
-        self._net = net
+        self.axes = axes
         self._wanted, self._reshape, self._grad = set(wanted), reshape, grad
         self._about = about
 
@@ -116,8 +117,8 @@ class _Graph:
             self._check_batch(layer, module, output)
             shape = self.inputs.about(self._about.get(layer, self.inputs.main)).shape
             image = shape[2:] if len(shape) == 4 else None
-            order = partial(is_channels_last, self._net, layer[0])
-            reading = read(tuple(output.shape), image, self.grids, order)
+            layout = self.axes.layout_of(output)
+            reading = read(tuple(output.shape), image, self.grids, layout)
             if reading is not None:
                 return reading
         got = _described(output)
@@ -175,8 +176,9 @@ def capture(
         RuntimeError: parameters that were made under ``inference_mode``.
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
-    graph = _Graph(net, layers, Inputs.of(inputs), reshape, backward, about or {})
     with left_as_found(net, batch_stats=batch_stats) as hooks:
+        given = Inputs.of(inputs)
+        graph = _Graph(Axes(net, hooks), layers, given, reshape, backward, about or {})
         output = _output(net, graph, layers, hooks)
         logits, scores = tensor_or_none(output, part), scores_of(output)
         written = graph.written()
@@ -203,7 +205,8 @@ def _output(net: nn.Module, graph: _Graph, layers: Sequence[Layer], hooks: Hooks
         hooks.before_forward(module, graph.before)
     for path in {path for path, _ in layers}:
         hooks.forward(modules[path], partial(graph.after, path))
-    output = _run(net, graph.inputs)
+    with graph.axes.watching(graph.inputs) if layers else nullcontext():
+        output = _run(net, graph.inputs)
     _check_ran(graph, layers)
     if not layers and isinstance(output, Tensor) and output.is_floating_point():
         switch_gradients(True)

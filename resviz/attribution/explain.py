@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from resviz.arguments import caller, public
 from resviz.attribution.about import About, read_input
 from resviz.attribution.choose import read_layers
-from resviz.attribution.diagnosis import evidence, findings, untrained
+from resviz.attribution.diagnosis import by_shape, evidence, findings, untrained
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.methods.asked import check_passes, read_methods
@@ -173,7 +173,7 @@ def _record(
     """The explanation, with what was measured about it."""
     seen, aims = shared.seen, shared.aims
     table = evidence(seen, aims)
-    about["notes"] = _notes(maps, table, aims, about)
+    about["notes"] = [*_unsaid(about), *_notes(maps, table, aims, about)]
     return Explanation(
         maps={key: aims.cut(values) for key, values in maps.items()},
         targets=aims.indices,
@@ -216,6 +216,7 @@ def _explained(shared: SharedPass, layer: Layer) -> dict[str, Any]:
         "shape": list(shared.seen.activations[layer].shape),
         "axes": reading.axes,
         "read_as": reading.words(),
+        "axes_said": reading.said,
         "written_over_by": shared.seen.written.get(layer, []),
         **_input_of(shared, layer),
     }
@@ -237,6 +238,12 @@ def _other_pictures(shared: SharedPass, known: Preset | None) -> dict[str, Tenso
     return {name: pictures for name, pictures in shown.items() if pictures is not None}
 
 
+def _unsaid(about: Mapping[str, Any]) -> list[str]:
+    """A sentence for every tensor of which no layer says which axis is which."""
+    explained = [each for each in about["explained"] if not each["axes_said"]]
+    return [f"{each['layer']}: {by_shape(each)}" for each in explained]
+
+
 def _chosen(layers: object) -> str:
     named = {"auto": "last with positions", "blocks": "every residual block"}
     return named.get(layers, "as asked") if isinstance(layers, str) else "as asked"
@@ -250,7 +257,7 @@ def _notes(
     if not blank:
         return []
     notes = []
-    for found in findings(blank, table, {**about, "untrained": False}):
+    for found in findings(blank, table, {**about, "untrained": False, "explained": []}):
         if not blank[found.method, found.layer][found.image, found.column].any():
             name = aims.names[found.image][found.column]
             notes.append(

@@ -98,7 +98,7 @@ class Explanation:
         Returns:
             A row per finding: method, layer, image, target (its name), cause ("no positive
             evidence", "dead channels", "no gradient", "gradient at rounding level", "saturated
-            softmax", "untrained weights") and the reason in words.
+            softmax", "untrained weights", "axes by shape") and the reason in words.
         """
         rows = [
             (f.method, f.layer, f.image, self.target_names[f.image][f.column], f.cause, f.words)

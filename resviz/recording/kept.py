@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -29,6 +29,10 @@ class Kept:
         wanted: keys as given: ``"layer4"``, ``"layer1.0.add:branch"``, ``"layer4:grad"``.
         every_block: keep the stem's output and every block's too.
         every_addition: keep branch, shortcut and sum of every residual addition too.
+
+    Attributes:
+        found: the clones, by key and call.
+        orders: which axis of each is which, by key and call.
     """
 
     wanted: set[str]
@@ -38,6 +42,7 @@ class Kept:
     device: torch.device | None = None  # during the pass
     final: torch.device | None = None  # after it
     found: dict[str, dict[int, Tensor]] = field(default_factory=lambda: defaultdict(dict))
+    orders: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def end_on(self, device: str | torch.device | None, dtype: torch.dtype | None) -> None:
         """Where the clones end up; those for the CPU are moved after the pass, as that waits."""
@@ -53,8 +58,9 @@ class Kept:
         """True where "branch", "shortcut" or "sum" of that addition was asked for."""
         return self.every_addition or f"{addition}:{part}" in self.wanted
 
-    def store(self, key: str, call: int, tensor: Tensor) -> None:
-        """A clone of `tensor`, in the device and dtype asked for."""
+    def store(self, key: str, call: int, tensor: Tensor, axes: str = "") -> None:
+        """A clone of `tensor`, in the device and dtype asked for, and which axis is which."""
+        self.orders[key, call] = axes
         value = dense(tensor.detach())
         dtype = self.dtype if self.dtype is not None and value.is_floating_point() else value.dtype
         device = self.device if self.device is not None else value.device
@@ -68,12 +74,21 @@ class Kept:
 
     def tensors(self) -> dict[str, Tensor]:
         """All kept tensors by key; ``path#call`` where a module ran several times."""
-        result = {}
+        return {
+            name: tensor.to(self.final) if self.final is not None else tensor
+            for name, key, call in self._names()
+            for tensor in [self.found[key][call]]
+        }
+
+    def axes(self) -> dict[str, str]:
+        """Which axis of each kept tensor is which, in letters, by the same keys."""
+        return {name: self.orders.get((key, call), "") for name, key, call in self._names()}
+
+    def _names(self) -> Iterator[tuple[str, str, int]]:
+        """(name, key, call) of each."""
         for key, calls in self.found.items():
-            for call, tensor in sorted(calls.items()):
-                name = key if len(calls) == 1 and call == 0 else f"{key}#{call}"
-                result[name] = tensor.to(self.final) if self.final is not None else tensor
-        return result
+            for call in sorted(calls):
+                yield key if len(calls) == 1 and call == 0 else f"{key}#{call}", key, call
 
 
 def announce_size(net: nn.Module, inputs: Inputs, kept: Kept) -> None:

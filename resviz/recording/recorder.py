@@ -20,7 +20,7 @@ from resviz.preset import Preset
 from resviz.provenance import displayed, preset_or_none, provenance
 from resviz.recording import tables
 from resviz.recording.checks import check_batch_stats, check_finite, check_kept
-from resviz.recording.kept import announce_size, read_keep
+from resviz.recording.kept import Kept, announce_size, read_keep
 from resviz.recording.losses import Chosen, Loss, choose, known_targets
 from resviz.recording.measuring import MeasuredPass
 from resviz.recording.recording import Recording
@@ -40,9 +40,7 @@ class _Passed:
     output: Output
     chosen: Chosen
 
-    def recording(
-        self, pictures: Tensor | None, tensors: Mapping[str, Tensor], about: Mapping[str, Any]
-    ) -> Recording:
+    def recording(self, pictures: Tensor | None, kept: Kept, about: Mapping[str, Any]) -> Recording:
         """Them as a record, with what was seen and kept, and how it was made."""
         per_image = self.chosen.per_image
         return Recording(
@@ -53,7 +51,8 @@ class _Passed:
             targets=None if self.chosen.targets is None else self.chosen.targets.cpu(),
             loss=None if per_image is None else per_image.detach().float().cpu(),
             pictures=pictures,
-            tensors=tensors,
+            tensors=kept.tensors(),
+            axes=kept.axes(),
             provenance={**about, "loss": self.chosen.name or None, **self.output.about()},
         )
 
@@ -169,7 +168,7 @@ def record(
     if not allow_nonfinite:
         check_finite(passed.layers)
     about = provenance(net, inputs, known, batch_stats=batch_stats)
-    return passed.recording(displayed(inputs, known), kept.tensors(), about)
+    return passed.recording(displayed(inputs, known), kept, about)
 
 
 def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Asked) -> _Passed:

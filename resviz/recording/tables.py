@@ -18,7 +18,7 @@ from resviz.recording.statistics import NAMES, mean_square, read, widest
 from resviz.torch_private import norms
 
 LAYER_COLUMNS = (
-    *("layer", "call", "type", "kind", "depth", "stage", "block", "shape"),
+    *("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "axes"),
     *NAMES,
     *("grad_rms", "grad_norm"),
 )
@@ -46,7 +46,8 @@ def layers(seen: Seen) -> pd.DataFrame:
     rows = [row for row in seen.layers if row.kind == "leaf" or row.layer in chosen]
     numbers = read([v for row in rows for v in (*row.measured.values, row.grad_ms)])
     width = len(numbers) // len(rows) if rows else 0
-    stages = structure.stages([row.layer for row in rows], [row.shape for row in rows])
+    shapes, axes = [row.shape for row in rows], [row.axes for row in rows]
+    stages = structure.stages([row.layer for row in rows], shapes, axes)
     table = []
     for i, (row, stage) in enumerate(zip(rows, stages, strict=True)):
         *statistics, grad_ms = numbers[i * width : (i + 1) * width]
@@ -59,6 +60,7 @@ def _layer(row: LayerRow, grad_ms: float) -> dict[str, Any]:
     grad_rms = math.sqrt(grad_ms) if grad_ms >= 0 else math.nan
     known: dict[str, Any] = {"layer": row.layer, "call": row.call, "type": row.type}
     known |= {"kind": row.kind, "depth": row.depth, "shape": row.shape}
+    known["axes"] = row.axes
     return known | {
         "grad_rms": grad_rms,
         "grad_norm": grad_rms * math.sqrt(math.prod(row.shape)),

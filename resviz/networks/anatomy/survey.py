@@ -8,19 +8,33 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resviz.arguments import caller, public
 from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy import structure
-from resviz.networks.anatomy.dataflow import Addition, Dataflow, Frame, tensors_in
+from resviz.networks.anatomy.axes.axis import Layout, letters
+from resviz.networks.anatomy.axes.watch import Axes
+from resviz.networks.anatomy.dataflow import Addition, Dataflow, Frame, Node, tensors_in
 from resviz.networks.anatomy.walk import Walk
 from resviz.networks.inputs import check_hookable, check_images, check_shapes_of
+from resviz.networks.outputs import tensor_or_none
 from resviz.networks.zoo.cifar import CifarResNet
 from resviz.preset import preset_of
 
-COLUMNS = ("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "parameters")
+COLUMNS = (
+    "layer",
+    "call",
+    "type",
+    "kind",
+    "depth",
+    "stage",
+    "block",
+    "shape",
+    "axes",
+    "parameters",
+)
 
 
 @public
@@ -40,7 +54,9 @@ def list_layers(
         A row per leaf-module call and per block: ``layer`` (dotted path), ``call``, ``type``,
         ``kind`` ("leaf" or "block"), ``depth`` (1-based count of weighted layers on the longest
         path from the input; projections run beside the main path and do not add to it),
-        ``stage``, ``block``, ``shape`` of the output, ``parameters`` (of its own).
+        ``stage``, ``block``, ``shape`` of the output, ``axes``: which of them is which, as the
+        layers say ("NCHW"; "NHWC": channels last; "NLC": tokens; "?" for an axis of which none
+        says anything), ``parameters`` (of its own).
 
     Raises:
         NotTraceable: a scripted or compiled network, in which hooks do not fire.
@@ -57,19 +73,38 @@ def list_layers(
     return survey(net, probe(net, images, size, check_shapes_of)).table
 
 
+@dataclass
+class Seen:
+    """What else a pass showed of a layer's output.
+
+    Attributes:
+        layout: which of its axes is which, None where nothing says so.
+        alone: it is a tensor of floating-point numbers, not a tuple with one in it.
+        reaches: the network's output was computed from it.
+    """
+
+    layout: Layout | None
+    alone: bool
+    reaches: bool = False
+
+
 @dataclass(frozen=True)
 class Survey:
     """One pass: the table of :func:`list_layers`, the additions, and what the network returned.
 
     Attributes:
         table: as :func:`list_layers` gives it.
+        outputs: for each of its rows.
         additions: the residual additions, in order.
-        output: of the network, for one image.
+        output: of the network, for one image; that part of it, where it is known.
+        depth: of that output.
     """
 
     table: pd.DataFrame
+    outputs: list[Seen]
     additions: list[Addition]
     output: Any
+    depth: int
 
     @property
     def residual_blocks(self) -> list[str]:
@@ -78,17 +113,19 @@ class Survey:
         return [path for path in dict.fromkeys(owners) if path]
 
 
-def survey(net: nn.Module, inputs: Images) -> Survey:
+def survey(net: nn.Module, inputs: Images, part: str | int | None = None) -> Survey:
     """Run the first of the images, without gradients; the network is left as it was.
 
     Args:
         net: any network.
         inputs: its inputs; one image of them is run.
+        part: which part of what it returns is its output, as `Preset.logits` says.
 
     Raises:
         TypeError, ValueError: the first layer cannot take the images.
     """
     rows: list[dict[str, Any]] = []
+    nodes: list[Node | None] = []
     flow = Dataflow()
 
     def left(frame: Frame, output: Any) -> None:
@@ -96,12 +133,35 @@ def survey(net: nn.Module, inputs: Images) -> Survey:
         if tensor is not None and (frame.leaf or frame.block):
             row = {"layer": frame.path, "call": frame.call, "type": frame.type}
             row |= {"kind": "leaf" if frame.leaf else "block", "depth": flow.depth_of(output)}
-            rows.append(row | {"shape": tuple(tensor.shape)})
+            layout = axes.layout_of(tensor)
+            row |= {"shape": tuple(tensor.shape), "axes": letters(layout) if layout else ""}
+            alone = isinstance(output, Tensor) and output.is_floating_point()
+            rows.append(row | {"output": Seen(layout, alone)})
+            nodes.append(flow.node_of(output))
 
     with left_as_found(net) as hooks:
-        output = Walk(net, hooks, left=left).run_one(inputs, flow)
+        axes = Axes(net, hooks)
+        output = Walk(net, hooks, left=left, axes=axes).run_one(inputs, flow)
+    result = tensor_or_none(output, part)
+    result = output if result is None else result
+    read = _before(flow.node_of(result))
+    for row, node in zip(rows, nodes, strict=True):
+        row["output"].reaches = node in read
     owners = [addition.owner for addition in flow.additions]
-    return Survey(_table(rows, dict(net.named_modules()), owners), flow.additions, output)
+    table, outputs = _table(rows, dict(net.named_modules()), owners)
+    return Survey(table, outputs, flow.additions, result, flow.depth_of(result))
+
+
+def _before(node: Node | None) -> set[Node | None]:
+    """A node and all that it was computed from, and whose changes it would feel."""
+    found: set[Node | None] = set()
+    waiting = [node] if node is not None else []
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += () if one.operation in ("detach", "argmax") else one.parents
+    return found
 
 
 def probe(
@@ -133,12 +193,14 @@ def probe(
 
 def _table(
     rows: list[dict[str, Any]], modules: dict[str, nn.Module], owners: list[str]
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, list[Seen]]:
     paths = structure.blocks([row["layer"] for row in rows if row["kind"] == "block"], owners)
     rows = [row for row in rows if row["kind"] == "leaf" or row["layer"] in set(paths)]
-    stages = structure.stages([row["layer"] for row in rows], [row["shape"] for row in rows])
+    columns = ([row[name] for row in rows] for name in ("layer", "shape", "axes"))
+    stages = structure.stages(*columns)
     for row, stage in zip(rows, stages, strict=True):
         own = modules[row["layer"]].parameters(recurse=False)
         row |= {"stage": stage, "block": structure.block_of(row["layer"], paths)}
         row["parameters"] = sum(p.numel() for p in own)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    outputs = [row.pop("output") for row in rows]
+    return pd.DataFrame(rows, columns=list(COLUMNS)), outputs

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from resviz.given import Images, Inputs
 from resviz.hooks import Hooks
+from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow, Frame
 from resviz.networks.anatomy.structure import is_leaf, may_be_block
 from resviz.networks.first_call import check_first_call
@@ -32,6 +33,7 @@ class Walk:
         hooks: where the hooks live.
         entered: called with (frame, args) when a module starts.
         left: called with (frame, output) when it has run.
+        axes: which axis is which, noted in every pass.
         check: say it plainly where the first layer cannot take the images; False leaves the
             network's own error as it is.
 
@@ -46,10 +48,11 @@ class Walk:
         entered: Entered | None = None,
         left: Left | None = None,
         *,
+        axes: Axes | None = None,
         check: bool = True,
     ) -> None:
         self.running: list[Frame] = []
-        self._net, self._check = net, check
+        self._net, self._axes, self._check = net, axes, check
         self._calls: dict[str, int] = {}
         self._inputs = _NONE
         self._flow: Dataflow | None = None
@@ -85,7 +88,8 @@ class Walk:
         self._inputs = inputs if isinstance(inputs, Inputs) else Inputs.of(tuple(inputs))
         self._flow, self._active = flow, True
         try:
-            with flow if flow is not None else nullcontext():
+            axes = nullcontext() if self._axes is None else self._axes.watching(inputs)
+            with axes, flow if flow is not None else nullcontext():
                 if flow is not None:
                     for tensor in self._inputs:
                         flow.source(tensor)

@@ -49,7 +49,8 @@ class TrainingPass:
     def __init__(self, net: nn.Module, hooks: Hooks, backward: Callable[[], None]) -> None:
         self.done, self.images = False, 0
         self.autocast: str | None = None
-        self._measured = MeasuredPass(net, Kept(set(), False), hooks, gradients=True, check=False)
+        nothing = Kept(set(), False)
+        self._measured = MeasuredPass(net, nothing, hooks, True, axes=False, check=False)
         self._running = False
         self._backward, self._due, self._hooks = backward, False, hooks
         hooks.instead(net, self._around)

@@ -501,9 +501,20 @@ def explained(net: Any, images: Any, targets: Any, preset: Any, table: Any) -> A
         return explain(net, images, targets, preset=preset)  # tokens: what "auto" finds
 
 
+def _is_map(shape: Sequence[int], axes: str) -> bool:
+    """True for an output with rows and columns, more than one of each."""
+    if len(shape) != 4:
+        return False
+    told = sorted(axes) == sorted("NCHW")
+    places = [shape[axes.index(each)] for each in "HW"] if told else shape[2:]
+    return (told or not axes or "?" in axes) and min(places) > 1
+
+
 def _with_positions(table: Any) -> list[str]:
     """Blocks, or the stages' last layers, whose output is (N, C, H, W); none for tokens."""
-    spatial = table["shape"].map(lambda s: len(s) == 4 and min(s[2:]) > 1)
+    spatial = pd.Series(
+        [_is_map(*each) for each in zip(table["shape"], table["axes"], strict=True)], table.index
+    )
     tokens = table["shape"].map(lambda s: len(s) == 3)
     if not (spatial | tokens).any():
         raise ValueError(
