@@ -85,10 +85,11 @@ class Hooks:
         if tensor.is_leaf and has_no_hook_table(tensor):  # a parameter without a dictionary
             self._untouched.append(tensor)
 
-        def call(gradient: Tensor | None) -> Tensor | None:
+        def called(gradient: Tensor | None) -> Tensor | None:
             return None if gradient is None else hook(gradient)
 
-        self._handles.append(tensor.register_hook(call))  # type: ignore[no-untyped-call]
+        # None comes from operations without a backward, as those of a quantised layer
+        self._handles.append(tensor.register_hook(called))  # type: ignore[no-untyped-call]
 
     def instead(self, module: nn.Module, function: Callable[..., Any]) -> None:
         """Let calls of `module` run ``function(forward, *args, **kwargs)`` in place of `forward`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller
 from resviz.errors import warn
+from resviz.given import Images, Inputs
 from resviz.images import to_pictures
 from resviz.preset import Preset, check_channels, check_preset, preset_of
 
@@ -34,18 +34,20 @@ def preset_or_none(net: nn.Module, preset: Preset | None) -> Preset | None:
         return None
 
 
-def displayed(images: Tensor, preset: Preset | None) -> Tensor | None:
+def displayed(images: Images, preset: Preset | None) -> Tensor | None:
     """(N, H, W, 3) uint8 pictures, or None for inputs that are no pictures or of unknown scale."""
-    if preset is None or not preset.mean or images.ndim != 4:
+    inputs = Inputs.of(images)
+    shape = inputs.shape
+    if preset is None or not preset.mean or len(shape) != 4 or not inputs.is_even:
         return None
-    if images.shape[1] != preset.channels:
+    if shape[1] != preset.channels:
         warn(
-            f"{caller()}: images of shape {tuple(images.shape)}, and preset {preset.name!r} is of "
-            f"{preset.channels} channel(s): no pictures. Preset(channels={images.shape[1]}, ...) "
+            f"{caller()}: images of shape {tuple(shape)}, and preset {preset.name!r} is of "
+            f"{preset.channels} channel(s): no pictures. Preset(channels={shape[1]}, ...) "
             "shows them."
         )
         return None
-    return to_pictures(images, preset)
+    return to_pictures(inputs.picture, preset)
 
 
 @functools.cache
@@ -61,24 +63,26 @@ def versions() -> dict[str, str]:
 
 
 def provenance(
-    net: nn.Module, inputs: Sequence[Tensor], preset: Preset | None, **settings: Any
+    net: nn.Module, images: Images, preset: Preset | None, **settings: Any
 ) -> dict[str, Any]:
     """Everything JSON can hold about how a record was made."""
+    inputs = Inputs.of(images)
     first = next(net.parameters(), inputs[0])
-    kind = inputs[0].device.type
+    kind = inputs.device.type
     autocast = torch.is_autocast_enabled(kind)
     return {
         "network": preset.name if preset is not None else type(net).__name__,
         "weights": preset.weights if preset is not None else "own",
         "classes": list(preset.classes) if preset is not None else [],
         "changes": list(getattr(net, "resviz_changes", ())),
-        "device": str(inputs[0].device),
+        "device": str(inputs.device),
         "dtype": str(first.dtype).removeprefix("torch."),
         "autocast": str(torch.get_autocast_dtype(kind)).removeprefix("torch.")
         if autocast
         else None,
-        "images": len(inputs[0]),
-        "input_shape": list(inputs[0].shape),
+        "images": inputs.count,
+        "input_shape": list(inputs.shape),
+        **_several(inputs),
         "versions": dict(versions()),
         **_bands(preset),
         **settings,
@@ -91,3 +95,11 @@ def _bands(preset: Preset | None) -> dict[str, Any]:
     if preset is None or not preset.mean or (preset.channels, preset.display) in plain:
         return {}
     return {"bands": list(preset.display)}
+
+
+def _several(inputs: Inputs) -> dict[str, Any]:
+    """Of a network with several inputs: their names and shapes, and which one maps are about."""
+    if inputs.listed or len(inputs) == 1:
+        return {}
+    shapes = {n: list(t.shape) for n, t in zip(inputs.names, inputs, strict=True)}
+    return {"inputs": shapes, "input": inputs.names[inputs.main]}

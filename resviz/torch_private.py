@@ -173,6 +173,18 @@ def unwatched() -> AbstractContextManager[None]:
     return torch._C.DisableTorchFunction()
 
 
+def is_pointwise(name: str) -> bool:
+    """True for an operation of torch that works on each element alone: "add", "relu", "gelu".
+
+    Torch tags its operators so; where they are kept is not promised.
+    """
+    packet = getattr(torch.ops.aten, name, None) if name.isidentifier() else None
+    if not isinstance(packet, torch._ops.OpOverloadPacket):
+        return False
+    overloads = packet.overloads()  # type: ignore[no-untyped-call]
+    return any(torch.Tag.pointwise in getattr(packet, each).tags for each in overloads)
+
+
 # ---- autograd
 def after_this_backward(call: Callable[[], None]) -> None:
     """Let `call` run at the end of the backward pass that runs now: every ``.grad`` is filled.

@@ -139,6 +139,13 @@ def test_what_vmap_hands_on_is_told_from_a_tensor():
     assert found == [True] and not private.is_inside_vmap(torch.ones(2, 2))
 
 
+def test_what_works_on_each_element_is_tagged_so():
+    for name in ("add", "mul", "sub", "relu", "gelu", "silu", "sigmoid", "clamp", "where", "pow"):
+        assert private.is_pointwise(name), name
+    for name in ("conv2d", "transpose", "softmax", "cumsum", "matmul", "view", "", "no such", "x"):
+        assert not private.is_pointwise(name), name
+
+
 @seen("torch", "2.15.0")
 def test_activations_live_in_one_file():
     for kind in (nn.ReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Softmax, nn.PReLU, nn.Hardswish):

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller, name, whole
+from resviz.given import Images, Inputs
 from resviz.provenance import preset_or_none, provenance
 
 
-def batches_of(inputs: tuple[Tensor, ...], batch_size: object) -> list[slice]:
+def batches_of(inputs: Images, batch_size: object) -> list[slice]:
     """Slices of at most `batch_size` images, as even as they can be.
 
     Even, because batch statistics of a small last batch would be noise.
@@ -26,13 +27,14 @@ def batches_of(inputs: tuple[Tensor, ...], batch_size: object) -> list[slice]:
         [slice(0, 3, None), slice(3, 5, None)]
     """
     size = whole("batch_size", batch_size, least=1)
-    lengths = {len(tensor) for tensor in inputs}
+    given = Inputs.of(inputs)
+    lengths = given.lengths
     if len(lengths) > 1:
         raise ValueError(
             f"{caller()}: inputs of {' and '.join(map(str, sorted(lengths)))} images; "
             "the same number in each is right."
         )
-    count = len(inputs[0])
+    count = given.count
     number = -(-count // size)
     ends = [(count * i + number - 1) // number for i in range(number + 1)]
     return [slice(low, high) for low, high in zip(ends, ends[1:], strict=False)]
@@ -63,7 +65,7 @@ def targets_of(
 
 
 def how_measured(
-    net: nn.Module, inputs: Sequence[Tensor], data: str | None, **settings: Any
+    net: nn.Module, inputs: Inputs, data: str | None, **settings: Any
 ) -> dict[str, Any]:
     """What the attrs of a study hold: provenance without the names of the classes, and `data`.
 

@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from resviz.analysis.batches import batches_of, how_measured, targets_of
 from resviz.arguments import public
+from resviz.errors import UnknownOutput
+from resviz.given import Images, Inputs
 from resviz.networks.anatomy.additions import included
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
+from resviz.recording.axes import channel_axis, key_of
 from resviz.recording.losses import Loss
-from resviz.recording.recorder import Inputs, record
+from resviz.recording.recorder import record
 from resviz.recording.recording import Recording
 from resviz.recording.split import reason_of, split_columns
 from resviz.recording.statistics import widest
@@ -45,7 +48,7 @@ class _Sums:
 @public
 def branch_study(
     net: nn.Module,
-    images: Inputs,
+    images: Images,
     targets: Tensor | Sequence[int] | None = None,
     loss: str | Loss | None = None,
     batch_stats: bool = False,
@@ -54,6 +57,7 @@ def branch_study(
     data: str | None = None,
     progress: bool | None = None,
     include: str | Sequence[str] = (),
+    gradients: bool | None = None,
 ) -> pd.DataFrame:
     """What each residual branch adds to its shortcut, over as many images as there are.
 
@@ -82,6 +86,8 @@ def branch_study(
         progress: None shows a bar over what takes more than a second, True at once, False never.
         include: kinds of sums that are not residual, to be studied too, as :func:`resviz.record`
             takes them.
+        gradients: False leaves what is measured of them NaN, and so does None where no part of what
+            the network returns is known to be its output, as of a detector.
 
     Returns:
         A row per residual addition, none for a plain network: the columns of
@@ -110,32 +116,48 @@ def branch_study(
     check_hookable(net)
     inputs = check_images(net, images)
     batches = batches_of(inputs, batch_size)
-    wanted = targets_of(targets, len(inputs[0]), batches)
+    wanted = targets_of(targets, inputs.count, batches)
     about = how_measured(net, inputs, data, batch_stats=batch_stats)
     kinds = included(include)
-    one = record(net, tuple(tensor[:1] for tensor in inputs), gradients=False, include=kinds)
-    keep = _kept(one.residuals)
+    said = targets is not None or loss is not None or gradients is not None
+    one, gradients = _first(net, inputs.one(), said, gradients is not False, kinds)
+    keep = _kept(one.residuals, gradients)
     sums: dict[tuple[str, int], _Sums] = defaultdict(_Sums)
-    with bar(len(inputs[0]), "residual branches", progress) as shown:
+    with bar(inputs.count, "residual branches", progress) as shown:
         for batch, chosen in zip(batches, wanted, strict=True):
-            part = tuple(tensor[batch] for tensor in inputs)
+            part = inputs.part(batch)
             rec = record(
-                net, part, chosen, loss, True, batch_stats, keep, keep_device=None, include=kinds
+                net,
+                *(part, chosen, loss, gradients, batch_stats, keep),
+                keep_device=None,
+                include=kinds,
             )
             about["loss"] = rec.provenance["loss"]
             _add_batch(sums, rec)
             del rec  # before the next pass: two recordings would take twice the memory
-            shown.update(len(part[0]))
-    table = _table(one.residuals, sums, len(inputs[0]))
+            shown.update(part.count)
+    table = _table(one.residuals, sums, inputs.count)
     table.attrs.update(about, batch_size=batch_size)
     return table
 
 
-def _kept(residuals: pd.DataFrame) -> list[str]:
+def _first(
+    net: nn.Module, one: Inputs, said: bool, gradients: bool, include: Sequence[str]
+) -> tuple[Recording, bool]:
+    """One image recorded, and whether there are gradients: not without a loss to be had."""
+    try:
+        return record(net, one, gradients=not said, include=include), gradients
+    except UnknownOutput:
+        return record(net, one, gradients=False, include=include), False
+
+
+def _kept(residuals: pd.DataFrame, gradients: bool) -> list[str]:
     """The tensors to keep: gradients only where the branch has the shape of the block's input."""
     names = dict.fromkeys(residuals["addition"])
     straight = dict.fromkeys(residuals.loc[residuals["kind"].isin(_STRAIGHT), "addition"])
     kept = [f"{name}:{part}" for name in names for part in ("branch", "shortcut")]
+    if not gradients:
+        return kept
     return kept + [f"{n}:{part}" for n in straight for part in ("grad_branch", "grad_shortcut")]
 
 
@@ -162,7 +184,7 @@ def _add(sums: _Sums, row: Mapping[Any, Any], rec: Recording) -> None:
     sums.totals["grad_product"] += product * count
     name, call = key
     for part in ("branch", "shortcut"):
-        _add_channels(sums, part, rec[f"{name}:{part}", call])
+        _add_channels(sums, part, rec, key_of(rec, (f"{name}:{part}", call)))
     if row["kind"] in _STRAIGHT and not math.isnan(row["grad_branch_rms"]):
         gradient = rec[f"{name}:grad_branch", call] + rec[f"{name}:grad_shortcut", call]
         _add_cosines(sums, rec[f"{name}:branch", call], gradient)
@@ -174,19 +196,9 @@ def _product(row: Mapping[Any, Any], cosine: str, first: str, second: str) -> fl
     return 0.0 if size == 0 else row[cosine] * size
 
 
-def channel_axis(shape: Sequence[int]) -> int:
-    """1 for maps (N, C, H, W), the last for tokens (N, T, C) and for maps (N, H, W, C).
-
-    Maps are square here: where the sizes after N are equal in pairs, they are height and width.
-    """
-    last = len(shape) - 1
-    if len(shape) == 3 or (len(shape) == 4 and shape[1] == shape[2] != shape[3]):
-        return last
-    return min(1, last)
-
-
-def _add_channels(sums: _Sums, part: str, tensor: Tensor) -> None:
-    axis = channel_axis(tensor.shape)
+def _add_channels(sums: _Sums, part: str, rec: Recording, key: str) -> None:
+    tensor = rec.tensors[key]
+    axis = channel_axis(tensor.shape, rec.axes.get(key, ""))
     rows = tensor.movedim(axis, 0).flatten(1).to(widest(tensor))
     found = torch.stack([rows.sum(1), rows.square().sum(1)]).cpu()
     sums.channels[part] = sums.channels[part] + found if part in sums.channels else found

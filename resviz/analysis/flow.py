@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from resviz import storage
 from resviz.arguments import caller, public, switch
 from resviz.arguments import seeds as seeds_of
+from resviz.given import Images
 from resviz.hooks import batch_norms
 from resviz.networks.anatomy.structure import block_of
 from resviz.networks.zoo.cifar import cifar_resnet
 from resviz.progress import bar
 from resviz.recording.losses import Loss
-from resviz.recording.recorder import Inputs, record
+from resviz.recording.recorder import record
 from resviz.recording.recording import Recording
 
 Variant = nn.Module | Callable[[int], nn.Module] | Mapping[Any, Any]
@@ -106,7 +107,7 @@ def load_gradient_flow(path: str | os.PathLike[str]) -> GradientFlow:
 @public
 def gradient_flow(
     variants: Mapping[str, Variant],
-    images: Inputs,
+    images: Images,
     targets: Tensor | Sequence[int] | None = None,
     loss: str | Loss | None = None,
     *,

@@ -8,14 +8,15 @@ import pandas as pd
 from torch import Tensor, nn
 
 from resviz.arguments import public
+from resviz.given import Images
 from resviz.recording.losses import Loss
-from resviz.recording.recorder import Inputs, record
+from resviz.recording.recorder import record
 
 
 @public
 def gradient_norms(
     net: nn.Module,
-    images: Inputs,
+    images: Images,
     targets: Tensor | Sequence[int] | None = None,
     loss: str | Loss | None = None,
     batch_stats: bool = False,

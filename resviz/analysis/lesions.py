@@ -18,6 +18,7 @@ from resviz.analysis.batches import batches_of, how_measured
 from resviz.arguments import caller, public, whole
 from resviz.attribution.explain import explain
 from resviz.errors import closest
+from resviz.given import Images, Inputs
 from resviz.hooks import evaluating
 from resviz.networks.anatomy.structure import inside
 from resviz.networks.anatomy.survey import Survey, survey
@@ -26,7 +27,6 @@ from resviz.networks.outputs import output_of, widened
 from resviz.networks.surgery.blocks import drop_blocks, swap_blocks
 from resviz.progress import bar
 from resviz.provenance import preset_or_none
-from resviz.recording.recorder import Inputs
 from resviz.recording.targets import read_targets
 
 _CAM_IMAGES = 8
@@ -57,7 +57,7 @@ class _Lesion:
 @public
 def lesion_study(
     net: nn.Module,
-    images: Inputs,
+    images: Images,
     targets: Tensor | Sequence[int] | None = None,
     blocks: Sequence[str] | None = None,
     *,
@@ -140,14 +140,14 @@ class _Study:
     def __init__(
         self,
         net: nn.Module,
-        inputs: tuple[Tensor, ...],
+        inputs: Inputs,
         slices: Sequence[slice],
         targets: Tensor | Sequence[int] | None,
         cams: int,
     ) -> None:
         self._net, self._inputs, self._slices = net, inputs, slices
         self._cams = cams
-        self._one = tuple(tensor[:1] for tensor in inputs)
+        self._one = inputs.one()
         self._output = output_of(preset_or_none(net, None))
         self._own = self._logits()
         self._output = self._output.seen(self._own)
@@ -209,7 +209,7 @@ class _Study:
 
     def _logits(self) -> Tensor:
         with evaluating(self._net):
-            passes = [self._net(*(t[part].clone() for t in self._inputs)) for part in self._slices]
+            passes = [self._inputs.part(s).copies().run(self._net) for s in self._slices]
         logits = torch.cat([widened(self._output.logits(out)).cpu() for out in passes])
         if logits.ndim > 2:
             raise ValueError(
@@ -221,7 +221,7 @@ class _Study:
         """(n, h, w) Grad-CAM of the classes that the whole network predicts."""
         if not self._cams:
             return None
-        some = tuple(tensor[: self._cams] for tensor in self._inputs)
+        some = self._inputs.part(slice(self._cams))
         predicted = self._output.predicted(self._output.scores(self._own[: self._cams])).tolist()
         made = explain(self._net, some, predicted, progress=False)
         return next(iter(made.maps.values()))[:, 0].flatten(1).double()

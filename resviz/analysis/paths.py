@@ -17,6 +17,7 @@ from resviz.analysis.batches import how_measured
 from resviz.analysis.ways import Ways
 from resviz.arguments import caller, public, whole, wholes
 from resviz.errors import NotTraceable
+from resviz.given import Images, Inputs
 from resviz.hooks import Hooks, left_as_found
 from resviz.networks.anatomy.additions import Addition
 from resviz.networks.anatomy.survey import survey
@@ -26,7 +27,6 @@ from resviz.networks.surgery.altering import Change, change_operands
 from resviz.progress import bar
 from resviz.provenance import preset_or_none
 from resviz.recording.losses import Loss, choose
-from resviz.recording.recorder import Inputs
 
 _SAME = 1e-4
 
@@ -69,7 +69,7 @@ class _Gates:
 @public
 def path_study(
     net: nn.Module,
-    images: Inputs,
+    images: Images,
     targets: Tensor | Sequence[int] | None = None,
     loss: str | Loss | None = None,
     *,
@@ -126,12 +126,11 @@ def path_study(
     check_hookable(net)
     inputs = check_images(net, images)
     samples, seed = whole("samples", samples, least=1), arguments.seed(seed)
-    _check_floating(inputs[0])
+    _check_floating(inputs.picture)
     with left_as_found(net):
         seen = survey(net, inputs)
     _check_any(seen.additions)
-    part = output_of(preset_or_none(net, None)).part
-    ways = Ways(seen, tensor_or_none(seen.output, part))
+    ways = Ways(seen, tensor_or_none(seen.output, output_of(preset_or_none(net, None)).part))
     chosen = _lengths(lengths, len(ways.counts) - 1)
     with left_as_found(net, grad=True) as hooks:
         gates = _Gates(hooks)
@@ -171,15 +170,15 @@ def _lengths(lengths: Any, count: int) -> list[int]:
 
 def _backward(
     net: nn.Module,
-    inputs: tuple[Tensor, ...],
+    inputs: Inputs,
     targets: Tensor | Sequence[int] | None,
     loss: str | Loss | None,
 ) -> tuple[partial[float], str]:
     """(the backward pass as a function that may be called again, name of the loss)."""
-    leaf = inputs[0].detach().clone().requires_grad_(True)
-    others = tuple(tensor.clone() for tensor in inputs[1:])
+    leaves = inputs.leaves()
+    leaf = leaves[leaves.main]
     output = output_of(preset_or_none(net, None))
-    _, per_image, name = choose(net(leaf.clone(), *others), targets, loss, output)
+    _, per_image, name = choose(leaves.each(Tensor.clone).run(net), targets, loss, output)
     if per_image is None:
         raise ValueError(f"{caller()}: an output that is no (N, C) logits and no loss; loss=f.")
     return partial(_norm, per_image.sum(), leaf), name
@@ -219,7 +218,7 @@ def _sample(
 
 def _check_whole(
     net: nn.Module,
-    inputs: tuple[Tensor, ...],
+    inputs: Inputs,
     targets: Tensor | Sequence[int] | None,
     loss: str | Loss | None,
     whole: float,

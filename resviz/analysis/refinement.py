@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from resviz import arguments
 from resviz.analysis.batches import batches_of, how_measured
-from resviz.analysis.branches import channel_axis
 from resviz.arguments import caller, public
+from resviz.given import Images, Inputs
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
-from resviz.recording.recorder import Inputs, record
+from resviz.recording.axes import channel_axis
+from resviz.recording.recorder import record
 from resviz.recording.statistics import widest
 
 Call = tuple[str, int]
@@ -35,9 +36,8 @@ class _Sums:
     count: int = 0  # of elements in a channel
     per_channel: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, output: Tensor, end: Tensor, order: Tensor) -> None:
-        """One batch: (N, C, H, W) or (N, T, C) of both; `order` shuffles the end's channels."""
-        axis = channel_axis(output.shape)
+    def add(self, output: Tensor, end: Tensor, axis: int, order: Tensor) -> None:
+        """One batch of both, channels on `axis`; `order` shuffles the end's channels."""
         h, last = (t.movedim(axis, 0).flatten(1).to(widest(t)) for t in (output, end))
         error = h - last
         found = (
@@ -54,7 +54,7 @@ class _Sums:
 @public
 def refinement_study(
     net: nn.Module,
-    images: Inputs,
+    images: Images,
     batch_stats: bool = False,
     *,
     seed: int = 0,
@@ -118,19 +118,20 @@ def refinement_study(
     inputs = check_images(net, images)
     batches, seed = batches_of(inputs, batch_size), arguments.seed(seed)
     about = how_measured(net, inputs, data, batch_stats=batch_stats, seeds=[seed])
-    blocks = _blocks(net, tuple(tensor[:1] for tensor in inputs))
-    orders = {row["end"]: _shuffle(row["shape"], seed) for row in blocks}
+    blocks = _blocks(net, inputs.one())
+    orders = {row["end"]: _shuffle(row["shape"], seed, row["axes"]) for row in blocks}
     sums = {row["key"]: _Sums() for row in blocks}
     keep = list(dict.fromkeys(row["block"] for row in blocks))
-    with bar(len(inputs[0]), "blocks against their stage's end", progress) as shown:
+    with bar(inputs.count, "blocks against their stage's end", progress) as shown:
         for batch in batches:
-            part = tuple(tensor[batch] for tensor in inputs)
+            part = inputs.part(batch)
             rec = record(net, part, None, None, False, batch_stats, keep, keep_device=None)
             for row in blocks:
-                sums[row["key"]].add(rec[row["key"]], rec[row["end"]], orders[row["end"]])
+                end, axis = row["end"], channel_axis(row["shape"], row["axes"])
+                sums[row["key"]].add(rec[row["key"]], rec[end], axis, orders[end])
             del rec  # before the next pass: two recordings would take twice the memory
-            shown.update(len(part[0]))
-    table = _table(blocks, sums, orders, len(inputs[0]))
+            shown.update(part.count)
+    table = _table(blocks, sums, orders, inputs.count)
     table.attrs.update(about, batch_size=batch_size)
     return table
 
@@ -148,7 +149,7 @@ def _table(
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-def _blocks(net: nn.Module, one: tuple[Tensor, ...]) -> list[dict[str, Any]]:
+def _blocks(net: nn.Module, one: Inputs) -> list[dict[str, Any]]:
     """The blocks with their stages: runs of one stage name and one output shape."""
     layers = record(net, one, gradients=False).layers
     found = layers[layers["kind"] == "block"].to_dict("records")
@@ -159,7 +160,7 @@ def _blocks(net: nn.Module, one: tuple[Tensor, ...]) -> list[dict[str, Any]]:
         )
     runs: list[list[dict[str, Any]]] = []
     for each in found:
-        row = {str(key): each[key] for key in ("call", "type", "depth", "stage", "shape")}
+        row = {str(key): each[key] for key in ("call", "type", "depth", "stage", "shape", "axes")}
         row |= {"block": each["layer"], "key": (each["layer"], each["call"])}
         same = runs and all(runs[-1][0][key] == row[key] for key in ("stage", "shape"))
         runs.append([]) if not same else None
@@ -170,9 +171,9 @@ def _blocks(net: nn.Module, one: tuple[Tensor, ...]) -> list[dict[str, Any]]:
     return [row for run in runs for row in run]
 
 
-def _shuffle(shape: tuple[int, ...], seed: int) -> Tensor:
+def _shuffle(shape: tuple[int, ...], seed: int, axes: str = "") -> Tensor:
     """An order of the channels that leaves none in its place; of one channel, itself."""
-    channels = shape[channel_axis(shape)]
+    channels = shape[channel_axis(shape, axes)]
     ring = torch.randperm(channels, generator=torch.Generator().manual_seed(seed))
     order = torch.empty(channels, dtype=torch.int64)
     order[ring] = ring.roll(1)

@@ -10,14 +10,15 @@ from torch import nn
 
 from resviz.arguments import public
 from resviz.errors import UnknownOutput
+from resviz.given import Images
 from resviz.networks.anatomy.additions import included
-from resviz.recording.recorder import Inputs, record
+from resviz.recording.recorder import record
 
 
 @public
 def residual_branches(
     net: nn.Module,
-    images: Inputs,
+    images: Images,
     gradients: bool | None = None,
     batch_stats: bool = False,
     *,

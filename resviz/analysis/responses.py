@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from resviz.analysis.batches import batches_of, how_measured
 from resviz.arguments import caller, public
+from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.structure import is_leaf
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
-from resviz.recording.recorder import Inputs, record
+from resviz.recording.recorder import record
 from resviz.recording.recording import Recording
 from resviz.torch_private import AnyConvolution
 
@@ -31,7 +32,7 @@ _COLUMNS = (
 @public
 def response_std(
     net: nn.Module,
-    images: Inputs,
+    images: Images,
     batch_stats: bool = False,
     *,
     batch_size: int = 64,
@@ -82,16 +83,16 @@ def response_std(
     inputs = check_images(net, images)
     batches = batches_of(inputs, batch_size)
     about = how_measured(net, inputs, data, batch_stats=batch_stats)
-    one = tuple(tensor[:1] for tensor in inputs)
+    one = inputs.one()
     first = record(net, one, gradients=False)
     pairs = _main_responses(net, one, first)
     sums = {call: np.zeros(3) for call in pairs.values()}
-    with bar(len(inputs[0]), "layer responses", progress) as shown:
+    with bar(inputs.count, "layer responses", progress) as shown:
         for batch in batches:
-            part = tuple(tensor[batch] for tensor in inputs)
+            part = inputs.part(batch)
             _add(sums, record(net, part, gradients=False, batch_stats=batch_stats).layers)
-            shown.update(len(part[0]))
-    table = _table(net, pairs, sums, first.layers, len(inputs[0]))
+            shown.update(part.count)
+    table = _table(net, pairs, sums, first.layers, inputs.count)
     table.attrs.update(about, batch_size=batch_size)
     return table
 
@@ -110,9 +111,7 @@ def _sums(row: Mapping[Any, Any]) -> np.ndarray[Any, Any]:
     return count * np.array([1.0, mean, row["std"] ** 2 + mean**2])
 
 
-def _main_responses(
-    net: nn.Module, inputs: tuple[Tensor, ...], first: Recording
-) -> dict[Call, Call]:
+def _main_responses(net: nn.Module, inputs: Inputs, first: Recording) -> dict[Call, Call]:
     """The responses of the convolutions that are no projections on a shortcut."""
     beside = set(first.parameters.loc[first.parameters["projection"], "layer"])
     pairs = {conv: norm for conv, norm in _responses(net, inputs).items() if conv[0] not in beside}
@@ -124,7 +123,7 @@ def _main_responses(
     return pairs
 
 
-def _responses(net: nn.Module, inputs: tuple[Tensor, ...]) -> dict[Call, Call]:
+def _responses(net: nn.Module, inputs: Inputs) -> dict[Call, Call]:
     """For each call of a convolution, the call whose output is its response."""
     found: dict[Call, Call] = {}
     outputs: dict[int, tuple[Call, Tensor]] = {}  # the tensors stay alive: their ids stay theirs
@@ -143,7 +142,7 @@ def _responses(net: nn.Module, inputs: tuple[Tensor, ...]) -> dict[Call, Call]:
         for path, module in net.named_modules():
             if path and is_leaf(module):
                 hooks.forward(module, _at(path, after))
-        net(*(tensor.detach().clone() for tensor in inputs))
+        inputs.copies().run(net)
     return found
 
 

@@ -14,6 +14,7 @@ from resviz import arguments
 from resviz.analysis.batches import batches_of, how_measured, targets_of
 from resviz.arguments import caller, choice, choices, public, whole, wholes
 from resviz.errors import NonFinite
+from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.survey import survey
 from resviz.networks.inputs import check_hookable, check_images
@@ -23,7 +24,6 @@ from resviz.progress import bar
 from resviz.provenance import preset_or_none
 from resviz.recording.checks import check_batch_stats
 from resviz.recording.losses import Loss, choose
-from resviz.recording.recorder import Inputs
 from resviz.recording.statistics import widest
 
 _RANDOM = {
@@ -37,7 +37,7 @@ DEPTHS = (1, 2, 4, 8, 16, 32)
 @public
 def gradient_correlation(
     net: nn.Module,
-    images: Inputs,
+    images: Images,
     targets: Tensor | Sequence[int] | None = None,
     loss: str | Loss | None = None,
     batch_stats: bool = False,
@@ -89,8 +89,8 @@ def gradient_correlation(
     inputs = check_images(net, images)
     seed = arguments.seed(seed)
     batches_of(inputs, batch_size)  # as many images in each input, and a size that can be right
-    order = _pairs(len(inputs[0]), seed)
-    everyone = next(targets_of(targets, len(inputs[0]), [slice(None)]))
+    order = _pairs(inputs.count, seed)
+    everyone = next(targets_of(targets, inputs.count, [slice(None)]))
     about = how_measured(net, inputs, data, batch_stats=batch_stats)
     depth, values = survey(net, inputs).table["depth"].max(), list[float]()
     with bar(len(order) // 2, "gradients at pairs of inputs", progress) as shown:
@@ -194,13 +194,13 @@ def _pairs(count: int, seed: int) -> Tensor:
 
 
 def _batches(
-    inputs: tuple[Tensor, ...], targets: Tensor | None, order: Tensor, batch_size: int
-) -> Iterator[tuple[tuple[Tensor, ...], Tensor | None]]:
+    inputs: Inputs, targets: Tensor | None, order: Tensor, batch_size: int
+) -> Iterator[tuple[Inputs, Tensor | None]]:
     """Whole pairs of images, with their targets."""
-    for batch in batches_of((order[::2],), max(1, batch_size // 2)):
-        chosen = order[2 * batch.start : 2 * batch.stop].to(inputs[0].device)
+    for batch in batches_of(Inputs.of(order[::2]), max(1, batch_size // 2)):
+        chosen = order[2 * batch.start : 2 * batch.stop].to(inputs.device)
         wanted = None if targets is None else targets[chosen.to(targets.device)]
-        yield tuple(tensor[chosen] for tensor in inputs), wanted
+        yield inputs.part(chosen), wanted
 
 
 def _pair_table(order: Tensor, values: list[float], same: Mapping[str, object]) -> pd.DataFrame:
@@ -216,7 +216,7 @@ def _row(net: ShatteringNetwork, inputs: int, seed: int) -> dict[str, object]:
     width = net.head.in_features
     generator = torch.Generator().manual_seed(2**40 + seed)  # not the stream of the weights
     x = torch.randn(inputs // 2 * 2, width, generator=generator)
-    found = torch.tensor(_correlations(net, (x,), None, "logit", False)[0])
+    found = torch.tensor(_correlations(net, Inputs.of(x), None, "logit", False)[0])
     spread = found.std(correction=1) if len(found) > 1 else torch.tensor(math.nan)
     return {
         "kind": net.kind,
@@ -232,21 +232,21 @@ def _row(net: ShatteringNetwork, inputs: int, seed: int) -> dict[str, object]:
 
 def _correlations(
     net: nn.Module,
-    inputs: tuple[Tensor, ...],
+    inputs: Inputs,
     targets: Tensor | None,
     loss: str | Loss | None,
     batch_stats: bool,
 ) -> tuple[list[float], str]:
     """(cosines of the gradients at inputs 0 and 1, 2 and 3, ..., name of the loss)."""
     with left_as_found(net, grad=True, batch_stats=batch_stats):
-        leaves = [t.detach().clone().requires_grad_(t.is_floating_point()) for t in inputs]
+        leaves = inputs.leaves()
         floating = [leaf for leaf in leaves if leaf.requires_grad]
         if not floating:
             raise TypeError(
                 f"{caller()}: images of {inputs[0].dtype}, at which nothing can be differentiated; "
                 "floating point numbers are right."
             )
-        returned = net(*(leaf.clone() for leaf in leaves))
+        returned = leaves.each(Tensor.clone).run(net)
         output = output_of(preset_or_none(net, None))
         _, per_image, loss_name = choose(returned, targets, loss, output)
         if per_image is None:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from functools import partial
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-import pandas as pd
 from torch import Tensor, nn
 
 from resviz.arguments import caller
 from resviz.attribution.engine import capture
 from resviz.attribution.layer import Layer
-from resviz.attribution.positions import Reading, is_channels_last, read
+from resviz.attribution.positions import Reading, read
 from resviz.errors import closest
+from resviz.given import Inputs
 from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.anatomy.survey import Survey, survey
 from resviz.networks.outputs import Output
 
 
 def read_layers(
-    net: nn.Module, inputs: tuple[Tensor, ...], layers: object, output: Output
+    net: nn.Module,
+    inputs: Inputs,
+    layers: object,
+    output: Output,
+    allowed: Callable[[Layer], bool] = lambda _: True,
 ) -> list[Layer]:
     """Paths and calls of the layers asked for.
 
@@ -31,13 +35,14 @@ def read_layers(
         layers: a path, (path, call), several, "auto": the last layer with positions, see
             :func:`last_with_positions`; or "blocks": the output of every residual block.
         output: what the network's output means.
+        allowed: says which layers may be chosen where "auto" or "blocks" does.
 
     Raises:
         TypeError: a layer that is neither a path nor (path, call).
         ValueError: no such layer, none with positions, no residual blocks.
     """
     if isinstance(layers, str) and layers == "auto":
-        return [last_with_positions(net, inputs, output)]
+        return [last_with_positions(net, inputs, output, allowed)]
     if isinstance(layers, str) and layers == "blocks":
         found = survey(net, inputs).residual_blocks
         if not found:
@@ -45,7 +50,7 @@ def read_layers(
                 f"{caller()}: layers='blocks', and {type(net).__name__} has no residual additions; "
                 "a residual network would be right. Or name layers: rv.list_layers(net)."
             )
-        return [(path, 0) for path in found]
+        return [(path, 0) for path in found if allowed((path, 0))]
     if isinstance(layers, str) or _is_layer(layers):
         chosen: list[Any] = [layers]
     elif isinstance(layers, Sequence):
@@ -79,29 +84,31 @@ def _read_layer(net: nn.Module, layer: object) -> Layer:
     return path, call
 
 
-def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...], output: Output) -> Layer:
+def last_with_positions(
+    net: nn.Module,
+    inputs: Inputs,
+    output: Output,
+    allowed: Callable[[Layer], bool] = lambda _: True,
+) -> Layer:
     """The last layer whose positions the output still depends on, in the second half of the depth.
 
     For a convolutional network: the last output with more than one position that no pooling made.
     For a transformer with a class token: the last token layer whose patch tokens get a gradient, as
     nothing that is done to them afterwards reaches the class token any more. Where the output has
-    positions itself, as in segmentation: the last residual block, as later layers all but spell out
-    the output.
+    positions itself, as in segmentation: the last layer, a residual block where there are some, at
+    the coarsest resolution, as later layers all but spell out the output. Layers whose axes are
+    known come before those where the shape alone decides.
     """
-    seen = survey(net, inputs)
-    table = seen.table
-    dense = _before_dense_output(seen)
-    if dense is not None:
-        return dense
-    readings = _readings(net, table, inputs[0])
-    deep = table["depth"] * 2 >= table["depth"].max()
-    usable = [r is not None and d for r, d in zip(readings, deep, strict=True)]
-    rows = table[pd.Series(usable, index=table.index) & ~table["type"].str.contains("Pool")]
-    last = readings[int(rows.index[-1])] if len(rows) else None
-    if last is not None and last.axes == "NTC":
-        return _last_felt(net, inputs, rows, output)
-    if last is not None:
-        return str(rows["layer"].iloc[-1]), int(rows["call"].iloc[-1])
+    seen = survey(net, inputs, part=output.part)
+    found = [each for each in _candidates(seen, inputs.shape) if allowed(each.layer)]
+    if any(each.reading.said for each in found):
+        found = [each for each in found if each.reading.said]
+    dense = _has_positions(seen)
+    found = _coarsest(seen, found) if dense else [each for each in found if each.deep]
+    if found and not dense and "T" in found[-1].reading.axes:
+        return _last_felt(net, inputs, [each.layer for each in found], output)
+    if found:
+        return found[-1].layer
     raise ValueError(
         f"{caller()}: {type(net).__name__} has no layer with positions (N, C, H, W) in the second "
         "half of its depth; a network that keeps positions, or images large enough to leave more "
@@ -109,44 +116,59 @@ def last_with_positions(net: nn.Module, inputs: tuple[Tensor, ...], output: Outp
     )
 
 
-def _best_logit(output: Output, returned: Any) -> Tensor:
-    logits = output.logits(returned)
-    return logits.reshape(len(logits), -1).amax(1, keepdim=True)
+class _Candidate(NamedTuple):
+    """A layer that can be explained; `deep`: in the second half of the depth."""
+
+    layer: Layer
+    reading: Reading
+    depth: int
+    deep: bool
 
 
-def _before_dense_output(seen: Survey) -> Layer | None:
-    """The last residual block before an output (N, C, H, W), which does not give C channels too."""
-    output = next(tensors_in(seen.output), None)
-    if output is None or output.ndim != 4:
-        return None
-    shapes = seen.table.drop_duplicates("layer", keep="last").set_index("layer")["shape"]
-    blocks = [b for b in seen.residual_blocks if shapes[b][1] != output.shape[1]]
-    return (blocks[-1], 0) if blocks else None
-
-
-def _readings(net: nn.Module, table: pd.DataFrame, images: Tensor) -> list[Reading | None]:
-    """How each row of a table of layers is read; (index of the table is 0, 1, ...)."""
+def _candidates(seen: Survey, images: tuple[int, ...]) -> Iterator[_Candidate]:
+    """Layers with positions of each image, of which the output was computed; no pooling."""
     grids: list[tuple[int, int]] = []
-    readings = []
-    image = images.shape[2:] if images.ndim == 4 else None
-    for row in table.to_dict("records"):
-        order = partial(is_channels_last, net, row["layer"])
-        readings.append(read(row["shape"], image, grids, order))
-        if row["type"] == "Conv2d" and len(row["shape"]) == 4:
-            grids.append(row["shape"][2:])
-    return readings
+    image = images[2:] if len(images) == 4 else None
+    half, rows = seen.table["depth"].max() / 2, seen.table.to_dict("records")
+    known = any(output.reaches for output in seen.outputs)
+    for row, output in zip(rows, seen.outputs, strict=True):
+        shape, depth = row["shape"], int(row["depth"])
+        pooling = row["kind"] == "leaf" and "Pool" in row["type"]
+        if output.alone and shape and shape[0] == 1 and not pooling:
+            reading = read(shape, image, grids, output.layout)
+            if reading is not None and (output.reaches or not known):
+                layer = row["layer"], int(row["call"])
+                yield _Candidate(layer, reading, depth, depth >= half)
+        if row["type"] == "Conv2d" and len(shape) == 4:
+            grids.append(shape[2:])
 
 
-def _last_felt(
-    net: nn.Module, inputs: tuple[Tensor, ...], rows: pd.DataFrame, output: Output
-) -> Layer:
-    last = rows.tail(32)  # two or three blocks of a transformer
-    layers = [(row["layer"], int(row["call"])) for row in last.to_dict("records")]
-    one = tuple(tensor[:1] for tensor in inputs)
+def _has_positions(seen: Survey) -> bool:
+    """True where the network gives a class, or a value, for each position."""
+    output = next(tensors_in(seen.output), None)
+    return output is not None and output.ndim > 2 and math.prod(output.shape[2:]) > 1
+
+
+def _coarsest(seen: Survey, found: list[_Candidate]) -> list[_Candidate]:
+    """Those with the fewest positions before the output's own last layer; blocks, if there are."""
+    found = [each for each in found if each.depth < seen.depth]
+    blocks = set(seen.residual_blocks)
+    found = [each for each in found if each.layer[0] in blocks] or found
+    fewest = min((math.prod(each.reading.grid) for each in found), default=0)
+    return [each for each in found if math.prod(each.reading.grid) == fewest]
+
+
+def _last_felt(net: nn.Module, inputs: Inputs, layers: Sequence[Layer], output: Output) -> Layer:
+    """The last of the layers at which the largest logit has a gradient."""
+
+    def best(returned: Any) -> Tensor:
+        logits = output.logits(returned)
+        return logits.reshape(len(logits), -1).amax(1, keepdim=True)
+
+    layers = layers[-32:]  # two or three blocks of a transformer
     if any(parameter.is_inference() for parameter in net.parameters()):
         net = copy.deepcopy(net)  # whose parameters can be differentiated through
-    best = partial(_best_logit, output)
-    seen = capture(net, one, layers, best, unreached="zero", part=output.part)
+    seen = capture(net, inputs.one(), layers, best, unreached="zero", part=output.part)
     for layer in reversed(layers):
         if bool(seen.gradients[layer][0].any()):
             return layer

@@ -177,6 +177,9 @@ def _causes(
             "nobody said what the network's one output means; the map speaks for a larger output, "
             f"whatever that is. Say it: {HOW_TO_SAY}.",
         )
+    for each in about.get("explained", ()):
+        if each["layer"] == layer and not each.get("axes_said", True):
+            yield "axes by shape", by_shape(each)
     yield from _of_score(row, layer)
     dead, slope = row.get("dead_channels", 0.0), row.get("gradient_norm", float("nan"))
     if dead == 1:
@@ -189,6 +192,14 @@ def _causes(
         )
     elif not bool(values.any()) and slope != 0:
         yield _nothing(method, layer, about)
+
+
+def by_shape(explained: Mapping[str, Any]) -> str:
+    """What is said of a tensor whose axes no layer told apart."""
+    return (
+        f"its axes are read as {explained['read_as']}, as no layer says which is which; pass "
+        "reshape= if the map lies elsewhere than it should."
+    )
 
 
 def _of_score(row: Mapping[Any, Any], layer: str) -> Iterator[tuple[str, str]]:

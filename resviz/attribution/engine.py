@@ -9,7 +9,8 @@ turn it into another tensor.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,12 +24,14 @@ from resviz.attribution.positions import (
     Reading,
     Reshape,
     grid_of,
-    is_channels_last,
     read,
     read_by,
 )
+from resviz.given import Images, Inputs
 from resviz.hooks import Hooks, left_as_found, switch_gradients
-from resviz.networks.inputs import check_differentiable, check_first_call
+from resviz.networks.anatomy.axes.watch import Axes
+from resviz.networks.first_call import watch_images
+from resviz.networks.inputs import check_differentiable
 from resviz.networks.outputs import tensor_or_none
 from resviz.torch_private import is_of_inference, operation_of, version
 
@@ -63,11 +66,12 @@ class _Graph:
 
     def __init__(
         self,
-        net: nn.Module,
+        axes: Axes,
         wanted: Sequence[Layer],
-        inputs: Sequence[Tensor],
+        inputs: Inputs,
         reshape: Reshape | None,
         grad: bool,
+        about: Mapping[Layer, int],
     ) -> None:
         self.found: dict[Layer, Tensor] = {}
         self.handed: dict[Layer, Tensor] = {}
@@ -75,11 +79,11 @@ class _Graph:
         self.calls: Counter[str] = Counter()
         self.grids: list[tuple[int, int]] = []
         self.inputs = inputs
-        self._net = net
+        self.axes = axes
         self._wanted, self._reshape, self._grad = set(wanted), reshape, grad
+        self._about = about
 
     def before(self, module: nn.Module, args: Any) -> None:
-        check_first_call(module, args, self.inputs)
         if isinstance(module, nn.Conv2d) and args and isinstance(args[0], Tensor):
             grid = grid_of(module, args[0])
             if grid is not None:
@@ -110,22 +114,23 @@ class _Graph:
     def _read(self, layer: Layer, module: nn.Module, output: Any) -> Reading:
         if isinstance(output, Tensor) and output.is_floating_point():
             if self._reshape is not None:
-                return read_by(self._reshape, output.detach(), len(self.inputs[0]))
+                return read_by(self._reshape, output.detach(), self.inputs.count)
             self._check_batch(layer, module, output)
-            image = self.inputs[0].shape[2:] if self.inputs[0].ndim == 4 else None
-            order = partial(is_channels_last, self._net, layer[0])
-            reading = read(tuple(output.shape), image, self.grids, order)
+            shape = self.inputs.about(self._about.get(layer, self.inputs.main)).shape
+            image = shape[2:] if len(shape) == 4 else None
+            layout = self.axes.layout_of(output)
+            reading = read(tuple(output.shape), image, self.grids, layout)
             if reading is not None:
                 return reading
-        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        got = _described(output)
         raise ValueError(
-            f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives {shape}; (N, C, H, W) "
+            f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives {got}; (N, C, H, W) "
             "with H and W above 1, (N, H, W, C), or tokens of patches (N, T, C) would be right. "
             "Choose a layer before pooling: rv.list_layers(net); or pass reshape=."
         )
 
     def _check_batch(self, layer: Layer, module: nn.Module, output: Tensor) -> None:
-        count = len(self.inputs[0])
+        count = self.inputs.count
         if output.ndim and len(output) != count:
             raise ValueError(
                 f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives "
@@ -134,9 +139,16 @@ class _Graph:
             )
 
 
+def _described(output: Any) -> str:
+    if not isinstance(output, Tensor):
+        return type(output).__name__
+    kind = "" if output.is_floating_point() else f" of {output.dtype}"
+    return f"{tuple(output.shape)}{kind}"
+
+
 def capture(
     net: nn.Module,
-    inputs: tuple[Tensor, ...],
+    inputs: Images,
     layers: Sequence[Layer],
     scores_of: Scores,
     *,
@@ -145,6 +157,7 @@ def capture(
     reshape: Reshape | None = None,
     batch_stats: bool = False,
     part: str | int | None = None,
+    about: Mapping[Layer, int] | None = None,
 ) -> Captured:
     """One forward pass, and one backward pass per target.
 
@@ -158,13 +171,15 @@ def capture(
         reshape: from a layer's output to (N, C, h, w), instead of the reading found by shape.
         batch_stats: BatchNorm on this batch's statistics.
         part: which part of the output is the logits.
+        about: the number of the input that a layer's map is about, where it is not the main one.
 
     Raises:
         RuntimeError: parameters that were made under ``inference_mode``.
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
-    graph = _Graph(net, layers, inputs, reshape, backward)
     with left_as_found(net, batch_stats=batch_stats) as hooks:
+        given = Inputs.of(inputs)
+        graph = _Graph(Axes(net, hooks), layers, given, reshape, backward, about or {})
         output = _output(net, graph, layers, hooks)
         logits, scores = tensor_or_none(output, part), scores_of(output)
         written = graph.written()
@@ -185,12 +200,14 @@ def capture(
 def _output(net: nn.Module, graph: _Graph, layers: Sequence[Layer], hooks: Hooks) -> Any:
     """What the network returns for copies of the inputs, watched; with a graph of autograd."""
     modules = dict(net.named_modules())
-    graph.inputs = tuple(tensor.detach().clone() for tensor in graph.inputs)
+    graph.inputs = graph.inputs.copies()
+    watch_images(net, hooks, graph.inputs)
     for module in _where_pictures_enter(modules.values()):
         hooks.before_forward(module, graph.before)
     for path in {path for path, _ in layers}:
         hooks.forward(modules[path], partial(graph.after, path))
-    output = _run(net, graph.inputs)
+    with graph.axes.watching(graph.inputs) if layers else nullcontext():
+        output = _run(net, graph.inputs)
     _check_ran(graph, layers)
     if not layers and isinstance(output, Tensor) and output.is_floating_point():
         switch_gradients(True)
@@ -205,9 +222,9 @@ def _where_pictures_enter(modules: Iterable[nn.Module]) -> list[nn.Module]:
     return list(dict.fromkeys([*convolutions[:1], *patches]))
 
 
-def _run(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
+def _run(net: nn.Module, inputs: Inputs) -> Any:
     try:
-        return net(*inputs)
+        return inputs.run(net)
     except RuntimeError as err:
         if is_of_inference(err):
             check_differentiable(net)

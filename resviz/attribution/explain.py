@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from resviz.arguments import caller, public
+from resviz.attribution.about import About, read_input
 from resviz.attribution.choose import read_layers
-from resviz.attribution.diagnosis import evidence, findings, untrained
+from resviz.attribution.diagnosis import by_shape, evidence, findings, untrained
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.methods.asked import check_passes, read_methods
@@ -21,6 +22,7 @@ from resviz.attribution.split import Split
 from resviz.attribution.split import split as split_at
 from resviz.attribution.targets import Targets
 from resviz.errors import warn
+from resviz.given import Images, Inputs
 from resviz.hooks import gradients
 from resviz.images.origin import origins
 from resviz.networks.inputs import check_hookable, check_images
@@ -32,7 +34,7 @@ from resviz.provenance import displayed, preset_or_none, provenance
 @public
 def explain(
     net: nn.Module,
-    images: Tensor | tuple[Tensor, ...],
+    images: Images,
     targets: Any = None,
     *,
     methods: str | Sequence[str] = "grad_cam",
@@ -45,6 +47,7 @@ def explain(
     chunk: int | None = None,
     progress: bool | None = None,
     reshape: Reshape | None = None,
+    input: int | str | None = None,
 ) -> Explanation:
     """Maps of several methods at several layers, from one forward pass and one backward per target.
 
@@ -58,8 +61,8 @@ def explain(
     Args:
         net: any network whose chosen layers have positions: (N, C, H, W), channels last as in Swin,
             or tokens of patches as in ViT.
-        images: (N, 3, H, W) as the network wants them; a tuple for several inputs, of which the
-            first is the picture.
+        images: (N, 3, H, W) as the network wants them; several inputs as :func:`resviz.record`
+            takes them.
         targets: None, each image's predicted class; one class (index or name) for all; N classes;
             N lists of T classes; ``rv.target("a") - rv.target("b")`` in their place; a function
             (output) -> (N,), or a list of functions. See :func:`resviz.target` for regions of a
@@ -77,6 +80,9 @@ def explain(
         chunk: how many masked or perturbed pictures run at once; None: 8 on a CPU, 64 on a GPU.
         progress: None shows a bar over what takes more than a second, False never.
         reshape: from a layer's output to (N, C, h, w), where the shape alone does not tell.
+        input: of several, the one that the maps are about (position or keyword): whose pixels
+            methods change, and whose photograph lies under a map. None: the picture that a layer
+            depends on alone, else the first picture; the record says which.
 
     Returns:
         An :class:`Explanation`; ``maps[method, layer]`` is (N, T, h, w), raw. Maps over the input's
@@ -102,42 +108,44 @@ def explain(
     asked = read_methods(methods, options)
     check_passes(asked, batch_stats, chunk)
     inputs, known = _read(net, images, preset)
-    aims = Targets(targets, len(inputs[0]), output_of(known))
+    inputs = read_input(inputs, input)
+    subject = About(net, inputs, None if input is None else inputs.main)
+    aims = Targets(targets, inputs.count, output_of(known))
     with gradients(False):
-        wanted = _wanted(net, inputs, layers, asked, aims.output)
+        wanted = _wanted(subject, layers, asked, aims.output)
+        inputs = subject.settle(wanted)
         formulas, backward = needs_of(asked.values())
         backward = backward or split or not wanted
-        several = (batch_stats, reshape, chunk, progress)
+        several = (batch_stats, reshape, chunk, progress, subject.layers)
         shared = SharedPass(net, inputs, aims, wanted, formulas, backward, *several)
         maps = maps_of(shared, asked, relu)
-        about = _about(shared, asked, known, relu, layers) | origins(images)
+        about = _about(shared, asked, known, relu, layers) | _inputs(subject) | origins(images)
         return _record(shared, maps, known, about, split)
 
 
-def _read(
-    net: nn.Module, images: object, preset: Preset | None
-) -> tuple[tuple[Tensor, ...], Preset | None]:
+def _read(net: nn.Module, images: object, preset: Preset | None) -> tuple[Inputs, Preset | None]:
     """The inputs on the network's device, and its preset."""
     inputs = check_images(net, images)
     known = preset_or_none(net, preset)
-    if len({len(tensor) for tensor in inputs}) > 1:
+    if len(inputs.lengths) > 1:
         raise ValueError(
-            f"{caller()}: inputs for {[len(tensor) for tensor in inputs]} images; as many in each "
-            "would be right."
+            f"{caller()}: inputs for {sorted(inputs.lengths)} images; as "
+            "many in each would be right."
         )
     return inputs, known
 
 
+def _inputs(subject: About) -> dict[str, Any]:
+    """Of several inputs: how the one was found that maps are about."""
+    return {} if subject.alone else {"input_chosen": subject.chosen()}
+
+
 def _wanted(
-    net: nn.Module,
-    inputs: tuple[Tensor, ...],
-    layers: object,
-    asked: Mapping[str, Asked],
-    output: Output,
+    subject: About, layers: object, asked: Mapping[str, Asked], output: Output
 ) -> list[Layer]:
     if layers == "auto" and all(each.method.at == "input" for each in asked.values()):
         return []  # nothing is asked at a layer
-    return read_layers(net, inputs, layers, output)
+    return read_layers(subject.net, subject.inputs, layers, output, subject.allows)
 
 
 def _about(
@@ -166,14 +174,15 @@ def _record(
     """The explanation, with what was measured about it."""
     seen, aims = shared.seen, shared.aims
     table = evidence(seen, aims)
-    about["notes"] = _notes(maps, table, aims, about)
+    about["notes"] = [*_unsaid(about), *_notes(maps, table, aims, about)]
     return Explanation(
         maps={key: aims.cut(values) for key, values in maps.items()},
         targets=aims.indices,
         target_names=aims.names,
         scores=aims.blanked(seen.scores[:, : shared.columns]).cpu(),
         logits=_table_of(seen.logits),
-        pictures=displayed(shared.inputs[0], known),
+        pictures=displayed(shared.inputs, known),
+        other_pictures=_other_pictures(shared, known),
         measured=table,
         heads=tuple(reversed(shared.heads.values())),
         parts=_split(shared) if split else None,
@@ -208,8 +217,32 @@ def _explained(shared: SharedPass, layer: Layer) -> dict[str, Any]:
         "shape": list(shared.seen.activations[layer].shape),
         "axes": reading.axes,
         "read_as": reading.words(),
+        "axes_said": reading.said,
         "written_over_by": shared.seen.written.get(layer, []),
+        **_input_of(shared, layer),
     }
+
+
+def _input_of(shared: SharedPass, layer: Layer) -> dict[str, Any]:
+    """Of several inputs, the one that a layer's map is about."""
+    inputs = shared.inputs
+    if inputs.listed or len(inputs) == 1:
+        return {}
+    of_layer = inputs.about(shared.about.get(layer, inputs.main))
+    return {"input": of_layer.names[of_layer.main], "input_shape": list(of_layer.shape)}
+
+
+def _other_pictures(shared: SharedPass, known: Preset | None) -> dict[str, Tensor]:
+    """Photographs of the inputs that only some of the layers are about."""
+    others = {number for number in shared.about.values() if number != shared.inputs.main}
+    shown = {shared.inputs.names[n]: displayed(shared.inputs.about(n), known) for n in others}
+    return {name: pictures for name, pictures in shown.items() if pictures is not None}
+
+
+def _unsaid(about: Mapping[str, Any]) -> list[str]:
+    """A sentence for every tensor of which no layer says which axis is which."""
+    explained = [each for each in about["explained"] if not each["axes_said"]]
+    return [f"{each['layer']}: {by_shape(each)}" for each in explained]
 
 
 def _chosen(layers: object) -> str:
@@ -225,7 +258,7 @@ def _notes(
     if not blank:
         return []
     notes = []
-    for found in findings(blank, table, {**about, "untrained": False}):
+    for found in findings(blank, table, {**about, "untrained": False, "explained": []}):
         if not blank[found.method, found.layer][found.image, found.column].any():
             name = aims.names[found.image][found.column]
             notes.append(

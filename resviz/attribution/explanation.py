@@ -38,7 +38,8 @@ class Explanation:
         target_names: their names. scores: (N, T), what is explained: logits as a rule, of the
             negative side of a logit what speaks for it: -z. NaN where an image has fewer targets.
         logits: (N, C), or None for a network that gives something else.
-        pictures: (N, H, W, 3) uint8, or None.
+        pictures: (N, H, W, 3) uint8, or None; of several inputs, the one that maps are about.
+        other_pictures: by input, where some layers' maps are about others: :meth:`pictures_of`.
         measured: the columns of :attr:`evidence`.
         heads: layers that may be followed by pooling and one linear layer: :attr:`all_classes`.
         parts: see :meth:`split`.
@@ -54,6 +55,7 @@ class Explanation:
     scores: Tensor
     logits: Tensor | None = None
     pictures: Tensor | None = None
+    other_pictures: Mapping[str, Tensor] = field(default_factory=dict)
     measured: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     heads: Sequence[AllClasses] = ()
     parts: Split | None = None
@@ -98,7 +100,7 @@ class Explanation:
         Returns:
             A row per finding: method, layer, image, target (its name), cause ("no positive
             evidence", "dead channels", "no gradient", "gradient at rounding level", "saturated
-            softmax", "untrained weights") and the reason in words.
+            softmax", "untrained weights", "axes by shape") and the reason in words.
         """
         rows = [
             (f.method, f.layer, f.image, self.target_names[f.image][f.column], f.cause, f.words)
@@ -140,7 +142,8 @@ class Explanation:
         """
         if (method, layer) not in self.maps:
             raise KeyError(f"{caller()}: no map {(method, layer)!r}; there are {list(self.maps)}.")
-        wanted = size or tuple(self.provenance["input_shape"][-2:])
+        shape = self._explained(layer).get("input_shape", self.provenance["input_shape"])
+        wanted = size or tuple(shape[-2:])
         maps = self.maps[method, layer]
         if isinstance(maps, tuple):
             return tuple(_resized(each[None], wanted)[0] for each in maps)
@@ -181,6 +184,22 @@ class Explanation:
         maps = self.maps[keys[0]]
         return placed(list(maps), origins_of(self.provenance, len(maps), sources))
 
+    def input_of(self, layer: str) -> str | None:
+        """Of several inputs, the name of the one that a layer's maps are about; else None."""
+        of_layer = self._explained(layer).get("input", self.provenance.get("input"))
+        return None if of_layer is None else str(of_layer)
+
+    def pictures_of(self, layer: str) -> Tensor | None:
+        """(N, H, W, 3) uint8: the photographs that a layer's maps lie over, or None."""
+        name = self.input_of(layer)
+        if name is None or name == self.provenance.get("input"):
+            return self.pictures
+        return self.other_pictures.get(name)
+
+    def _explained(self, layer: str) -> Mapping[str, Any]:
+        rows = self.provenance.get("explained", ())
+        return next((row for row in rows if row["layer"] == layer), {})
+
     def to_frame(self) -> pd.DataFrame:
         """A row per method, layer, image and target: name, score, and minimum, maximum, mean."""
         rows = []
@@ -208,6 +227,7 @@ class Explanation:
         for name in _TENSORS:
             if getattr(self, name) is not None:
                 tensors[f"field/{name}"] = getattr(self, name)
+        tensors |= {f"picture/{name}": value for name, value in self.other_pictures.items()}
         meta: dict[str, Any] = {
             "keys": [list(key) for key in self.maps],
             "targets": self.targets,
@@ -232,6 +252,7 @@ class Explanation:
         return (
             _same(self.maps, other.maps)
             and all(storage.tensors_equal(getattr(self, n), getattr(other, n)) for n in _TENSORS)
+            and _same(self.other_pictures, other.other_pictures)
             and (self.targets, self.target_names) == (other.targets, other.target_names)
             and self.evidence.equals(other.evidence)
             and _same(_tensors_of(self._head), _tensors_of(other._head))
@@ -305,6 +326,11 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
             scores=tensors["field/scores"],
             logits=tensors.get("field/logits"),
             pictures=tensors.get("field/pictures"),
+            other_pictures={
+                key.removeprefix("picture/"): value
+                for key, value in tensors.items()
+                if key.startswith("picture/")
+            },
             measured=_measured(meta["measured"]),
             heads=_heads(tensors, meta.get("head")),
             parts=_split(tensors, meta.get("parts")),

@@ -1,8 +1,9 @@
 """How a layer's output is read as feature maps (N, C, h, w), whatever the order of its axes.
 
 Convolutional networks give (N, C, H, W), Swin (N, H, W, C), vision transformers tokens (N, T, C)
-with a class token before those of the patches. The reading is found from shapes, and from the kind
-of the layers around where shapes leave it open; it stands in the record.
+with a class token before those of the patches. The layers that made a tensor say which axis is
+which (:mod:`resviz.networks.anatomy.axes`); shapes decide only where nothing else does, and then
+the reading, the record and its diagnosis say so.
 """
 
 from __future__ import annotations
@@ -15,12 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller
+from resviz.networks.anatomy.axes.axis import CHANNELS, IMAGES, MIXED, Axis, Layout
 
 _LEADING = 8  # class, distillation and register tokens at the most
-_FIRST = (
-    *(nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm),
-    *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
-)
+_ORDER = "Dt" + "cHh" + "Ww"  # rows before columns; "c" where the input has its channels last
 
 Reshape = Callable[[Tensor], Tensor]
 
@@ -30,10 +29,13 @@ class Reading:
     """How a tensor is read.
 
     Attributes:
-        axes: "NCHW", "NHWC", "NTC" (tokens), or "own": the caller's own function.
+        axes: "NCHW", "NHWC", "NTC" (tokens) or another order, or "own": the caller's own function.
         grid: (h, w) positions.
         leading: tokens before those of the positions, left out.
         channel: axis of the channels in the tensor itself.
+        own: that function.
+        across: tokens run down the columns of the grid, not along its rows.
+        said: the layers said so; False where the shape alone decided.
     """
 
     axes: str
@@ -41,64 +43,135 @@ class Reading:
     leading: int = 0
     channel: int = 1
     own: Reshape | None = None
+    across: bool = False
+    said: bool = True
 
     def maps(self, tensor: Tensor) -> Tensor:
         """(N, C, h, w), a view where that can be."""
         if self.own is not None:
             return self.own(tensor)
-        if self.axes == "NHWC":
-            return tensor.permute(0, 3, 1, 2)
-        if self.axes == "NTC":
-            tokens = tensor[:, self.leading :].transpose(1, 2)
-            return tokens.reshape(*tokens.shape[:2], *self.grid)
-        return tensor
+        if "T" not in self.axes:
+            return tensor.permute([self.axes.index(letter) for letter in "NCHW"])
+        tokens = tensor.permute([self.axes.index(letter) for letter in "NCT"])
+        tokens = tokens.narrow(2, self.leading, math.prod(self.grid))
+        grid = self.grid[::-1] if self.across else self.grid
+        maps = tokens.reshape(*tokens.shape[:2], *grid)
+        return maps.mT if self.across else maps
 
     def words(self) -> str:
         """For the record: ``"tokens 1 to 196 as 14 x 14"``."""
         h, w = self.grid
-        if self.axes == "NTC":
-            return f"tokens {self.leading} to {self.leading + h * w - 1} as {h} x {w}"
-        return {"NCHW": "", "NHWC": "channels last", "own": "reshaped by the caller"}[self.axes]
+        words = {"NCHW": "", "NHWC": "channels last", "own": "reshaped by the caller"}
+        said = words.get(self.axes, f"axes {self.axes}")
+        if "T" in self.axes:
+            said = f"tokens {self.leading} to {self.leading + h * w - 1} as {h} x {w}"
+            said += ", columns first" if self.across else ""
+        return said if self.said else f"{said or 'channels first'}, by its shape alone"
 
 
 def read(
     shape: Sequence[int],
     image: Sequence[int] | None,
     grids: Sequence[tuple[int, int]],
-    channels_last: Callable[[], bool | None] = lambda: None,
+    layout: Layout | None = None,
 ) -> Reading | None:
     """The reading of a tensor of this shape, None where it has no positions.
 
     Args:
         shape: of the layer's output.
         image: (height, width) of the input, None where it is no picture.
-        grids: (h, w) of the convolutions that ran before: where tokens come from.
-        channels_last: what the layers around say, where the shape fits both orders, or none.
+        grids: (h, w) of the convolutions that ran before: where tokens come from, if need be.
+        layout: which axis is which, as the layers say; None where they say nothing.
     """
-    if len(shape) == 4:
-        last = _is_last(shape, image, channels_last)
-        if last is None:
-            return None
-        grid = (shape[1], shape[2]) if last else (shape[2], shape[3])
-        reading = Reading("NHWC", grid, 0, 3) if last else Reading("NCHW", grid, 0, 1)
-        return reading if min(grid) > 1 else None
+    if len(shape) not in (3, 4):
+        return None
+    if layout is not None and _settled(layout):
+        return _read_by_layers(layout)
+    channels = [n for n, axis in enumerate(layout or ()) if CHANNELS in axis.names]
+    if len(channels) > 1 or 0 in channels:
+        return None
+    return _read_by_shape(shape, image, grids, channels[0] if channels else None)
+
+
+# ---- by the layers
+def _settled(layout: Layout) -> bool:
+    """True where the layers leave nothing open: one said where the channels are, or mixed them."""
+    said = any(axis.names & {CHANNELS, MIXED} for axis in layout)
+    return said and not any("?" in axis.names for axis in layout[1:])
+
+
+def _read_by_layers(layout: Layout) -> Reading | None:
+    """Images, channels, and rows and columns, each axis once; anything else is no map."""
+    first, *rest = layout
+    channels = [n for n, axis in enumerate(layout) if CHANNELS in axis.names]
+    if first.names - {IMAGES, "?"} or len(channels) != 1:
+        return None
+    places = [axis for axis in rest if CHANNELS not in axis.names]
+    if not all(axis.positions or axis.size == 1 for axis in places):
+        return None
+    if any(atom.step * atom.size != atom.total for axis in places for atom in axis.atoms):
+        return None  # a position inside a window
+    (channel,) = channels
+    return _of_tokens(places[0], channel) if len(places) == 1 else _of_grid(places, channel)
+
+
+def _of_tokens(axis: Axis, channel: int) -> Reading | None:
+    names = [atom.name for atom in axis.atoms]
+    if not names or len(names) > 2 or any(name not in "HWhw" for name in names):
+        return None
+    ranks, sizes = [_ORDER.index(name) for name in names], [atom.size for atom in axis.atoms]
+    if len(names) == 1:  # the other one was summed over, or went into the channels
+        grid = (sizes[0], 1) if names[0] in "Hh" else (1, sizes[0])
+        across = False
+    else:
+        across = ranks[0] > ranks[1]
+        grid = (sizes[1], sizes[0]) if across else (sizes[0], sizes[1])
+    order = "NCT" if channel == 1 else "NTC"
+    found = Reading(order, grid, axis.before, channel, across=across)
+    return found if math.prod(grid) > 1 else None
+
+
+def _of_grid(places: Sequence[Axis], channel: int) -> Reading | None:
+    names = [axis.atoms[0].name if axis.atoms else "" for axis in places]
+    if any(len(axis.atoms) > 1 or axis.before or axis.after for axis in places):
+        return None  # windows and their tokens, or attention from tokens to tokens
+    if any(name and name not in _ORDER for name in names) or names[0] == names[1] != "":
+        return None
+    known = all(names)
+    swapped = known and _ORDER.index(names[0]) > _ORDER.index(names[1])
+    letters, sizes = ["WH" if swapped else "HW", [axis.size for axis in places]]
+    order = ["N", *letters]
+    order.insert(channel, CHANNELS)
+    grid = (sizes[1], sizes[0]) if swapped else (sizes[0], sizes[1])
+    return Reading("".join(order), grid, 0, channel) if math.prod(grid) > 1 else None
+
+
+# ---- by the shape
+def _read_by_shape(
+    shape: Sequence[int],
+    image: Sequence[int] | None,
+    grids: Sequence[tuple[int, int]],
+    channel: int | None,
+) -> Reading | None:
+    """The reading that the sizes allow; `channel` is the axis of the channels where it is known."""
     if len(shape) == 3:
-        found = _grid_of_tokens(shape[1], image, grids)
-        return Reading("NTC", found, shape[1] - math.prod(found), 2) if found else None
-    return None
+        axis = 1 if channel == 2 or channel is None else 2
+        found = _grid_of_tokens(shape[axis], image, grids)
+        if found is None:
+            return None
+        order, leading = ("NTC", "NCT")[axis - 1], shape[axis] - math.prod(found)
+        return Reading(order, found, leading, 3 - axis, said=False)
+    last = _is_last(shape, image) if channel is None else channel == 3
+    if channel == 2 or (channel == 3 and _uneven(shape[1:3], image)):
+        return None  # windows and the like
+    grid = (shape[1], shape[2]) if last else (shape[2], shape[3])
+    order = "NHWC" if last else "NCHW"
+    return Reading(order, grid, 0, order.index("C"), said=False) if min(grid) > 1 else None
 
 
-def _is_last(
-    shape: Sequence[int], image: Sequence[int] | None, channels_last: Callable[[], bool | None]
-) -> bool | None:
-    """Whether the channels are the last axis; None for windows and the like, which are no map."""
-    first, last = _uneven(shape[2:], image) == 0, _uneven(shape[1:3], image) == 0
-    if first != last:
-        return last
-    known = channels_last()
-    if first:  # both orders have the picture's proportions
-        return bool(known)
-    return None if known else False  # a convolution may change the proportions
+def _is_last(shape: Sequence[int], image: Sequence[int] | None) -> bool:
+    """Whether the channels are the last axis, as the picture's proportions have it."""
+    return bool(_uneven(shape[2:], image)) and not _uneven(shape[1:3], image)
 
 
 def _uneven(grid: Sequence[int], image: Sequence[int] | None) -> float:
@@ -128,32 +201,6 @@ def _grid_of_tokens(
             if w > 1 and h * image[1] == w * image[0]:
                 return h, w
     return None
-
-
-def is_channels_last(net: nn.Module, path: str) -> bool | None:
-    """What the layers in a module say of its output's order, or those before it; None: nothing.
-
-    Linear layers and LayerNorm work on the last axis, convolutions, BatchNorm and pooling on the
-    first after N.
-    """
-    inside = [name for name, _ in net.get_submodule(path).named_modules()]
-    end = f"{path}.{inside[-1]}" if inside[-1] else path
-    known: bool | None = None
-    for name, module in net.named_modules():
-        kind = _order(module)
-        known = kind if kind is not None else known
-        if name == end:
-            break
-    return known
-
-
-def _order(module: nn.Module) -> bool | None:
-    dims = getattr(module, "dims", None)  # torchvision.ops.Permute
-    if type(module).__name__ == "Permute" and isinstance(dims, list | tuple) and len(dims) == 4:
-        return {(0, 2, 3, 1): True, (0, 3, 1, 2): False}.get(tuple(dims))
-    if type(module) in (nn.Linear, nn.LayerNorm):
-        return True
-    return False if isinstance(module, _FIRST) else None
 
 
 def read_by(reshape: Reshape, output: Tensor, count: int) -> Reading:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.attribution.targets import Targets
+from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.progress import bar
 
@@ -30,16 +31,16 @@ class Scorer:
     def __init__(
         self,
         net: nn.Module,
-        inputs: tuple[Tensor, ...],
+        inputs: Images,
         targets: Targets,
         chunk: int | None = None,
         progress: bool | None = None,
     ) -> None:
         self.net, self.targets = net, targets
-        self.inputs = tuple(tensor.detach().clone() for tensor in inputs)
-        self.chunk = chunk or chunk_for(inputs[0])
+        self.inputs = Inputs.of(inputs).copies()
+        self.chunk = chunk or chunk_for(self.inputs)
         # on a CPU convolutions take 0.67 to 0.83 of the time, whatever the weights' format
-        self._channels_last = inputs[0].device.type == "cpu"
+        self._channels_last = self.inputs.device.type == "cpu"
         self.progress = progress
 
     def scores(
@@ -75,15 +76,18 @@ class Scorer:
         """The output for variants of an image, in the memory format that is fast on this device."""
         if self._channels_last and part.ndim == 4:
             try:
-                return self.net(*self.batch(image, part.contiguous(memory_format=_LAST)))
+                return self.output(image, part.contiguous(memory_format=_LAST))
             except RuntimeError:  # a .view of what is no longer contiguous
                 self._channels_last = False
-        return self.net(*self.batch(image, part))
+        return self.output(image, part)
 
-    def batch(self, image: int, part: Tensor) -> tuple[Tensor, ...]:
-        """Inputs of the network: `part` first, the image's other inputs as they are."""
-        others = (t[image : image + 1].expand(len(part), *t.shape[1:]) for t in self.inputs[1:])
-        return part, *others
+    def output(self, image: int, part: Tensor, net: nn.Module | None = None) -> Any:
+        """What the network, or another, returns for variants of an image's picture."""
+        return self.inputs.variants(image, part).run(self.net if net is None else net)
+
+    def picture(self, image: int) -> Tensor:
+        """(1, ...): an image as the network gets it, of the input that maps are about."""
+        return self.inputs.one(image).picture
 
     def read(self, output: Any, image: int, as_probability: bool = False) -> Tensor:
         """(M, T) from the output for M variants of one image."""
@@ -95,6 +99,6 @@ class Scorer:
         return torch.stack(columns, 1)
 
 
-def chunk_for(images: Tensor) -> int:
+def chunk_for(images: Tensor | Inputs) -> int:
     """How many variants run at once where nobody says."""
     return _CPU_CHUNK if images.device.type == "cpu" else _GPU_CHUNK

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.targets import Targets
+from resviz.given import Inputs
 from resviz.networks.outputs import widened
 
 _CACHE = 4 * 2**20  # bytes of activations that a CPU keeps close while it makes maps of them
@@ -35,12 +36,13 @@ class SharedPass:
             targets' own, or None. Those of the same scores are made together, at the first that is
             asked for: they read the same tensors.
         backward: whether gradients are wanted.
+        about: the number of the input that a layer's map is about, where it is not the main one.
         batch_stats, reshape, chunk, progress: see :func:`resviz.explain`.
         seen: what the pass saw. heads: what closed forms would need, by layer.
     """
 
     net: nn.Module
-    inputs: tuple[Tensor, ...]
+    inputs: Inputs
     aims: Targets
     layers: Sequence[Layer]
     formulas: Sequence[tuple[Formula, Contrast | None]] = ()
@@ -49,6 +51,7 @@ class SharedPass:
     reshape: Reshape | None = None
     chunk: int | None = None
     progress: bool | None = None
+    about: Mapping[Layer, int] = field(default_factory=dict)
     seen: Captured = field(init=False)
     heads: dict[str, AllClasses] = field(init=False)
     _made: dict[tuple[Layer, Contrast | None], dict[Formula, Tensor]] = field(
@@ -65,6 +68,7 @@ class SharedPass:
             reshape=self.reshape,
             batch_stats=self.batch_stats,
             part=self.aims.output.part,
+            about=self.about,
         )
         activations = {key_of(layer): maps for layer, maps in self.seen.activations.items()}
         self.heads = find_heads(self.net, activations, self.seen.logits, self.aims.output)
@@ -77,12 +81,21 @@ class SharedPass:
     @property
     def images(self) -> range:
         """Their numbers in the batch."""
-        return range(len(self.inputs[0]))
+        return range(self.inputs.count)
 
     @functools.cached_property
     def scorer(self) -> Scorer:
         """For methods that run passes of their own."""
-        return Scorer(self.net, self.inputs, self.aims, self.chunk, self.progress)
+        return self._scorer_about(self.inputs.main)
+
+    def scorer_of(self, layer: Layer) -> Scorer:
+        """The same, for variants of the input that a layer's map is about."""
+        number = self.about.get(layer, self.inputs.main)
+        return self.scorer if number == self.inputs.main else self._scorer_about(number)
+
+    def _scorer_about(self, number: int) -> Scorer:
+        inputs = self.inputs.about(number)
+        return Scorer(self.net, inputs, self.aims, self.chunk, self.progress)
 
     @functools.cached_property
     def _contrasts(self) -> list[Contrast]:

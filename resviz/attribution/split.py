@@ -14,6 +14,7 @@ from resviz.arguments import caller
 from resviz.attribution.engine import Captured
 from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.weighted_sum import weighted_sum
+from resviz.given import Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.additions import Addition
 from resviz.networks.anatomy.dataflow import Dataflow, Frame
@@ -53,7 +54,7 @@ class _Parts:
 
 def split(
     net: nn.Module,
-    inputs: tuple[Tensor, ...],
+    inputs: Inputs,
     seen: Captured,
     columns: int,
     batch_stats: bool = False,
@@ -132,7 +133,7 @@ def _rows(
 
 
 def _parts(
-    net: nn.Module, inputs: tuple[Tensor, ...], layers: Sequence[Layer], batch_stats: bool
+    net: nn.Module, inputs: Inputs, layers: Sequence[Layer], batch_stats: bool
 ) -> dict[Layer, _Parts]:
     """The last residual addition inside each layer that is a block, and the layer's output.
 
@@ -154,6 +155,6 @@ def _parts(
     flow = Dataflow(adding)
     with left_as_found(net, batch_stats=batch_stats) as hooks:
         walk = Walk(net, hooks, left=left)
-        walk.run(tuple(tensor.detach().clone() for tensor in inputs), flow)
+        walk.run(inputs.copies(), flow)
     flow.end()
     return {layer: p for layer in layers if (p := found.get(layer)) and p.addition.residual}

@@ -1,15 +1,19 @@
-"""What goes into a network and comes out: checks that every pass shares."""
+"""What goes into a network: reading what the user gave, and checks that every pass shares."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from resviz.arguments import caller
-from resviz.errors import NotTraceable
+from resviz.errors import NotTraceable, closest
+from resviz.given import Inputs, by_keyword, by_position
 from resviz.preset import check_network
 from resviz.torch_private import (
     ORIGINAL,
@@ -22,15 +26,160 @@ from resviz.torch_private import (
 )
 
 
-def check_hookable(net: object) -> None:
-    """Raise where hooks would not fire, or see no tensors: scripted, compiled, exported, int8."""
+def _read(net: nn.Module, images: object) -> Inputs:
+    """How the network is to be called."""
+    if isinstance(images, Inputs):
+        return images
+    if isinstance(images, Mapping):
+        return _read_mapping(net, images)
+    if isinstance(images, list) and _is_for_detector(net, images):
+        return Inputs(tuple(images), tuple(map(str, range(len(images)))), listed=True)
+    return _read_positions(net, Inputs.of(images))
+
+
+def _read_positions(net: nn.Module, inputs: Inputs) -> Inputs:
+    """By position; by keyword where the forward takes keywords alone, one for each.
+
+    Raises:
+        TypeError: more or fewer than the forward takes.
+    """
+    known, count = _parameters(net), len(inputs.args)
+    kinds = [parameter.kind for parameter in known.values()]
+    positional = [n for n, p in known.items() if p.kind in _POSITIONAL]
+    named = [name for name in _required(known) if name not in positional]
+    needed = len(_required(known)) - len(named)
+    if not count or not known or inspect.Parameter.VAR_POSITIONAL in kinds:
+        return inputs
+    if not positional and len(named) == count:
+        return replace(inputs, args=(), kwargs=dict(zip(named, inputs.args, strict=True)))
+    if named or not needed <= count <= len(positional):
+        raise TypeError(
+            f"{caller()}: {count} input{'s' * (count > 1)}, and {type(net).__name__} takes "
+            f"{', '.join(known) or 'none'}; {needed or 1} by position, or a dictionary by keyword, "
+            f"would be right: images={{{next(iter(_required(known) or known), 'x')!r}: ...}}."
+        )
+    return inputs
+
+
+def _read_mapping(net: nn.Module, given: Mapping[str, Any]) -> Inputs:
+    """By keyword; as one dictionary where the forward has a single argument of another name."""
+    names = _parameters(net)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in names.values())
+    strange = [key for key in given if key not in names]
+    if strange and not open_ended:
+        single = len(_required(names)) == 1 and names[_required(names)[0]].kind in _POSITIONAL
+        if single and len(strange) == len(given):
+            return replace(by_position((given,)), main=by_keyword(given).main)
+        raise TypeError(
+            f"{caller()}: images[{strange[0]!r}], and {type(net).__name__} takes "
+            f"{', '.join(names)}; the keywords of its forward would be right. Closest: "
+            f"{closest(str(strange[0]), names)}."
+        )
+    found = by_keyword(given)
+    first = getattr(net, "main_input_name", None)  # what Hugging Face says of its networks
+    return found.about(found.names.index(first)) if first in found.names else found
+
+
+def _is_for_detector(net: nn.Module, images: Sequence[Any]) -> bool:
+    """Images (C, H, W) of their own sizes, for a network that takes a single argument."""
+    single = bool(images) and all(isinstance(t, Tensor) and t.ndim == 3 for t in images)
+    return single and len(_required(_parameters(net))) == 1
+
+
+def _parameters(net: nn.Module) -> dict[str, inspect.Parameter]:
+    try:
+        return dict(inspect.signature(net.forward).parameters)
+    except (TypeError, ValueError):  # a forward that is made elsewhere
+        return {}
+
+
+def _required(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    """Those that have to be given."""
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    kinds = {n: p for n, p in parameters.items() if p.kind not in several}
+    return [name for name, p in kinds.items() if p.default is p.empty]
+
+
+def check_images(net: nn.Module, images: object) -> Inputs:
+    """What goes into the network, on its device.
+
+    Args:
+        net: the network.
+        images: a tensor; a tuple, by position; a dictionary (a tokenizer's BatchEncoding too), by
+            keyword; a list of images (C, H, W), as detectors take them.
+
+    Raises:
+        RuntimeError: a network whose parameters have no values.
+        TypeError: no tensors, or keywords that the network does not have.
+        ValueError: no images.
+    """
+    check_weights(net)
+    return _on_device(net, _read(net, images))
+
+
+def check_shapes_of(net: nn.Module, images: object) -> Inputs:
+    """The same for what needs shapes alone: a network without values, on "meta", may do."""
+    return _on_device(net, _read(net, images))
+
+
+def _on_device(net: nn.Module, inputs: Inputs) -> Inputs:
+    if not inputs.tensors:
+        raise ValueError(f"{caller()}: no images; a tensor (N, 3, H, W).")
+    first = inputs.tensors[inputs.main]
+    if first.ndim == 0 or any(t.ndim and len(t) == 0 for t in inputs):
+        shapes = [tuple(t.shape) for t in inputs if t.ndim == 0 or len(t) == 0]
+        raise ValueError(f"{caller()}: images of shape {shapes[0]}; at least one.")
+    device = next((p.device for p in net.parameters()), first.device)
+    if any(tensor.is_meta for tensor in inputs) and device.type != "meta":
+        raise ValueError(
+            f"{caller()}: images on the device 'meta', which holds shapes alone; images with "
+            "values would be right. rv.load_images makes them."
+        )
+    return inputs.each(lambda tensor: tensor.to(device))
+
+
+def check_weights(net: nn.Module) -> None:
+    """Raise RuntimeError where parameters have no values: lazy ones, or on the device "meta"."""
     check_network(net)
+    _check_lazy(net)
+    named = (*net.named_parameters(), *net.named_buffers())
+    name = next((name for name, tensor in named if tensor.is_meta), None)
+    if name is not None:
+        raise RuntimeError(
+            f"{caller()}: {name!r} is on the device 'meta', which holds shapes and no values; a "
+            "network with weights would be right. Try net.to_empty(device='cpu'), then "
+            "net.load_state_dict(...)."
+        )
+
+
+def _check_lazy(net: nn.Module) -> None:
+    """Raise RuntimeError for a lazy layer that never ran: a pass would make its weights."""
+    for path, module in net.named_modules():
+        if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
+            raise RuntimeError(
+                f"{caller()}: {path!r} ({type(module).__name__}) has no weights before its first "
+                "pass; a network that has run once would be right. Run it: net(images)."
+            )
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def check_hookable(net: object) -> None:
+    """Raise where hooks would not fire, or see nothing: scripted, compiled and int8 networks."""
+    check_network(net)
+    _check_lazy(net)  # type: ignore[arg-type]
     for path, module in net.named_modules():  # type: ignore[attr-defined]
         where = f"{path!r} in the network" if path else "the network"
         if isinstance(module, torch.jit.ScriptModule):
             raise NotTraceable(
                 f"{caller()}: {where} is a TorchScript module, which hides what it computes; the "
                 "Python module it was made from would be right."
+            )
+        if type(module).__name__ == "QFunctional":
+            raise NotTraceable(
+                f"{caller()}: {where} adds in int8, where additions and gradients are not seen; "
+                "the network before torch.ao.quantization.convert would be right."
             )
         compiled = is_wrapped_by_compile(module)
         if compiled or is_compiled_in_place(module):
@@ -85,67 +234,4 @@ def check_not_inside_vmap(args: tuple[Any, ...], path: str) -> None:
             f"{caller()}: {path!r} runs inside torch.vmap (or torch.func), which hands on tensors "
             "without values of their own; a forward that takes the whole batch at once would be "
             "right."
-        )
-
-
-def check_images(net: nn.Module, images: object) -> tuple[Tensor, ...]:
-    """The inputs as a tuple, on the device of the network.
-
-    Raises:
-        TypeError: no tensors.
-        ValueError: no images.
-    """
-    inputs = tuple(images) if isinstance(images, tuple | list) else (images,)
-    for tensor in inputs:
-        if not isinstance(tensor, Tensor):
-            raise TypeError(
-                f"{caller()}: images are a {type(tensor).__name__}; a tensor (N, 3, H, W). "
-                "rv.load_images makes one from pictures."
-            )
-        if tensor.ndim == 0 or len(tensor) == 0:
-            raise ValueError(f"{caller()}: images of shape {tuple(tensor.shape)}; at least one.")
-    if not inputs:
-        raise ValueError(f"{caller()}: no images; a tensor (N, 3, H, W).")
-    device = next((p.device for p in net.parameters()), inputs[0].device)
-    return tuple(tensor.to(device) for tensor in inputs)
-
-
-def check_first_call(
-    module: nn.Module,
-    args: tuple[Any, ...],
-    inputs: Sequence[Tensor],
-    given: Sequence[Tensor] | None = None,
-) -> None:
-    """Raise ValueError or TypeError where the first convolution cannot take the images.
-
-    `given` are those whose shape the user knows, where `inputs` are one image of each.
-    """
-    if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) or not args:
-        return
-    for images, whole in zip(inputs, given or inputs, strict=True):
-        if args[0] is images:
-            _check_convolution(module, images, tuple(whole.shape))
-
-
-def _check_convolution(
-    first: nn.Conv1d | nn.Conv2d | nn.Conv3d, images: Tensor, given: tuple[int, ...]
-) -> None:
-    dimensions = len(first.kernel_size) + 2
-    names = "NCDHW" if dimensions == 5 else "NCHW" if dimensions == 4 else "NCL"
-    shape = f"({', '.join([names[0], str(first.in_channels), *names[2:]])})"
-    if images.ndim == dimensions - 1:
-        raise ValueError(
-            f"{caller()}: images of shape {given}; {shape} would be right. For a "
-            "single image: images[None]."
-        )
-    if images.ndim != dimensions or images.shape[1] != first.in_channels:
-        raise ValueError(
-            f"{caller()}: images of shape {given}; {shape} would be right. "
-            "rv.load_images(..., net) makes them."
-        )
-    dtype = first.weight.dtype
-    if images.dtype != dtype and not torch.is_autocast_enabled(images.device.type):
-        raise TypeError(
-            f"{caller()}: images of {images.dtype} in a network of {dtype}; the same dtype would "
-            "be right. rv.load_images(..., net) makes them."
         )

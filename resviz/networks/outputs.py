@@ -191,9 +191,12 @@ def logits_of(returned: Any, part: str | int | None = None) -> Tensor:
 
 
 def tensor_or_none(returned: Any, part: str | int | None = None) -> Tensor | None:
-    """The same, None where there is none: a detector's boxes."""
-    if part is not None:
-        return _picked(returned, part)
+    """The same, None where there is none: a detector's boxes, complex numbers."""
+    found = _found(returned) if part is None else _picked(returned, part)
+    return None if found is None or found.is_complex() else found
+
+
+def _found(returned: Any) -> Tensor | None:
     if isinstance(returned, Tensor):
         return returned
     if isinstance(returned, Mapping):
@@ -219,7 +222,7 @@ def _picked(returned: Any, part: str | int) -> Tensor | None:
 def describe(value: Any) -> str:
     """The shape of an output in words: ``"a list of 1: {'boxes': (0, 4), 'scores': (0,)}"``."""
     if isinstance(value, Tensor):
-        return f"{tuple(value.shape)}"
+        return f"{tuple(value.shape)}" + (" of complex numbers" if value.is_complex() else "")
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{k!r}: {describe(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -231,4 +234,4 @@ def describe(value: Any) -> str:
 
 def widened(tensor: Tensor) -> Tensor:
     """In float32 or better: half precision is for passes, not for what is computed of them."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+    return tensor if tensor.dtype == torch.float64 or tensor.is_complex() else tensor.float()

@@ -8,7 +8,10 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller, public, whole
 from resviz.errors import NonFinite
-from resviz.hooks import evaluating
+from resviz.given import Images
+from resviz.hooks import left_as_found
+from resviz.networks.first_call import watch_images
+from resviz.networks.inputs import check_images
 from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, output_of
 from resviz.preset import Preset, check_network
 from resviz.provenance import preset_or_none
@@ -16,7 +19,7 @@ from resviz.provenance import preset_or_none
 
 @public
 def predict(
-    net: nn.Module, images: Tensor, top: int = 5, preset: Preset | None = None
+    net: nn.Module, images: Images, top: int = 5, preset: Preset | None = None
 ) -> pd.DataFrame:
     """What the network says of each image, best first, as a table.
 
@@ -27,7 +30,7 @@ def predict(
 
     Args:
         net: (N, ...) to (N, C) logits, or what its preset says.
-        images: (N, 3, H, W) as `load_images` gives them.
+        images: (N, 3, H, W) as `load_images` gives them, or as :func:`resviz.record` takes them.
         top: how many classes per image; all of them where there are fewer.
         preset: for the names of the classes, instead of the network's own. Without one, or where
             it names none, class 3 is called "class 3".
@@ -50,13 +53,14 @@ def predict(
         ['image', 'rank', 'index', 'label', 'probability']
     """
     check_network(net)
-    _check_images(net, images)
+    inputs = check_images(net, images).copies()
     top = whole("top", top, least=1)
     preset = preset_or_none(net, preset)
-    with evaluating(net):
-        returned = net(images.detach().to(_device_of(net, images), copy=True))
+    with left_as_found(net) as hooks:
+        watch_images(net, hooks, inputs)
+        returned = inputs.run(net)
     output = output_of(preset)
-    logits = _checked(output.logits(returned).detach(), len(images))
+    logits = _checked(output.logits(returned).detach(), inputs.count)
     output = output.seen(logits)
     column, values = _said(output, logits)
     _check_names(output, preset, values.shape[1])
@@ -94,34 +98,6 @@ def _said(output: Output, logits: Tensor) -> tuple[str, Tensor]:
         return "share", (sure > 0.5).flatten(2).float().mean(2)
     said = nn.functional.one_hot(sure.argmax(1), sure.shape[1])
     return "share", said.flatten(1, -2).float().mean(1)
-
-
-def _check_images(net: nn.Module, images: object) -> None:
-    if not isinstance(images, Tensor):
-        raise TypeError(
-            f"{caller()}: images of type {type(images).__name__}; a tensor. rv.load_images makes "
-            "one."
-        )
-    if images.ndim < 2 or len(images) == 0:
-        raise ValueError(
-            f"{caller()}: images of shape {tuple(images.shape)}; (N, 3, H, W) with N of at least "
-            "1. A single image needs images[None]."
-        )
-    convolution = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None)
-    if convolution is not None and images.ndim != 4:
-        raise ValueError(
-            f"{caller()}: images of shape {tuple(images.shape)}; (N, C, H, W). "
-            "A single image needs images[None]."
-        )
-    if convolution is not None and not images.is_floating_point():
-        raise ValueError(
-            f"{caller()}: images of dtype {images.dtype}; floats, normalised. Use rv.load_images."
-        )
-
-
-def _device_of(net: nn.Module, images: Tensor) -> torch.device:
-    parameter = next(net.parameters(), None)
-    return images.device if parameter is None else parameter.device
 
 
 def _checked(logits: Tensor, n: int) -> Tensor:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
-from torch import Tensor, nn
+from torch import nn
 
 from resviz.arguments import caller
 from resviz.errors import NonFinite, closest, warn
+from resviz.given import Inputs
 from resviz.hooks import batch_norms
 from resviz.networks.inputs import check_differentiable
 from resviz.recording.kept import Kept
@@ -19,15 +18,15 @@ from resviz.torch_private import is_dynamic_int8
 _FEW = 8
 
 
-def check_batch_stats(net: nn.Module, inputs: Sequence[Tensor], batch_stats: bool) -> None:
+def check_batch_stats(net: nn.Module, inputs: Inputs, batch_stats: bool) -> None:
     """Warn where batch statistics come from a few images, or where nothing uses them."""
     if not batch_stats:
         return
     if not batch_norms(net):
         message = f"{caller()}: batch_stats=True in a network without BatchNorm changes nothing."
-    elif len(inputs[0]) < _FEW:
+    elif inputs.count < _FEW:
         message = (
-            f"{caller()}: batch statistics of {len(inputs[0])} images; {_FEW} or more would be "
+            f"{caller()}: batch statistics of {inputs.count} images; {_FEW} or more would be "
             "right: means and variances of so few are noise."
         )
     else:

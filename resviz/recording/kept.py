@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller
 from resviz.errors import closest, warn
+from resviz.given import Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.structure import may_be_block
 from resviz.networks.anatomy.sums import FAMILY_NAMES
+from resviz.recording.statistics import dense
 
 PARTS = ("branch", "shortcut", "sum", "grad_branch", "grad_shortcut", "grad_sum")
 _MUCH = 2**30
@@ -28,6 +30,10 @@ class Kept:
         wanted: keys as given: ``"layer4"``, ``"layer1.0.add:branch"``, ``"layer4:grad"``.
         every_block: keep the stem's output and every block's too.
         every_addition: keep branch, shortcut and sum of every residual addition too.
+
+    Attributes:
+        found: the clones, by key and call.
+        orders: which axis of each is which, by key and call.
     """
 
     wanted: set[str]
@@ -37,6 +43,7 @@ class Kept:
     device: torch.device | None = None  # during the pass
     final: torch.device | None = None  # after it
     found: dict[str, dict[int, Tensor]] = field(default_factory=lambda: defaultdict(dict))
+    orders: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def end_on(self, device: str | torch.device | None, dtype: torch.dtype | None) -> None:
         """Where the clones end up; those for the CPU are moved after the pass, as that waits."""
@@ -52,9 +59,10 @@ class Kept:
         """True where "branch", "shortcut" or "sum" of that addition was asked for."""
         return self.every_addition or f"{addition}:{part}" in self.wanted
 
-    def store(self, key: str, call: int, tensor: Tensor) -> None:
-        """A clone of `tensor`, in the device and dtype asked for."""
-        value = tensor.detach()
+    def store(self, key: str, call: int, tensor: Tensor, axes: str = "") -> None:
+        """A clone of `tensor`, in the device and dtype asked for, and which axis is which."""
+        self.orders[key, call] = axes
+        value = dense(tensor.detach())
         dtype = self.dtype if self.dtype is not None and value.is_floating_point() else value.dtype
         device = self.device if self.device is not None else value.device
         self.found[key][call] = value.to(device=device, dtype=dtype, copy=True)
@@ -67,22 +75,31 @@ class Kept:
 
     def tensors(self) -> dict[str, Tensor]:
         """All kept tensors by key; ``path#call`` where a module ran several times."""
-        result = {}
+        return {
+            name: tensor.to(self.final) if self.final is not None else tensor
+            for name, key, call in self._names()
+            for tensor in [self.found[key][call]]
+        }
+
+    def axes(self) -> dict[str, str]:
+        """Which axis of each kept tensor is which, in letters, by the same keys."""
+        return {name: self.orders.get((key, call), "") for name, key, call in self._names()}
+
+    def _names(self) -> Iterator[tuple[str, str, int]]:
+        """(name, key, call) of each."""
         for key, calls in self.found.items():
-            for call, tensor in sorted(calls.items()):
-                name = key if len(calls) == 1 and call == 0 else f"{key}#{call}"
-                result[name] = tensor.to(self.final) if self.final is not None else tensor
-        return result
+            for call in sorted(calls):
+                yield key if len(calls) == 1 and call == 0 else f"{key}#{call}", key, call
 
 
-def announce_size(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> None:
+def announce_size(net: nn.Module, inputs: Inputs, kept: Kept) -> None:
     """Warn before the pass where the kept tensors will take more than a GiB.
 
     Measured by a pass with one image, and only where there are several.
     """
-    if len(inputs[0]) < _FEW or not (kept.wanted or kept.every_block or kept.every_addition):
+    if inputs.count < _FEW or not (kept.wanted or kept.every_block or kept.every_addition):
         return
-    size = _size_of_one(net, inputs, kept) * len(inputs[0])
+    size = _size_of_one(net, inputs, kept) * inputs.count
     if size > _MUCH:
         warn(
             f"{caller()}: the kept tensors take about {size / 2**30:.1f} GiB; fewer layers, fewer "
@@ -90,7 +107,7 @@ def announce_size(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> Non
         )
 
 
-def _size_of_one(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> int:
+def _size_of_one(net: nn.Module, inputs: Inputs, kept: Kept) -> int:
     """Bytes of what is kept of the first image; 0 where it cannot be run by itself."""
     paths = {
         key.partition(":")[0].rpartition(".")[0] if _of_addition(key) else key.partition(":")[0]
@@ -115,7 +132,7 @@ def _size_of_one(net: nn.Module, inputs: tuple[Tensor, ...], kept: Kept) -> int:
             if times:
                 hooks.forward(module, counting(times))
         try:
-            net(*(tensor[:1].clone() for tensor in inputs))
+            inputs.one().copies().run(net)
         except (RuntimeError, ValueError, TypeError, LookupError, AssertionError):
             return 0  # made for one batch size, or wrong images: the pass itself will tell
     return total

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from torch import Tensor, nn
 
+from resviz.given import Images, Inputs
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.additions import Addition
+from resviz.networks.anatomy.axes.axis import letters
+from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow, Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
 from resviz.recording.kept import Kept
@@ -27,6 +30,7 @@ class MeasuredPass:
         kept: which tensors to keep.
         hooks: live until the backward is over.
         gradients: measure those too.
+        axes: note which axis of each output is which.
         check: as :class:`~resviz.networks.anatomy.walk.Walk` takes it.
         include: kinds of sums that are not residual, to be measured too.
 
@@ -41,22 +45,26 @@ class MeasuredPass:
         kept: Kept,
         hooks: Hooks,
         gradients: bool,
+        *,
+        axes: bool = True,
         check: bool = True,
         include: Collection[str] = (),
     ) -> None:
         self.seen = Seen()
         self.stem: str | None = None
-        self._walk = Walk(net, hooks, self._entered, self._left, check=check)
+        self._axes = Axes(net, hooks) if axes else None
+        self._walk = Walk(net, hooks, self._entered, self._left, axes=self._axes, check=check)
         self._net, self._kept, self._hooks, self._gradients = net, kept, hooks, gradients
         self._measured: dict[int, tuple[weakref.ref[Tensor], int, Measured]] = {}
         self._flow, self._include = Dataflow(), include
         self._told: list[Addition] = []
 
-    def run(self, inputs: tuple[Tensor, ...]) -> Any:
+    def run(self, inputs: Images) -> Any:
         """The forward pass; what the network returned."""
-        return self.around(lambda: self._net(*inputs), inputs)
+        given = Inputs.of(inputs)
+        return self.around(lambda: given.run(self._net), given)
 
-    def around(self, forward: Callable[[], Any], inputs: Sequence[Tensor]) -> Any:
+    def around(self, forward: Callable[[], Any], inputs: Iterable[Tensor]) -> Any:
         """The same for a forward pass that `forward` makes."""
         before, after = self._before_addition, self._after_addition
         flow = self._flow = Dataflow(before, after, self._include)
@@ -79,7 +87,7 @@ class MeasuredPass:
             if last is not None and args and isinstance(args[0], Tensor):
                 self.stem = last.layer
                 with unwatched():
-                    self._kept.store(last.layer, last.call, args[0])
+                    self._kept.store(last.layer, last.call, args[0], self._letters(args[0]))
 
     def _left(self, frame: Frame, output: Any) -> None:
         tensor = next(tensors_in(output), None)
@@ -87,14 +95,20 @@ class MeasuredPass:
             return
         depth = self._flow.depth_of(output)
         with unwatched():
+            axes = self._letters(tensor)
             if frame.leaf or frame.block:
-                self._add_layer(frame, depth, tensor)
-            self._keep(frame, tensor)
+                self._add_layer(frame, depth, tensor, axes)
+            self._keep(frame, tensor, axes)
 
-    def _add_layer(self, frame: Frame, depth: int, tensor: Tensor) -> None:
+    def _letters(self, tensor: Tensor) -> str:
+        layout = self._axes.layout_of(tensor) if self._axes is not None else None
+        return letters(layout) if layout is not None else ""
+
+    def _add_layer(self, frame: Frame, depth: int, tensor: Tensor, axes: str) -> None:
         path, call, kind, leaf, _ = frame
         shape, measured = tuple(tensor.shape), self._measure(tensor)
-        row = LayerRow(path, call, kind, "leaf" if leaf else "block", depth, shape, measured)
+        sort = "leaf" if leaf else "block"
+        row = LayerRow(path, call, kind, sort, depth, shape, axes, measured)
         self.seen.layers.append(row)
         if self._gradients and tensor.requires_grad:
 
@@ -103,12 +117,12 @@ class MeasuredPass:
 
             self._hooks.gradient(tensor, gradient)
 
-    def _keep(self, frame: Frame, tensor: Tensor) -> None:
+    def _keep(self, frame: Frame, tensor: Tensor, axes: str) -> None:
         path, call, kept = frame.path, frame.call, self._kept
         if kept.wants(path) or (frame.block and kept.every_block):
-            kept.store(path, call, tensor)
+            kept.store(path, call, tensor, axes)
         if kept.wants(f"{path}:grad") and tensor.requires_grad:
-            self._hooks.gradient(tensor, lambda g: kept.store(f"{path}:grad", call, g))
+            self._hooks.gradient(tensor, lambda g: kept.store(f"{path}:grad", call, g, axes))
 
     def _measure(self, tensor: Tensor) -> Measured:
         """Statistics of a tensor; the same tensor in the same state is measured once."""
@@ -144,15 +158,16 @@ class MeasuredPass:
         )
         for part, tensor in (("branch", branch), ("shortcut", shortcut)):
             if self._kept.wants_part(addition.name, part):
-                self._kept.store(f"{addition.name}:{part}", addition.call, tensor)
+                axes = self._letters(tensor)
+                self._kept.store(f"{addition.name}:{part}", addition.call, tensor, axes)
         self.seen.additions.append(row)
         self._told.append(addition)
 
     def _after_addition(self, addition: Addition, total: Tensor) -> None:
         row, name, call, kept = self.seen.additions[-1], addition.name, addition.call, self._kept
-        row.sum_ms = mean_square(total)
+        row.sum_ms, axes = mean_square(total), self._letters(total)
         if kept.wants_part(name, "sum"):
-            kept.store(f"{name}:sum", call, total)
+            kept.store(f"{name}:sum", call, total, axes)
         if not (self._gradients and total.requires_grad):
             row.reason = (lambda: NOT_REACHED) if self._gradients else None
             return
@@ -160,7 +175,7 @@ class MeasuredPass:
         def parts(branch: Tensor, shortcut: Tensor) -> None:
             for part, gradient in (("grad_branch", branch), ("grad_shortcut", shortcut)):
                 if kept.wants(f"{name}:{part}"):
-                    kept.store(f"{name}:{part}", call, gradient)
+                    kept.store(f"{name}:{part}", call, gradient, axes)
 
         split = GradientSplit(addition, self._hooks, row.split, parts)
         row.reason = lambda: split.reason
@@ -169,6 +184,6 @@ class MeasuredPass:
             row.grad_sum_ms = mean_square(gradient)
             split.at_sum(gradient)
             if kept.wants(f"{name}:grad_sum"):
-                kept.store(f"{name}:grad_sum", call, gradient)
+                kept.store(f"{name}:grad_sum", call, gradient, axes)
 
         self._hooks.gradient(total, at_sum)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller, public
 from resviz.errors import UnknownOutput
+from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.additions import included
 from resviz.networks.inputs import check_hookable, check_images
@@ -25,14 +26,12 @@ from resviz.recording.checks import (
     check_gradients,
     check_kept,
 )
-from resviz.recording.kept import announce_size, read_keep
+from resviz.recording.kept import Kept, announce_size, read_keep
 from resviz.recording.losses import Chosen, Loss, choose, known_targets
 from resviz.recording.measuring import MeasuredPass
 from resviz.recording.recording import Recording
 from resviz.recording.seen import Seen
 from resviz.torch_private import is_of_reentrant_checkpoint
-
-Inputs = Tensor | tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,7 @@ class _Passed:
     output: Output
     chosen: Chosen
 
-    def recording(
-        self, pictures: Tensor | None, tensors: Mapping[str, Tensor], about: Mapping[str, Any]
-    ) -> Recording:
+    def recording(self, pictures: Tensor | None, kept: Kept, about: Mapping[str, Any]) -> Recording:
         """Them as a record, with what was seen and kept, and how it was made."""
         per_image = self.chosen.per_image
         return Recording(
@@ -60,7 +57,8 @@ class _Passed:
             targets=None if self.chosen.targets is None else self.chosen.targets.cpu(),
             loss=None if per_image is None else per_image.detach().float().cpu(),
             pictures=pictures,
-            tensors=tensors,
+            tensors=kept.tensors(),
+            axes=kept.axes(),
             provenance={**about, "loss": self.chosen.name or None, **self.output.about()},
         )
 
@@ -96,7 +94,7 @@ class _Asked:
 @public
 def record(
     net: nn.Module,
-    images: Inputs,
+    images: Images,
     targets: Any = None,
     loss: str | Loss | None = None,
     gradients: bool = True,
@@ -122,7 +120,8 @@ def record(
     Args:
         net: any ``nn.Module``.
         images: (N, 3, H, W) as the network wants them, or any tensor it takes: (N, C, L) audio,
-            (N, T) tokens; a tuple for a network with several inputs.
+            (N, T) tokens; of several inputs a tuple, by position, or a dictionary, by keyword, as a
+            tokenizer gives it; a list of images (C, H, W) for a detector. Tokens have no gradient.
         targets: (N,) class indices; of labels (N, C) zeros and ones, or N lists of indices; of one
             logit (N,) zeros and ones; of values (N,) or (N, K); of a map (N, H, W). None: what the
             network says.
@@ -182,20 +181,13 @@ def record(
     if not allow_nonfinite:
         check_finite(passed.layers)
     about = provenance(net, inputs, known, batch_stats=batch_stats)
-    return passed.recording(displayed(inputs[0], known), kept.tensors(), about)
+    return passed.recording(displayed(inputs, known), kept, about)
 
 
-def _leaf(tensor: Tensor, gradients: bool) -> Tensor:
-    """A copy of an input: the network may write over it, and it may be differentiated."""
-    return tensor.detach().clone().requires_grad_(gradients and tensor.is_floating_point())
-
-
-def _passes(
-    net: nn.Module, inputs: tuple[Tensor, ...], measured: MeasuredPass, asked: _Asked
-) -> _Passed:
+def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Asked) -> _Passed:
     """The forward pass and, where gradients are asked for, the backward."""
-    leaves = tuple(_leaf(tensor, asked.gradients) for tensor in inputs)
-    returned = measured.run(tuple(leaf.clone() for leaf in leaves))
+    leaves = inputs.leaves() if asked.gradients else inputs.copies()
+    returned = measured.run(leaves.each(Tensor.clone))
     chosen = asked.of(returned)
     grads = _backward(net, leaves, chosen.per_image) if asked.gradients else None
     layers = tables.layers(measured.seen)
@@ -211,9 +203,7 @@ def _passes(
     )
 
 
-def _backward(
-    net: nn.Module, leaves: tuple[Tensor, ...], per_image: Tensor | None
-) -> dict[str, Tensor | None]:
+def _backward(net: nn.Module, leaves: Inputs, per_image: Tensor | None) -> dict[str, Tensor | None]:
     """Gradient of the mean loss for every parameter; the hooks see that of the sum."""
     if per_image is None:
         return {}

@@ -24,9 +24,12 @@ class Recording:
 
     Attributes:
         layers: a row per leaf-module call and per block output, in order of execution.
+            ``axes`` says which axis of ``shape`` is which, as the layers have it: "NCHW", "NHWC"
+            (channels last), "NLC" (tokens), "?" for an axis of which none says anything.
             ``mean``, ``std``, ``rms``, ``norm``, ``min``, ``max`` are over the whole output tensor
             (``shape``, N included), ``zero_fraction`` is the share of exact zeros. ``grad_rms`` and
-            ``grad_norm`` are of the gradient of the losses *summed* over the images.
+            ``grad_norm`` are of the gradient of the losses *summed* over the images. Of complex
+            numbers all are of the absolute values; what a sparse tensor leaves out counts as 0.
         residuals: a row per residual addition: rms of branch, shortcut and sum, their ``ratio``
             (branch over shortcut) and ``cosine``; the gradient at the sum, and its two parts at the
             block's input, with their cosine and the branch's share <g_branch, g> / |g|^2; where
@@ -38,6 +41,7 @@ class Recording:
             network says, or None. loss: (N,).
         pictures: (N, H, W, 3) uint8, what the network saw, or None where it has no pictures.
         tensors: kept tensors by key; see :meth:`keys`.
+        axes: which axis of each kept tensor is which, by key, in the same letters.
         provenance: network, weights, device, dtype, BatchNorm mode, loss, versions.
     """
 
@@ -50,6 +54,7 @@ class Recording:
     pictures: Tensor | None
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    axes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         about = {key: value for key, value in self.provenance.items() if key != "classes"}
@@ -97,6 +102,7 @@ class Recording:
             "tables": {name: storage.table_to_json(getattr(self, name)) for name in _TABLES},
             "kept": list(self.tensors),
             "logits": self.logits is not None,
+            "axes": dict(self.axes),
             "provenance": dict(self.provenance),
         }
         storage.write(path, "recording", tensors, meta)
@@ -109,6 +115,7 @@ class Recording:
             and list(self.tensors) == list(other.tensors)
             and all(storage.tensors_equal(t, other.tensors[k]) for k, t in self.tensors.items())
             and dict(self.provenance) == dict(other.provenance)
+            and dict(self.axes) == dict(other.axes)
         )
 
     def _title(self) -> str:
@@ -171,6 +178,7 @@ def load_recording(path: str | os.PathLike[str]) -> Recording:
         if fields["logits"] is None and meta.get("logits", True):
             raise ValueError("no logits")
         kept = {name: tensors[f"kept/{name}"] for name in meta["kept"]}
-        return Recording(**fields, tensors=kept, provenance={**meta["provenance"]})
+        axes = {str(key): str(order) for key, order in meta.get("axes", {}).items()}
+        return Recording(**fields, tensors=kept, provenance={**meta["provenance"]}, axes=axes)
     except (ValueError, *storage.WRONG_CONTENT) as error:
         raise storage.damaged(path) from error

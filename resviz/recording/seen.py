@@ -28,6 +28,7 @@ class LayerRow:
         kind: "leaf" or "block".
         depth: of its output.
         shape: of its output.
+        axes: which of them is which, in letters; "" where nothing says so.
         measured: statistics of its output.
         grad_ms: mean square of the gradient there.
     """
@@ -38,6 +39,7 @@ class LayerRow:
     kind: str
     depth: int
     shape: tuple[int, ...]
+    axes: str
     measured: Measured
     grad_ms: Number = math.nan
 

@@ -35,18 +35,31 @@ class Measured:
         return dict(zip(NAMES, (mean, std, rms, norm, low, high, fraction), strict=True))
 
 
+def dense(x: Tensor) -> Tensor:
+    """The numbers of a sparse or quantised tensor as an ordinary one; others as they are.
+
+    Example:
+        >>> dense(torch.eye(2).to_sparse()).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
+    if x.layout != torch.strided:
+        return x.to_dense()
+    return x.dequantize() if x.is_quantized else x
+
+
 def flat(x: Tensor, like: Tensor | None = None) -> Tensor:
     """All elements in one dimension, in the memory order of `like` (of `x` itself if None).
 
     No copy for any dense layout, channels_last included.
     """
-    order = sorted(range(x.ndim), key=(like if like is not None else x).stride, reverse=True)
-    ordered = x.detach().permute(order)
+    x = dense(x.detach())
+    order = sorted(range(x.ndim), key=(dense(like) if like is not None else x).stride, reverse=True)
+    ordered = x.permute(order)
     return ordered.view(-1) if ordered.is_contiguous() else ordered.reshape(-1)
 
 
 def _wide(x: Tensor) -> Tensor:
-    """At least float32."""
+    """At least float32; of complex numbers their absolute values."""
     if x.is_complex():
         x = x.abs()
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
@@ -95,6 +108,8 @@ def _zeros(x: Tensor, low: float, high: float) -> float:
 def measure(x: Tensor) -> Measured:
     """Mean, variance (population), mean square, minimum, maximum and zeros of one tensor.
 
+    Of complex numbers: of their absolute values. Zeros that a sparse tensor leaves out count.
+
     Everything is accumulated in float32 or better, whatever the dtype of `x`. No sync on a GPU.
 
     Example:
@@ -139,9 +154,14 @@ def mean_square(x: Tensor) -> Tensor | float:
 
 
 def mean_product(x: Tensor, y: Tensor) -> Tensor | float:
-    """Mean of the elementwise product of two tensors of one shape; no sync on a GPU."""
+    """Mean of the elementwise product of two tensors of one shape; no sync on a GPU.
+
+    Of complex numbers: of the real part of x times the conjugate of y.
+    """
     if x.numel() == 0:
         return math.nan
+    if x.is_complex() and y.is_complex():
+        return 2 * mean_product(torch.view_as_real(dense(x)), torch.view_as_real(dense(y)))
     x, y = _wide(flat(x)), _wide(flat(y, like=x))
     if x.device.type != "cpu":
         return torch.dot(x.to(widest(x)), y.to(widest(x))) / x.numel()

@@ -18,7 +18,7 @@ from resviz.recording.statistics import NAMES, mean_square, read, widest
 from resviz.torch_private import norms
 
 LAYER_COLUMNS = (
-    *("layer", "call", "type", "kind", "depth", "stage", "block", "shape"),
+    *("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "axes"),
     *NAMES,
     *("grad_rms", "grad_norm"),
 )
@@ -47,7 +47,8 @@ def layers(seen: Seen) -> pd.DataFrame:
     rows = [row for row in seen.layers if row.kind == "leaf" or row.layer in chosen]
     numbers = read([v for row in rows for v in (*row.measured.values, row.grad_ms)])
     width = len(numbers) // len(rows) if rows else 0
-    stages = structure.stages([row.layer for row in rows], [row.shape for row in rows])
+    shapes, axes = [row.shape for row in rows], [row.axes for row in rows]
+    stages = structure.stages([row.layer for row in rows], shapes, axes)
     table = []
     for i, (row, stage) in enumerate(zip(rows, stages, strict=True)):
         *statistics, grad_ms = numbers[i * width : (i + 1) * width]
@@ -60,6 +61,7 @@ def _layer(row: LayerRow, grad_ms: float) -> dict[str, Any]:
     grad_rms = math.sqrt(grad_ms) if grad_ms >= 0 else math.nan
     known: dict[str, Any] = {"layer": row.layer, "call": row.call, "type": row.type}
     known |= {"kind": row.kind, "depth": row.depth, "shape": row.shape}
+    known["axes"] = row.axes
     return known | {
         "grad_rms": grad_rms,
         "grad_norm": grad_rms * math.sqrt(math.prod(row.shape)),
@@ -146,12 +148,11 @@ def _norms(tensors: Sequence[Tensor | None]) -> list[Number]:
     """L2 norms of parameters or gradients, NaN for None; on a GPU one fused call per dtype."""
     result: list[Number] = [math.nan] * len(tensors)
     groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
-    tensors = [None if tensor is None else _dense(tensor) for tensor in tensors]
     for i, tensor in enumerate(tensors):
-        if tensor is None or not tensor.is_floating_point() or not tensor.numel():
+        if tensor is None or not tensor.numel() or not _has_norm(tensor):
             continue
-        if tensor.device.type == "cpu":  # `norms` sums in float32 there
-            result[i] = math.sqrt(mean_square(tensor) * tensor.numel())
+        if tensor.device.type == "cpu" or not _is_plain(tensor):  # `norms` sums in float32 there
+            result[i] = (mean_square(tensor) * tensor.numel()) ** 0.5
         else:
             groups.setdefault((tensor.device, tensor.dtype), []).append(i)
     for members in groups.values():
@@ -161,9 +162,9 @@ def _norms(tensors: Sequence[Tensor | None]) -> list[Number]:
     return result
 
 
-def _dense(tensor: Tensor) -> Tensor:
-    """What is stored of the gradient of a sparse embedding, once for each row; others as is."""
-    if not tensor.is_sparse:
-        return tensor
-    values = tensor.coalesce().values()
-    return values if values.numel() else values.new_zeros(1)
+def _has_norm(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and tensor.is_floating_point()

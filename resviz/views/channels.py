@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resviz.errors import closest
+from resviz.recording.axes import Order, order_of
 from resviz.views.pictures import Floats, as_array
 from resviz.views.records import is_recording
 
@@ -25,12 +26,14 @@ class Channels:
         maps: (C, H, W), or (C, L) where positions have one axis.
         axes: the order of axes the tensor was read in: "NCHW", "NHWC", "NCL" or "NLC".
         shape: of the whole tensor.
+        said: the layers said so, or the caller; False where the shape alone decided.
     """
 
     layer: str
     maps: Floats
     axes: str
     shape: tuple[int, ...]
+    said: bool = True
 
     @property
     def position(self) -> str:
@@ -83,33 +86,35 @@ def channels_of(
     shape = tuple(int(size) for size in tensor.shape)
     if axes is not None and sorted(axes) not in (sorted("NCHW"), sorted("NCL")):
         raise ValueError(f"{caller}: axes={axes!r}; the letters of NCHW or NCL, in some order.")
-    axes = axes or guess_axes(rec, name, shape)
-    if (
-        axes is None
-        or len(axes) != len(shape)
-        or sorted(axes) not in (sorted("NCHW"), sorted("NCL"))
-    ):
+    order = order_of(rec, layer) if axes is None else Order(axes, True)
+    if order is None or len(order.axes) != len(shape) or len(shape) not in (3, 4):
         raise ValueError(
             f"{caller}: {name!r} has shape {shape}: no pictures to show; (N, C, H, W), (N, C, L) or"
             " (N, T, C) can be. Its statistics are in rec.layers."
         )
-    if not 0 <= image < shape[axes.index("N")]:
-        raise ValueError(f"{caller}: image {image} of {shape[axes.index('N')]}; counted from 0.")
-    order = [axes.index(a) for a in ("NCHW" if len(axes) == 4 else "NCL")]
-    return Channels(name, as_array(tensor.permute(*order)[image]), axes, shape)
+    count = shape[order.axes.index("N")]
+    if not 0 <= image < count:
+        raise ValueError(f"{caller}: image {image} of {count}; counted from 0.")
+    maps = as_array(tensor.permute(*_places(order.axes))[image])
+    return Channels(name, maps, order.axes, shape, order.said)
 
 
-def guess_axes(rec: Any, name: str, shape: Sequence[int]) -> str | None:
-    """The axes of a tensor from its shape and its layer's type; None where it has no maps."""
-    if len(shape) == 4:  # BatchNorm2d wants NCHW, also where C = H, as of a wide photograph
-        last = shape[1] == shape[2] != shape[3] and "BatchNorm2d" not in set(rec.layers["type"])
-        return "NHWC" if last else "NCHW"
-    if len(shape) != 3:
-        return None
-    layer = name.partition("#")[0].partition(":")[0]
-    types = set(rec.layers.loc[rec.layers["layer"] == layer, "type"])
-    along = any("1d" in str(kind) for kind in types or ())
-    return "NCL" if along or any("Conv1d" in str(kind) for kind in rec.layers["type"]) else "NLC"
+def has_maps(rec: Any, key: str) -> bool:
+    """True for a kept tensor that :func:`maps_of` can show."""
+    order = order_of(rec, key)
+    return order is not None and len(order.axes) in (3, 4)
+
+
+def maps_of(rec: Any, key: str) -> tuple[str, Floats]:
+    """(order of axes, all of a kept tensor as (N, C, H, W) or (N, C, L))."""
+    order = order_of(rec, key)
+    if order is None:
+        raise ValueError(f"{key!r} has no maps; ask has_maps first.")
+    return order.axes, as_array(rec.tensors[key].permute(*_places(order.axes)))
+
+
+def _places(axes: str) -> list[int]:
+    return [axes.index(letter) for letter in ("NCHW" if len(axes) == 4 else "NCL")]
 
 
 def choose(

@@ -95,9 +95,10 @@ class MapPanel:
         return top / height, left / width, bottom / height, right / width
 
 
-def photograph(exp: Any, image: int) -> Pixels | None:
-    """(H, W, 3), or None where the network has no pictures."""
-    return None if exp.pictures is None else as_pixels(exp.pictures[image])
+def photograph(exp: Any, image: int, layer: str | None = None) -> Pixels | None:
+    """(H, W, 3) under a layer's maps, or None where the network has no pictures."""
+    pictures = exp.pictures if layer is None else exp.pictures_of(layer)
+    return None if pictures is None else as_pixels(pictures[image])
 
 
 def whole_photograph(exp: Any, image: int, original: Any, caller: str) -> tuple[Origin, Pixels]:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from left_as_found import assert_left_as_found, left_as_found
 from resviz.analysis import branches
-from resviz.analysis.branches import branch_study, channel_axis
+from resviz.analysis.branches import branch_study
 from resviz.analysis.residuals import residual_branches
 from resviz.networks.cifar import CifarPreActivationBlock, cifar_resnet
+from resviz.recording.axes import channel_axis
 
 IMAGES = torch.randn(10, 3, 32, 32, generator=torch.Generator().manual_seed(3))
 TARGETS = torch.arange(10)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import resviz as rv
 from left_as_found import left_as_found
+from resviz.attribution.choose import last_with_positions
 from resviz.networks.anatomy.dataflow import Dataflow
 from resviz.networks.cifar import cifar_resnet
 
@@ -197,3 +198,152 @@ def test_a_write_through_a_view_keeps_what_the_whole_is_made_of() -> None:
         batch = image.new_zeros(1, 3, 8, 8)
         batch[0, :, :4, :4].copy_(image)
         assert flow.node_of(batch) is not None
+
+
+# ---- "auto": what it never takes
+class Attention(nn.Module):
+    """Attention by hand, its matrix handed through modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.qkv, self.out = nn.LayerNorm(16), nn.Linear(16, 48), nn.Linear(16, 16)
+        self.softmax, self.drop = nn.Softmax(-1), nn.Dropout(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, t, c = x.shape
+        q, k, v = self.qkv(self.norm(x)).view(n, t, 3, 4, c // 4).permute(2, 0, 3, 1, 4)
+        weights = self.drop(self.softmax(q @ k.mT / 2))
+        return x + self.out((weights @ v).transpose(1, 2).reshape(n, t, c))
+
+
+class Patches(nn.Module):
+    """16 patches of 4 x 4, with a class token or without."""
+
+    def __init__(self, token: bool) -> None:
+        super().__init__()
+        self.patches, self.head = nn.Conv2d(3, 16, 4, 4), nn.Linear(16, 5)
+        self.token = nn.Parameter(torch.ones(1, int(token), 16))
+        self.blocks = nn.Sequential(Attention(), Attention())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).mT
+        x = self.blocks(torch.cat([self.token.expand(len(x), -1, -1), x], 1))
+        return self.head(x[:, 0] if self.token.numel() else x.mean(1))
+
+
+@pytest.mark.parametrize("token", [True, False])
+def test_auto_takes_no_attention_matrix(token: bool, image: Tensor) -> None:
+    """(N, heads, 16, 16) has the picture's proportions, and even the right number of positions."""
+    exp = rv.explain(Patches(token).eval(), image, 1)
+    (about,) = exp.provenance["explained"]
+    assert "tokens" in about["read_as"] and about["shape"][2:] == [4, 4]
+    assert about["layer"] == ("blocks.1.qkv" if token else "blocks.1")
+    with pytest.raises(ValueError, match=r"'blocks.0.drop' .* gives \(1, 4, \d+, \d+\)"):
+        rv.explain(Patches(token).eval(), image, 1, layers="blocks.0.drop")
+
+
+class Tuples(nn.Module):
+    """Hands on its result beside its size, as multi-scale transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, int]:
+        return self.conv(x).relu_(), x.shape[2]
+
+
+class Odd(nn.Module):
+    """Late layers that cannot be explained: a tuple, crops, what is detached, and another head."""
+
+    def __init__(self, output: str) -> None:
+        super().__init__()
+        self.first, self.pairs, self.output = nn.Conv2d(3, 8, 3, padding=1), Tuples(), output
+        self.act, self.crops, self.fc = nn.ReLU(), nn.Conv2d(8, 8, 1), nn.Linear(8, 5)
+        self.aside, self.aux = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 5, 1)
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.act(self.pairs(self.first(x))[0])
+        y = self.crops(torch.cat([x, x.flip(3)])).mean((2, 3)).unflatten(0, (2, -1)).mean(0)
+        y = y + self.aside(x).mean((2, 3)).detach()
+        out, aux = self.fc(y), self.aux(x.detach()).mean((2, 3))
+        kinds = {"tensor": out, "dict": {"aux": aux, "out": out}, "second": (aux, out)}
+        return kinds[self.output]
+
+
+@pytest.mark.parametrize("output", ["tensor", "dict", "second"])
+def test_auto_takes_nothing_that_would_be_refused(output: str, image: Tensor) -> None:
+    net = Odd(output).eval()
+    part = 1 if output == "second" else None
+    assert last_with_positions(net, (image,), part) == ("act", 0)
+    if output != "second":
+        assert rv.explain(net, image, 1).layers == ["act"]
+
+
+class UNet(nn.Module):
+    """No residual blocks; the last layer gives the output itself."""
+
+    def __init__(self, classes: int, squeezed: bool = False) -> None:
+        super().__init__()
+        self.down = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
+        self.low = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+        self.up, self.merge = nn.ConvTranspose2d(8, 8, 2, 2), nn.Conv2d(16, 8, 3, padding=1)
+        self.out, self.squeezed = nn.Conv2d(8, classes, 1), squeezed
+
+    def forward(self, x: Tensor) -> Tensor:
+        high = self.down(x)
+        low = self.up(self.low(nn.functional.max_pool2d(high, 2)))
+        out = self.out(self.merge(torch.cat([low, high], 1)).relu())
+        return out.squeeze(1) if self.squeezed else out
+
+
+@pytest.mark.parametrize(("classes", "squeezed"), [(1, False), (1, True), (3, False), (8, False)])
+def test_auto_takes_no_output_map(classes: int, squeezed: bool, image: Tensor) -> None:
+    layer = last_with_positions(UNet(classes, squeezed).eval(), (image,))
+    assert layer == ("low.1", 0)
+
+
+@pytest.mark.parametrize("aux", [False, True])
+@pytest.mark.thorough
+def test_auto_before_an_auxiliary_head(aux: bool) -> None:
+    net = torchvision.models.segmentation.fcn_resnet50(
+        weights=None, weights_backbone=None, num_classes=4, aux_loss=aux
+    )
+    exp = rv.explain(net.eval(), torch.rand(1, 3, 64, 64), rv.target(0, region="all"))
+    assert exp.layers == ["backbone.layer4.2"]
+
+
+class Unseen(nn.Module):
+    """Positions made by a function that says nothing of its axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fft, self.fc = nn.Identity(), nn.Linear(3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.fft(torch.fft.fft2(x).abs()).mean((2, 3)))
+
+
+def test_where_no_layer_says_it_the_record_does(image: Tensor) -> None:
+    exp = rv.explain(Unseen().eval(), image, 1, layers="fft")
+    (about,) = exp.provenance["explained"]
+    assert about["read_as"] == "channels first, by its shape alone" and not about["axes_said"]
+    (finding,) = exp.diagnose().to_dict("records")
+    assert (
+        finding["cause"] == "axes by shape" and "no layer says which is which" in finding["words"]
+    )
+    assert exp.provenance["notes"] == [f"fft: {finding['words']}"]
+
+
+def test_known_axes_come_before_guessed_ones(image: Tensor) -> None:
+    class Late(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.late = nn.Conv2d(3, 8, 3, padding=1), nn.Identity()
+            self.fc = nn.Linear(8, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(self.late(torch.rot90(self.conv(x), 1, (2, 3))).mean((2, 3)))
+
+    exp = rv.explain(Late().eval(), image, 1)
+    assert exp.layers == ["conv"] and exp.diagnose().empty

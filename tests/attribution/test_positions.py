@@ -336,6 +336,78 @@ def test_resnet_at_every_layer(size: tuple[int, int]) -> None:
     assert {about["axes"] for about in exp.provenance["explained"]} == {"NCHW"}
 
 
+COINCIDENCES = [(8, 8, 8), (8, 8, 32), (8, 32, 8), (32, 8, 8), (16, 8, 64), (4, 4, 60), (3, 60, 1)]
+
+
+@pytest.mark.parametrize("sizes", COINCIDENCES, ids=str)
+@pytest.mark.parametrize("square", [True, False])
+def test_the_layers_say_it_whatever_the_sizes(sizes: tuple[int, int, int], square: bool) -> None:
+    """Channels first, turned to channels last and back, in nets that change the proportions."""
+    channels, height, width = sizes
+    net = nn.Sequential(
+        nn.AdaptiveAvgPool2d((height, width)),
+        nn.Conv2d(3, channels, 1),
+        nn.BatchNorm2d(channels),
+        nn.Tanh(),
+        torchvision.ops.Permute([0, 2, 3, 1]),
+        nn.LayerNorm(channels),
+        nn.Linear(channels, channels),
+        torchvision.ops.Permute([0, 3, 1, 2]),
+        nn.Sigmoid(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(channels, 5),
+    )
+    side = (64, 64) if square else (64, max(1, 64 * width // height))
+    images = torch.randn(2, 3, *side, dtype=torch.float64)
+    for layer in ("1", "2", "3", "7", "8"):
+        exp = assert_read(net.double().eval(), images, layer, channels_first)
+        assert exp.provenance["explained"][0]["axes"] == "NCHW"
+        assert exp.provenance["explained"][0]["axes_said"]
+    for layer in ("4", "5", "6"):
+        exp = assert_read(net, images, layer, channels_last)
+        assert exp.provenance["explained"][0]["axes"] == "NHWC"
+
+
+def test_tokens_down_the_columns_and_swapped_axes() -> None:
+    """Axes that a network swapped are put back: the map lies where the picture has it."""
+
+    class Swapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.turned = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1)
+            self.mix, self.fc = nn.Linear(8, 8), nn.Linear(8, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.turned(self.conv(x).tanh().mT).tanh()  # (N, C, W, H)
+            return self.fc(self.mix(x.flatten(2).mT).tanh().mean(1))
+
+    net, images = Swapped().double(), torch.randn(2, 3, 8, 12, dtype=torch.float64)
+    exp = assert_read(net, images, "turned", lambda maps: maps.mT)
+    assert exp.provenance["explained"][0]["axes"] == "NCWH"
+    exp = assert_read(net, images, "mix", lambda t: t.mT.unflatten(2, (12, 8)).mT)
+    assert exp.provenance["explained"][0]["read_as"] == "tokens 0 to 95 as 8 x 12, columns first"
+    exp = rv.explain(net, images, 1, methods="ablation_cam", layers="turned", progress=False)
+    assert exp.maps["ablation_cam", "turned"].shape == (2, 1, 8, 12)
+
+
+def test_columns_of_text_in_a_picture() -> None:
+    """(N, W, C H), as networks that read lines of text have: positions along the width alone."""
+
+    class Line(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.read, self.fc = nn.Conv2d(3, 4, 1), nn.Linear(32, 6), nn.Linear(6, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x).tanh().permute(0, 3, 1, 2).flatten(2)
+            return self.fc(self.read(x).tanh().mean(1))
+
+    net, images = Line().double(), torch.randn(2, 3, 8, 12, dtype=torch.float64)
+    exp = assert_read(net, images, "read", lambda t: t.mT[:, :, None])
+    assert exp.provenance["explained"][0]["shape"] == [2, 6, 1, 12]
+
+
 def test_a_strided_axis_is_still_channels_first() -> None:
     """A network may halve one axis only, as those for spectrograms do."""
     net = nn.Sequential(

@@ -171,6 +171,17 @@ test("a payload is read", () => {
   };
   const data = explanationOf(meta, view);
   assert.deepEqual([...recordedMap(data.maps.get('["m","l"]'), 0, 0)], [0, 127]);
+  assert.deepEqual([data.pictures, data.size, data.over], [null, [32, 32], {}]);
+});
+
+test("layers about another input lie over its photographs", () => {
+  const view = viewOf(new Uint8Array([1, 2, 3, 4, 5, 6, 0, 0]));
+  const pictures = { dtype: "uint8", shape: [1, 1, 2, 3], at: 0 };
+  const meta = { maps: [], head: null, logits: null, pictures: null, size: [32, 32], checks: [] };
+  const over = { depth: { pictures, size: [1, 2] }, table: { pictures: null, size: [4, 8] } };
+  const data = explanationOf({ ...meta, over }, view);
+  assert.deepEqual([...data.over.depth.pictures], [1, 2, 3, 4, 5, 6]);
+  assert.deepEqual([data.over.depth.size, data.over.table], [[1, 2], { pictures: null, size: [4, 8] }]);
 });
 
 test("long titles are broken", () => {

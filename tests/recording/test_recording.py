@@ -32,7 +32,7 @@ def rec() -> Recording:
 
 
 COLUMNS = {
-    "layers": "layer call type kind depth stage block shape mean std rms norm min max "
+    "layers": "layer call type kind depth stage block shape axes mean std rms norm min max "
     "zero_fraction grad_rms grad_norm",
     "residuals": "addition block call kind residual depth stage shape branch_rms shortcut_rms "
     "sum_rms ratio cosine grad_sum_rms grad_branch_rms grad_shortcut_rms grad_cosine "

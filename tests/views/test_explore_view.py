@@ -422,7 +422,7 @@ def test_networks_that_lack_something(kind: str, images: torch.Tensor) -> None:
 def test_errors(net: Any, images: torch.Tensor) -> None:
     with pytest.raises(TypeError, match="explore: "):
         explore("resnet50", images)
-    with pytest.raises(ValueError, match="explore: no images"):
+    with pytest.raises(ValueError, match="explore: images of shape .0, 3"):
         explore(net, images[:0])
     with pytest.raises(ValueError, match="explore: names .*one for each of 3"):
         explore(net, images, names=["one"])

@@ -23,8 +23,10 @@ from resviz.analysis.landscape.resumed import Kept, Point, fingerprint
 from resviz.analysis.landscape.surface import LossLandscape
 from resviz.arguments import caller, choice, number, public, switch, whole
 from resviz.errors import NonFinite, warn
+from resviz.given import Images, Inputs
 from resviz.hooks import batch_norms, left_as_found
-from resviz.networks.inputs import check_first_call, check_hookable, check_images
+from resviz.networks.first_call import watch_images
+from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import WORDS, Output, output_of, widened
 from resviz.preset import Preset
 from resviz.progress import bar
@@ -36,7 +38,7 @@ _FEW = 8  # images whose batch statistics are noise
 @public
 def loss_landscape(
     net: nn.Module,
-    images: Tensor | tuple[Tensor, ...],
+    images: Images,
     targets: Tensor | Sequence[int],
     *,
     points: int = 11,
@@ -112,7 +114,7 @@ def loss_landscape(
 def _fill(
     kept: Kept,
     net: nn.Module,
-    inputs: tuple[Tensor, ...],
+    inputs: Inputs,
     labels: Tensor,
     plan: _Plan,
     ways: list[Direction],
@@ -131,7 +133,7 @@ def _fill(
 
 def _about(
     net: nn.Module,
-    inputs: tuple[Tensor, ...],
+    inputs: Inputs,
     labels: Tensor,
     plan: _Plan,
     ways: list[Direction],
@@ -203,7 +205,7 @@ class _Plan:
         return sorted(whole, key=lambda point: point != (0.0, 0.0))
 
 
-def _check_targets(targets: Any, inputs: tuple[Tensor, ...]) -> Tensor:
+def _check_targets(targets: Any, inputs: Inputs) -> Tensor:
     try:
         labels = torch.as_tensor(targets)
     except (TypeError, ValueError, RuntimeError) as err:
@@ -213,13 +215,13 @@ def _check_targets(targets: Any, inputs: tuple[Tensor, ...]) -> Tensor:
         ) from err
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise TypeError(f"{caller()}: targets are {labels.dtype}; class indices are integers.")
-    count = len(inputs[0])
+    count = inputs.count
     if labels.shape != (count,):
         raise ValueError(
             f"{caller()}: targets of shape {tuple(labels.shape)} for {count} images; one class "
             "index per image would be right."
         )
-    return labels.to(inputs[0].device, torch.int64)
+    return labels.to(inputs.device, torch.int64)
 
 
 def _check_batch_stats(net: nn.Module, images: int, plan: _Plan) -> None:
@@ -236,19 +238,18 @@ def _check_batch_stats(net: nn.Module, images: int, plan: _Plan) -> None:
 
 
 def _measure(
-    net: nn.Module, inputs: tuple[Tensor, ...], labels: Tensor, plan: _Plan, *, first: bool
+    net: nn.Module, inputs: Inputs, labels: Tensor, plan: _Plan, *, first: bool
 ) -> tuple[float, float]:
     """(mean loss, error in percent) where the weights now are."""
     losses, wrong, output = [], [], output_of(preset_or_none(net, None))
     # a frame for each point: one that writes to its buffers starts every point from its own
     with left_as_found(net, batch_stats=plan.batch_stats) as hooks:
-        if first:
-            for module in net.modules():
-                hooks.before_forward(module, lambda m, args: check_first_call(m, args, parts))
         for start in range(0, len(labels), plan.batch):
-            parts = tuple(tensor[start : start + plan.batch] for tensor in inputs)
+            parts = inputs.part(slice(start, start + plan.batch))
             truth = labels[start : start + plan.batch]
-            logits = widened(output.logits(net(*parts)))
+            if first and not start:
+                watch_images(net, hooks, parts)
+            logits = widened(output.logits(parts.run(net)))
             if first:
                 _check_logits(logits, truth, output)
             losses.append(F.cross_entropy(logits, truth, reduction="none"))

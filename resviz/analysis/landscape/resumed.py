@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -34,7 +34,7 @@ _SAME = (
 )
 
 
-def fingerprint(net: nn.Module, inputs: Sequence[Tensor], targets: Tensor) -> dict[str, str]:
+def fingerprint(net: nn.Module, inputs: Iterable[Tensor], targets: Tensor) -> dict[str, str]:
     """SHA-256 of the architecture, the weights with buffers, the images and the targets."""
     kinds = [(path, type(module).__qualname__) for path, module in net.named_modules()]
     architecture = hashlib.sha256(repr(kinds).encode()).hexdigest()

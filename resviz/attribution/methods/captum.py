@@ -134,7 +134,7 @@ def guided_grad_cam(shared: SharedPass, layer: Layer) -> Tensor:
     """
     products = []
     for image, cams in enumerate(shared.of_gradients(grad_cam, layer).relu()):
-        guided = _guided(shared.scorer, image)
+        guided = _guided(shared.scorer_of(layer), image)
         size = guided.shape[2:]
         maps = F.interpolate(cams[:, None].to(guided), size, mode="bilinear", align_corners=False)
         products.append((guided * maps).abs().amax(1))
@@ -195,7 +195,7 @@ def _each_target(
     """(T, H, W) from a function of the forward pass of one target and the picture."""
     check_differentiable(scorer.net)
     columns = scorer.targets.columns
-    picture = scorer.inputs[0][image : image + 1].clone()
+    picture = scorer.picture(image).clone()
     maps = []
     with (
         left_as_found(scorer.net, grad=True),
@@ -208,7 +208,7 @@ def _each_target(
                 shown.update(len(part))
                 # a copy: a network may write over its input, and Captum differentiates it
                 given = part.to(picture.dtype, copy=True)  # Captum's noise is float32
-                output = scorer.net(*scorer.batch(image, given))
+                output = scorer.output(image, given)
                 return scorer.targets.of(output, image, column)
 
             maps.append(one(forward, picture).detach())
@@ -225,7 +225,7 @@ class _Scored(nn.Module):
 
     def forward(self, part: Tensor) -> Tensor:
         scorer, image, column = self._read
-        output = self.net(*scorer.batch(image, part.clone()))
+        output = scorer.output(image, part.clone(), self.net)
         return scorer.targets.of(output, image, column).unsqueeze(1)
 
 
@@ -238,7 +238,7 @@ def _on_a_copy(
         for module in net.modules():
             if hasattr(module, "inplace"):
                 module.inplace = False  # type: ignore[assignment]
-        picture = scorer.inputs[0][image : image + 1].clone()
+        picture = scorer.picture(image).clone()
         columns = range(scorer.targets.columns)
         with bar(len(columns), what, scorer.progress) as shown:
             maps = []
@@ -295,7 +295,7 @@ def _watched(scorer: Scorer, image: int) -> tuple[Counter[str], int]:
     with left_as_found(scorer.net) as hooks:
         by_module = _count_leaves(scorer.net, hooks, count)
         with _Relus() as seen:
-            scorer.net(*scorer.batch(image, scorer.inputs[0][image : image + 1].clone()))
+            scorer.output(image, scorer.picture(image).clone())
     return calls, seen.count - sum(calls[path] for path in by_module)
 
 

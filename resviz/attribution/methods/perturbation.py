@@ -32,13 +32,13 @@ def score_cam(shared: SharedPass, layer: Layer) -> Tensor:
     H_k is A_k upsampled (bilinear, align_corners=False) and then brought to 0..1; X_b = 0, the mean
     colour. A channel that is the same everywhere has H_k = 0 and the baseline's score.
     """
-    rows = enumerate(shared.activations(layer))
-    return torch.stack([_score_cam(shared.scorer, image, maps) for image, maps in rows])
+    rows, scorer = enumerate(shared.activations(layer)), shared.scorer_of(layer)
+    return torch.stack([_score_cam(scorer, image, maps) for image, maps in rows])
 
 
 def _score_cam(scorer: Scorer, image: int, maps: Tensor) -> Tensor:
     """(T, h, w) from the activations (C, h, w) of one image."""
-    picture = scorer.inputs[0][image : image + 1]
+    picture = scorer.picture(image)
     size = picture.shape[2:]
     varied = (maps.amax((1, 2)) > maps.amin((1, 2))).nonzero().flatten()
 
@@ -75,8 +75,7 @@ def _ablation_cam(
     scorer: Scorer, image: int, maps: Tensor, layer: Layer, reading: Reading
 ) -> Tensor:
     """(T, h, w) from the activations (C, h, w) of one image."""
-    one = tuple(tensor[image : image + 1] for tensor in scorer.inputs)
-    resumed = Resume(scorer.net, one, layer)
+    resumed = Resume(scorer.net, scorer.inputs.one(image), layer)
     native = resumed.activation
     flat = native.movedim(reading.channel, 0).flatten(1)
     alive = flat.any(1).nonzero().flatten()
@@ -110,7 +109,7 @@ def rise(
     shifted by a random part of a cell. What is masked has the mean colour. y is the target's
     score. At the resolution of the input.
     """
-    picture = scorer.inputs[0][image : image + 1]
+    picture = scorer.picture(image)
     size = int(picture.shape[2]), int(picture.shape[3])
     total = picture.new_zeros(scorer.targets.columns, *size, dtype=torch.float32)
     random = torch.Generator().manual_seed(seed)
@@ -160,7 +159,7 @@ def occlusion(
     """
     from captum.attr import Occlusion
 
-    picture = scorer.inputs[0][image : image + 1].clone()
+    picture = scorer.picture(image).clone()
     side, step = _window(picture.shape[2:], window, stride)
     channels = picture.shape[1]
     places = [-(-(size - side) // step) + 1 for size in picture.shape[2:]]
@@ -171,7 +170,7 @@ def occlusion(
 
             def forward(part: Tensor, column: int = column) -> Tensor:
                 shown.update(len(part))
-                output = scorer.net(*scorer.batch(image, part.clone()))
+                output = scorer.output(image, part.clone())
                 return scorer.targets.of(output, image, column)
 
             fall = Occlusion(forward).attribute(

@@ -41,6 +41,7 @@ from resviz.attribution.trust.rivals import (
 from resviz.attribution.trust.road import road_score, road_series
 from resviz.attribution.trust.settings import Settings, check_explanation, scorer_for
 from resviz.attribution.trust.verdict import beats_random, summaries, words_of
+from resviz.given import Images
 from resviz.hooks import gradients
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.preset import Preset
@@ -52,7 +53,7 @@ Key = tuple[str, str]
 @public
 def faithfulness(
     net: nn.Module,
-    images: Tensor | tuple[Tensor, ...],
+    images: Images,
     exp: Explanation,
     targets: Any = None,
     *,
@@ -157,12 +158,11 @@ def faithfulness(
     """
     check_hookable(net)
     inputs = check_images(net, images)
-    check_explanation(exp, inputs)
-    how = Settings.read(
-        checks, inputs[0], steps, baseline, reveal, percentages, draws, rivals, null, seed, chunk
-    )
-    height, width = inputs[0].shape[2:]
-    inside = read_masks(boxes, masks, len(inputs[0]), (height, width))
+    inputs = check_explanation(exp, inputs)
+    settings = (steps, baseline, reveal, percentages, draws, rivals, null, seed, chunk)
+    how = Settings.read(checks, inputs.picture, *settings)
+    height, width = inputs.shape[2:]
+    inside = read_masks(boxes, masks, inputs.count, (height, width))
     known = preset_or_none(net, preset)
     with gradients(False):
         scorer = scorer_for(net, inputs, exp, targets, known, chunk, progress)
@@ -187,7 +187,7 @@ class _Checked:
         self, scorer: Scorer, exp: Explanation, settings: Settings, inside: Tensor | None
     ) -> None:
         self.scorer, self.exp, self.settings, self.inside = scorer, exp, settings, inside
-        images = scorer.inputs[0]
+        images = scorer.inputs.picture
         self.size = (int(images.shape[2]), int(images.shape[3]))
         checks = settings.checks
         fills = {"deletion": settings.baseline, "insertion": settings.reveal}
@@ -199,7 +199,7 @@ class _Checked:
     def through(self, preset: Preset | None, reshape: Reshape | None) -> pd.DataFrame:
         """Every check on every image, and the table of them."""
         scorer, settings = self.scorer, self.settings
-        for image in range(len(scorer.inputs[0])):
+        for image in range(scorer.inputs.count):
             self.measure(image)
         if "randomisation" in settings.checks:
             self.randomise(preset, reshape)
@@ -209,7 +209,7 @@ class _Checked:
 
     def measure(self, image: int) -> None:
         """The scores of every variant of one image, and the rows of its maps."""
-        picture = self.scorer.inputs[0][image]
+        picture = self.scorer.picture(image)[0]
         series: dict[Any, Series] = {"picture": _one(picture)}
         for name in self.curves:
             series[name] = _one(self.base[name][image])
@@ -341,7 +341,7 @@ class _Checked:
     # ---- the table
     def kind_of_score(self) -> str:
         """Which score it is: "probability", "score", or both for targets of different kinds."""
-        kinds = [self._is_probability(image) for image in range(len(self.scorer.inputs[0]))]
+        kinds = [self._is_probability(image) for image in range(self.scorer.inputs.count)]
         if all(kinds):
             return "probability"
         return "probability or score" if any(kinds) else "score"

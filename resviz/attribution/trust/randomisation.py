@@ -196,7 +196,7 @@ def _in_order(scorer: Scorer) -> list[str]:
     with left_as_found(net) as hooks:
         for path, module in net.named_modules():
             hooks.before_forward(module, note(path))
-        net(*(tensor[:1].clone() for tensor in scorer.inputs))
+        scorer.inputs.one().copies().run(net)
     order = {path: number for number, path in enumerate(called)}
 
     def place(path: str) -> int:

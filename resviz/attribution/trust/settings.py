@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller, choice, number, whole
 from resviz.arguments import seed as check_seed
+from resviz.attribution.about import read_input
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.targets import Targets
 from resviz.attribution.trust.rivals import LEAST, NULLS
 from resviz.errors import closest
+from resviz.given import Inputs
 from resviz.hooks import left_as_found
+from resviz.networks.first_call import watch_images
 from resviz.networks.outputs import output_of
 from resviz.preset import Preset
 
@@ -142,29 +145,28 @@ def _check_percentages(percentages: Sequence[float], pixels: int) -> tuple[float
 
 
 # ---- the explanation
-def check_explanation(exp: object, inputs: tuple[Tensor, ...]) -> None:
-    """Raise where an explanation cannot be of these images."""
+def check_explanation(exp: object, inputs: Inputs) -> Inputs:
+    """The inputs, with the one that the maps are about; raise where the images are others."""
     if not isinstance(exp, Explanation):
         raise TypeError(
             f"{caller()}: exp is a {type(exp).__name__}; an Explanation, as rv.explain gives, "
             "would be right."
         )
-    images = inputs[0]
-    if images.ndim != 4:
-        raise ValueError(
-            f"{caller()}: images of shape {tuple(images.shape)}; (N, C, H, W) would be right."
-        )
+    inputs = _about(exp, inputs)
+    images = inputs.shape
+    if len(images) != 4:
+        raise ValueError(f"{caller()}: images of shape {images}; (N, C, H, W) would be right.")
     if not exp.maps:
         raise ValueError(f"{caller()}: an explanation without maps; at least one.")
-    if len(images) != len(exp.targets):
+    if inputs.count != len(exp.targets):
         raise ValueError(
-            f"{caller()}: {len(images)} images and an explanation of {len(exp.targets)}; the "
+            f"{caller()}: {inputs.count} images and an explanation of {len(exp.targets)}; the "
             "images that were explained would be right."
         )
-    shape = tuple(exp.provenance.get("input_shape", images.shape))
-    if shape[2:] != tuple(images.shape[2:]):
+    shape = tuple(exp.provenance.get("input_shape", images))
+    if shape[2:] != images[2:]:
         raise ValueError(
-            f"{caller()}: images of {tuple(images.shape[2:])} pixels and an explanation of "
+            f"{caller()}: images of {images[2:]} pixels and an explanation of "
             f"{shape[2:]}; the images that were explained would be right."
         )
     for key, maps in exp.maps.items():
@@ -172,7 +174,23 @@ def check_explanation(exp: object, inputs: tuple[Tensor, ...]) -> None:
             for one, row in zip(maps, exp.targets, strict=True):
                 _check_maps(key, one[None], 1, len(row))
         else:
-            _check_maps(key, maps, len(images), len(exp.targets[0]))
+            _check_maps(key, maps, inputs.count, len(exp.targets[0]))
+    return inputs
+
+
+def _about(exp: Explanation, inputs: Inputs) -> Inputs:
+    """Of several inputs the one that every map is about.
+
+    Raises:
+        ValueError: maps of several, or an input that is not there.
+    """
+    names = {name for _, layer in exp.maps if (name := exp.input_of(layer)) is not None}
+    if len(names) > 1:
+        raise ValueError(
+            f"{caller()}: maps about the inputs {', '.join(sorted(names))}; of one input would be "
+            "right: rv.explain(..., input=...) for each."
+        )
+    return read_input(inputs, next(iter(names), None))
 
 
 def _check_maps(key: tuple[str, str], maps: Any, count: int, columns: int) -> None:
@@ -194,7 +212,7 @@ def _check_maps(key: tuple[str, str], maps: Any, count: int, columns: int) -> No
 
 def scorer_for(
     net: nn.Module,
-    inputs: tuple[Tensor, ...],
+    inputs: Inputs,
     exp: Explanation,
     targets: Any,
     preset: Preset | None,
@@ -207,10 +225,12 @@ def scorer_for(
         ValueError: targets that must be given again, that are others than the explanation's, or
             scores that are others than the explanation's.
     """
-    aims = _targets(exp, targets, len(inputs[0]), preset)
+    aims = _targets(exp, targets, inputs.count, preset)
     batch_stats = bool(exp.provenance.get("batch_stats", False))
-    with left_as_found(net, batch_stats=batch_stats):
-        now = aims.scores(net(*(tensor.clone() for tensor in inputs))).double().cpu()
+    with left_as_found(net, batch_stats=batch_stats) as hooks:
+        copies = inputs.copies()
+        watch_images(net, hooks, copies)
+        now = aims.scores(copies.run(net)).double().cpu()
     now = aims.blanked(now)
     if targets is not None and aims.indices != exp.targets:
         raise ValueError(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller
+from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.dataflow import Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
@@ -49,9 +50,9 @@ class Resume:
         ValueError: a layer whose first axis is not the images.
     """
 
-    def __init__(self, net: nn.Module, inputs: tuple[Tensor, ...], layer: tuple[str, int]) -> None:
+    def __init__(self, net: nn.Module, inputs: Images, layer: tuple[str, int]) -> None:
         self._net, self._layer = net, layer
-        self._inputs = tuple(tensor.detach().clone() for tensor in inputs)
+        self._inputs = Inputs.of(inputs).copies()
         self._modules = dict(net.named_modules())
         self._finished: dict[tuple[str, int], _Finished] = {}
         self._writable = False
@@ -99,7 +100,8 @@ class Resume:
                 hooks.instead(self._modules[path], partial(replay.instead, path))
                 hooks.forward(self._modules[path], partial(replay.after, path))
             writable = self._writable or count == 1
-            return self._net(*_repeated(self._inputs, count, writable))
+            inputs = self._inputs.repeated(count)
+            return (inputs.copies() if writable else inputs).run(self._net)
 
     def _first_pass(self) -> Any:
         ended: list[tuple[str, int]] = []
@@ -125,7 +127,7 @@ class Resume:
 
         with left_as_found(self._net) as hooks:
             walk = Walk(self._net, hooks, entered, left)
-            return walk.run(tuple(tensor.clone() for tensor in self._inputs))
+            return walk.run(self._inputs.copies())
 
 
 class _Replay:

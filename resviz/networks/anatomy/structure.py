@@ -56,12 +56,15 @@ def block_of(path: str, block_paths: Sequence[str]) -> str:
     return max(found, key=len, default="")
 
 
-def stages(paths: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> list[str]:
+def stages(
+    paths: Sequence[str], shapes: Sequence[tuple[int, ...]], axes: Sequence[str] = ()
+) -> list[str]:
     """The stage of each layer, in order of execution.
 
     ``layer1`` to ``layer4``, ``stage1``, ``denseblock1`` by name where the network has such names,
     with ``stem`` before the first and ``head`` after the last; else the resolution of the output
     ("56x56"), which is how the papers' tables divide a network; else the first part of the path.
+    `axes` say which axis of each output is which, where that is known: "NCHW", "NHWC".
     """
     named = [_named_stage(path) for path in paths]
     if any(named):
@@ -72,7 +75,7 @@ def stages(paths: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> list[str]
             current = name or (current if first <= i <= last else "stem" if i < first else "head")
             result.append(current)
         return result
-    return _by_resolution(paths, shapes)
+    return _by_resolution(paths, shapes, axes or [""] * len(paths))
 
 
 def _named_stage(path: str) -> str:
@@ -83,8 +86,10 @@ def _named_stage(path: str) -> str:
     return path if _STAGE.match(parts[-1]) else ""
 
 
-def _by_resolution(paths: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> list[str]:
-    sizes = [_size(shape) for shape in shapes]
+def _by_resolution(
+    paths: Sequence[str], shapes: Sequence[tuple[int, ...]], axes: Sequence[str]
+) -> list[str]:
+    sizes = [_size(*each) for each in zip(shapes, axes, strict=True)]
     if not any(sizes):
         return [path.split(".")[0] for path in paths]
     last = max(i for i, size in enumerate(sizes) if size)
@@ -96,9 +101,12 @@ def _by_resolution(paths: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> l
     return result
 
 
-def _size(shape: tuple[int, ...]) -> int:
+def _size(shape: tuple[int, ...], axes: str) -> int:
     """Height of a square map, (N, C, H, W) or (N, H, W, C); 0 for all else, pooled maps too."""
     if len(shape) != 4:
         return 0
+    if "H" in axes and "W" in axes:
+        height, width = shape[axes.index("H")], shape[axes.index("W")]
+        return height if height == width > 1 else 0
     channels_first, channels_last = shape[2] == shape[3] > 1, shape[1] == shape[2] > 1
     return shape[2] if channels_first or channels_last else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,21 +11,36 @@ import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller, public
+from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy import structure
 from resviz.networks.anatomy.additions import Addition, Node
+from resviz.networks.anatomy.axes.axis import Layout, letters
+from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow, Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
-from resviz.networks.inputs import check_hookable, check_images
+from resviz.networks.inputs import check_hookable, check_images, check_shapes_of
+from resviz.networks.outputs import tensor_or_none
 from resviz.networks.zoo.cifar import CifarResNet
 from resviz.preset import preset_of
 
-COLUMNS = ("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "parameters")
+COLUMNS = (
+    "layer",
+    "call",
+    "type",
+    "kind",
+    "depth",
+    "stage",
+    "block",
+    "shape",
+    "axes",
+    "parameters",
+)
 
 
 @public
 def list_layers(
-    net: nn.Module, images: Tensor | tuple[Tensor, ...] | None = None, *, size: int | None = None
+    net: nn.Module, images: Images | None = None, *, size: int | None = None
 ) -> pd.DataFrame:
     """The layers of a network in order of execution, with depth, stage and block.
 
@@ -40,7 +55,9 @@ def list_layers(
         A row per leaf-module call and per block: ``layer`` (dotted path), ``call``, ``type``,
         ``kind`` ("leaf" or "block"), ``depth`` (1-based count of weighted layers on the longest
         path from the input; projections run beside the main path and do not add to it),
-        ``stage``, ``block``, ``shape`` of the output, ``parameters`` (of its own).
+        ``stage``, ``block``, ``shape`` of the output, ``axes``: which of them is which, as the
+        layers say ("NCHW"; "NHWC": channels last; "NLC": tokens; "?" for an axis of which none
+        says anything), ``parameters`` (of its own).
 
     Raises:
         NotTraceable: a scripted or compiled network, in which hooks do not fire.
@@ -54,7 +71,22 @@ def list_layers(
         20
     """
     check_hookable(net)
-    return survey(net, probe(net, images, size)).table
+    return survey(net, probe(net, images, size, check_shapes_of)).table
+
+
+@dataclass
+class Seen:
+    """What else a pass showed of a layer's output.
+
+    Attributes:
+        layout: which of its axes is which, None where nothing says so.
+        alone: it is a tensor of floating-point numbers, not a tuple with one in it.
+        reaches: the network's output was computed from it.
+    """
+
+    layout: Layout | None
+    alone: bool
+    reaches: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,14 +95,18 @@ class Survey:
 
     Attributes:
         table: as :func:`list_layers` gives it.
+        outputs: for each of its rows.
         additions: the residual additions, in order, and those of the kinds asked for.
-        output: of the network, for one image.
-        ends: the nodes of its tensors in the data flow, by the tensor's id.
+        output: of the network, for one image; that part of it, where it is known.
+        depth: of that output.
+        ends: the nodes of the tensors that the network returns, by the tensor's id.
     """
 
     table: pd.DataFrame
+    outputs: list[Seen]
     additions: list[Addition]
     output: Any
+    depth: int
     ends: dict[int, Node]
 
     @property
@@ -80,18 +116,25 @@ class Survey:
         return [path for path in dict.fromkeys(owners) if path]
 
 
-def survey(net: nn.Module, inputs: tuple[Tensor, ...], include: Collection[str] = ()) -> Survey:
+def survey(
+    net: nn.Module,
+    inputs: Images,
+    include: Collection[str] = (),
+    part: str | int | None = None,
+) -> Survey:
     """Run the first of the images, without gradients; the network is left as it was.
 
     Args:
         net: any network.
         inputs: its inputs; one image of them is run.
         include: kinds of sums that are not residual, to be listed too.
+        part: which part of what it returns is its output, as `Preset.logits` says.
 
     Raises:
         TypeError, ValueError: the first layer cannot take the images.
     """
     rows: list[dict[str, Any]] = []
+    nodes: list[Node | None] = []
     flow = Dataflow()
 
     def left(frame: Frame, output: Any) -> None:
@@ -99,21 +142,44 @@ def survey(net: nn.Module, inputs: tuple[Tensor, ...], include: Collection[str] 
         if tensor is not None and (frame.leaf or frame.block):
             row = {"layer": frame.path, "call": frame.call, "type": frame.type}
             row |= {"kind": "leaf" if frame.leaf else "block", "depth": flow.depth_of(output)}
-            rows.append(row | {"shape": tuple(tensor.shape)})
+            layout = axes.layout_of(tensor)
+            row |= {"shape": tuple(tensor.shape), "axes": letters(layout) if layout else ""}
+            alone = isinstance(output, Tensor) and output.is_floating_point()
+            rows.append(row | {"output": Seen(layout, alone)})
+            nodes.append(flow.node_of(output))
 
     with left_as_found(net) as hooks:
-        output = Walk(net, hooks, left=left).run_one(inputs, flow)
+        axes = Axes(net, hooks)
+        output = Walk(net, hooks, left=left, axes=axes).run_one(inputs, flow)
+    result = tensor_or_none(output, part)
+    result = output if result is None else result
+    read = _before(flow.node_of(result))
+    for row, node in zip(rows, nodes, strict=True):
+        row["output"].reaches = node in read
     owners = [addition.owner for addition in flow.residual]
     listed = [a for a in flow.additions if a.residual or a.kind in include]
-    table = _table(rows, dict(net.named_modules()), owners)
-    return Survey(table, listed, output, flow.ends)
+    table, outputs = _table(rows, dict(net.named_modules()), owners)
+    return Survey(table, outputs, listed, result, flow.depth_of(result), flow.ends)
+
+
+def _before(node: Node | None) -> set[Node | None]:
+    """A node and all that it was computed from, and whose changes it would feel."""
+    found: set[Node | None] = set()
+    waiting = [node] if node is not None else []
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += () if one.operation in ("detach", "argmax") else one.parents
+    return found
 
 
 def probe(
     net: nn.Module,
-    images: Tensor | tuple[Tensor, ...] | None = None,
+    images: Images | None = None,
     size: int | None = None,
-) -> tuple[Tensor, ...]:
+    read: Callable[[nn.Module, object], Inputs] = check_images,
+) -> Inputs:
     """What to run a network on, once, to see its structure: `images`, or zeros as its preset says.
 
     Raises:
@@ -121,7 +187,7 @@ def probe(
     """
     first = next(net.parameters(), torch.zeros(()))
     if images is not None:
-        return check_images(net, images)
+        return read(net, images)
     try:
         preset = preset_of(net)
         (height, width), channels = preset.crop or (224, 224), preset.channels or 3
@@ -133,17 +199,20 @@ def probe(
             ) from err
         height, width, channels = 32, 32, 3
     height, width = (size, size) if size else (height, width)
-    return (torch.zeros(1, channels, height, width, device=first.device, dtype=first.dtype),)
+    zeros = torch.zeros(1, channels, height, width, device=first.device, dtype=first.dtype)
+    return Inputs.of(zeros)
 
 
 def _table(
     rows: list[dict[str, Any]], modules: dict[str, nn.Module], owners: list[str]
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, list[Seen]]:
     paths = structure.blocks([row["layer"] for row in rows if row["kind"] == "block"], owners)
     rows = [row for row in rows if row["kind"] == "leaf" or row["layer"] in set(paths)]
-    stages = structure.stages([row["layer"] for row in rows], [row["shape"] for row in rows])
+    columns = ([row[name] for row in rows] for name in ("layer", "shape", "axes"))
+    stages = structure.stages(*columns)
     for row, stage in zip(rows, stages, strict=True):
         own = modules[row["layer"]].parameters(recurse=False)
         row |= {"stage": stage, "block": structure.block_of(row["layer"], paths)}
         row["parameters"] = sum(p.numel() for p in own)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    outputs = [row.pop("output") for row in rows]
+    return pd.DataFrame(rows, columns=list(COLUMNS)), outputs

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
 
 from torch import Tensor, nn
 
+from resviz.given import Images, Inputs
 from resviz.hooks import Hooks
+from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow, Frame
 from resviz.networks.anatomy.structure import is_leaf, may_be_block
-from resviz.networks.inputs import check_first_call, check_not_inside_vmap
+from resviz.networks.first_call import check_first_call
+from resviz.networks.inputs import check_not_inside_vmap
 
 Entered = Callable[[Frame, tuple[Any, ...]], None]
 Left = Callable[[Frame, Any], None]
+
+
+_NONE = Inputs((), ())
 
 
 class Walk:
@@ -28,6 +34,7 @@ class Walk:
         hooks: where the hooks live.
         entered: called with (frame, args) when a module starts.
         left: called with (frame, output) when it has run.
+        axes: which axis is which, noted in every pass.
         check: say it plainly where the first layer cannot take the images; False leaves the
             network's own error as it is.
 
@@ -42,13 +49,13 @@ class Walk:
         entered: Entered | None = None,
         left: Left | None = None,
         *,
+        axes: Axes | None = None,
         check: bool = True,
     ) -> None:
         self.running: list[Frame] = []
-        self._net, self._check = net, check
+        self._net, self._axes, self._check = net, axes, check
         self._calls: dict[str, int] = {}
-        self._inputs: tuple[Tensor, ...] = ()
-        self._given: tuple[Tensor, ...] = ()
+        self._inputs = _NONE
         self._flow: Dataflow | None = None
         self._active = False
         for path, module in net.named_modules():  # the hooks alone hold on to who listens
@@ -56,42 +63,43 @@ class Walk:
                 hooks.before_forward(module, self._entering(path, module, entered))
                 hooks.forward(module, self._leaving(left))
 
-    def run(self, inputs: Sequence[Tensor], flow: Dataflow | None = None) -> Any:
+    def run(self, inputs: Images, flow: Dataflow | None = None) -> Any:
         """A pass over `inputs`, seen by `flow` too; what the network returned.
 
         Raises:
             TypeError, ValueError: the first layer cannot take the images.
         """
-        return self.around(lambda: self._net(*inputs), inputs, flow)
+        given = Inputs.of(inputs)
+        return self.around(lambda: given.run(self._net), given, flow)
 
-    def run_one(self, images: Sequence[Tensor], flow: Dataflow | None = None) -> Any:
+    def run_one(self, images: Images, flow: Dataflow | None = None) -> Any:
         """The same over a copy of the first of the images; errors speak of all of them."""
-        inputs = tuple(tensor[:1].detach().clone() for tensor in images)
-        return self.around(lambda: self._net(*inputs), inputs, flow, images)
+        one = Inputs.of(images).one().copies()
+        return self.around(lambda: one.run(self._net), one, flow)
 
     def around(
         self,
         forward: Callable[[], Any],
-        inputs: Sequence[Tensor],
+        inputs: Iterable[Tensor],
         flow: Dataflow | None = None,
-        given: Sequence[Tensor] | None = None,
     ) -> Any:
-        """The same for a pass that `forward` makes over `inputs`, which were taken of `given`."""
+        """The same for a pass that `forward` makes over `inputs`."""
         self.running.clear()
         self._calls.clear()
-        self._inputs, self._given = tuple(inputs), tuple(given or inputs)
+        self._inputs = inputs if isinstance(inputs, Inputs) else Inputs.of(tuple(inputs))
         self._flow, self._active = flow, True
         try:
-            with flow if flow is not None else nullcontext():
+            axes = nullcontext() if self._axes is None else self._axes.watching(inputs)
+            with axes, flow if flow is not None else nullcontext():
                 if flow is not None:
-                    for tensor in inputs:
+                    for tensor in self._inputs:
                         flow.source(tensor)
                 output = forward()
             if flow is not None:
                 flow.returned(output)
             return output
         finally:
-            self._inputs = self._given = ()
+            self._inputs = _NONE
             self._flow, self._active = None, False
 
     def _entering(
@@ -104,7 +112,7 @@ class Walk:
                 return
             check_not_inside_vmap(args, path)
             if leaf and self._check:
-                check_first_call(module, args, self._inputs, self._given)
+                check_first_call(module, args, self._inputs, path)
             call = self._calls.get(path, 0)
             self._calls[path] = call + 1
             frame = Frame(path, call, kind, leaf, block)

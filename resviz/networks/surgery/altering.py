@@ -18,13 +18,13 @@ from torch.overrides import TorchFunctionMode
 
 from resviz.arguments import caller
 from resviz.errors import NotTraceable
+from resviz.given import Images
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.additions import Addition
 from resviz.networks.anatomy.sums import FAMILIES, stacked_along, terms, writes
 from resviz.networks.anatomy.survey import probe, survey
 from resviz.networks.inputs import check_hookable
 
-Inputs = Tensor | tuple[Tensor, ...]
 # (operand, whether to write in place) -> operand
 Change = Callable[[Tensor, bool], Tensor]
 Changes = Sequence[tuple[int, Change]]
@@ -35,7 +35,7 @@ def altered(
     net: nn.Module,
     changes: Callable[[Addition], Mapping[str, Change]],
     *,
-    images: Inputs | None = None,
+    images: Images | None = None,
 ) -> Iterator[None]:
     """The network with operands of its additions replaced.
 
@@ -165,7 +165,7 @@ def _number(addition: Addition) -> tuple[str, int]:
 
 
 def additions_of(
-    net: nn.Module, images: Inputs | None, include: Collection[str] = ()
+    net: nn.Module, images: Images | None, include: Collection[str] = ()
 ) -> list[Addition]:
     """The residual additions of a network, from one pass over images or zeros.
 

@@ -22,13 +22,14 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller, number, public
 from resviz.errors import closest
+from resviz.given import Images
 from resviz.hooks import Hooks, evaluating, left_as_found
 from resviz.networks.anatomy.additions import Addition, included
 from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.anatomy.structure import inside
 from resviz.networks.anatomy.survey import probe
 from resviz.networks.inputs import check_hookable
-from resviz.networks.surgery.altering import Change, Inputs, additions_of, altered, change_operands
+from resviz.networks.surgery.altering import Change, additions_of, altered, change_operands
 from resviz.networks.zoo.cifar import ZeroPadShortcut
 from resviz.torch_private import children_of, parameters_of
 
@@ -39,7 +40,7 @@ def drop_blocks(
     net: nn.Module,
     blocks: str | Sequence[str],
     *,
-    images: Inputs | None = None,
+    images: Images | None = None,
     include: str | Sequence[str] = (),
 ) -> Iterator[None]:
     """The network without some of its blocks: sum = shortcut + 0 instead of shortcut + F(x).
@@ -93,7 +94,7 @@ def scale_branches(
     factor: float,
     blocks: str | Sequence[str] | None = None,
     *,
-    images: Inputs | None = None,
+    images: Images | None = None,
     include: str | Sequence[str] = (),
 ) -> Iterator[None]:
     """The network with its residual branches scaled: sum = shortcut + factor * F(x).
@@ -127,7 +128,7 @@ def scale_shortcuts(
     factor: float,
     blocks: str | Sequence[str] | None = None,
     *,
-    images: Inputs | None = None,
+    images: Images | None = None,
     include: str | Sequence[str] = (),
 ) -> Iterator[None]:
     """The network with its shortcuts scaled: sum = factor * shortcut + F(x).
@@ -204,7 +205,7 @@ def zero_init_residual(
     net: nn.Module,
     blocks: str | Sequence[str] | None = None,
     *,
-    images: Inputs | None = None,
+    images: Images | None = None,
 ) -> Iterator[None]:
     """The network with each branch's last parameters at zero, so that F(x) = 0 exactly.
 
@@ -259,7 +260,7 @@ def _scaled(
     net: nn.Module,
     factor: float,
     blocks: str | Sequence[str] | None,
-    images: Inputs | None,
+    images: Images | None,
     *,
     branch: bool,
     include: str | Sequence[str],
@@ -441,7 +442,7 @@ def _strides(taken: Tensor, given: Tensor) -> int | None:
 
 
 # ---- the end of a branch
-def _check_zero(net: nn.Module, images: Inputs | None, names: set[str]) -> None:
+def _check_zero(net: nn.Module, images: Images | None, names: set[str]) -> None:
     """Raise ValueError where a branch is not 0 although its last parameters are."""
     left: dict[str, float] = {}
 
@@ -452,9 +453,9 @@ def _check_zero(net: nn.Module, images: Inputs | None, names: set[str]) -> None:
     def changes(addition: Addition) -> Mapping[str, Change]:
         return {"branch": partial(look, addition.name)} if addition.name in names else {}
 
-    inputs = tuple(t[:1].detach().clone() for t in probe(net, images))
+    inputs = probe(net, images).one().copies()
     with altered(net, changes, images=images), evaluating(net):
-        net(*inputs)
+        inputs.run(net)
     wrong = [name for name, value in left.items() if value != 0]
     if wrong:
         raise ValueError(

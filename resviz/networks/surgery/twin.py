@@ -16,13 +16,13 @@ from torch import Tensor, fx, nn
 from resviz import arguments
 from resviz.arguments import caller, choice, public
 from resviz.errors import NotTraceable, warn
+from resviz.given import Images, Inputs
 from resviz.hooks import evaluating
 from resviz.networks.anatomy.additions import Addition
 from resviz.networks.anatomy.sums import FAMILIES, addition_name
 from resviz.networks.anatomy.survey import probe, survey
 from resviz.networks.inputs import check_hookable
 from resviz.networks.outputs import tensor_or_none, widened
-from resviz.networks.surgery.altering import Inputs
 from resviz.networks.surgery.blocks import scale_shortcuts
 from resviz.networks.zoo.cifar import INITS
 from resviz.preset import preset_of, set_preset
@@ -44,7 +44,7 @@ def plain_twin(
     *,
     init: str | Callable[[Tensor], Tensor | None] = "he",
     seed: int = 0,
-    images: Inputs | None = None,
+    images: Images | None = None,
 ) -> nn.Module:
     """A copy of a network without its shortcuts: every sum is the branch alone.
 
@@ -284,17 +284,16 @@ class _Frames(fx.Tracer):
         return node
 
 
-def _check_twin(net: nn.Module, twin: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def _check_twin(net: nn.Module, twin: nn.Module, inputs: Inputs) -> None:
     """With its own weights the twin must give what the network gives with shortcuts times 0."""
     generator = torch.Generator().manual_seed(0)
-    noise = tuple(
-        torch.randn(t[:1].shape, generator=generator).to(t) if t.is_floating_point() else t[:1]
-        for t in inputs
+    noise = inputs.one().each(
+        lambda t: torch.randn(t.shape, generator=generator).to(t) if t.is_floating_point() else t
     )
     with scale_shortcuts(net, 0.0, images=noise), evaluating(net):
-        expected = tensor_or_none(net(*(t.clone() for t in noise)))
+        expected = tensor_or_none(noise.copies().run(net))
     with evaluating(twin):
-        got = tensor_or_none(twin(*(t.clone() for t in noise)))
+        got = tensor_or_none(noise.copies().run(twin))
     if expected is None or got is None:
         return
     expected, got = widened(expected), widened(got)

@@ -63,7 +63,9 @@ class Passes:
     ) -> None:
         self.measured: list[ForwardPass] = []
         self.ended = 0
-        self._measuring = MeasuredPass(net, Kept(set(), False), hooks, gradients=True, check=False)
+        self._measuring = MeasuredPass(
+            net, Kept(set(), False), hooks, gradients=True, axes=False, check=False
+        )
         self._running, self._anew, self._due, self._retried = False, True, False, False
         self._tell_began, self._tell_ended, self._another = began, ended, another
         self._hooks = hooks

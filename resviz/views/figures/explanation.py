@@ -88,7 +88,8 @@ def plot_explanation(
     wide = max(_title_room(title), made.across + LEFT + (LEFT if barred else _MARGIN))
     sheet = Sheet(made.tile, made.across, made.down, round(wide) - made.across - LEFT)
     for cell in made.cells:
-        _draw_cell(sheet, cell.panel, cell.left, cell.top, cell.lines, picture, opacity)
+        under = picture if cell.panel is None else photograph(exp, image, cell.panel.layer)
+        _draw_cell(sheet, cell.panel, cell.left, cell.top, cell.lines, under, opacity)
     _draw_headings(sheet, made)
     if barred:
         _draw_bars_of_rows(sheet, made, clip)
@@ -131,6 +132,10 @@ def _title(
     measured = [words[name] for name in ("dtype", "weights", "bands") if name in words]
     if picture is None:
         measured.append("this network has no pictures: maps alone")
+    inputs = dict.fromkeys(filter(None, (exp.input_of(panel.layer) for panel in panels)))
+    if inputs:
+        listed = " and ".join(f"input {style.escape(each)}" for each in inputs)
+        measured.append(f"{'maps' if len(panels) > 1 else 'map'} over {listed}")
     names = list(dict.fromkeys(panel.target for panel in panels))
     shown = [style.escape(short(name, 260)) for name in names[:4]]
     if len(names) > 4:

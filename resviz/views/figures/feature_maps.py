@@ -71,11 +71,12 @@ def _title(rec: Any, found: Channels, shown: Any, image: int, sort: str, scale: 
     }[scale]
     modes = {n: w for n, w in conditions(about).items() if n in ("batch_stats", "dtype")}
     measured = "".join(f" · {words}" for words in modes.values())
+    unsaid = "" if found.said else " (axes by the shape alone)"
     return style.heading(
         f"Feature maps: {style.escape(found.layer)}",
         f"image {image} · {len(shown)} of {len(found.maps)} channels, {order} · {how}",
         f"{style.escape(about.get('network', 'network'))} · {found.axes}"
-        f" {' × '.join(map(str, found.shape))}{measured}",
+        f" {' × '.join(map(str, found.shape))}{unsaid}{measured}",
     )
 
 

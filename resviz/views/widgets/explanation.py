@@ -114,6 +114,7 @@ class ExplanationPage(PageView):
                 "images": len(exp.targets),
                 "image_names": self._names,
                 "pictures": pictures,
+                "over": self._over(packing),
                 "size": list(about.get("input_shape") or (0, 0, 0, 0))[-2:],
                 "logits": scores,
                 "said": None if said is None else {"word": said.word, "units": said.units},
@@ -136,6 +137,21 @@ class ExplanationPage(PageView):
                 "checked": self._checked,
             }
         )
+
+    def _over(self, packing: Packing) -> dict[str, Any]:
+        """Of several inputs: the photographs of layers whose maps are about another."""
+        exp, known = self._exp, dict[str, Any]()
+        over: dict[str, Any] = {}
+        for layer in exp.layers:
+            name = exp.input_of(layer)
+            if name is None or name == exp.provenance.get("input"):
+                continue
+            if name not in known:
+                pictures = exp.pictures_of(layer)
+                known[name] = None if pictures is None else packing.add(as_pixels(pictures))
+            shape = exp.provenance["inputs"][name]
+            over[layer] = {"pictures": known[name], "size": list(shape)[-2:]}
+        return over
 
     def _is_signed(self, method: str) -> bool:
         row = METHODS.get(method)
@@ -211,9 +227,7 @@ class ExplanationPage(PageView):
         return altered(net, self._without, self._one_image(0))
 
     def _one_image(self, image: int) -> Any:
-        if isinstance(self._images, tuple):
-            return tuple(each[image : image + 1] for each in self._images)
-        return self._images[image : image + 1]
+        return check_images(self._net, self._images).one(image)
 
     # ---- long work: the checks of one map, beside the kernel's own work
     def _answer(self, request: dict[str, Any]) -> None:
@@ -471,8 +485,7 @@ def _first(net: Any, images: Any, preset: Any) -> Any:
     """The predicted classes at every block, by the methods that one pass serves."""
     check_hookable(net)
     inputs = check_images(net, images)
-    table = None if isinstance(images, tuple) else survey(net, inputs).table
-    return explained(net, images, None, preset, table)
+    return explained(net, inputs, None, preset, survey(net, inputs).table)
 
 
 def altered(net: Any, off: Sequence[str], images: Any) -> AbstractContextManager[None]:
@@ -489,9 +502,20 @@ def explained(net: Any, images: Any, targets: Any, preset: Any, table: Any) -> A
         return explain(net, images, targets, preset=preset)  # tokens: what "auto" finds
 
 
+def _is_map(shape: Sequence[int], axes: str) -> bool:
+    """True for an output with rows and columns, more than one of each."""
+    if len(shape) != 4:
+        return False
+    told = sorted(axes) == sorted("NCHW")
+    places = [shape[axes.index(each)] for each in "HW"] if told else shape[2:]
+    return (told or not axes or "?" in axes) and min(places) > 1
+
+
 def _with_positions(table: Any) -> list[str]:
     """Blocks, or the stages' last layers, whose output is (N, C, H, W); none for tokens."""
-    spatial = table["shape"].map(lambda s: len(s) == 4 and min(s[2:]) > 1)
+    spatial = pd.Series(
+        [_is_map(*each) for each in zip(table["shape"], table["axes"], strict=True)], table.index
+    )
     tokens = table["shape"].map(lambda s: len(s) == 3)
     if not (spatial | tokens).any():
         raise ValueError(

@@ -12,6 +12,7 @@ import traitlets
 
 from resviz.arguments import public
 from resviz.images import load_images
+from resviz.networks.inputs import check_images
 from resviz.preset import check_network
 from resviz.provenance import preset_or_none
 from resviz.torch_private import version
@@ -422,7 +423,7 @@ def explore(
 
     Args:
         net: a classification network, (N, 3, H, W) to (N, C) logits.
-        images: (N, 3, H, W) as the network wants them; or what :func:`load_images` takes: files, a
+        images: as :func:`record` takes them; or what :func:`load_images` takes: files, a
             folder, PIL images.
         preset: names of classes and scale of the pictures, instead of the network's own.
         names: of the photographs; file names, or "image 0" and so on.
@@ -439,17 +440,22 @@ def explore(
         []
     """
     check_network(net)
-    if not hasattr(images, "detach"):
+    if not _are_tensors(images):
         names = names if names is not None else _file_names(images)
         images = load_images(images, net, preset=preset)
-    if not len(images):
-        raise ValueError(f"{_CALLER}: no images; at least one would be right.")
+    inputs = check_images(net, images)
     if names is None or len(names) == 0:
-        names = [f"image {number}" for number in range(len(images))]
-    if isinstance(names, str) or len(names) != len(images):
-        raise ValueError(f"{_CALLER}: names {names!r}; one for each of {len(images)} images.")
-    each = [images[number : number + 1] for number in range(len(images))]
+        names = [f"image {number}" for number in range(inputs.count)]
+    if isinstance(names, str) or len(names) != inputs.count:
+        raise ValueError(f"{_CALLER}: names {names!r}; one for each of {inputs.count} images.")
+    each = [inputs.one(number) for number in range(inputs.count)]
     return ExploreView(net, each, [str(name) for name in names], preset)
+
+
+def _are_tensors(images: Any) -> bool:
+    """True for what a network takes; False for files and pictures to be loaded."""
+    several = isinstance(images, tuple | list) and any(map(_are_tensors, images))
+    return several or isinstance(images, Mapping) or hasattr(images, "detach")
 
 
 def _file_names(sources: Any) -> list[str] | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resviz.arguments import public
-from resviz.views.channels import channels_of, guess_axes
+from resviz.views.channels import channels_of, has_maps, maps_of
 from resviz.views.figure import Figure
 from resviz.views.figures.feature_maps import plot_feature_maps
 from resviz.views.figures.quantities import conditions
@@ -107,8 +107,8 @@ class Head:
 def _mapped_layers(rec: Any) -> list[str]:
     if not is_recording(rec):
         raise TypeError(f"{_CALLER}: a {type(rec).__name__}; a recording of rv.record.")
-    layers = [key for key in rec.tensors if guess_axes(rec, key, rec.tensors[key].shape)]
-    layers = [key for key in layers if rec.tensors[key].numel()]
+    layers = [key for key, tensor in rec.tensors.items() if tensor.numel()]
+    layers = [key for key in layers if has_maps(rec, key)]
     if not layers:
         raise ValueError(
             f"{_CALLER}: no feature maps in this recording; kept layers with (N, C, H, W), "
@@ -158,7 +158,7 @@ def _head_of(rec: Any, explanation: Any) -> Head | str:
     weight, bias = as_array(head.weight), as_array(head.bias)
     if head.layer not in rec.tensors:
         return f"{head.layer} was not kept"
-    maps = as_array(rec.tensors[head.layer])
+    maps = maps_of(rec, head.layer)[1] if has_maps(rec, head.layer) else np.empty(0)
     if maps.ndim != 4 or maps.shape[1] != weight.shape[1]:
         return "weights of another network"
     said = said_by(rec)
@@ -225,10 +225,8 @@ def _weight(packing: Packing, head: Head | str, shown: list[dict[str, Any]]) -> 
 
 def _layer(packing: Packing, rec: Any, key: str, images: list[int]) -> dict[str, Any]:
     """Codes (N, C, H, W) and the exact statistics of each channel; the scale is its own."""
-    tensor = rec.tensors[key]
-    axes = guess_axes(rec, key, tensor.shape) or ""
-    wanted = "NCHW" if len(axes) == 4 else "NCL"
-    maps = as_array(tensor.permute(*(axes.index(letter) for letter in wanted)))[images]
+    axes, maps = maps_of(rec, key)
+    maps = maps[images]
     maps = maps if maps.ndim == 4 else maps[:, :, None, :]
     flat = maps.reshape(*maps.shape[:2], -1)
     finite = flat[np.isfinite(flat)]

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from resviz.arguments import public
-from resviz.views.channels import guess_axes
+from resviz.views.channels import has_maps, maps_of
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import about, as_table, curve, stage_bounds, table_of
 from resviz.views.figures.quantities import conditions
 from resviz.views.figures.residuals import plot_residual_branches
 from resviz.views.payload import Packing, Payload
-from resviz.views.pictures import Floats, as_array
+from resviz.views.pictures import Floats
 from resviz.views.records import is_recording
 from resviz.views.widgets.page_view import PageView
 
@@ -162,9 +162,7 @@ def _kept(rec: Any, additions: pd.Series[Any]) -> dict[str, list[tuple[str, str]
     found = {}
     for name in map(str, additions):
         keys = [(part, f"{name}:{part}") for part in PARTS]
-        has = [
-            (p, k) for p, k in keys if k in tensors and guess_axes(rec, k, tuple(tensors[k].shape))
-        ]
+        has = [(part, key) for part, key in keys if key in tensors and has_maps(rec, key)]
         shapes = {tuple(tensors[k].shape) for _, k in has}
         if len(shapes) == 1:  # the same channels, side by side
             found[name] = has
@@ -190,10 +188,7 @@ def _wanted(
 
 def _maps(packing: Packing, rec: Any, key: str, images: list[int]) -> dict[str, Any]:
     """Codes (N, C, H, W) with a scale per channel, and the exact rms of each channel."""
-    tensor = rec.tensors[key]
-    axes = guess_axes(rec, key, tuple(tensor.shape)) or ""
-    wanted = "NCHW" if len(axes) == 4 else "NCL"
-    maps: Floats = as_array(tensor.permute(*(axes.index(letter) for letter in wanted)))[images]
+    maps: Floats = maps_of(rec, key)[1][images]
     maps = maps if maps.ndim == 4 else maps[:, :, None, :]
     flat = maps.reshape(*maps.shape[:2], -1).astype(np.float64)
     finite = flat[np.isfinite(flat)]

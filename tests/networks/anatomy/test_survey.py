@@ -42,7 +42,8 @@ def test_columns_and_parameters():
     net = cifar_resnet(8, seed=0)
     table = list_layers(net, torch.zeros(1, 3, 32, 32))
     assert list(table) == [
-        *("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "parameters")
+        *("layer", "call", "type", "kind", "depth", "stage", "block", "shape"),
+        *("axes", "parameters"),
     ]
     leaves = table.query("kind == 'leaf'").drop_duplicates("layer")
     assert leaves["parameters"].sum() == sum(p.numel() for p in net.parameters())

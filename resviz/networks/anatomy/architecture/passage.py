@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from resviz.given import Images
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.additions import Node
 from resviz.networks.anatomy.architecture.labels import ATTENTION, POOLS, is_pool, words
@@ -143,7 +144,7 @@ class _Watch(Dataflow):
             self.concatenations.append((joined[-1], joined))
 
 
-def watch(net: nn.Module, inputs: tuple[Tensor, ...]) -> Passage:
+def watch(net: nn.Module, inputs: Images) -> Passage:
     """Run the first of the images, without gradients; the network is left as it was.
 
     Args:

@@ -6,10 +6,11 @@ from collections import Counter
 from typing import Any
 
 import pandas as pd
-from torch import Tensor, nn
+from torch import nn
 
 from resviz import arguments
 from resviz.arguments import caller, public, whole
+from resviz.given import Images, Inputs
 from resviz.networks.anatomy import structure
 from resviz.networks.anatomy.architecture.passage import Passage, concatenated, watch
 from resviz.networks.anatomy.architecture.units import Unit, label_of, units_of
@@ -27,7 +28,7 @@ COUNTED = "multiply-adds of convolutions, matrix products and attention"
 @public
 def architecture(
     net: nn.Module,
-    images: Tensor | tuple[Tensor, ...] | None = None,
+    images: Images | None = None,
     *,
     size: int | None = None,
     name: str | None = None,
@@ -108,13 +109,11 @@ def _check_settings(size: object, name: object) -> None:
         arguments.name("name", name)
 
 
-def _inputs(
-    net: nn.Module, images: Tensor | tuple[Tensor, ...] | None, size: int | None
-) -> tuple[Tensor, ...]:
+def _inputs(net: nn.Module, images: Images | None, size: int | None) -> Inputs:
     first = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None)
     if images is not None or size is None or first is None or _has_preset(net):
         return probe(net, images, size)
-    return (first.weight.new_zeros(1, first.in_channels, size, size),)
+    return Inputs.of(first.weight.new_zeros(1, first.in_channels, size, size))
 
 
 def _has_preset(net: nn.Module) -> bool:

@@ -266,14 +266,15 @@ export function renderReasons({ model, el }) {
   // ---- drawing
   function photograph() {
     const { image } = state;
-    const [height, width] = data.size;
+    const { pictures, size: [height, width] } = data.over[state.layer] ?? data;
+    const key = `${image} ${data.over[state.layer] ? state.layer : ""}`;
     const times = Math.max(1, Math.ceil(REASON_LEAST / Math.max(height, width, 1)));
-    if (!photographs.has(image)) {
-      const size = height * width * 3;
-      const pixels = data.pictures && data.pictures.subarray(image * size, (image + 1) * size);
-      photographs.set(image, pixels && enlargedPixels(pixels, height, width, times));
+    if (!photographs.has(key)) {
+      const length = height * width * 3;
+      const pixels = pictures && pictures.subarray(image * length, (image + 1) * length);
+      photographs.set(key, pixels && enlargedPixels(pixels, height, width, times));
     }
-    return { pixels: photographs.get(image), height: height * times, width: width * times };
+    return { pixels: photographs.get(key), height: height * times, width: width * times };
   }
   function update({ ask = true } = {}) {
     showControls();

@@ -60,9 +60,14 @@ export function explanationOf(meta, view) {
     head,
     checks: [...meta.checks],
     logits: meta.logits && arrayAt(view, meta.logits),
-    pictures: meta.pictures && arrayAt(view, meta.pictures),
-    size: meta.pictures ? meta.pictures.shape.slice(1, 3) : meta.size,
+    ...photographsOf(meta, view),
+    over: Object.fromEntries(Object.entries(meta.over ?? {}).map(([layer, one]) => [layer, photographsOf(one, view)])),
   };
+}
+
+/** The photographs that maps lie over, and their size; of several inputs, `over` has those of the other layers. */
+function photographsOf({ pictures, size }, view) {
+  return { pictures: pictures && arrayAt(view, pictures), size: pictures ? pictures.shape.slice(1, 3) : size };
 }
 
 /**

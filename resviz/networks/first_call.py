@@ -1,0 +1,178 @@
+"""What the layers of a network say of the images: one check of shapes and dtypes for all passes.
+
+It runs before a layer does, and raises only where torch itself is about to.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resviz.arguments import caller
+from resviz.given import Inputs
+from resviz.hooks import Hooks
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_CHECKED = (*_CONVOLUTIONS, *_NORMS, nn.Linear, nn.Embedding)
+_NAMES = {3: "NCL", 4: "NCHW", 5: "NCDHW"}
+
+
+def watch_images(net: nn.Module, hooks: Hooks, inputs: Inputs) -> None:
+    """Check what reaches each layer in the passes over `inputs`, as long as `hooks` last."""
+    for path, module in net.named_modules():
+        if isinstance(module, _CHECKED):
+            check = partial(_check, path=path, inputs=inputs)
+            hooks.before_forward(module, check)
+
+
+def _check(module: nn.Module, args: Any, *, path: str, inputs: Inputs) -> None:
+    check_first_call(module, args, inputs, path)
+
+
+def check_first_call(module: nn.Module, args: tuple[Any, ...], inputs: Inputs, path: str) -> None:
+    """Raise ValueError or TypeError where a layer cannot take what the images have become.
+
+    Args:
+        module: about to run.
+        args: its arguments.
+        inputs: of the network in this pass.
+        path: of the module.
+    """
+    if not isinstance(module, _CHECKED) or not args or torch.compiler.is_compiling():
+        return
+    taken = args[0]
+    if isinstance(taken, list | tuple | dict):
+        raise _unpacked(module, taken)
+    if not isinstance(taken, Tensor) or taken.is_quantized:
+        return
+    known = inputs.whole or inputs
+    number = next((n for n, tensor in enumerate(inputs) if tensor is taken), None)
+    if number is not None:
+        _check_image(module, taken, known, number)
+    elif _is_plain(module):
+        _check_later(module, taken, known, path)
+
+
+def _unpacked(module: nn.Module, taken: Any) -> TypeError:
+    kind = "dictionary" if isinstance(taken, dict) else type(taken).__name__
+    return TypeError(
+        f"{caller()}: images are a {kind}, and {type(module).__name__} gets it as it is; a "
+        "tensor (N, C, H, W) would be right: torch.stack(images), or the keywords of the "
+        "network's forward."
+    )
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """True for torch's own forward, whose demands are known."""
+    return any(type(module).forward is kind.forward for kind in _CHECKED)
+
+
+# ---- the images themselves
+def _check_image(module: nn.Module, images: Tensor, given: Inputs, number: int) -> None:
+    what, shape = _title(given, number), _shape_of(given, number)
+    if isinstance(module, _CONVOLUTIONS):
+        right = _fitting(module)
+        dimensions = len(module.kernel_size) + 2
+        if images.ndim == dimensions - 1:
+            raise ValueError(
+                f"{caller()}: {what} of shape {shape}; {right} would be right. For a single image: "
+                "images[None]."
+            )
+        if images.ndim != dimensions or images.shape[1] != module.in_channels:
+            raise ValueError(
+                f"{caller()}: {what} of shape {shape}; {right} would be right. "
+                f"{_advice(shape, module.in_channels)}"
+            )
+    elif not _fits(module, images):
+        raise ValueError(
+            f"{caller()}: {what} of shape {shape}; {_fitting(module)} would be right for "
+            f"{type(module).__name__}."
+        )
+    if isinstance(module, nn.Embedding):
+        _check_tokens(module, images, what)
+    _check_dtype(module, images, what)
+
+
+def _title(given: Inputs, number: int) -> str:
+    """The word "images", or which of them."""
+    several = len(given) > 1 and not given.listed
+    return f"images[{given.names[number]!r}]" if several else "images"
+
+
+def _shape_of(given: Inputs, number: int) -> tuple[int, ...]:
+    return tuple(given[min(number, len(given) - 1)].shape)
+
+
+def _advice(shape: tuple[int, ...], channels: int) -> str:
+    if len(shape) == 4 and shape[3] == channels:
+        return "Channels come first: images.permute(0, 3, 1, 2)."
+    return "rv.load_images(..., net) makes them."
+
+
+def _check_tokens(module: nn.Embedding, tokens: Tensor, what: str) -> None:
+    if tokens.dtype not in (torch.int64, torch.int32):
+        raise TypeError(
+            f"{caller()}: {what} of {tokens.dtype}, and an Embedding looks them up; whole numbers "
+            f"would be right. {what}.long() makes them."
+        )
+    low, high = int(tokens.min()), int(tokens.max())
+    if low < 0 or high >= module.num_embeddings:
+        raise ValueError(
+            f"{caller()}: {what} hold {low if low < 0 else high}, and the Embedding has "
+            f"{module.num_embeddings} rows; 0 to {module.num_embeddings - 1} would be right. See "
+            "the tokenizer that belongs to the network."
+        )
+
+
+def _check_dtype(module: nn.Module, images: Tensor, what: str) -> None:
+    dtype = _dtype_of(module)
+    if dtype in (None, images.dtype) or isinstance(module, (nn.Embedding, *_NORMS)):
+        return
+    if not torch.is_autocast_enabled(images.device.type):
+        raise TypeError(
+            f"{caller()}: {what} of {images.dtype} in a network of {dtype}; the same dtype would "
+            "be right. rv.load_images(..., net) makes them."
+        )
+
+
+def _dtype_of(module: nn.Module) -> torch.dtype | None:
+    return next((parameter.dtype for parameter in module.parameters()), None)
+
+
+# ---- what they have become
+def _check_later(module: nn.Module, taken: Tensor, given: Inputs, path: str) -> None:
+    if _fits(module, taken):
+        return
+    shapes = ", ".join(str(_shape_of(given, n)) for n in range(1 if given.listed else len(given)))
+    single = " For a single image: images[None]." if len(given.shape) == 3 else ""
+    raise ValueError(
+        f"{caller()}: images of shape {shapes}, of which layer {path!r} "
+        f"({type(module).__name__}) gets {tuple(taken.shape)}; {_fitting(module)} would be right "
+        f"there. Images of another size or with other channels may give it.{single}"
+    )
+
+
+def _fits(module: nn.Module, taken: Tensor) -> bool:
+    """Whether the channels or features are as many as the layer has weights for."""
+    if isinstance(module, nn.Linear):
+        return taken.ndim > 0 and taken.shape[-1] == module.in_features
+    if isinstance(module, _CONVOLUTIONS):
+        missing = len(module.kernel_size) + 2 - taken.ndim
+        return missing in (0, 1) and taken.shape[1 - missing] == module.in_channels
+    if isinstance(module, _NORMS):
+        return taken.ndim > 1 and taken.shape[1] == module.num_features
+    return True
+
+
+def _fitting(module: nn.Module) -> str:
+    """The shape that it takes, in words."""
+    if isinstance(module, nn.Linear):
+        return f"(..., {module.in_features})"
+    if isinstance(module, _CONVOLUTIONS):
+        names = _NAMES[len(module.kernel_size) + 2]
+        return f"({', '.join([names[0], str(module.in_channels), *names[2:]])})"
+    return f"(N, {getattr(module, 'num_features', 'T')}, ...)"
