@@ -126,9 +126,9 @@ def path_study(
     check_hookable(net)
     inputs = check_images(net, images)
     samples, seed = whole("samples", samples, least=1), arguments.seed(seed)
-    _check_floating(inputs.picture)
     with left_as_found(net):
         seen = survey(net, inputs)
+    _check_floating(inputs.picture)
     _check_any(seen.additions)
     ways = Ways(seen, tensor_or_none(seen.output, output_of(preset_or_none(net, None)).part))
     chosen = _lengths(lengths, len(ways.counts) - 1)

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 import resviz as rv
 from left_as_found import left_as_found
 from resviz.attribution.choose import last_with_positions
+from resviz.given import Inputs
 from resviz.networks.anatomy.dataflow import Dataflow
 from resviz.networks.cifar import cifar_resnet
+from resviz.networks.outputs import Output
 
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
 
@@ -275,7 +277,7 @@ class Odd(nn.Module):
 def test_auto_takes_nothing_that_would_be_refused(output: str, image: Tensor) -> None:
     net = Odd(output).eval()
     part = 1 if output == "second" else None
-    assert last_with_positions(net, (image,), part) == ("act", 0)
+    assert last_with_positions(net, Inputs.of(image), Output(part=part)) == ("act", 0)
     if output != "second":
         assert rv.explain(net, image, 1).layers == ["act"]
 
@@ -299,7 +301,7 @@ class UNet(nn.Module):
 
 @pytest.mark.parametrize(("classes", "squeezed"), [(1, False), (1, True), (3, False), (8, False)])
 def test_auto_takes_no_output_map(classes: int, squeezed: bool, image: Tensor) -> None:
-    layer = last_with_positions(UNet(classes, squeezed).eval(), (image,))
+    layer = last_with_positions(UNet(classes, squeezed).eval(), Inputs.of(image), Output())
     assert layer == ("low.1", 0)
 
 

@@ -91,7 +91,7 @@ def test_each_pass_counts_from_the_start_and_calls_between_do_not_count() -> Non
 def test_a_pass_after_one_that_failed_starts_afresh() -> None:
     with Hooks() as hooks:
         walked = Walked(Twice(), hooks)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(ValueError, match="would be right for Linear"):
             walked.walk.run((torch.zeros(2, 4),))
         assert walked.events == [("in", "one", 0)]
         walked.events.clear()

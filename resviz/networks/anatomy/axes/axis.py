@@ -34,6 +34,10 @@ class Atom(NamedTuple):
     size: int
     total: int
 
+    def cut(self, size: int, step: int | None = None) -> Atom:
+        """Of another size."""
+        return Atom(self.name, self.step if step is None else step, size, self.total)
+
 
 class Axis(NamedTuple):
     """One axis: its atoms, the slowest first, and others (a class token) before and after them."""
@@ -190,8 +194,8 @@ def _taken(pieces: list[Axis], size: int) -> list[Axis] | None:
         elif piece.size % size == 0 and not (piece.before or piece.after):
             atom = piece.atoms[0]
             rest = atom.size // size
-            taken.append(Axis((atom._replace(step=atom.step * rest, size=size),)))
-            pieces.insert(0, Axis((atom._replace(size=rest),)))
+            taken.append(Axis((atom.cut(size, atom.step * rest),)))
+            pieces.insert(0, Axis((atom.cut(rest),)))
             size = 1
         else:
             return None
@@ -207,7 +211,7 @@ def _together(pieces: Sequence[Axis]) -> Axis:
         last = atoms[-1] if atoms else None
         follows = last is not None and (last.name, last.total) == (atom.name, atom.total)
         if last is not None and follows and last.step == atom.step * atom.size:
-            atoms[-1] = atom._replace(size=last.size * atom.size)
+            atoms[-1] = atom.cut(last.size * atom.size)
         else:
             atoms.append(atom)
     return Axis(tuple(atoms))
