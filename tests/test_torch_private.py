@@ -139,6 +139,7 @@ def test_what_vmap_hands_on_is_told_from_a_tensor():
     assert found == [True] and not private.is_inside_vmap(torch.ones(2, 2))
 
 
+@seen("torch", "2.15.0")
 def test_what_works_on_each_element_is_tagged_so():
     for name in ("add", "mul", "sub", "relu", "gelu", "silu", "sigmoid", "clamp", "where", "pow"):
         assert private.is_pointwise(name), name

@@ -88,8 +88,8 @@ def plot_explanation(
     wide = max(_title_room(title), made.across + LEFT + (LEFT if barred else _MARGIN))
     sheet = Sheet(made.tile, made.across, made.down, round(wide) - made.across - LEFT)
     for cell in made.cells:
-        whole = cell.panel is None or origin is not None
-        under = picture if whole else photograph(exp, image, cell.panel.layer)
+        own = cell.panel is not None and origin is None
+        under = photograph(exp, image, cell.panel.layer) if own and cell.panel else picture
         _draw_cell(sheet, cell.panel, cell.left, cell.top, cell.lines, under, opacity)
     _draw_headings(sheet, made)
     if barred:

@@ -93,8 +93,7 @@ def test_a_pass_after_one_that_failed_starts_afresh() -> None:
         walked = Walked(Twice(), hooks)
         with pytest.raises(ValueError, match="would be right for Linear"):
             walked.walk.run((torch.zeros(2, 4),))
-        assert walked.events == [("in", "one", 0)]
-        walked.events.clear()
+        assert walked.events == []  # it is refused before it is entered
         walked.walk.run((torch.zeros(2, 3),))
     assert walked.events == EVENTS
 
