@@ -121,7 +121,8 @@ def faithfulness(
         null: what those are: "noise" on the map's grid, shared by all maps of a resolution, or
             "spectrum", random maps with the map's own Fourier amplitudes, so as smooth as it at
             every scale (see :mod:`resviz.attribution.trust.rivals`): a stricter test, which says
-            more seldom that a map is better, and costs its pictures for each map.
+            more seldom that a map is better, and costs its pictures for each map. The first keeps
+            false alarms of noise at 5 %; of smooth random maps it let 10 of 64 pass (ResNet-18).
         seed: of random maps, noise and permutations.
         chunk: how many pictures run at once; None: 8 on a CPU, 64 on a GPU.
         progress: None shows a bar over what takes more than a second, False never.
