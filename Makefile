@@ -76,7 +76,7 @@ check: $(INSTALLED)
 	$(MAKE) --no-print-directory notebooks
 
 test-most: $(INSTALLED)
-	$(PYTEST) $(TWO) -m "not gpu and not browser" $(PYTEST_ARGS)
+	$(PYTEST) $(TWO) -m "not gpu and not browser and not long" $(PYTEST_ARGS)
 
 check-all: $(INSTALLED)
 	$(MAKE) --no-print-directory lint

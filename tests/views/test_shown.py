@@ -404,6 +404,7 @@ def test_a_cell_run_again_in_a_kernel(kernel: Kernel, named: bool) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["result", "closed"])
 def test_200_runs_of_a_cell_keep_nothing(kernel: Kernel, name: str) -> None:
     kernel.run(KERNEL.format(depth=56))
@@ -419,6 +420,7 @@ def test_200_runs_of_a_cell_keep_nothing(kernel: Kernel, name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_200_views_in_one_run_keep_nothing(kernel: Kernel) -> None:
     kernel.run(KERNEL.format(depth=56))
     opened = f"view = {SHOW}; view._repr_mimebundle_(); view.close()"
