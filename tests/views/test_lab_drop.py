@@ -16,8 +16,12 @@ PLACES = (".rv-explore-facts", ".rv-part-maps canvas.rv-mosaic", ".rv-reason-fra
 
 def drop(lab: Any, place: Any, file: Path) -> None:
     """Let a file of this machine fall on a place."""
-    place.scroll_into_view_if_needed()
-    box = place.bounding_box()
+    for _ in range(100):  # a part may be drawn again just then
+        place.scroll_into_view_if_needed()
+        box = place.bounding_box()
+        if box is not None:
+            break
+        lab.page.wait_for_timeout(100)
     chrome = lab.context.new_cdp_session(lab.page)
     where = {"x": box["x"] + min(40, box["width"] / 2), "y": box["y"] + min(12, box["height"] / 2)}
     data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
