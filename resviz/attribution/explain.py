@@ -12,7 +12,7 @@ from resviz.attribution.choose import read_layers
 from resviz.attribution.diagnosis import by_shape, evidence, findings, untrained
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.layer import Layer, key_of
-from resviz.attribution.methods.asked import check_passes, read_methods
+from resviz.attribution.methods.asked import check_passes, check_tokens, read_methods, stated
 from resviz.attribution.methods.method import Asked
 from resviz.attribution.positions import Reshape
 from resviz.attribution.run import Maps, maps_of, needs_of
@@ -56,9 +56,11 @@ def explain(
 
     Args:
         net: any network whose chosen layers have positions: (N, C, H, W), channels last as in Swin,
-            or tokens of patches as in ViT.
+            or tokens of patches as in ViT; of signals (N, C, l), of text (N, T, C), of video
+            (N, C, t, h, w).
         images: (N, 3, H, W) as the network wants them; a tuple for several inputs, of which the
-            first is the picture.
+            first is the picture. Or signals (N, C, L), tokens (N, T) as whole numbers, or video
+            (N, C, T, H, W): maps have as many axes of positions.
         targets: None, each image's predicted class; one class (index or name) for all; N classes;
             N lists of T classes; ``rv.target("a") - rv.target("b")`` in their place; a function
             (output) -> (N,), or a list of functions. See :func:`resviz.target` for regions of a
@@ -78,8 +80,9 @@ def explain(
         reshape: from a layer's output to (N, C, h, w), where the shape alone does not tell.
 
     Returns:
-        An :class:`Explanation`; ``maps[method, layer]`` is (N, T, h, w), raw. Maps over the input's
-        pixels have the layer "input".
+        An :class:`Explanation`; ``maps[method, layer]`` is (N, T, h, w), raw; (N, T, l) of signals
+        and tokens, (N, T, t, h, w) of video. Maps over the input's pixels, samples or tokens have
+        the layer "input"; of tokens they are made through the embedding that those enter.
 
     Raises:
         NonFinite: a map holds NaN or infinity.
@@ -88,7 +91,7 @@ def explain(
         TypeError: arguments of a wrong type.
         ValueError: an unknown method, layer or option; a layer that never ran, has no positions or
             does not reach the target; targets out of range or too few; images of a wrong shape; a
-            method that this network does not allow.
+            method that this network or this input does not allow.
 
     Example:
         >>> import torch
@@ -102,6 +105,7 @@ def explain(
     check_passes(asked, batch_stats, chunk)
     inputs, known = _read(net, images, preset)
     aims = Targets(targets, len(inputs[0]), known.classes if known is not None else ())
+    check_tokens(asked, inputs[0])
     with gradients(False):
         part = known.logits if known is not None else None
         wanted = _wanted(net, inputs, layers, asked, part)
@@ -109,6 +113,7 @@ def explain(
         backward = backward or split or not wanted
         several = (batch_stats, reshape, chunk, progress)
         shared = SharedPass(net, inputs, aims, wanted, formulas, backward, *several)
+        asked = stated(asked, shared.scorer)
         maps = maps_of(shared, asked, relu)
         about = _about(shared, asked, known, relu, layers)
         return _record(shared, maps, known, about, split)

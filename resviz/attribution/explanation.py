@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-import torch.nn.functional as F
 from torch import Tensor
 
 from resviz import storage
 from resviz.arguments import caller, public, public_as
 from resviz.attribution.diagnosis import COLUMNS, findings
 from resviz.attribution.head import AllClasses
+from resviz.attribution.places import resized
 from resviz.attribution.split import Split
 
 _TENSORS = ("scores", "logits", "pictures")
@@ -127,16 +127,20 @@ class Explanation:
         return list(dict.fromkeys(layer for _, layer in self.maps))
 
     @public_as("Explanation")
-    def upsampled(self, method: str, layer: str, size: tuple[int, int] | None = None) -> Tensor:
-        """(N, T, H, W): a map resized (bilinear, align_corners=False), to the input's size if None.
+    def upsampled(self, method: str, layer: str, size: tuple[int, ...] | None = None) -> Tensor:
+        """(N, T, H, W): a map resized, to the input's size if None.
+
+        Bilinear, align_corners=False; (N, T, L) of signals and tokens linear, (N, T, t, H, W) of
+        video trilinear.
 
         Raises:
             KeyError: no such map.
         """
         if (method, layer) not in self.maps:
             raise KeyError(f"{caller()}: no map {(method, layer)!r}; there are {list(self.maps)}.")
-        wanted = size or tuple(self.provenance["input_shape"][-2:])
-        return F.interpolate(self.maps[method, layer], wanted, mode="bilinear", align_corners=False)
+        maps = self.maps[method, layer]
+        wanted = size or tuple(self.provenance["input_shape"][2 - maps.ndim :])
+        return resized(maps, wanted)
 
     def to_frame(self) -> pd.DataFrame:
         """A row per method, layer, image and target: name, score, and minimum, maximum, mean."""

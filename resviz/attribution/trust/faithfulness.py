@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import public
 from resviz.attribution.explanation import Explanation
+from resviz.attribution.places import size_of
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.trust.localisation import energy, iou, pointing, read_masks
@@ -24,7 +25,6 @@ from resviz.attribution.trust.removal import (
     drop_of,
     filled,
     random_ranks,
-    ranks_of,
     resized,
     score_series,
     weighted,
@@ -60,6 +60,7 @@ def faithfulness(
     progress: bool | None = None,
     preset: Preset | None = None,
     reshape: Reshape | None = None,
+    segments: int | None = None,
 ) -> pd.DataFrame:
     """A table of checks on the maps of an explanation, beside those of random maps.
 
@@ -80,6 +81,10 @@ def faithfulness(
       again: rank correlation of absolute values with the original. Low is good, high means that
       the map shows the picture and not what the network learned. Costs six more explanations.
 
+    Signals (N, C, L) and video (N, C, T, H, W) are checked alike, sample by sample. Tokens (N, T)
+    are removed by putting another in their place, `baseline`, and shown in a row of those; road and
+    drop, which mix and scale values, have no meaning there.
+
     Args:
         net: the network that was explained.
         images: the same images.
@@ -90,9 +95,12 @@ def faithfulness(
         boxes: of the object, for localisation: [left, top, right, bottom] in pixels of the
             network's input for each image, or a list of those for each.
         masks: (N, H, W) bool, instead of boxes. Boxes and masks hold for all targets of an image.
-        steps: equal steps of deletion and insertion; the curves have one point more.
+        steps: equal steps of deletion and insertion; the curves have one point more. 28, or as
+            many as there are samples or tokens where those are fewer.
         baseline: what removed pixels become: "mean" (0, the mean colour), "blur" (a Gaussian of
             10/224 of the shorter side), a number, or a tensor (a value per channel or a picture).
+            Of tokens an id; the words stand for the embedding's padding, or id 0. The id is in the
+            record.
         reveal: what inserted pixels are put into, likewise.
         percentages: of the pixels that road removes, each strictly between 0 and 100.
         draws: random maps for each resolution and image, at least 2.
@@ -101,6 +109,8 @@ def faithfulness(
         progress: None shows a bar over what takes more than a second, False never.
         preset: for class names, instead of the network's own.
         reshape: as :func:`resviz.explain` got it.
+        segments: of signals and tokens: remove and show this many equal parts as a whole, in the
+            order of the map's mean over each, one a step; None: position by position.
 
     Returns:
         A row per method, layer, image and target (its name). Columns of checks that were not asked
@@ -133,13 +143,14 @@ def faithfulness(
     check_hookable(net)
     inputs = check_images(net, images)
     check_explanation(exp, inputs)
-    how = Settings.read(checks, inputs[0], steps, baseline, reveal, percentages, draws, seed, chunk)
-    height, width = inputs[0].shape[2:]
-    inside = read_masks(boxes, masks, len(inputs[0]), (height, width))
+    how = Settings.read(
+        checks, inputs[0], steps, baseline, reveal, percentages, draws, seed, chunk, segments
+    )
+    inside = read_masks(boxes, masks, len(inputs[0]), size_of(inputs[0]))
     known = preset_or_none(net, preset)
     with gradients(False):
         scorer = scorer_for(net, inputs, exp, targets, known, chunk, progress)
-        return _Checked(scorer, exp, how, inside).through(known, reshape)
+        return _Checked(scorer, exp, how.stated(scorer), inside).through(known, reshape)
 
 
 @dataclass
@@ -150,7 +161,7 @@ class _Map:
     image: int
     column: int
     row: dict[str, Any]
-    grid: tuple[int, int]
+    grid: tuple[int, ...]
     blank: bool
 
 
@@ -162,14 +173,14 @@ class _Checked:
     ) -> None:
         self.scorer, self.exp, self.settings, self.inside = scorer, exp, settings, inside
         images = scorer.inputs[0]
-        self.size = (int(images.shape[2]), int(images.shape[3]))
+        self.size = size_of(images)
         checks = settings.checks
         fills = {"deletion": settings.baseline, "insertion": settings.reveal}
         self.base = {name: filled(kind, images) for name, kind in fills.items() if name in checks}
         self.curves = list(self.base)
         self.maps: list[_Map] = []
         # the gaps of random maps: by resolution, image and target
-        self.gaps: dict[tuple[int, int], dict[tuple[int, int], list[float]]] = {}
+        self.gaps: dict[tuple[int, ...], dict[tuple[int, int], list[float]]] = {}
         self.randomised: Randomised | None = None
 
     def through(self, preset: Preset | None, reshape: Reshape | None) -> pd.DataFrame:
@@ -193,13 +204,14 @@ class _Checked:
         for key, maps in self.exp.maps.items():
             for column, each in enumerate(resized(maps[image], self.size)):
                 values[key, column] = each
-                if not bool(each.isfinite().all()) or bool((each == each[0, 0]).all()):
+                if not bool(each.isfinite().all()) or _is_even(each):
                     continue
                 found = self._variants(picture, image, each)
                 series |= {(key, column, name): made for name, made in found.items()}
         if self.curves:
             for grid in dict.fromkeys(_grid(maps) for maps in self.exp.maps.values()):
-                ranks = random_ranks(self.settings.draws, grid, self.size, self._seed(image))
+                how = self.settings
+                ranks = random_ranks(how.draws, grid, self.size, self._seed(image), how.ranks)
                 for draw, one in enumerate(ranks):
                     made = self._curve_series(picture, image, one)
                     series |= {(grid, draw, name): each for name, each in made.items()}
@@ -217,7 +229,7 @@ class _Checked:
 
     def _variants(self, picture: Tensor, image: int, values: Tensor) -> dict[str, Series]:
         """The pictures that the checks of one map need."""
-        settings, ranks = self.settings, ranks_of(values)
+        settings, ranks = self.settings, self.settings.ranks(values)
         series = self._curve_series(picture, image, ranks)
         if "road" in settings.checks:
             series |= road_series(picture, ranks, settings.percentages, settings.seed)
@@ -233,7 +245,7 @@ class _Checked:
         score = float(scores["picture"][0, column])
         row: dict[str, Any] = {"method": key[0], "layer": key[1], "image": image}
         row |= {"target": exp.target_names[image][column], "score": score}
-        blank, grid = bool((values == values[0, 0]).all()), _grid(exp.maps[key])
+        blank, grid = _is_even(values), _grid(exp.maps[key])
         for name in self.curves:
             curve = () if blank else self._curve(scores, (key, column), name, column)
             row |= {name: _area(curve), f"{name}_curve": curve}
@@ -264,13 +276,13 @@ class _Checked:
         return tuple(torch.cat(parts)[:, column].tolist())
 
     def _random(
-        self, scores: Mapping[Any, Tensor], grid: tuple[int, int], name: str, column: int
+        self, scores: Mapping[Any, Tensor], grid: tuple[int, ...], name: str, column: int
     ) -> list[tuple[float, ...]]:
         draws = range(self.settings.draws)
         return [self._curve(scores, (grid, draw), name, column) for draw in draws]
 
     def _note_gaps(
-        self, scores: Mapping[Any, Tensor], grid: tuple[int, int], image: int, column: int
+        self, scores: Mapping[Any, Tensor], grid: tuple[int, ...], image: int, column: int
     ) -> None:
         gaps = [0.0] * self.settings.draws
         for name in self.curves:
@@ -340,8 +352,13 @@ def _one(picture: Tensor) -> Series:
     return Series(1, lambda: iter([picture]))
 
 
-def _grid(maps: Tensor) -> tuple[int, int]:
-    return int(maps.shape[2]), int(maps.shape[3])
+def _grid(maps: Tensor) -> tuple[int, ...]:
+    return tuple(maps.shape[2:])
+
+
+def _is_even(values: Tensor) -> bool:
+    """Whether a map is the same everywhere."""
+    return bool((values == values.flatten()[0]).all())
 
 
 def _area(curve: Sequence[float]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,13 +13,18 @@ from torch import Tensor, nn
 from resviz.arguments import caller, number, whole
 from resviz.arguments import seed as check_seed
 from resviz.attribution.explanation import Explanation
+from resviz.attribution.places import is_tokens, size_of
 from resviz.attribution.scoring import Scorer
+from resviz.attribution.subject import token_of
 from resviz.attribution.targets import Targets
+from resviz.attribution.trust.removal import averaged, per_channel, ranks_of
 from resviz.errors import closest
 from resviz.hooks import left_as_found
 from resviz.preset import Preset
 
 CHECKS = ("deletion", "insertion", "road", "drop", "randomisation")
+_OF_NUMBERS = ("road", "drop")  # they mix values of neighbours or scale them: no ids can
+STEPS = 28
 _FILLS = ("mean", "blur")
 _ALIKE = 0.05  # of the largest score: another device, dtype or kernel; not another network
 
@@ -35,6 +40,7 @@ class Settings:
     percentages: tuple[float, ...]
     draws: int
     seed: int
+    segments: int | None = None
 
     @classmethod
     def read(
@@ -48,18 +54,38 @@ class Settings:
         draws: int,
         seed: int,
         chunk: int | None,
+        segments: int | None = None,
     ) -> Settings:
         """Settings, or an error that says what is wrong with them."""
-        pixels = images.shape[2] * images.shape[3]
-        whole("steps", steps, least=1, most=pixels)
+        pixels = math.prod(size_of(images))
+        if images.ndim != 4 and steps == STEPS:
+            steps = min(steps, pixels)  # a sentence may be shorter
+        steps = whole("steps", steps, least=1, most=pixels)
+        steps = _read_segments(segments, images) or steps
         whole("draws", draws, least=2)
         check_seed(seed)
         if chunk is not None:
             whole("chunk", chunk, least=1)
         for name, kind in (("baseline", baseline), ("reveal", reveal)):
             _check_fill(name, kind, images)
-        shares = _check_percentages(percentages, pixels)
-        return cls(_read_checks(checks), steps, baseline, reveal, shares, draws, seed)
+        chosen = _read_checks(checks, images)
+        shares = _check_percentages(percentages, pixels if "road" in chosen else 100)
+        return cls(chosen, steps, baseline, reveal, shares, draws, seed, segments)
+
+    def stated(self, scorer: Scorer) -> Settings:
+        """With the id of the token that takes the place of others, where the input is tokens.
+
+        "mean" and "blur", which ids do not have, are the embedding's padding, or id 0.
+        """
+        if not is_tokens(scorer.inputs[0]):
+            return self
+        given = [None if isinstance(k, str) else k for k in (self.baseline, self.reveal)]
+        baseline, reveal = (token_of(scorer, 0, each) for each in given)
+        return replace(self, baseline=baseline, reveal=reveal)
+
+    def ranks(self, values: Tensor) -> Tensor:
+        """The place of each position in the order; whole segments where they were asked for."""
+        return ranks_of(values if self.segments is None else averaged(values, self.segments))
 
     def record(self) -> dict[str, Any]:
         """What JSON can hold of them."""
@@ -75,18 +101,38 @@ class Settings:
             "percentages": list(self.percentages),
             "draws": self.draws,
             "seed": self.seed,
+            "segments": self.segments,
         }
 
 
-def _read_checks(checks: str | Sequence[str] | None) -> tuple[str, ...]:
+def _read_segments(segments: int | None, images: Tensor) -> int | None:
+    if segments is None:
+        return None
+    size = size_of(images)
+    if len(size) != 1:
+        raise ValueError(
+            f"{caller()}: segments={segments!r} of inputs {tuple(images.shape)}; signals (N, C, L) "
+            "or tokens (N, T), which have an order, would be right. Leave segments out."
+        )
+    return whole("segments", segments, least=2, most=size[0])
+
+
+def _read_checks(checks: str | Sequence[str] | None, images: Tensor) -> tuple[str, ...]:
+    without = _OF_NUMBERS if is_tokens(images) else ()
     if checks is None:
-        return CHECKS
+        return tuple(name for name in CHECKS if name not in without)
     chosen = [checks] if isinstance(checks, str) else list(checks)
     for name in chosen:
         if name not in CHECKS:
             raise ValueError(
                 f"{caller()}: no check {name!r}; closest: {closest(str(name), CHECKS)}. There "
                 f"are {', '.join(CHECKS)}."
+            )
+        if name in without:
+            raise ValueError(
+                f"{caller()}: check {name!r} of tokens {tuple(images.shape)}, whose numbers are "
+                "ids; signals or pictures would be right. Of tokens there are deletion, insertion "
+                "and randomisation."
             )
     return tuple(name for name in CHECKS if name in chosen)
 
@@ -99,8 +145,10 @@ def _check_fill(name: str, kind: Any, images: Tensor) -> None:
             raise ValueError(
                 f"{caller()}: {name}={kind!r}; closest: {near}. Or a number, or a tensor."
             )
+    elif is_tokens(images):
+        whole(f"{name}, the id of a token,", kind, least=0)
     elif isinstance(kind, Tensor):
-        one = kind.view(-1, 1, 1) if kind.ndim == 1 else kind
+        one = per_channel(kind, images)
         try:
             one.expand(shape)
         except RuntimeError as err:
@@ -139,9 +187,10 @@ def check_explanation(exp: object, inputs: tuple[Tensor, ...]) -> None:
             "would be right."
         )
     images = inputs[0]
-    if images.ndim != 4:
+    if not 2 <= images.ndim <= 5:
         raise ValueError(
-            f"{caller()}: images of shape {tuple(images.shape)}; (N, C, H, W) would be right."
+            f"{caller()}: images of shape {tuple(images.shape)}; (N, C, H, W), signals (N, C, L), "
+            "tokens (N, T) or video (N, C, T, H, W) would be right."
         )
     if not exp.maps:
         raise ValueError(f"{caller()}: an explanation without maps; at least one.")
@@ -151,24 +200,28 @@ def check_explanation(exp: object, inputs: tuple[Tensor, ...]) -> None:
             "images that were explained would be right."
         )
     shape = tuple(exp.provenance.get("input_shape", images.shape))
-    if shape[2:] != tuple(images.shape[2:]):
+    then, now = shape[-len(size_of(images)) :], size_of(images)
+    if then != now:
+        what = "pixels" if images.ndim == 4 else "positions"
         raise ValueError(
-            f"{caller()}: images of {tuple(images.shape[2:])} pixels and an explanation of "
-            f"{shape[2:]}; the images that were explained would be right."
+            f"{caller()}: images of {now} {what} and an explanation of {then}; the images that "
+            "were explained would be right."
         )
     for key, maps in exp.maps.items():
-        _check_maps(key, maps, len(images), len(exp.targets[0]))
+        _check_maps(key, maps, len(images), len(exp.targets[0]), len(size_of(images)))
 
 
-def _check_maps(key: tuple[str, str], maps: Any, count: int, columns: int) -> None:
+def _check_maps(key: tuple[str, str], maps: Any, count: int, columns: int, positions: int) -> None:
     where = f"the map {key!r}"
     if not isinstance(maps, Tensor):
         raise TypeError(f"{caller()}: {where} is a {type(maps).__name__}; a tensor.")
-    right = maps.ndim == 4 and tuple(maps.shape[:2]) == (count, columns) and maps.numel() > 0
+    fits = maps.ndim == 2 + positions and tuple(maps.shape[:2]) == (count, columns)
+    right = fits and maps.numel() > 0
     if not right:
         raise ValueError(
-            f"{caller()}: {where} has shape {tuple(maps.shape)}; ({count}, {columns}, h, w), "
-            "images and targets of the explanation, would be right."
+            f"{caller()}: {where} has shape {tuple(maps.shape)}; ({count}, {columns}, "
+            f"{', '.join(('l', 'hw', 'thw')[positions - 1])}), images and targets of the "
+            "explanation, would be right."
         )
     if not maps.is_floating_point() or not bool(maps.isfinite().all()):
         raise ValueError(
