@@ -179,11 +179,20 @@ def _record(
         scores=seen.scores[:, : shared.columns].cpu(),
         logits=widened(logits).cpu() if logits is not None else None,
         pictures=displayed(shared.inputs[0], known),
+        inputs=_without_pictures(shared.inputs[0]),
         measured=table,
         heads=tuple(reversed(shared.heads.values())),
         parts=_split(shared) if split else None,
         provenance=about,
     )
+
+
+def _without_pictures(given: Tensor) -> Tensor | None:
+    """A copy of signals, tokens, video, or what is one position wide; None for pictures."""
+    if given.ndim == 4 and min(given.shape[2:]) > 1:
+        return None
+    kept = widened(given) if given.is_floating_point() else given
+    return kept.detach().cpu().clone()
 
 
 def _split(shared: SharedPass) -> Split:

@@ -19,7 +19,7 @@ from resviz.attribution.head import AllClasses
 from resviz.attribution.places import resized
 from resviz.attribution.split import Split
 
-_TENSORS = ("scores", "logits", "pictures")
+_TENSORS = ("scores", "logits", "pictures", "inputs")
 _HEAD = ("activations", "weight", "bias")
 
 
@@ -29,12 +29,15 @@ class Explanation:
 
     Attributes:
         maps: (method, layer) to (N, T, h, w): N images, T targets each, h x w positions of the
-            layer. Raw: the method's own ReLU, no scaling, no resizing. A second call of a module
-            is the layer "layer1.0.relu#1"; maps over the pixels have the layer "input".
+            layer; (N, T, l) of signals and tokens, (N, T, t, h, w) of video. Raw: the method's own
+            ReLU, no scaling, no resizing. A second call of a module is the layer
+            "layer1.0.relu#1"; maps over the pixels have the layer "input".
         targets: class indices, N lists of T; -1 for a difference or a function.
         target_names: their names. scores: (N, T), what is explained: logits as a rule.
         logits: (N, C), or None for a network that gives something else.
         pictures: (N, H, W, 3) uint8, or None.
+        inputs: what the maps lie over where that is no picture: signals (N, C, L), tokens (N, T),
+            video (N, C, t, H, W). Else None.
         measured: the columns of :attr:`evidence`.
         heads: layers that may be followed by pooling and one linear layer: :attr:`all_classes`.
         parts: see :meth:`split`.
@@ -53,6 +56,7 @@ class Explanation:
     heads: Sequence[AllClasses] = ()
     parts: Split | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Tensor | None = None
 
     @property
     @public
@@ -244,6 +248,7 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
             scores=tensors["field/scores"],
             logits=tensors.get("field/logits"),
             pictures=tensors.get("field/pictures"),
+            inputs=tensors.get("field/inputs"),
             measured=_measured(meta["measured"]),
             heads=_heads(tensors, meta.get("head")),
             parts=_split(tensors, meta.get("parts")),

@@ -34,7 +34,7 @@ class MapPanel:
     Attributes:
         method, layer, target: what it explains; `target` is the class name.
         position: of the target among the image's.
-        raw: (h, w), as the method gave it.
+        raw: (h, w), as the method gave it; (l,) of a signal or tokens, (t, h, w) of a clip.
         low, high, colours: its colour scale; 0 is always the colour of "nothing".
     """
 
@@ -77,6 +77,37 @@ class MapPanel:
 def photograph(exp: Any, image: int) -> Pixels | None:
     """(H, W, 3), or None where the network has no pictures."""
     return None if exp.pictures is None else as_pixels(exp.pictures[image])
+
+
+def line_of(exp: Any, image: int) -> Floats | None:
+    """(C, L) of a signal or the ids (T,) of tokens, which an explanation's maps lie over.
+
+    None for pictures and clips. What is one position wide, (N, C, H, 1), is a signal.
+    """
+    if exp.inputs is None:
+        return None
+    if is_tokens(exp):
+        return as_array(exp.inputs[image])
+    given = as_array(exp.inputs[image])
+    if given.ndim == 1:
+        return given[None]
+    sizes = given.shape[1:]
+    if sum(size > 1 for size in sizes) > 1:
+        return None
+    return given.reshape(given.shape[0], -1)
+
+
+def clip_of(exp: Any, image: int) -> Floats | None:
+    """(C, T, H, W) of video, else None."""
+    if exp.inputs is None or exp.inputs.ndim != 5:
+        return None
+    return as_array(exp.inputs[image])
+
+
+def is_tokens(exp: Any) -> bool:
+    """Whether an explanation's maps lie over tokens."""
+    given = exp.inputs
+    return given is not None and given.ndim == 2 and not given.is_floating_point()
 
 
 def panels_of(

@@ -1,17 +1,21 @@
-"""`plot_explanation`: what a prediction rests on, over the photograph."""
+"""`plot_explanation`: what a prediction rests on, over the photograph, signal, text or clip."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from resviz.views import style
 from resviz.views.figure import Figure
+from resviz.views.figures.explanation_frames import chosen, draw_clip
+from resviz.views.figures.explanation_lines import CHANNELS, draw_signal, draw_words, on_white
 from resviz.views.figures.map_grid import HEAD, Arrangement, grid, is_grid, wrapped
 from resviz.views.figures.quantities import conditions
 from resviz.views.figures.tiles import LEFT, LINE, Sheet, room_for, short
-from resviz.views.overlays import MapPanel, panels_of, photograph
-from resviz.views.pictures import Pixels, enlarged
+from resviz.views.overlays import MapPanel, clip_of, is_tokens, line_of, panels_of, photograph
+from resviz.views.pictures import Floats, Pixels, enlarged
 
 _MARGIN = 118  # pixels for the bar beside the sheet
 
@@ -29,6 +33,8 @@ def plot_explanation(
     magnitude: str = style.MAGNITUDE,
     columns: int | None = None,
     name: str | None = None,
+    tokens: Sequence[str] | Callable[[list[int]], Sequence[str]] | None = None,
+    frames: Sequence[int] | None = None,
 ) -> Figure:
     """A figure of the photograph and, beside it, each map over it: methods x layers x targets.
 
@@ -38,6 +44,10 @@ def plot_explanation(
     ReLU), bilinear, over the photograph in grey. Maps on one colour scale have the same colours:
     blue-red, centred on 0, where any of them has negative values. The hover reads the raw value.
     Where the network has no pictures the map is drawn alone.
+
+    Signals: a row for each map, its colours behind the curve, red where it is positive; several
+    channels, the first eight, stand one below the other, each on its own scale. Tokens: a block of
+    words for each map, each word on the colour of its value. Video: a row of frames for each map.
 
     Args:
         exp: an Explanation.
@@ -56,10 +66,14 @@ def plot_explanation(
         magnitude: colour scale of maps without negative values, "Viridis" or "Cividis".
         columns: panels in a row, one after the other, instead of the grid.
         name: what the image is called; "image 0" and so on if None.
+        tokens: the words of a text, one for each of its tokens, or what makes them of its ids, as a
+            tokenizer's ``convert_ids_to_tokens`` does; None: the ids.
+        frames: which frames of a clip; None: six, evenly.
 
     Raises:
         TypeError: not an Explanation.
-        ValueError: no such image, method, layer, target, scale, percentile or colour scale.
+        ValueError: no such image, method, layer, target, scale, percentile or colour scale; as many
+            words as there are no tokens, no such frame; maps of signals and of pictures at once.
     """
     if magnitude not in style.MAGNITUDES or not 0 <= opacity <= 1:
         raise ValueError(
@@ -69,10 +83,13 @@ def plot_explanation(
     if columns is not None and columns < 1:
         raise ValueError(f"plot_explanation: columns={columns}; 1 or more, or None.")
     panels = panels_of(exp, image, methods, layers, targets, scale, magnitude, clip)
-    picture = photograph(exp, image)
     name = name if name is not None else f"image {image}"
+    if panels[0].raw.ndim != 2 or line_of(exp, image) is not None:
+        return _without_photograph(exp, image, panels, opacity, tokens, frames, (scale, clip, name))
+    picture = photograph(exp, image)
     made = _arranged(panels, picture, scale, columns, name)
-    title = _title(exp, panels, picture, scale, clip, name)
+    alone = "" if picture is not None else "this network has no pictures: maps alone"
+    title = _title(exp, panels, alone, scale, clip, name)
     barred = bool(made.rows) and scale == "method"
     wide = max(_title_room(title), made.across + LEFT + (LEFT if barred else _MARGIN))
     sheet = Sheet(made.tile, made.across, made.down, round(wide) - made.across - LEFT)
@@ -85,6 +102,70 @@ def plot_explanation(
         _draw_bars(sheet, panels, scale, clip, min(cell.top for cell in made.cells))
     sheet.fig.update_layout(title={"text": title})
     return sheet.fig
+
+
+def _without_photograph(
+    exp: Any,
+    image: int,
+    panels: list[MapPanel],
+    opacity: float,
+    tokens: Any,
+    frames: Sequence[int] | None,
+    titled: tuple[str, float, str],
+) -> Figure:
+    """The figure of a signal, a text or a clip."""
+    scale, clip_at, name = titled
+    axes = {panel.raw.ndim for panel in panels}
+    line, clip = line_of(exp, image), clip_of(exp, image)
+    if len(axes) > 1:
+        raise ValueError(
+            f"plot_explanation: maps with {' and '.join(map(str, sorted(axes)))} axes of positions;"
+            " those of one kind would be right: choose with methods= and layers=."
+        )
+    note = _note(exp, line, clip)
+    if clip is None and axes != {3}:
+        panels = on_white(panels)
+    title = _title(exp, panels, note, scale, clip_at, name)
+    room = _title_room(title)
+    if clip is not None or axes == {3}:
+        count = clip.shape[1] if clip is not None else len(panels[0].raw)
+        sheet = draw_clip(panels, clip, chosen(frames, count), opacity, room)
+    elif line is not None and is_tokens(exp):
+        sheet = draw_words(panels, _words(line, tokens), opacity, room)
+    else:
+        signal = line if line is not None else np.zeros((0, panels[0].raw.size), np.float32)
+        sheet = draw_signal(panels, signal, opacity, room)
+    _draw_bars(sheet, panels, scale, clip_at, LINE + 4)
+    sheet.fig.update_layout(title={"text": title})
+    return sheet.fig
+
+
+def _note(exp: Any, line: Floats | None, clip: Floats | None) -> str:
+    """What stands in the title about what the maps lie over."""
+    if line is None and clip is None:
+        return "the input was not kept: maps alone"
+    if clip is not None:
+        return "frames from the clip's least to its largest value"
+    if is_tokens(exp):
+        options = exp.provenance.get("options", {}).values()
+        ids = {each["baseline"] for each in options if each.get("baseline") is not None}
+        return f"token {' or '.join(map(str, sorted(ids)))} in place of others" if ids else ""
+    if line is not None and len(line) > CHANNELS:
+        return f"channels 0 to {CHANNELS - 1} of {len(line)}, each on its own scale"
+    return "each channel on its own scale" if line is not None and len(line) > 1 else ""
+
+
+def _words(ids: Floats, tokens: Any) -> list[str]:
+    """The words of the tokens, as they were given or made from the ids."""
+    numbers = [int(each) for each in ids]
+    found = tokens(numbers) if callable(tokens) else tokens
+    words = [str(each) for each in (numbers if found is None else found)]
+    if isinstance(found, str) or len(words) != len(numbers):
+        raise ValueError(
+            f"plot_explanation: {len(words)} words for {len(numbers)} tokens; a word for each "
+            "would be right, or a function of the ids, as tokenizer.convert_ids_to_tokens."
+        )
+    return words
 
 
 def _arranged(
@@ -106,14 +187,12 @@ _SCALES = {
 }
 
 
-def _title(
-    exp: Any, panels: list[MapPanel], picture: Pixels | None, scale: str, clip: float, name: str
-) -> str:
+def _title(exp: Any, panels: list[MapPanel], note: str, scale: str, clip: float, name: str) -> str:
     about = exp.provenance
     words = conditions(about)
     measured = [words[name] for name in ("dtype", "weights") if name in words]
-    if picture is None:
-        measured.append("this network has no pictures: maps alone")
+    if note:
+        measured.append(note)
     names = list(dict.fromkeys(panel.target for panel in panels))
     shown = [style.escape(short(name, 260)) for name in names[:4]]
     if len(names) > 4:
