@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from resviz.arguments import caller
 from resviz.attribution.engine import capture
 from resviz.attribution.layer import Layer
+from resviz.attribution.places import size_of
 from resviz.attribution.positions import Reading, read
 from resviz.errors import closest
 from resviz.networks.anatomy.dataflow import tensors_in
@@ -95,7 +96,10 @@ def last_with_positions(
     if any(each.reading.said for each in found):
         found = [each for each in found if each.reading.said]
     dense = _has_positions(seen)
-    found = _coarsest(seen, found) if dense else [each for each in found if each.deep]
+    if dense:
+        found = _coarsest(seen, found)
+    elif inputs[0].ndim == 4 or any(each.deep for each in found):  # a bag of words has no others
+        found = [each for each in found if each.deep]
     if found and not dense and "T" in found[-1].reading.axes:
         return _last_felt(net, inputs, [each.layer for each in found], part)
     if found:
@@ -119,7 +123,7 @@ class _Candidate(NamedTuple):
 def _candidates(seen: Survey, images: Tensor) -> Iterator[_Candidate]:
     """Layers with positions of each image, of which the output was computed; no pooling."""
     grids: list[tuple[int, int]] = []
-    image = images.shape[2:] if images.ndim == 4 else None
+    image = size_of(images)
     half, rows = seen.table["depth"].max() / 2, seen.table.to_dict("records")
     known = any(output.reaches for output in seen.outputs)
     for row, output in zip(rows, seen.outputs, strict=True):
@@ -168,6 +172,6 @@ def _last_felt(
         net = copy.deepcopy(net)  # whose parameters can be differentiated through
     seen = capture(net, one, layers, best, unreached="zero")
     for layer in reversed(layers):
-        if bool(seen.gradients[layer][0].any()):
+        if int(seen.gradients[layer][0].flatten(2).any(1).sum()) > 1:  # a text has its class token
             return layer
     return layers[-1]

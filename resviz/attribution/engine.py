@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller
 from resviz.attribution.layer import PIXELS, Layer
+from resviz.attribution.places import size_of
 from resviz.attribution.positions import (
     Reading,
     Reshape,
@@ -111,9 +112,10 @@ class _Graph:
     def _read(self, layer: Layer, module: nn.Module, output: Any) -> Reading:
         if isinstance(output, Tensor) and output.is_floating_point():
             if self._reshape is not None:
-                return read_by(self._reshape, output.detach(), len(self.inputs[0]))
+                given = self.inputs[0]
+                return read_by(self._reshape, output.detach(), len(given), len(size_of(given)))
             self._check_batch(layer, module, output)
-            image = self.inputs[0].shape[2:] if self.inputs[0].ndim == 4 else None
+            image = size_of(self.inputs[0])
             layout = self.axes.layout_of(output)
             reading = read(tuple(output.shape), image, self.grids, layout)
             if reading is not None:
@@ -121,8 +123,9 @@ class _Graph:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(
             f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives {shape}; (N, C, H, W) "
-            "with H and W above 1, (N, H, W, C), or tokens of patches (N, T, C) would be right. "
-            "Choose a layer before pooling: rv.list_layers(net); or pass reshape=."
+            "with H and W above 1, (N, H, W, C), or tokens of patches (N, T, C) would be right; of "
+            "signals (N, C, L), of text (N, T, C), of video (N, C, T, H, W). Choose a layer before "
+            "pooling: rv.list_layers(net); or pass reshape=."
         )
 
     def _check_batch(self, layer: Layer, module: nn.Module, output: Tensor) -> None:

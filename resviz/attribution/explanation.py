@@ -139,11 +139,18 @@ class Explanation:
 
         Raises:
             KeyError: no such map.
+            ValueError: a size of more or fewer axes, as of a spectrogram's map over its signal.
         """
         if (method, layer) not in self.maps:
             raise KeyError(f"{caller()}: no map {(method, layer)!r}; there are {list(self.maps)}.")
         maps = self.maps[method, layer]
-        wanted = size or tuple(self.provenance["input_shape"][2 - maps.ndim :])
+        shape = tuple(self.provenance["input_shape"])
+        wanted = size or shape[1 if len(shape) == 2 else 2 :]
+        if len(wanted) != maps.ndim - 2:
+            raise ValueError(
+                f"{caller()}: a map {tuple(maps.shape)} to the size {wanted}; as many axes of "
+                "positions would be right: size=(...)."
+            )
         return resized(maps, wanted)
 
     def to_frame(self) -> pd.DataFrame:

@@ -57,6 +57,9 @@ def baseline() -> Option:
     """A finite number, of tokens an id; None: 0, of tokens the embedding's padding, or id 0."""
 
     def read(what: str, value: Any) -> float | None:
-        return None if value is None else arguments.number(what, value)
+        if value is None:
+            return None
+        found = arguments.number(what, value)
+        return int(found) if found.is_integer() else found
 
     return Option(None, read)
