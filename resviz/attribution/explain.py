@@ -14,6 +14,7 @@ from resviz.attribution.explanation import Explanation
 from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.methods.asked import check_passes, check_tokens, read_methods, stated
 from resviz.attribution.methods.method import Asked
+from resviz.attribution.order import is_channels_last, turned_input
 from resviz.attribution.positions import Reshape
 from resviz.attribution.run import Maps, maps_of, needs_of
 from resviz.attribution.shared_pass import SharedPass
@@ -106,6 +107,10 @@ def explain(
     inputs, known = _read(net, images, preset)
     aims = Targets(targets, len(inputs[0]), known.classes if known is not None else ())
     check_tokens(asked, inputs[0])
+    last = is_channels_last(net, inputs)
+    further = [name for name, each in asked.items() if each.method.over_input]
+    if last and further:
+        raise turned_input(inputs[0], further[0])
     with gradients(False):
         part = known.logits if known is not None else None
         wanted = _wanted(net, inputs, layers, asked, part)
@@ -115,7 +120,9 @@ def explain(
         shared = SharedPass(net, inputs, aims, wanted, formulas, backward, *several)
         asked = stated(asked, shared.scorer)
         maps = maps_of(shared, asked, relu)
-        about = _about(shared, asked, known, relu, layers)
+        about = _about(shared, asked, known, relu, layers) | (
+            {"channels_last": True} if last else {}
+        )
         return _record(shared, maps, known, about, split)
 
 

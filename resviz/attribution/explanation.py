@@ -145,7 +145,8 @@ class Explanation:
             raise KeyError(f"{caller()}: no map {(method, layer)!r}; there are {list(self.maps)}.")
         maps = self.maps[method, layer]
         shape = tuple(self.provenance["input_shape"])
-        wanted = size or shape[1 if len(shape) == 2 else 2 :]
+        own = shape[1:-1] if self.provenance.get("channels_last") else shape[2:]
+        wanted = size or (shape[1:] if len(shape) == 2 else own)
         if len(wanted) != maps.ndim - 2:
             raise ValueError(
                 f"{caller()}: a map {tuple(maps.shape)} to the size {wanted}; as many axes of "

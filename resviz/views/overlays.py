@@ -89,6 +89,8 @@ def line_of(exp: Any, image: int) -> Floats | None:
     if is_tokens(exp):
         return as_array(exp.inputs[image])
     given = as_array(exp.inputs[image])
+    if exp.provenance.get("channels_last"):
+        return given.T
     if given.ndim == 1:
         return given[None]
     sizes = given.shape[1:]

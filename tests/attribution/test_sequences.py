@@ -270,3 +270,36 @@ def test_a_map_of_other_axes_is_not_resized() -> None:
     assert exp.upsampled("grad_cam", "1", (4, 24)).shape == (1, 1, 4, 24)
     with pytest.raises(ValueError, match="Explanation: a map .* to the size"):
         exp.upsampled("grad_cam", "1")
+
+
+# ---- channels last
+class Turned(nn.Module):
+    """Takes (N, T, C), for a convolution or for a recurrent network."""
+
+    def __init__(self, recurrent: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.LSTM(3, 6, batch_first=True) if recurrent else nn.Conv1d(3, 6, 3, padding=1)
+        self.mixed, self.head = nn.Linear(6, 6), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if isinstance(self.first, nn.LSTM):
+            x = self.first(x)[0]
+        else:
+            x = self.first(x.transpose(1, 2)).transpose(1, 2)
+        return self.head(torch.tanh(self.mixed(x)).mean(1))
+
+
+@pytest.mark.parametrize("recurrent", [True, False])
+def test_channels_that_come_last(recurrent: bool) -> None:
+    net, images = Turned(recurrent).eval(), torch.randn(2, 12, 3)
+    exp = rv.explain(net, images, layers="mixed", relu=False)
+    assert exp.maps["grad_cam", "mixed"].shape == exp.upsampled("grad_cam", "mixed").shape
+    assert exp.maps["grad_cam", "mixed"].shape == (2, 1, 12)
+    drawn = [trace for trace in rv.plot_explanation(exp).data if trace.name == "signal"]
+    assert [len(trace.x) for trace in drawn] == [12] * 3
+    for method in ("saliency", "occlusion"):
+        with pytest.raises(ValueError, match=rf"explain: {method} of inputs .*, whose channels"):
+            rv.explain(net, images, methods=method)
+    with pytest.raises(ValueError, match="faithfulness: checks of inputs"):
+        rv.faithfulness(net, images, exp)

@@ -74,6 +74,11 @@ class Method:
         return self.form.kind
 
     @property
+    def over_input(self) -> bool:
+        """Whether it works on the input itself, and so must know which axis is which there."""
+        return self.at != "layer" or self.function.__name__ == "score_cam"
+
+    @property
     def definition(self) -> str:
         """What the map is, with its equation."""
         lines = (self.function.__doc__ or "").strip().splitlines()

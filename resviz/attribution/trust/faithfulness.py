@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import public
 from resviz.attribution.explanation import Explanation
+from resviz.attribution.order import is_channels_last, turned_input
 from resviz.attribution.places import size_of
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
@@ -143,6 +144,8 @@ def faithfulness(
     check_hookable(net)
     inputs = check_images(net, images)
     check_explanation(exp, inputs)
+    if is_channels_last(net, inputs):
+        raise turned_input(inputs[0], "checks")
     how = Settings.read(
         checks, inputs[0], steps, baseline, reveal, percentages, draws, seed, chunk, segments
     )
