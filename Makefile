@@ -21,6 +21,8 @@ FIRST := notebooks/01_feature_maps.ipynb
 
 # idle threads sleep instead of spinning, so that two jobs can share two cores
 export OMP_WAIT_POLICY ?= passive
+# what is compiled stays for the next run: with asserts as pytest writes them, 8 of 15 s of collection
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install lab test test-most test-browser check check-all format lint types contract notebooks pictures
 

@@ -3,11 +3,14 @@
 - `plain(text)`: for `ids=`: without an object's address, which differs from process to process.
 - `thorough(*values)`: values as cases of the thorough tier.
 - `thorough_but(values, kept)`: all values as cases, those outside `kept` for the thorough tier.
+- `crossed(*axes)`: all combinations as cases; in the fast tier each value of each axis.
+- `families(names, small)`: networks as cases: one of them fast, small ones thorough, others slow.
 - `every_method()`: the methods of `explain` as cases; in the fast tier some of each kind.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -43,6 +46,33 @@ def thorough_but(values: Iterable[Any], kept: Collection[Any]) -> list[Any]:
 
 def _thorough(value: Any) -> Any:
     return thorough(*value) if isinstance(value, tuple) else thorough(value)
+
+
+def crossed(*axes: Iterable[Any]) -> list[Any]:
+    """Every combination of the values of several axes as cases.
+
+    In the fast tier each value once or more: the first of each, the second of each, ..., where a
+    shorter axis begins again. The others are thorough.
+    """
+    lists = [list(axis) for axis in axes]
+    longest = max(map(len, lists))
+    kept = {tuple(i % len(each) for each in lists) for i in range(longest)}
+    places = itertools.product(*(range(len(each)) for each in lists))
+    return [
+        pytest.param(
+            *(each[i] for each, i in zip(lists, place, strict=True)),
+            marks=() if place in kept else pytest.mark.thorough,
+        )
+        for place in places
+    ]
+
+
+def families(
+    names: Iterable[str], small: Collection[str], kept: Collection[str] = ("resnet18",)
+) -> list[Any]:
+    """Networks as cases: those of `kept` are fast, those of `small` thorough, the others slow."""
+    tiers = {name: pytest.mark.thorough if name in small else pytest.mark.slow for name in names}
+    return [pytest.param(n, marks=() if n in kept else mark) for n, mark in tiers.items()]
 
 
 def every_method(names: Collection[str] = tuple(METHODS)) -> list[Any]:

@@ -23,6 +23,7 @@ import pytest
 from PIL import Image
 
 import resviz as rv
+from cases import thorough
 from resviz import cli
 from resviz.cli import console as cli_console
 from resviz.cli import files as cli_files
@@ -337,7 +338,7 @@ def test_a_plain_network_has_no_residuals_to_show_and_a_vector_no_maps(here: Pat
     assert out == "a.png\n" and err.startswith("resviz record: not drawn: ")
 
 
-@pytest.mark.parametrize("view", ["feature-maps", "residuals", "gradients"])
+@pytest.mark.parametrize("view", [thorough("feature-maps"), "residuals", thorough("gradients")])
 def test_a_view_of_a_recording_as_a_page(view: str, here: Path, capsys):
     words = ["record", "../cat.png", *NET, "--keep", "layer3", "--view", view, "--out", "a.html"]
     assert cli.main(words) == 0
@@ -448,8 +449,8 @@ def full() -> None:
     ("stop", "code"),
     [
         (interrupt, 130),
-        (lambda: os.kill(os.getpid(), signal.SIGTERM), 143),
-        (full, 1),
+        thorough(lambda: os.kill(os.getpid(), signal.SIGTERM), 143),
+        thorough(full, 1),
         (lambda: 1 / 0, 1),
     ],
 )
@@ -483,8 +484,10 @@ def evil_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "load_model", loaded)
 
 
-@pytest.mark.parametrize("pictures", [1, 2])
-@pytest.mark.parametrize("command", ["explain", "record"])
+@pytest.mark.parametrize(
+    ("command", "pictures"),
+    [("explain", 1), thorough("explain", 2), thorough("record", 1), thorough("record", 2)],
+)
 def test_markup_in_names_is_no_html(command: str, pictures: int, here, evil_classes, monkeypatch):
     good, bad = ["../cat.png", "../dog.png"][:pictures], [f"{EVIL}.png", "&amp;<b>.png"][:pictures]
     for source, name in zip(good, bad, strict=True):

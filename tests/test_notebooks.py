@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbformat import v4
 
 from notebooks import all_notebooks, execute, problems
 
 
 def write(folder: Path, *sources: str, kernel: str | None = "python3") -> Path:
+    import nbformat  # here and below: its schemas take 2 s to import, in every process
+    from nbformat import v4
+
     notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in sources])
     if kernel is not None:
         notebook.metadata.kernelspec = {"name": kernel, "display_name": "Python 3"}
@@ -44,6 +45,8 @@ def test_a_bad_cell_is_named(tmp_path, source, problem):
 
 def test_outputs_are_refused(tmp_path):
     path = write(tmp_path, "1 + 1")
+    import nbformat
+
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[0].execution_count = 1
     nbformat.write(notebook, path)
@@ -65,5 +68,7 @@ def test_the_executed_copy_is_kept_and_the_notebook_is_untouched(tmp_path):
     path = write(tmp_path, "1 + 1")
     execute(path, keep=tmp_path / "kept")
     assert problems(path) == []
+    import nbformat
+
     (cell,) = nbformat.read(tmp_path / "kept" / "one.ipynb", as_version=4).cells
     assert cell.outputs[0]["data"]["text/plain"] == "2"

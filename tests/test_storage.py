@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from cases import crossed
 from resviz import storage
 
 DTYPES = [
@@ -18,8 +19,9 @@ DTYPES = [
 ]
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (2, 3, 4)])
+@pytest.mark.parametrize(
+    ("dtype", "shape"), crossed(DTYPES, [(2, 3, 4), (), (0,), (3, 0, 2)]), ids=str
+)
 def test_tensors_of_every_dtype_and_shape(dtype: torch.dtype, shape: tuple, tmp_path: Path):
     tensor = (torch.randn(shape) * 3).to(dtype)
     storage.write(tmp_path / "file", "thing", {"a": tensor}, {})

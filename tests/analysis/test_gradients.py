@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cases import thorough
 from left_as_found import left_as_found
 from resviz.analysis.gradients import gradient_norms
 from resviz.networks.cifar import cifar_resnet
@@ -38,8 +39,8 @@ def right(net: nn.Module, loss: str, batch_stats: bool) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("loss", ["logit", "cross_entropy", "own"])
-@pytest.mark.parametrize("batch_stats", [False, True])
-@pytest.mark.parametrize("shortcut", ["B", "none"])
+@pytest.mark.parametrize("batch_stats", [thorough(False), True])
+@pytest.mark.parametrize("shortcut", ["B", thorough("none")])
 def test_norms_equal_backward_on_a_copy(loss: str, batch_stats: bool, shortcut: str):
     net = cifar_resnet(14, shortcut=shortcut, seed=0)
     targets = TARGETS if loss == "cross_entropy" else None

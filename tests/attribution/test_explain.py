@@ -70,7 +70,9 @@ def test_numbers_by_hand() -> None:
         torch.testing.assert_close(exp.maps["grad_cam", layer][0, 0], torch.tensor(numbers))
 
 
-@pytest.mark.parametrize("layer", ["layer1.1", "layer2.0", "layer3", "layer4.1"])
+@pytest.mark.parametrize(
+    "layer", [thorough("layer1.1"), "layer2.0", thorough("layer3"), "layer4.1"]
+)
 def test_agrees_with_captum_at_block_outputs(layer: str) -> None:
     net = torchvision.models.resnet18(weights=None).eval()
     image = torch.randn(2, 3, 64, 64)
@@ -81,7 +83,9 @@ def test_agrees_with_captum_at_block_outputs(layer: str) -> None:
     torch.testing.assert_close(ours, other.detach(), rtol=1e-5, atol=1e-6 * float(ours.max()))
 
 
-@pytest.mark.parametrize("layer", ["bn1", "layer1.0.bn1", "layer1.0.bn2", "layer2.0.downsample.1"])
+@pytest.mark.parametrize(
+    "layer", ["bn1", thorough("layer1.0.bn1"), "layer1.0.bn2", thorough("layer2.0.downsample.1")]
+)
 def test_layers_that_are_written_over_afterwards(layer: str) -> None:
     """The reference is a copy without in-place operations, and plain autograd."""
     net = torchvision.models.resnet18(weights=None).eval()
@@ -299,7 +303,7 @@ def test_a_layer_that_does_not_reach_the_target() -> None:
     ("name", "layer"),
     [
         ("resnet18", "layer4.1"),
-        ("densenet121", "features.norm5"),
+        thorough("densenet121", "features.norm5"),
         ("mobilenet_v2", "features.18.2"),
         thorough("vgg11", "features.19"),
         thorough("swin_t", "permute"),

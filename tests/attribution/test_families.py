@@ -15,7 +15,7 @@ import torchvision
 from torch import Tensor, nn
 
 import resviz as rv
-from cases import every_method
+from cases import every_method, families
 from left_as_found import left_as_found
 from resviz.attribution.methods.registry import METHODS
 
@@ -46,9 +46,9 @@ FAMILIES: dict[str, tuple[int, str, int]] = {
     "maxvit_t": (224, "", 0),
 }
 QUICK = ("resnet18", "mobilenet_v2", "shufflenet_v2_x0_5", "squeezenet1_1")
-ALL = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in FAMILIES]
+ALL = families(FAMILIES, QUICK, ("resnet18", "squeezenet1_1"))
 BOTH = [n for n in FAMILIES if FAMILIES[n][2]]
-BLOCKS = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in BOTH]
+BLOCKS = families(BOTH, QUICK)
 
 
 def build(name: str) -> tuple[nn.Module, Tensor]:

@@ -78,6 +78,7 @@ def test_grad_cam_beats_the_centre_on_average(net: nn.Module, testdata: Path) ->
         assert mean > sum(shares) / len(shares) + 0.05
 
 
+@pytest.mark.thorough
 def test_two_objects_two_maps(net: nn.Module, testdata: Path) -> None:
     """The composed picture: each class's map lies on its own side."""
     images = rv.load_images([SAMPLES / "cat_and_espresso.png"], net)

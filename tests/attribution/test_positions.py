@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.models.convnext import CNBlockConfig
 
 import resviz as rv
+from cases import crossed, thorough
 from resviz.attribution.positions import read
 
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
@@ -250,8 +251,7 @@ SWIN_LAYERS = ["features.0", "features.0.2", "features.1", "features.1.1", "feat
 SWIN_LAYERS += ["features.1.0.mlp", "features.2", "features.3", "features.3.1.norm2", "norm"]
 
 
-@pytest.mark.parametrize("size", [SQUARE, TALL, WIDE], ids=str)
-@pytest.mark.parametrize("layer", SWIN_LAYERS)
+@pytest.mark.parametrize(("layer", "size"), crossed(SWIN_LAYERS, [SQUARE, TALL, WIDE]), ids=str)
 def test_swin(layer: str, size: tuple[int, int]) -> None:
     net = _swin(16)
     images = torch.randn(2, 3, *size, dtype=torch.float64)
@@ -300,8 +300,7 @@ CONVNEXT_LAYERS = {
 }
 
 
-@pytest.mark.parametrize("size", [SQUARE, TALL], ids=str)
-@pytest.mark.parametrize("layer", CONVNEXT_LAYERS)
+@pytest.mark.parametrize(("layer", "size"), crossed(CONVNEXT_LAYERS, [SQUARE, TALL, WIDE]), ids=str)
 def test_convnext(layer: str, size: tuple[int, int]) -> None:
     blocks = [CNBlockConfig(16, 24, 2), CNBlockConfig(24, None, 2)]
     net = torchvision.models.ConvNeXt(blocks, layer_scale=0.5, num_classes=5).double().eval()
@@ -310,8 +309,11 @@ def test_convnext(layer: str, size: tuple[int, int]) -> None:
 
 
 # ---- channels first
-@pytest.mark.parametrize("size", [(8, 8), (8, 12), (12, 8), (9, 8), (7, 16)], ids=str)
-@pytest.mark.parametrize("channels", [7, 8, 9, 12, 16])
+@pytest.mark.parametrize(
+    ("channels", "size"),
+    crossed([7, 8, 9, 12, 16], [(8, 12), (8, 8), (9, 8), (12, 8), (7, 16)]),
+    ids=str,
+)
 def test_channels_first_where_sizes_meet(channels: int, size: tuple[int, int]) -> None:
     """C == H, C == W, C == H == W: a convolution's output is (N, C, H, W)."""
     net = nn.Sequential(
@@ -328,7 +330,11 @@ def test_channels_first_where_sizes_meet(channels: int, size: tuple[int, int]) -
         assert exp.provenance["explained"][0]["axes"] == "NCHW"
 
 
-@pytest.mark.parametrize("size", [(64, 64), (96, 64), (64, 96), (65, 97), (224, 64)], ids=str)
+@pytest.mark.parametrize(
+    "size",
+    [(65, 97), *[thorough(size) for size in [(64, 64), (96, 64), (64, 96), (224, 64)]]],
+    ids=str,
+)
 def test_resnet_at_every_layer(size: tuple[int, int]) -> None:
     net = torchvision.models.resnet18(weights=None).eval()
     layers = [n for n, _ in net.named_modules() if n and n not in ("fc", "avgpool")]

@@ -92,7 +92,9 @@ def test_the_parts_add_up(name: str, dtype: torch.dtype) -> None:
 PARTS = ("branch", "shortcut")
 
 
-@pytest.mark.parametrize("name", ["resnet18", "padded", "preactivation", "mobilenet_v2"])
+@pytest.mark.parametrize(
+    "name", [thorough("resnet18"), "padded", "preactivation", thorough("mobilenet_v2")]
+)
 def test_ratios_are_those_of_residual_branches(name: str) -> None:
     net, images = build(name, torch.float32)
     images = images[:1]
@@ -123,7 +125,7 @@ def test_the_table_is_made_of_the_maps() -> None:
         assert row["grad_norm"] == pytest.approx(seen[key], rel=1e-5)
 
 
-@pytest.mark.parametrize("batch_stats", [False, True])
+@pytest.mark.parametrize("batch_stats", [thorough(False), True])
 def test_parts_belong_to_the_pass_that_was_explained(batch_stats: bool) -> None:
     """With the batch's own statistics the block gives another tensor, and so do its parts."""
     net, images = build("resnet18", torch.float64)
@@ -148,7 +150,7 @@ def test_a_split_needs_no_grad_cam_beside_it(method: str) -> None:
         torch.testing.assert_close(one.split().maps[key], maps)
 
 
-@pytest.mark.parametrize("block", [*toys.IDENTITY, *toys.PROJECTION, *toys.PADDED, *toys.SCALED])
+@pytest.mark.parametrize("block", thorough_but(toys.KINDS, toys.OF_EACH_KIND))
 def test_every_way_to_write_a_block(block: type[nn.Module]) -> None:
     net = toys.net_of(block).double()
     images = torch.randn(2, 3, 8, 8, dtype=torch.float64)
@@ -159,6 +161,7 @@ def test_every_way_to_write_a_block(block: type[nn.Module]) -> None:
     assert exp.split().table["kind"].unique().tolist() == [toys.KINDS[block]]
 
 
+@pytest.mark.thorough
 def test_layers_that_are_no_blocks() -> None:
     net, images = build("resnet18", torch.float32)
     with pytest.raises(ValueError, match=r"explain: split=True, and none of conv1, bn1 ends in a"):

@@ -234,6 +234,7 @@ def picture() -> Image.Image:
     return Image.fromarray(pixels).resize((400, 300), Image.Resampling.BICUBIC)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k_ft_in1k"])
 def test_images_of_timms_own_transforms(name: str, picture: Image.Image) -> None:
     timm = pytest.importorskip("timm")

@@ -214,6 +214,7 @@ def test_scripted_networks(images):
         record(holder, images)
 
 
+@pytest.mark.thorough
 def test_compiled_networks(images):
     net = toys.net_of(toys.Block)
     for compiled in (torch.compile(net), nn.Sequential(torch.compile(net))):
@@ -224,6 +225,7 @@ def test_compiled_networks(images):
         record(net, images)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("function", [rv.gradient_norms, rv.residual_branches, rv.list_layers])
 def test_compiled_networks_elsewhere(function, images):
     with pytest.raises(NotTraceable, match="compiled"):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cases import thorough, thorough_but
 from resviz.networks.cifar import cifar_resnet
 from resviz.recording.recorder import record
 from resviz.recording.recording import Recording
@@ -49,9 +50,9 @@ def recordings(
 
 
 @pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=str
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), thorough(torch.float32, 1e-5)], ids=str
 )
-@pytest.mark.parametrize("shortcut", SHORTCUTS)
+@pytest.mark.parametrize("shortcut", thorough_but(SHORTCUTS, "B"))
 def test_kept_tensors_and_gradients_of_an_image_do_not_depend_on_its_batch(
     dtype: torch.dtype, tolerance: float, shortcut: str
 ):
@@ -163,6 +164,7 @@ def test_gradients_that_vanish_are_numbers_until_they_are_zero():
     assert any(0 < value < 1e-24 for value in got)
 
 
+@pytest.mark.thorough
 def test_half_precision_is_accumulated_in_float32():
     net, images = setting(torch.float32)
     plain = record(net, images)

@@ -16,6 +16,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import get_graph_node_names
 
+from cases import families, thorough_but
 from left_as_found import left_as_found
 from recording.rewrites import perturb
 from resviz.networks.anatomy.survey import list_layers
@@ -49,7 +50,7 @@ FAMILIES: dict[str, tuple[int, dict[str, int], int | None]] = {
     "alexnet": (64, {}, 8),
 }
 QUICK = ("resnet18", "mobilenet_v2", "shufflenet_v2_x1_0", "squeezenet1_1", "efficientnet_b0")
-ALL = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in FAMILIES]
+ALL = families(FAMILIES, QUICK, ("resnet18", "squeezenet1_1"))
 
 
 def build(name: str) -> tuple[nn.Module, Tensor]:
@@ -172,7 +173,9 @@ def _is_weight(net: nn.Module, parameter: str) -> bool:
     return isinstance(owner, nn.Conv2d | nn.Linear) and "aux" not in parameter.lower()
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "efficientnet_b0"])
+@pytest.mark.parametrize(
+    "name", thorough_but(["resnet18", "mobilenet_v2", "efficientnet_b0"], ["resnet18"])
+)
 def test_keep_blocks_keeps_the_stem_and_the_blocks_of_the_table(name: str):
     net, images = build(name)
     rec = record(net, images, gradients=False, keep="blocks")

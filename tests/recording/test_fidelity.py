@@ -95,7 +95,7 @@ def photographs(data, count: int) -> Tensor:
     )[:, :, 48:176, 48:176]
 
 
-@pytest.fixture(scope="module", params=thorough_but(CASES, ["resnet18", "resnet18 with targets"]))
+@pytest.fixture(scope="module", params=thorough_but(CASES, ["resnet18 with targets"]))
 def case(request: pytest.FixtureRequest) -> Case:
     data = request.getfixturevalue("testdata_module") if "real" in request.param else None
     torch.manual_seed(0)

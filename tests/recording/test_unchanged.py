@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import resviz as rv
-from cases import thorough_but
+from cases import crossed, thorough_but
 from left_as_found import bytes_of, left_as_found
 from recording import toys
 from resviz.networks.cifar import cifar_resnet
@@ -118,8 +118,9 @@ STATES = [
 ]
 
 
-@pytest.mark.parametrize("function", list(FUNCTIONS))
-@pytest.mark.parametrize("state", STATES, ids=lambda s: s.__name__)
+@pytest.mark.parametrize(
+    ("state", "function"), crossed(STATES, FUNCTIONS), ids=lambda s: getattr(s, "__name__", s)
+)
 def test_after_success(function: str, state: Callable, net: nn.Module, images: Tensor):
     net = state(net)
     images = images.to(next(net.parameters()).dtype)
@@ -138,8 +139,7 @@ CONTEXTS = {
 
 
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
-@pytest.mark.parametrize("function", list(FUNCTIONS))
-@pytest.mark.parametrize("context", list(CONTEXTS))
+@pytest.mark.parametrize(("context", "function"), crossed(CONTEXTS, FUNCTIONS))
 def test_under_a_callers_mode(function: str, context: str, net: nn.Module, images: Tensor):
     with CONTEXTS[context](), left_as_found(net):
         FUNCTIONS[function](net, images)

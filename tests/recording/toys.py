@@ -369,6 +369,10 @@ KINDS: dict[type[nn.Module], str] = {
     **dict.fromkeys(PROJECTION, "projection"),
     **dict.fromkeys(PADDED, "padded"),
 }
+OF_EACH_KIND = [
+    *(Block, InPlaceThenReLU, AddUnderscore, Bottlenecked, Checkpointed, DataDependent, Broadcast),
+    *(ScaledShortcut, Highway, Projection, ProjectionInPlace, Padded, WrittenIntoZeros),
+]
 
 
 class Plain(Block):

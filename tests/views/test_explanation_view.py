@@ -214,6 +214,7 @@ def test_faithfulness_on_request(
     assert live.payload().meta["checks"] == [answer["row"]]
 
 
+@pytest.mark.thorough
 def test_faithfulness_of_a_difference(live: Any) -> None:
     answer = measured(live, contrast=2)[-1]
     assert answer["row"]["target"] == "automobile - bird"
@@ -235,6 +236,7 @@ def test_faithfulness_can_be_stopped(live: Any) -> None:
     assert live.payload().meta["checks"] == []
 
 
+@pytest.mark.thorough
 def test_stopping_another_question_changes_nothing(live: Any) -> None:
     live.stop("never asked")
     sent = listen(live)
@@ -262,6 +264,7 @@ def test_the_network_is_left_as_found(net: Any, images: torch.Tensor, preset: rv
     assert_left_as_found(net, everything)
 
 
+@pytest.mark.thorough
 def test_given_checks(exp: Any, table: Any) -> None:
     meta = explore_explanation(exp, faithfulness=table).payload().meta
     assert len(meta["checks"]) == len(table)

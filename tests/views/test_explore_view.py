@@ -17,6 +17,7 @@ from PIL import Image
 from torch import nn
 
 import resviz as rv
+from cases import crossed, thorough
 from left_as_found import left_as_found
 from resviz.networks.cifar import cifar_resnet
 from resviz.views.widgets.explore import explore
@@ -232,9 +233,10 @@ def test_a_stopped_scene_is_never_shown(view: Any, monkeypatch: pytest.MonkeyPat
     assert [m["id"] for m in sent if m["type"] == "answer"] == ["third"]
 
 
-@pytest.mark.parametrize("what", ["scene", "explanation"])
-@pytest.mark.parametrize("off", [(), ("layer1.0",)])
-@pytest.mark.parametrize("index", [None, 3])
+@pytest.mark.parametrize(
+    ("what", "off", "index"),
+    crossed(["scene", "explanation"], [("layer1.0",), ()], [3, None]),
+)
 def test_progress_ends_at_its_end(
     view: Any, what: str, off: tuple[str, ...], index: int | None
 ) -> None:
@@ -383,7 +385,9 @@ def test_the_browser_s_selection_reaches_the_parts(view: Any) -> None:
     assert "Activations" in view.figure().layout.title.text
 
 
-@pytest.mark.parametrize("kind", ["plain", "no positions", "transformer", "densenet"])
+@pytest.mark.parametrize(
+    "kind", [thorough("plain"), "no positions", thorough("transformer"), "densenet"]
+)
 def test_networks_that_lack_something(kind: str, images: torch.Tensor) -> None:
     made = {
         "plain": lambda: (cifar_resnet(8, shortcut="none", seed=0), images),

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 import pytest
 
 import resviz as rv
+from cases import thorough_but
 from resviz.views.export import Page, page_text, save_html
 from resviz.views.figure import Figure
 from resviz.views.payload import Packing
@@ -120,7 +121,7 @@ def test_a_figure_by_its_ending(kind: str, tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2  # and nothing else
 
 
-@EVERY_ENDING
+@pytest.mark.parametrize("kind", thorough_but(BEGINNINGS, ["html", "png"]))
 def test_a_view_by_its_ending(kind: str, rec: Any, tmp_path: Path) -> None:
     view = rv.explore_gradients(rec)
     rv.save(view, tmp_path / f"one.{kind}")

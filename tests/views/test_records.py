@@ -124,6 +124,7 @@ def test_an_object_like_a_landscape_is_refused(function: Callable[[Any], Any]):
         function(Like(landscape))
 
 
+@pytest.mark.thorough
 def test_figures_of_tables_load_no_torch():
     code = (
         "import sys, pandas as pd\n"

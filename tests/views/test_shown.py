@@ -15,6 +15,7 @@ from ipywidgets.widgets import widget as every_widget
 from jupyter_client.manager import start_new_kernel
 
 import resviz as rv
+from cases import thorough_but
 from resviz.views.widgets import shown
 from resviz.views.widgets.page_view import PageView
 
@@ -27,7 +28,10 @@ def known() -> set[str]:
 
 
 @pytest.fixture(
-    params=["feature maps", "residuals", "gradients", "explanation", "live explanation", "explore"]
+    params=thorough_but(
+        ["feature maps", "residuals", "gradients", "explanation", "live explanation", "explore"],
+        ["feature maps", "explanation", "explore"],
+    )
 )
 def make(request: Any, rec: Any, norms: Any, exp: Any, net: Any, images: Any, preset: Any) -> Make:
     return {

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import resviz as rv
+from cases import thorough_but
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 STATE = 300_000  # bytes that one view may add to a saved notebook
@@ -20,7 +21,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
 
 
 @pytest.fixture(
-    params=["feature maps", "residuals", "gradients", "explanation", "live explanation", "explore"]
+    params=thorough_but(
+        ["feature maps", "residuals", "gradients", "explanation", "live explanation", "explore"],
+        ["residuals", "live explanation", "explore"],
+    )
 )
 def view(request: Any, rec: Any, norms: Any, exp: Any, net: Any, images: Any, preset: Any) -> Any:
     made = {

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 import resviz as rv
 from attribution.one_conv import OneConv
-from cases import thorough, thorough_but
+from cases import crossed, thorough_but
 from resviz.attribution.engine import capture
 from resviz.attribution.methods.registry import METHODS
 from resviz.networks.cifar import cifar_resnet
@@ -179,9 +179,10 @@ TWINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("relu", [True, False])
-@pytest.mark.parametrize("layer", ["conv1", "relu1", "conv2", "bn2", "relu2"])
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize(
+    ("name", "layer", "relu"),
+    crossed(TWINS, ["conv1", "relu1", "conv2", "bn2", "relu2"], [True, False]),
+)
 def test_activations_and_gradients(
     net: nn.Module, safe: nn.Module, images: Tensor, name: str, layer: str, relu: bool
 ) -> None:
@@ -560,6 +561,7 @@ def test_one_map_at_pooling_and_linear(cifar: nn.Module, name: str) -> None:
     assert float((one - other).abs().max()) < 4e-13
 
 
+@pytest.mark.thorough
 def test_one_map_at_pooling_and_linear_of_a_real_network(use_torch_home: Path) -> None:
     net = rv.load_model("resnet18", weights="IMAGENET1K_V1", device="cpu")
     image = rv.load_images([SAMPLES / "chelsea.png"], net)
@@ -732,10 +734,9 @@ def test_all_classes_is_grad_cam_of_every_class(cifar: nn.Module) -> None:
         close(exp.all_classes[contrast], one[:, 0])
 
 
-@pytest.mark.parametrize("name", ["resnet18", thorough("resnet50")])
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float32, 2e-6), thorough(torch.float64, 1e-13)]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-13)])
 def test_a_block_is_the_sum_of_its_branch_and_shortcut(
     use_torch_home: Path, name: str, dtype: torch.dtype, tolerance: float
 ) -> None:

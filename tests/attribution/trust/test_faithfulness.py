@@ -228,6 +228,7 @@ def test_dense_outputs_keep_their_region() -> None:
     assert table.attrs["provenance"]["score"] == "score"
 
 
+@pytest.mark.thorough
 def test_functions_and_differences_are_given_again(net: nn.Module, images: Tensor) -> None:
     def margin(output: Tensor) -> Tensor:
         return output[:, 1] - output[:, 2]
@@ -243,6 +244,7 @@ def test_functions_and_differences_are_given_again(net: nn.Module, images: Tenso
     np.testing.assert_allclose(table[numbers], other[numbers], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_bfloat16(net: nn.Module, images: Tensor) -> None:
     net, images = net.bfloat16(), images.bfloat16()
     exp = rv.explain(net, images, [1, 2], methods="layer_cam", layers="layer2")

@@ -12,6 +12,7 @@ import torchvision
 from torch import Tensor, nn
 
 import resviz as rv
+from cases import families, thorough
 from left_as_found import assert_left_as_found, left_as_found
 from resviz.networks.anatomy.architecture.labels import chain, size_of, words
 from resviz.networks.anatomy.architecture.table import COLUMNS, architecture
@@ -48,7 +49,7 @@ FAMILIES: dict[str, tuple[int, dict[str, int]]] = {
     "alexnet": (64, {}),
 }
 QUICK = ("resnet18", "mobilenet_v2", "shufflenet_v2_x1_0", "squeezenet1_1", "densenet121")
-ALL = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in FAMILIES]
+ALL = families(FAMILIES, QUICK, ("resnet18", "squeezenet1_1"))
 
 
 def build(name: str) -> nn.Module:
@@ -90,8 +91,8 @@ def test_multiply_adds_are_those_that_torchvision_publishes(name: str):
     ("name", "paper"),
     [
         ("resnet18", 1.8e9),
-        ("resnet34", 3.6e9),
-        ("resnet50", 3.8e9),
+        thorough("resnet34", 3.6e9),
+        thorough("resnet50", 3.8e9),
         pytest.param("resnet101", 7.6e9, marks=pytest.mark.slow),
         pytest.param("resnet152", 11.3e9, marks=pytest.mark.slow),
         pytest.param("vgg19", 19.6e9, marks=pytest.mark.slow),
@@ -181,6 +182,7 @@ def test_vgg_has_a_row_per_layer():
     assert table["kind"].iloc[-1] == "head" and not table["shortcut"].any()
 
 
+@pytest.mark.thorough
 def test_layers_of_a_dense_block_each_join_all_earlier_features():
     table = architecture(build("densenet121"), torch.zeros(1, 3, 64, 64))
     layers = table[table["kind"] == "block"]
@@ -338,8 +340,12 @@ def test_refusals():
         architecture("resnet18", SMALL)
     with pytest.raises(ValueError, match="architecture: no layer with weights ran in ReLU"):
         architecture(nn.ReLU(), SMALL)
+
+
+@pytest.mark.thorough
+def test_a_compiled_network_is_refused():
     with pytest.raises(rv.NotTraceable, match="architecture: "):
-        architecture(torch.compile(net), SMALL)
+        architecture(torch.compile(Toy()), SMALL)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cases import thorough_but
 from left_as_found import left_as_found
 from recording import toys
 from resviz.recording.recorder import record
@@ -71,7 +72,9 @@ def test_branch_shortcut_and_sum_are_what_is_added(block: type[nn.Module]):
         assert rec.residuals[f"{part}_rms"].item() == pytest.approx(rms, rel=1e-5), part
 
 
-@pytest.mark.parametrize("block", list(toys.KINDS), ids=lambda b: b.__name__)
+@pytest.mark.parametrize(
+    "block", thorough_but(toys.KINDS, toys.OF_EACH_KIND), ids=lambda b: b.__name__
+)
 def test_gradient_of_each_part_at_the_block_input(block: type[nn.Module]):
     net = toys.net_of(block)
     rec = recorded(net, IMAGES)

@@ -138,7 +138,6 @@ NETWORKS: dict[str, tuple[Any, int, list[str]]] = {
 CASES = [(name, layer) for name, (_, _, layers) in NETWORKS.items() for layer in layers]
 SMALL = ("vit", "swin", "preactivation")
 QUICK = [case for case in CASES if case[0] in SMALL]
-QUICK += [("resnet18", layer) for layer in ("conv1", "layer1.0.bn2", "layer1.0.relu#1", "layer4")]
 _built: dict[str, nn.Module] = {}
 
 

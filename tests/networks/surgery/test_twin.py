@@ -55,7 +55,7 @@ def test_the_twin_of_resnet34_is_the_papers_plain_34():
     assert record(twin, SMALL, gradients=False).residuals.empty
 
 
-@pytest.mark.parametrize("shortcut", ["A", "B", "C"])
+@pytest.mark.parametrize("shortcut", thorough_but("ABC", "B"))
 @pytest.mark.parametrize("preactivation", [False, True])
 def test_the_twin_of_a_cifar_network_is_the_familys_own(shortcut: str, preactivation: bool):
     net = cifar_resnet(20, shortcut=shortcut, preactivation=preactivation, seed=0)
@@ -75,7 +75,7 @@ OF_EACH_FAMILY = [
 
 
 @pytest.mark.filterwarnings("ignore:.*no rule of their own")
-@pytest.mark.parametrize("name", thorough_but(OF_EACH_FAMILY, ["resnet18", "mobilenet_v3_large"]))
+@pytest.mark.parametrize("name", thorough_but(OF_EACH_FAMILY, ["resnet18"]))
 def test_every_family(name: str):
     net = torchvision.models.get_model(name).eval()
     images = torch.randn(1, 3, *(224, 224) if "vit" in name else (64, 64))
@@ -93,6 +93,7 @@ def test_every_family(name: str):
     assert changed == []  # no trained weight is left
 
 
+@pytest.mark.thorough
 def test_twins_can_be_saved_copied_and_trained():
     twin = plain_twin(torchvision.models.resnet18().eval(), images=SMALL)
     again = pickle.loads(pickle.dumps(twin))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import resviz as rv
-from cases import thorough, thorough_but
+from cases import thorough
 from left_as_found import bytes_of
 from resviz.networks.cifar import ACTIVATIONS, INITS, ZeroPadShortcut, cifar_resnet
 
@@ -215,7 +215,8 @@ def test_keys_and_numbers_of_the_published_code(name: str, testdata_module: Modu
         torch.testing.assert_close(ours(images), theirs(images), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", thorough_but(PUBLISHED, ["resnet20"]))
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_published_accuracy(
     name: str,
     testdata: pathlib.Path,

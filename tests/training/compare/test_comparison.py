@@ -498,6 +498,7 @@ def test_bad_input(
         train_compare(variants, **SMALL | changed)
 
 
+@pytest.mark.thorough
 def test_own_data_and_inputs_that_are_no_images() -> None:
     x, y = torch.randn(40, 5), torch.randint(0, 3, (40,))
     net = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3))

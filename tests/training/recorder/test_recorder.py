@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cases import thorough
 from left_as_found import bytes_of, left_as_found, state_of
 from recording import toys
 from resviz.errors import NotTraceable, ResvizWarning
@@ -121,9 +122,11 @@ def everything(net: nn.Module) -> list[bytes]:
 
 
 # ---- the same training
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("every", [thorough(1), 3])
 @pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("block", [toys.InPlaceThenReLU, toys.Projection, toys.Checkpointed])
+@pytest.mark.parametrize(
+    "block", [toys.InPlaceThenReLU, thorough(toys.Projection), thorough(toys.Checkpointed)]
+)
 def test_training_gives_the_same_bits(path: Path, block: Any, loop: Loop, every: int) -> None:
     ends = []
     for recorded in (False, True):

@@ -72,11 +72,13 @@ class Axes(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        name, rule = _rule(getattr(func, "__name__", ""))
         out = func(*args, **kwargs)
-        call = Call(name, func, args, kwargs, self.layout_of)
-        for number, tensor in enumerate((out,) if isinstance(out, Tensor) else _tensors(out)):
-            self._note_result(call, rule, tensor, number)
+        made = (out,) if isinstance(out, Tensor) else _tensors(out)
+        if made:  # most calls ask for a shape or a version
+            name, rule = _rule(getattr(func, "__name__", ""))
+            call = Call(name, func, args, kwargs, self.layout_of)
+            for number, tensor in enumerate(made):
+                self._note_result(call, rule, tensor, number)
         return out
 
     def _note_result(self, call: Call, rule: Rule | None, tensor: Tensor, number: int) -> None:
