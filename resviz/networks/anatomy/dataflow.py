@@ -20,7 +20,7 @@ from resviz.networks.anatomy.additions import RESIDUAL_KINDS, Addition, Node
 from resviz.networks.anatomy.judging import Verdict, judged
 from resviz.networks.anatomy.operations import ATTENTION, FRESH, WEIGHTED, read_by, step_of
 from resviz.networks.anatomy.stream import settle
-from resviz.networks.anatomy.sums import FAMILIES, Term, addition_name, terms
+from resviz.networks.anatomy.sums import FAMILIES, STACKED, Term, addition_name, terms
 from resviz.torch_private import version, whole_of
 
 # a tensor that joins others, along which axis, and those
@@ -377,7 +377,7 @@ class Dataflow(TorchFunctionMode):
     def _count_additions(self, name: str, terms: int) -> int:
         """The number of its first among those of the module call that runs; residual or not."""
         family = FAMILIES.get(name)
-        if family is None or (family == "sum" and not terms):
+        if family is None or (family in STACKED and not terms):
             return 0
         path, call, *_ = self._stack[-1]
         first = self._names[path, call, family]

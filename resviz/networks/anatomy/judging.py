@@ -63,7 +63,24 @@ def _judged(
 ) -> Verdict | None:
     if first.constant != second.constant:
         return _from_constant(first, second, shape)
-    mark = _root(first, second)
+    found = _from_root(first, second, shape, factors)
+    if found is None or found.kind not in ("fusion", "projection"):
+        return found
+    # x + attention(norm(x)) + mlp(norm(x)) meets in norm(x) before it does in x
+    other = _from_root(first, second, shape, factors, shared=True)
+    known = RESIDUAL_KINDS if found.kind == "fusion" else ("identity", "scaled")
+    return other if other is not None and other.kind in known else found
+
+
+def _from_root(
+    first: Node,
+    second: Node,
+    shape: Sequence[int],
+    factors: Sequence[float | None],
+    shared: bool = False,
+) -> Verdict | None:
+    """What the sum is; with `shared`, from the first root that all ways of both lead through."""
+    mark = _root(first, second, shared)
     if mark is None:
         return None
     # a branch may have a free way through as well: x + x * gate(x), or a shortcut inside it
@@ -72,6 +89,12 @@ def _judged(
     path = list(_path(mark, 1 - branch))
     way = _Way((first, second), branch, mark, path, shape, factors[1 - branch])
     kind = way.kind()
+    if kind == "fusion" and "activation" in way.steps:
+        # a separable projection with its norms may cost more than the branch
+        rest = list(_path(mark, branch))
+        other = _Way((first, second), 1 - branch, mark, rest, shape, factors[branch])
+        if other.kind() == "projection" and len(other.weights) == 2:
+            return Verdict("projection", 1 - branch, mark.node, rest)
     if costs[0] == costs[1] and kind != "inner":
         kind = kind and "fusion"
     return Verdict(kind, branch, mark.node, path) if kind else None
@@ -103,21 +126,23 @@ class _Way:
         return self._residual()
 
     @property
-    def _steps(self) -> list[str]:
+    def steps(self) -> list[str]:
+        """What was done on the way of the shortcut."""
         return [node.step for node in self.path]
 
     @property
-    def _weights(self) -> list[int]:
+    def weights(self) -> list[int]:
+        """Places of its weighted layers."""
         return [place for place, node in enumerate(self.path) if node.weight]
 
     def sliced(self) -> bool:
         """True where the shortcut is a slice of the root, and not of a projection of all of it."""
-        before = self.path[: self._weights[0]] if self._weights else self.path
+        before = self.path[: self.weights[0]] if self.weights else self.path
         return any(node.step == "slice" for node in before)
 
     def _carries(self) -> bool:
         """True where the shortcut carries all of the root, or a linear map of all of it."""
-        steps, weights = self._steps, self._weights
+        steps, weights = self.steps, self.weights
         if set(steps) & {"mix", "reduce"} or tuple(self.operands[1 - self.branch].shape) != tuple(
             self.shape
         ):
@@ -133,8 +158,8 @@ class _Way:
         return "sum" not in before and not {"activation", "pad"} & set(after)
 
     def _residual(self) -> str:
-        steps = self._steps
-        if self._weights:
+        steps = self.steps
+        if self.weights:
             return "projection"
         same = self.operands[1 - self.branch].numel == self.mark.node.numel
         if not same or set(steps) & {"pad", "pool", "subsample", "crop", "upsample"}:
@@ -153,11 +178,11 @@ class _Way:
         """True where both operands are the root with something added."""
         free = self.mark.cost[self.branch] < PARAMETERS
         branch = [node.step for node in _path(self.mark, self.branch)]
-        return free and "sum" in branch and "sum" in self._steps
+        return free and "sum" in branch and "sum" in self.steps
 
     def _returns(self) -> bool:
         """True where one operand comes back from another resolution and none is the root."""
-        if not self._weights and "sum" not in self._steps:
+        if not self.weights and "sum" not in self.steps:
             return False
         up = any(node.step == "upsample" for node in self.path)
         return up == _comes_without(self.operands[self.branch], self.mark.node, "upsample")
@@ -166,7 +191,7 @@ class _Way:
         """True for a weight beside its low-rank correction: two weights with a waist between."""
         branch = [node for node in _path(self.mark, self.branch) if node.weight]
         linear = {"weight", "layout", "scale", "slice", "crop"}
-        if len(self._weights) != 1 or len(branch) != 2 or not set(self._steps) <= linear:
+        if len(self.weights) != 1 or len(branch) != 2 or not set(self.steps) <= linear:
             return False
         if not {node.step for node in _path(self.mark, self.branch)} <= linear:
             return False
@@ -190,7 +215,7 @@ def _from_constant(first: Node, second: Node, shape: Sequence[int]) -> Verdict |
     return Verdict("identity", branch, start, path)
 
 
-def _root(first: Node, second: Node) -> _Mark | None:
+def _root(first: Node, second: Node, shared: bool = False) -> _Mark | None:
     """The nearest tensor that one operand is, or that all ways to the shortcut lead through."""
     inf = float("inf")
     if first is second:
@@ -206,7 +231,7 @@ def _root(first: Node, second: Node) -> _Mark | None:
         mark = marks[-heapq.heappop(heap)]
         for side in (0, 1):
             waiting[side] -= mark.cost[side] < inf
-        if max(mark.cost) < inf and _is_root(mark, first, second, waiting):
+        if max(mark.cost) < inf and _is_root(mark, first, second, waiting, shared):
             return mark
         for parent in mark.node.parents:
             known = marks.get(parent.index)
@@ -217,9 +242,11 @@ def _root(first: Node, second: Node) -> _Mark | None:
     return None
 
 
-def _is_root(mark: _Mark, first: Node, second: Node, waiting: list[int]) -> bool:
+def _is_root(mark: _Mark, first: Node, second: Node, waiting: list[int], shared: bool) -> bool:
     if mark.node is first or mark.node is second or not any(waiting):
         return True
+    if shared:
+        return False
     # the branch may read more than the root: a shortcut that all leads through it is enough
     one, other = ((mark.cost[side], mark.dearest[side]) for side in (0, 1))
     return (not waiting[0] and one < other) or (not waiting[1] and other < one)

@@ -57,6 +57,7 @@ _MIXES = {
     *("softmax", "log_softmax", "softmin", "cumsum", "cumprod", "roll", "unfold", "fold", "sort"),
     *("fft_fft", "fft_fft2", "fft_fftn", "fft_rfft", "fft_rfft2", "fft_ifft", "fft_ifft2"),
     *("fft_irfft", "fft_irfft2", "cdist", "gather", "argsort", "topk", "var_mean", "cummax"),
+    *("flip", "fliplr", "flipud", "rot90"),
 }
 _COSTS = {  # of a function that has no parameters
     **dict.fromkeys(("mix", "reduce", "pool", "upsample"), 10**3),

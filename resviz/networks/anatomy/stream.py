@@ -39,7 +39,7 @@ def _is_inner(addition: Addition, total: Node, weighs: bool) -> bool:
     apart = addition.branch.last_use > total.index
     if not weighs:
         return apart and addition.shortcut.constant
-    return apart or addition.kind != "identity" or addition.shortcut.step == "mix"
+    return apart or addition.kind != "identity" or _is_logits(addition.shortcut)
 
 
 def _is_of_heads(total: Node, fed: set[int]) -> bool:
@@ -69,6 +69,21 @@ def _values(node: Node) -> Sequence[Node]:
     if node.values:
         return node.values
     return [p for p in parents if not _is_weights(p)]
+
+
+def _is_logits(node: Node) -> bool:
+    """True for products of queries and keys, also scaled, masked or with positions added."""
+    for _ in range(10):
+        if node.step == "mix":
+            return True
+        if (
+            len(node.parents) != 1
+            or node.parametered
+            or node.step not in ("scale", "layout", "sum")
+        ):
+            return False
+        node = node.parents[0]
+    return False
 
 
 def _is_weights(node: Node) -> bool:

@@ -1,7 +1,8 @@
 """The torch functions that add two tensors: which they add, and as what.
 
 ``x + f``, ``x += f``, ``torch.add(x, f, alpha=a)``, ``x - f``, ``torch.lerp(x, f, w)``,
-``torch.addcmul(x, f, g)``, ``torch.addcdiv`` and ``torch.stack([x, f]).sum(0)``.
+``torch.rsub(f, x)``, ``torch.addcmul(x, f, g)``, ``torch.addcdiv``, and ``.sum(0)`` and
+``.mean(0)`` of ``torch.stack([x, f])``.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ FAMILIES = {  # a function, and what its additions are called
     **dict.fromkeys(("lerp", "lerp_"), "lerp"),
     **dict.fromkeys(("addcmul", "addcmul_"), "addcmul"),
     **dict.fromkeys(("addcdiv", "addcdiv_"), "addcdiv"),
-    "sum": "sum",
+    **{"rsub": "rsub", "sum": "sum", "mean": "mean"},
 }
+STACKED = ("sum", "mean")  # families that add what was stacked
 FAMILY_NAMES = frozenset(FAMILIES.values())
 
 
@@ -49,11 +51,11 @@ def terms(
         name: of the function.
         args: what it was called with.
         kwargs: what it was called with by name.
-        stacked: for "sum": along which axis its operand was stacked, None where it was not.
+        stacked: for "sum" and "mean": along which axis the operand was stacked, None where not.
     """
     family = FAMILIES[name]
-    if family == "sum":
-        return _slices(args, kwargs, stacked)
+    if family in STACKED:
+        return _slices(family, args, kwargs, stacked)
     names = ("input", "other", "end", "tensor1", "tensor2", "weight")
     given = [*args, *(kwargs[k] for k in names if k in kwargs)]
     if len(given) < 2 or not all(isinstance(tensor, Tensor) for tensor in given[:2]):
@@ -61,6 +63,8 @@ def terms(
     if family in ("add", "sub"):
         alpha = kwargs.get("alpha", 1) * (1 if family == "add" else -1)
         return _as_is(given[0]), _scaled(given[1], alpha)
+    if family == "rsub":
+        return _scaled(given[0], -kwargs.get("alpha", 1)), _as_is(given[1])
     if family == "lerp":
         return _between(given[0], given[1], given[2])
     return _as_is(given[0]), _product(family, given, kwargs.get("value", 1))
@@ -94,9 +98,9 @@ def _product(family: str, given: Sequence[Any], value: float) -> Term:
 
 
 def _slices(
-    args: Sequence[Any], kwargs: Mapping[str, Any], stacked: int | None
+    family: str, args: Sequence[Any], kwargs: Mapping[str, Any], stacked: int | None
 ) -> tuple[Term, ...]:
-    """The tensors of ``torch.stack(...).sum(dim)``."""
+    """The tensors of ``torch.stack(...).sum(dim)`` and ``.mean(dim)``."""
     whole = args[0] if args else kwargs.get("input")
     dim = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis"))
     dim = dim[0] if isinstance(dim, tuple | list) and len(dim) == 1 else dim
@@ -105,7 +109,8 @@ def _slices(
     keep = args[2] if len(args) > 2 else kwargs.get("keepdim", False)
     if keep or dim % whole.ndim != stacked % whole.ndim:
         return ()
-    return tuple(_as_is(each) for each in whole.unbind(dim))
+    share = 1 / whole.shape[dim] if family == "mean" else 1
+    return tuple(_scaled(each, share) for each in whole.unbind(dim))
 
 
 def stacked_along(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int | None:

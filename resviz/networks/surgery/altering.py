@@ -21,7 +21,7 @@ from resviz.errors import NotTraceable
 from resviz.given import Images
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.additions import Addition
-from resviz.networks.anatomy.sums import FAMILIES, stacked_along, terms, writes
+from resviz.networks.anatomy.sums import FAMILIES, STACKED, stacked_along, terms, writes
 from resviz.networks.anatomy.survey import probe, survey
 from resviz.networks.inputs import check_hookable
 
@@ -83,7 +83,7 @@ class _Altering(TorchFunctionMode):
         family = FAMILIES[name]
         stacked = self._stack[1] if args and args[0] is self._stack[0] else None
         count = 1
-        if family == "sum":
+        if family in STACKED:
             count = len(terms(name, args, kwargs, stacked)) - 1
         first = self._numbers[family]
         self._numbers[family] += max(count, 0)

@@ -31,6 +31,7 @@ class Parts(nn.Module):
         self.part, self.down = nn.Conv2d(C // 2, C // 2, 3, 1, 1), nn.Conv2d(C, C, 3, 2, 1)
         self.a, self.norm = nn.Parameter(torch.rand(C, 1, 1)), nn.GroupNorm(1, C)
         self.low, self.high = nn.Conv2d(C, 2, 1, bias=False), nn.Conv2d(2, C, 1, bias=False)
+        self.across = nn.Linear(64, 64)  # positions
         self.block = block
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,12 +57,21 @@ def logits(s: Parts, x: Tensor) -> Tensor:
     return (v.mT @ (q @ k.mT + F.linear(q, torch.eye(64)[:, :C])).softmax(-1)).view_as(x)
 
 
+def talking(s: Parts, x: Tensor) -> Tensor:
+    q, k, v = (f(x).flatten(2).mT for f in (s.one, s.other, s.point))
+    a = q @ k.mT / 8
+    return (v.mT @ (a + s.across(a)).softmax(-1)).view_as(x)
+
+
 RESIDUAL = {
     "x - f(x)": (lambda s, x: x - s.two(x), "sub", "identity"),
     "x.sub_(f(x))": (lambda s, x: x.clone().sub_(s.two(x)), "sub", "identity"),
     "stack sum": (lambda s, x: torch.stack([x, s.two(x)]).sum(0), "sum", "identity"),
     "torch.sum of stack": (lambda s, x: torch.sum(torch.stack([s.two(x), x], 1), dim=1), "sum",
                            "identity"),
+    "stack mean": (lambda s, x: torch.stack([x, s.two(x)], 1).mean(1), "mean", "scaled"),
+    "rsub": (lambda s, x: torch.rsub(s.two(x), x), "rsub", "identity"),
+    "x + flip(x)": (lambda s, x: x + x.flip(3), "add", "identity"),
     "lerp": (lambda s, x: torch.lerp(x, s.two(x), 0.3), "lerp", "scaled"),
     "lerp by a gate": (lambda s, x: x.lerp(s.two(x), s.one(x).sigmoid()), "lerp", "scaled"),
     "addcmul": (lambda s, x: torch.addcmul(x, s.two(x), s.a, value=0.5), "addcmul", "identity"),
@@ -74,6 +84,9 @@ RESIDUAL = {
     "norm": (lambda s, x: s.norm(x) + s.two(x), "add", "scaled"),
     "1x1": (lambda s, x: s.point(x) + s.two(x), "add", "projection"),
     "separable": (lambda s, x: s.point(s.depthwise(x)) + s.two(x), "add", "projection"),
+    "separable, with norms": (
+        lambda s, x: s.norm(s.point(s.norm(s.depthwise(x)))) + s.two(x).relu(), "add", "projection",
+    ),
     "long skip": (lambda s, x: x + up(s.one(s.down(x).relu())), "add", "identity"),
 }  # fmt: skip
 OTHERS = {
@@ -84,7 +97,9 @@ OTHERS = {
     "x - mean(x)": (lambda s, x: x - x.mean(1, keepdim=True), "fusion"),
     "split to split": (splits, "inner"),
     "attention logits": (logits, "inner"),
+    "scaled logits": (talking, "inner"),
     "f(x) - x": (lambda s, x: s.two(x) - x, "inner"),
+    "rsub(x, f(x))": (lambda s, x: torch.rsub(x, s.two(x)), "inner"),
     "low rank": (lambda s, x: s.one(x) + s.high(s.low(x)), "adapter"),
 }
 NONE = {
@@ -132,6 +147,16 @@ def test_an_hourglass_around_a_residual_block():
     assert table["kind"].tolist() == ["identity", "fusion"]
 
 
+def test_a_light_branch_beside_a_heavy_one():
+    def block(s: Parts, x: Tensor) -> Tensor:  # as GPT-J: both read norm(x)
+        y = s.norm(x)
+        return x + s.two(y) + s.point(y)
+
+    table = recorded(block).residuals
+    assert table["addition"].tolist() == ["add", "add_1"]
+    assert table["kind"].tolist() == ["identity", "identity"]
+
+
 def test_of_three_stacked_each_is_an_addition():
     def block(s: Parts, x: Tensor) -> Tensor:
         return torch.stack([x, s.two(x), s.one(x)]).sum(0)
@@ -151,8 +176,10 @@ def test_of_three_stacked_each_is_an_addition():
         (lambda s, x: torch.add(s.two(x), x, alpha=0.5), lambda s, x: s.two(x) + 0.5 * x),
         (lambda s, x: torch.addcmul(x, s.two(x), s.a), lambda s, x: x + s.a * s.two(x)),
         (lambda s, x: torch.stack([x, s.two(x)]).sum(0), lambda s, x: x + s.two(x)),
+        (lambda s, x: torch.stack([x, s.two(x)]).mean(0), lambda s, x: 0.5 * x + 0.5 * s.two(x)),
+        (lambda s, x: torch.rsub(s.two(x), x), lambda s, x: x + -s.two(x)),
     ],
-    ids=["sub", "lerp", "alpha", "addcmul", "stack"],
+    ids=["sub", "lerp", "alpha", "addcmul", "stack", "mean", "rsub"],
 )
 def test_numbers_are_those_of_the_sum_written_out(block, plain):
     one, other = (recorded(f).residuals.select_dtypes("float") for f in (block, plain))
@@ -169,13 +196,13 @@ def test_a_share_that_is_not_there_has_a_reason():
     assert without["grad_reason"].isna().all()
 
 
-@pytest.mark.parametrize("name", ["x - f(x)", "stack sum", "lerp", "addcmul"])
+@pytest.mark.parametrize("name", ["x - f(x)", "stack sum", "stack mean", "rsub", "lerp", "addcmul"])
 def test_surgery_reaches_every_way_to_add(name: str):
     block, function, _ = RESIDUAL[name]
     net = Parts(block).eval()
     x = net.stem(IMAGES).relu()
     total = net.block(net, x)
-    shortcut = 0.7 * x if name == "lerp" else x
+    shortcut = {"lerp": 0.7, "stack mean": 0.5}.get(name, 1.0) * x
     branch = total - shortcut
     with left_as_found(net):
         for change, right in (
