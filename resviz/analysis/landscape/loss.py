@@ -245,7 +245,7 @@ def _measure(
     # a frame for each point: one that writes to its buffers starts every point from its own
     with left_as_found(net, batch_stats=plan.batch_stats) as hooks:
         for start in range(0, len(labels), plan.batch):
-            parts = inputs.part(slice(start, start + plan.batch))
+            parts = inputs.part(slice(start, start + plan.batch)).copies()
             truth = labels[start : start + plan.batch]
             if first and not start:
                 watch_images(net, hooks, parts)

@@ -563,3 +563,20 @@ def test_points_of_the_committed_table_again(benchmark: ModuleType, testdata_mod
             assert len(found) == 9
             np.testing.assert_allclose(found["loss_x"], found["loss_y"], rtol=0.01)
             assert (found["error_x"] - found["error_y"]).abs().max() <= 100 * 2 / len(labels)
+
+
+def test_images_that_the_network_writes_over_stay_as_they_are() -> None:
+    class Scales(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = small()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x.mul_(2.0))
+
+    given = IMAGES.clone()
+    point = loss_landscape(Scales().eval(), given, LABELS, points=3, progress=False).table
+    assert torch.equal(given, IMAGES)
+    own = point.query("alpha == 0 and beta == 0")["loss"].item()
+    truth = F.cross_entropy(small().eval()(2 * IMAGES), LABELS).item()
+    assert own == pytest.approx(truth, rel=1e-5)
