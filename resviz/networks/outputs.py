@@ -49,10 +49,15 @@ class Output:
             ValueError: a shape that does not fit what the preset says.
         """
         if not self.said:
-            return replace(self, kind=_kind_of(logits, self.names))
+            return replace(self, kind=_kind_of(logits, self.names))._of_foreground(logits)
         if self.kind != "none":
             self._check_shape(logits)
-        return self
+        return self._of_foreground(logits)
+
+    def _of_foreground(self, logits: Tensor | None) -> Output:
+        """Of one logit per pixel and two names, the one that a positive logit speaks for."""
+        one = self.kind == "map" and logits is not None and logits.shape[1] == 1
+        return replace(self, names=self.names[1:]) if one and len(self.names) == 2 else self
 
     def _check_shape(self, logits: Tensor | None) -> None:
         shape = () if logits is None else tuple(logits.shape)
@@ -147,10 +152,10 @@ def of_record(about: Mapping[str, Any], logits: Tensor | None) -> Output:
     names = tuple(str(each) for each in about.get("classes") or ())
     said = bool(about.get("output_said", False))
     output = Output(str(about.get("output") or UNSAID), names, str(about.get("units", "")), said)
-    if "output" not in about:
-        output = output.seen(logits)
+    read = output._of_foreground if "output" in about else output.seen
+    output = read(logits)
     known = 0 if logits is None or logits.ndim == 0 else output.scores(logits).shape[1]
-    return output if len(names) == known else replace(output, names=())
+    return output if len(output.names) == known else replace(output, names=())
 
 
 def _kind_of(logits: Tensor | None, names: Sequence[str]) -> str:

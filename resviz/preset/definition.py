@@ -26,8 +26,8 @@ class Preset:
         crop: (height, width) cut from the centre, or None. A number stands for a square.
         interpolation: "nearest", "bilinear" or "bicubic".
         antialias: smooth when shrinking. Pictures of 8 bits are always smoothed, as in torchvision.
-        classes: the name of each output, in order; empty where nobody knows. Of one logit two: the
-            side that a negative one speaks for, and the other.
+        classes: the name of each output, in order; empty where nobody knows. Of one logit, also of
+            one per pixel, two: the side that a negative one speaks for, and the other.
         output: what the network's output means: "classes" (softmax over them), "labels"
             (independent sigmoids), "logit" (one output, two classes), "values" (regression), "map"
             (a class or one logit per pixel), "none" (features). None: read off its shape where that

@@ -98,6 +98,18 @@ def test_what_a_shape_tells(shape: tuple[int, ...], names: tuple[str, ...], kind
     assert Output().seen(None).kind == "none"
 
 
+@pytest.mark.parametrize("said", [None, "map"])
+def test_the_foreground_has_the_second_of_two_names(said: str | None) -> None:
+    output = output_of(preset(classes=("ground", "lesion"), output=said))
+    one, two = (output.seen(torch.zeros(2, channels, 4, 4)) for channels in (1, 2))
+    assert (one.names, two.names) == (("lesion",), ("ground", "lesion"))
+    net = torch.nn.Conv2d(3, 1, 1)
+    table = rv.predict(net, torch.zeros(2, 3, 4, 4), preset=preset(classes=("ground", "lesion")))
+    assert table["label"].tolist() == ["lesion", "lesion"]
+    rec = rv.record(net, torch.zeros(2, 3, 4, 4), preset=preset(classes=("ground", "lesion")))
+    assert of_record(rec.provenance, rec.logits).name(0) == "lesion"
+
+
 @pytest.mark.parametrize(
     ("kind", "fits", "wrong"),
     [
