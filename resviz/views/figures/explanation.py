@@ -130,7 +130,7 @@ def _title(
 ) -> str:
     about = exp.provenance
     words = conditions(about)
-    measured = [words[name] for name in ("dtype", "weights", "bands") if name in words]
+    measured = [words[name] for name in ("output", "dtype", "weights", "bands") if name in words]
     if picture is None:
         measured.append("this network has no pictures: maps alone")
     inputs = dict.fromkeys(filter(None, (exp.input_of(panel.layer) for panel in panels)))
