@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from resviz.arguments import caller
-from resviz.errors import UnknownOutput
+from resviz.errors import UnknownOutput, warn
 from resviz.preset import Preset
 
 UNSAID = "unsaid"  # in place of a kind, where the shape leaves it open
@@ -94,6 +94,17 @@ class Output:
         if self.kind == "classes" or (self.kind == "map" and scores.shape[1] > 1):
             return scores.softmax(1)
         return scores.sigmoid() if self.kind in ("labels", "logit", "map") else None
+
+    def warn_of_probabilities(self, logits: Tensor) -> None:
+        """Warn where what should be logits are probabilities: a softmax would follow a softmax."""
+        if self.kind != "classes" or logits.ndim != 2 or bool((logits < 0).any()):
+            return
+        off = (logits.detach().double().sum(1) - 1).abs()
+        if bool((off < 1e-3).all()):
+            warn(
+                f"{caller()}: outputs of each image that sum to 1, as probabilities do, and are "
+                "read as logits; the network without its softmax would be right."
+            )
 
     def predicted(self, scores: Tensor) -> Tensor:
         """(N,) the target that scores (N, T) say: the largest class or label, a logit's side.
@@ -198,7 +209,9 @@ def logits_of(returned: Any, part: str | int | None = None) -> Tensor:
 def tensor_or_none(returned: Any, part: str | int | None = None) -> Tensor | None:
     """The same, None where there is none: a detector's boxes, complex numbers."""
     found = _found(returned) if part is None else _picked(returned, part)
-    return None if found is None or found.is_complex() else found
+    if found is None or found.is_complex():
+        return None
+    return found[None] if found.ndim == 0 else found  # (N,) squeezed where N is 1
 
 
 def _found(returned: Any) -> Tensor | None:

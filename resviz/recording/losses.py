@@ -63,6 +63,7 @@ def choose(returned: Any, targets: Any, loss: str | Loss | None, output: Output)
     _check_name(loss)
     logits = output.logits(returned)
     output = output.seen(logits)
+    output.warn_of_probabilities(logits)
     if output.kind == "none" or (output.kind == UNSAID and output.scores(logits).ndim != 2):
         return Chosen(None, None, "none")
     if targets is not None and loss is None and output.kind == UNSAID:

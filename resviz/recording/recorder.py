@@ -188,10 +188,15 @@ def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Aske
     """The forward pass and, where gradients are asked for, the backward."""
     leaves = inputs.leaves() if asked.gradients else inputs.copies()
     returned = measured.run(leaves.each(Tensor.clone))
+    logits = tensor_or_none(returned, asked.output.part)
+    if logits is not None and logits.shape == (1,) and inputs.count > 1 and asked.loss is None:
+        raise ValueError(
+            f"{caller()}: a single number for {inputs.count} images; an output for each would be "
+            "right. A network that returns its loss has its logits inside."
+        )
     chosen = asked.of(returned)
     grads = _backward(net, leaves, chosen.per_image) if asked.gradients else None
     layers = tables.layers(measured.seen)
-    logits = tensor_or_none(returned, asked.output.part)
     return _Passed(
         measured.seen,
         measured.stem,

@@ -244,3 +244,45 @@ def test_logits_that_are_not_finite(value: float) -> None:
     logits[1, 2] = value
     with pytest.raises(rv.NonFinite, match=r"^predict: .* for image 1 \(1 of 3 images\); finite"):
         rv.predict(Constant(logits), torch.zeros(3, 3, 4, 4))
+
+
+def test_what_is_a_probability_already_is_said() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.Softmax(1))
+    images = torch.randn(2, 3, 2, 2)
+    for call in (rv.predict, rv.record):
+        with pytest.warns(rv.ResvizWarning, match="sum to 1, as probabilities do"):
+            call(net, images)
+    rv.predict(net[:2], images)
+
+
+def test_a_network_that_squeezes_a_single_image() -> None:
+    class Squeezes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(12, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x.flatten(1)).squeeze()
+
+    torch.manual_seed(0)
+    net, images = Squeezes(), torch.randn(3, 3, 2, 2)
+    preset = rv.Preset("mine", "own", output="values")
+    found = rv.predict(net, images[:1], preset=preset)["value"].tolist()
+    assert found == pytest.approx(net(images)[:1].tolist())
+    loss = rv.record(net, images[:1], [1.0], preset=preset).loss
+    assert loss.tolist() == pytest.approx(((net(images)[:1] - 1) ** 2).tolist())
+
+
+def test_one_number_for_several_images_is_refused() -> None:
+    class Loss(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(12, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x.flatten(1)).mean()
+
+    for call in (rv.predict, rv.record):
+        with pytest.raises(ValueError, match="for 2 images"):
+            call(Loss(), torch.randn(2, 3, 2, 2))

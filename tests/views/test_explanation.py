@@ -139,7 +139,7 @@ def test_opacity(exp: Any) -> None:
 def test_words(exp: Any, read: Any) -> None:
     figure = rv.plot_explanation(exp, 2)
     title = read.title(figure)
-    for words in ("dog", "toy-net", "image 2", "float32"):
+    for words in ("dog", "toy-net", "image 2", "float32", "output: classes"):
         assert words in title
     text = notes(figure)
     for words in ("grad_cam", "hires_cam", "layer2", "layer3", "dog", "photograph"):
