@@ -61,6 +61,7 @@ _MIXES = {
 }
 _COSTS = {  # of a function that has no parameters
     **dict.fromkeys(("mix", "reduce", "pool", "upsample"), 10**3),
+    **dict.fromkeys(("weight", "depthwise"), 500),  # of a buffer: a graph, a fixed filter
     **dict.fromkeys(("activation", "norm"), 1),
 }
 PARAMETERS, WEIGHT = 10**6, 10**9

@@ -70,6 +70,7 @@ RESIDUAL = {
     "torch.sum of stack": (lambda s, x: torch.sum(torch.stack([s.two(x), x], 1), dim=1), "sum",
                            "identity"),
     "stack mean": (lambda s, x: torch.stack([x, s.two(x)], 1).mean(1), "mean", "scaled"),
+    "a graph": (lambda s, x: torch.roll(torch.eye(8), 1, 0) @ x + 0.1 * x, "add", "scaled"),
     "rsub": (lambda s, x: torch.rsub(s.two(x), x), "rsub", "identity"),
     "x + flip(x)": (lambda s, x: x + x.flip(3), "add", "identity"),
     "lerp": (lambda s, x: torch.lerp(x, s.two(x), 0.3), "lerp", "scaled"),
