@@ -78,6 +78,12 @@ def channels_of(
     try:
         tensor = rec[layer]
     except KeyError as error:
+        calls = sum(key.partition("#")[0] == name for key in rec.tensors)
+        if calls:
+            raise ValueError(
+                f"{caller}: {name!r} ran {calls} times; one of its calls would be right: "
+                f"({name!r}, 0)."
+            ) from error
         near = f" closest: {closest(name, rec.keys())}." if rec.keys() else ""
         raise ValueError(
             f"{caller}: {name!r} was not kept;{near or ' nothing was.'}"

@@ -201,6 +201,9 @@ def test_errors(rec: Any, blind: Any) -> None:
 
     with refused(r"'layer2' was not kept; closest: .*keep=\['layer2'\]"):
         rv.plot_feature_maps(rec, "layer2")
+    twice = {f"relu#{call}": rec.tensors["layer1"] for call in (0, 1)}
+    with refused(r"'relu' ran 2 times; .*\('relu', 0\)"):
+        rv.plot_feature_maps(dataclasses.replace(rec, tensors=twice), "relu")
     with refused("image 3 of 3"):
         rv.plot_feature_maps(rec, "layer1", 3)
     with refused("image -1 of 3"):
