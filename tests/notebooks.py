@@ -4,8 +4,9 @@
     python tests/notebooks.py notebooks/01_feature_maps.ipynb --keep folder
 
 Each must be committed without outputs, with the kernel python3, cells of at most 15 lines and no
-`def` or `class`. Then it is run from top to bottom in a fresh kernel, in its own folder. `--keep`
-saves the executed copies to look at.
+`def` or `class`. Then it is run from top to bottom in a fresh kernel, in its own folder, two
+notebooks at a time (`--jobs`), which share the cores. `--keep` saves the executed copies to look
+at.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import nbformat
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 LINES = 15
@@ -32,6 +32,8 @@ def all_notebooks() -> list[Path]:
 
 def problems(path: Path) -> list[str]:
     """What a notebook must not have, one line each."""
+    import nbformat  # here and below: its schemas take 2 s to import
+
     notebook = nbformat.read(path, as_version=4)
     found = []
     if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
@@ -64,6 +66,7 @@ def _defined(source: str) -> list[str]:
 
 def execute(path: Path, keep: Path | None = None) -> None:
     """Run every cell in a fresh kernel; an error in a cell is raised here."""
+    import nbformat
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
@@ -85,6 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path)
     parser.add_argument("--keep", type=Path, help="folder for the executed copies")
+    parser.add_argument("--jobs", type=int, default=2, help="notebooks at a time (2)")
     options = parser.parse_args()
     paths = options.notebooks or all_notebooks()
     found = [line for path in paths for line in problems(path)]
@@ -93,11 +97,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         # a kernel without the user's own start-up files and settings
         os.environ.update(IPYTHONDIR=home, JUPYTER_CONFIG_DIR=home, JUPYTER_RUNTIME_DIR=home)
-        for path in paths:
-            start = time.perf_counter()
-            execute(path.resolve(), options.keep)
-            print(f"{path.name}: {time.perf_counter() - start:.0f} s", flush=True)
+        threads = max(1, (os.cpu_count() or 1) // options.jobs)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        with ThreadPoolExecutor(options.jobs) as pool:
+            try:
+                list(pool.map(lambda path: _timed(path, options.keep), paths))
+            finally:
+                pool.shutdown(cancel_futures=True)
     print(f"{len(paths)} notebooks executed")
+
+
+def _timed(path: Path, keep: Path | None) -> None:
+    start = time.perf_counter()
+    execute(path.resolve(), keep)
+    print(f"{path.name}: {time.perf_counter() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
