@@ -7,7 +7,10 @@ A sum of two tensors that come from one earlier tensor, the *root*, is a **resid
    another layout, or with other branches added to it already), the root scaled by numbers, learned
    numbers, a norm, a gate or an activation function ("scaled"), the root pooled, subsampled,
    cropped or padded ("padded"), or a linear map of all of it ("projection": one convolution or
-   linear layer, or a depthwise convolution and the pointwise one that completes it);
+   linear layer, or a depthwise convolution and the pointwise one that completes it). Pooling
+   projects to fewer positions, before or after such a map as well, as in ResNet-D (He et al. 2018,
+   arXiv 1812.01187), and beside a class token that is cut off for it and joined again, as in
+   MViTv2 (Li et al. 2021, arXiv 2112.01526);
 2. the other, the *branch*, does more on its way from the root: it has parameters, mixes positions
    or channels, or has an activation function; where it is broadcast over the shortcut
    (x + f(mean(x))), it has parameters;
@@ -82,6 +85,7 @@ class Node:
     given: tuple[Node, ...] = ()
     values: tuple[Node, ...] = ()  # of an attention: what is weighed
     part: Node | None = None  # of a slice of torch.cat(...): that of its operands which it is
+    whole: Node | None = None  # of torch.cat(...) of all pieces of one tensor: that tensor
     last_use: int = 0  # index of the last result that it is an operand of
     fused: bool = False  # a sum that is not residual
 

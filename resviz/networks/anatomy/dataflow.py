@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from resviz.networks.anatomy.additions import RESIDUAL_KINDS, Addition, Node
-from resviz.networks.anatomy.judging import Verdict, judged
-from resviz.networks.anatomy.operations import ATTENTION, FRESH, WEIGHTED, read_by, step_of
+from resviz.networks.anatomy.judging import Verdict, judged, whole_of_pieces
+from resviz.networks.anatomy.operations import ATTENTION, FRESH, JOINS, WEIGHTED, read_by, step_of
 from resviz.networks.anatomy.stream import settle
 from resviz.networks.anatomy.sums import FAMILIES, STACKED, Term, addition_name, terms
 from resviz.torch_private import version, whole_of
@@ -236,6 +236,10 @@ class Dataflow(TorchFunctionMode):
             node.step = step_of(name, args, shapes, node.shape, len(heavy))
             node.given, node.values = given, values
             node.part = self._part(tensor) if node.step in ("slice", "crop") else None
+            if name in JOINS and not constants:
+                node.whole = whole_of_pieces(parents)
+            if node.whole is not None:
+                node.step = "pool" if node.numel < node.whole.numel else "layout"
             self._register(tensor, node)
 
         for tensor in {id(t): t for t in tensors_in(out)}.values():

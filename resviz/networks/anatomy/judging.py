@@ -86,7 +86,7 @@ def _from_root(
     # a branch may have a free way through as well: x + x * gate(x), or a shortcut inside it
     costs = [(mark.cost[side], mark.dearest[side]) for side in (0, 1)]
     branch = 0 if costs[0] > costs[1] else 1
-    path = list(_path(mark, 1 - branch))
+    path = _without_pieces(list(_path(mark, 1 - branch)), mark.node)
     way = _Way((first, second), branch, mark, path, shape, factors[1 - branch])
     kind = way.kind()
     if kind == "fusion" and "activation" in way.steps:
@@ -269,6 +269,34 @@ def _path(mark: _Mark, side: int) -> Iterator[Node]:
     while step is not None:
         yield step.node
         step = step.via[side]
+
+
+def _without_pieces(path: list[Node], root: Node) -> list[Node]:
+    """A way on which a tensor that was cut and joined again stays one."""
+    for joined in [node for node in path if node.whole is not None]:
+        whole = joined.whole
+        if whole is not None and (whole is root or whole in path):
+            path = [n for n in path if n.index <= whole.index or n.index >= joined.index]
+    return path
+
+
+def whole_of_pieces(joined: Sequence[Node]) -> Node | None:
+    """The tensor whose pieces, pooled at most, are all joined again in the order they were cut."""
+    pieces = [_piece(node) for node in joined]
+    if len(pieces) < 2 or not all(pieces):
+        return None
+    found = [piece for piece in pieces if piece is not None]
+    whole, numbers = found[0].parents[0], [piece.index for piece in found]
+    same = all(piece.parents[0] is whole for piece in found)
+    ordered = numbers == sorted(set(numbers))
+    return whole if same and ordered and sum(p.numel for p in found) == whole.numel else None
+
+
+def _piece(node: Node) -> Node | None:
+    """The slice that a tensor is, in another layout or pooled."""
+    while node.step in ("layout", "pool") and len(node.parents) == 1 and not node.parametered:
+        node = node.parents[0]
+    return node if node.step in ("slice", "crop") and len(node.parents) == 1 else None
 
 
 def _sources(operand: Node) -> set[int]:

@@ -37,7 +37,8 @@ _SUMS = {
     *("add", "__add__", "__radd__", "__iadd__", "sub", "__sub__", "__rsub__", "__isub__"),
     *("subtract", "rsub", "lerp", "addcmul", "addcdiv", "stack"),
 }
-_PADS = {"pad", "cat", "concat", "concatenate", "__setitem__", "copy", "index_put", "scatter"}
+JOINS = {"cat", "concat", "concatenate"}
+_PADS = JOINS | {"pad", "__setitem__", "copy", "index_put", "scatter"}
 _UPSAMPLES = {
     *("interpolate", "upsample", "upsample_nearest", "upsample_bilinear", "pixel_shuffle"),
     *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_unpool2d"),

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from left_as_found import left_as_found
+from resviz.networks.anatomy.survey import survey
 from resviz.networks.surgery.blocks import drop_blocks, scale_branches, scale_shortcuts
 from resviz.recording.recorder import record
 from resviz.recording.recording import Recording
@@ -279,3 +280,44 @@ class Token(nn.Module):
 def test_a_class_token_is_all_of_itself():
     rec = record(Token().eval(), torch.randn(2, 7, 6))
     assert rec.residuals["kind"].tolist() == ["identity"]
+
+
+class Pooling(nn.Module):
+    """Tokens pooled in pairs on the shortcut, the class token cut off for it and joined again."""
+
+    def __init__(self, projects: bool, order: str = "cut") -> None:
+        super().__init__()
+        self.embed, self.head = nn.Linear(6, 16), nn.Linear(16, 5)
+        self.branch, self.norm = nn.Conv1d(16, 16, 3, 2, 1), nn.LayerNorm(16)
+        self.wider, self.order = nn.Linear(16, 16) if projects else nn.Identity(), order
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        token, patches = torch.tensor_split(self.wider(x), (1,), 1)
+        if self.order == "first alone":
+            patches = patches[:, 2:]
+        pooled = F.max_pool1d(patches.mT, 2).mT
+        shortcut = torch.cat([token, pooled], 1)
+        branch = self.branch(self.norm(x).mT).mT[:, : shortcut.shape[1]]
+        return self.head((shortcut + branch).mean(1))
+
+
+@pytest.mark.parametrize(("projects", "kind"), [(True, "projection"), (False, "padded")])
+def test_pooling_beside_a_class_token_carries_all_of_the_root(projects: bool, kind: str):
+    net, tokens = Pooling(projects).eval(), torch.randn(2, 9, 6)
+    with left_as_found(net):
+        rec = record(net, tokens)
+    assert rec.residuals[["addition", "kind"]].values.tolist() == [["add", kind]]
+
+
+def test_what_is_cut_and_only_in_part_joined_again_is_no_shortcut():
+    assert len(record(Pooling(False, "first alone").eval(), torch.randn(2, 9, 6)).residuals) == 0
+
+
+@pytest.mark.thorough
+def test_mvit_has_two_additions_in_each_layer_and_the_pooled_query_in_each_attention():
+    video = pytest.importorskip("torchvision.models.video")
+    found = survey(video.mvit_v2_s(num_classes=5).eval(), (torch.zeros(1, 3, 16, 224, 224),))
+    assert len(found.additions) == 16 * 3
+    pooled = [a.name for a in found.additions if a.kind == "projection"]
+    assert pooled == ["blocks.1.add", "blocks.3.add", "blocks.14.add"]
