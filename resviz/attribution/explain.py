@@ -163,7 +163,7 @@ def _about(
         "relu": relu,
         "batch_stats": shared.batch_stats,
         "untrained": untrained(shared.net, known.weights if known is not None else None),
-        "options": {name: each.options for name, each in asked.items() if each.options},
+        "options": {n: each.used(shared.aims) for n, each in asked.items() if each.options},
         **shared.aims.about(shared.seen.logits),
     }
 

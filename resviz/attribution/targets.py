@@ -17,6 +17,7 @@ from resviz.errors import closest
 from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, describe, widened
 
 Function = Callable[[Any], Tensor]
+_REFERENCES = 3  # classes that finer_cam compares with: Zhang et al. 2025
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,14 @@ class Targets:
     Attributes:
         indices: N lists of target indices, -1 for what is no single target.
         names: their names.
+        classes: how many the output speaks for; 0 where targets are functions.
     """
 
     def __init__(self, given: Any, count: int, output: Output | None = None) -> None:
         self.given, self.count, self.output = given, count, output or Output()
         self.indices: list[list[int]] = []
         self.names: list[list[str]] = []
+        self.classes = 0
         self._aims: list[list[tuple[Term, ...] | Function]] = []
 
     @property
@@ -171,6 +174,7 @@ class Targets:
         logits = self.output.logits(output).detach()
         self.output = self.output.seen(logits)
         scores = self._scored(logits)
+        self.classes = scores.shape[1]
         rows = rows_of(self.given, self.count, self.output, scores)
         self.names = [[self._title(each, scores.shape[1]) for each in row] for row in rows]
         aims = [[self._aim(each, scores, image) for each in row] for image, row in enumerate(rows)]
@@ -235,10 +239,15 @@ class Targets:
         return spelled(named)
 
     # ---- contrast
-    def contrasted(self, output: Any, gamma: float, references: int) -> Targets:
+    def references(self, asked: int | None) -> int:
+        """How many classes another is compared with: None is three, or all others if fewer."""
+        return min(_REFERENCES, self.classes - 1) if asked is None else asked
+
+    def contrasted(self, output: Any, gamma: float, references: int | None) -> Targets:
         """The same targets, each less `gamma` times the mean of its `references` closest classes.
 
         Closest by logit: Zhang et al. 2025 (Finer-CAM, arXiv 2501.11309), y_c - gamma mean_d y_d.
+        None: three, as there, or all other classes where there are fewer.
 
         Raises:
             ValueError: a target that is not one class, or fewer classes than that.
@@ -254,6 +263,7 @@ class Targets:
                 f"{caller()}: finer_cam compares a class with others, and the network has one "
                 "output; grad_cam would be right."
             )
+        references = self.references(references)
         whole("references of finer_cam", references, least=1, most=logits.shape[1] - 1)
         new = Targets(self.given, self.count, self.output)
         new.indices, new.names = self.indices, self.names

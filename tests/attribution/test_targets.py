@@ -526,6 +526,34 @@ def test_finer_cam_is_grad_cam_of_the_contrast(net: nn.Module, images: Tensor) -
     torch.testing.assert_close(exp.scores[0, 0], z[2])  # the score is the class's own
 
 
+@pytest.mark.parametrize(("classes", "references"), [(2, 1), (3, 2), (4, 3), (5, 3)])
+def test_finer_cam_compares_with_three_classes_or_all_others(classes: int, references: int) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, classes)
+    ).eval()
+    images = torch.rand(2, 3, 8, 8)
+    asked = {"methods": "finer_cam", "layers": "1", "relu": False}
+    exp = rv.explain(net, images, **asked)
+    assert exp.provenance["options"] == {"finer_cam": {"gamma": 0.6, "references": references}}
+    said = rv.explain(net, images, **asked, options=exp.provenance["options"])
+    assert torch.equal(exp.maps["finer_cam", "1"], said.maps["finer_cam", "1"])
+
+
+def test_finer_cam_of_one_logit_compares_its_two_sides() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 1)
+    ).eval()
+    images = torch.rand(1, 3, 8, 8)
+    asked: dict[str, Any] = {"methods": ["finer_cam", "grad_cam"], "layers": "1", "relu": False}
+    with pytest.raises(ValueError, match="the network has one output; grad_cam would be right"):
+        rv.explain(net, images, **asked)
+    preset = rv.Preset("x", "own", (0.5,) * 3, (0.5,) * 3, output="logit")
+    maps = rv.explain(net, images, 1, preset=preset, **asked).maps
+    torch.testing.assert_close(maps["finer_cam", "1"], 1.6 * maps["grad_cam", "1"])  # z - 0.6 (-z)
+
+
 @pytest.mark.parametrize(
     ("targets", "references", "words"),
     [

@@ -31,7 +31,7 @@ def grad_cam_pp(activations: Tensor, gradients: Tensor) -> Tensor:
 
 
 def finer_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Grad-CAM of y_c - gamma mean_d y_d over the closest classes d: Zhang et al. 2025.
+    """Grad-CAM of y_c - gamma mean_d y_d over the closest 3 classes d, or all others: Zhang 2025.
 
     arXiv 2501.11309: the gradients are of that score, see :meth:`Targets.contrasted`.
     """

@@ -97,6 +97,12 @@ class Asked:
         contrast = self.method.contrast
         return None if contrast is None else partial(contrast, **self.options)
 
+    def used(self, targets: Targets) -> dict[str, Any]:
+        """The options, with the number of classes that a contrast took where nobody said."""
+        if "references" not in self.options:
+            return self.options
+        return self.options | {"references": targets.references(self.options["references"])}
+
     def run(self, shared: SharedPass, layer: Layer) -> Tensor:
         """(N, T, h, w) at a layer, up to the last ReLU."""
         return self.method.form.call(self, shared, layer)

@@ -68,7 +68,7 @@ METHODS = {
         "1 backward more per target",
         "Zhang et al. 2025",
         ARXIV + "2501.11309",
-        options={"gamma": number(0.6), "references": count(3)},
+        options={"gamma": number(0.6), "references": count(None)},
         contrast=Targets.contrasted,
     ),
     "cam": Method(
