@@ -34,6 +34,10 @@ class UnknownOutput(TypeError, ValueError):
     """No part of what a network returned is known to be its output: there is no default loss."""
 
 
+class LayerRefused(ValueError):
+    """A layer that cannot be explained on these images: without positions, or of no effect."""
+
+
 class UnreadableImage(ValueError):
     """A picture that is missing, damaged, or of a kind that cannot be turned into RGB."""
 

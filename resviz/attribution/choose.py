@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
@@ -13,36 +13,34 @@ from resviz.arguments import caller
 from resviz.attribution.engine import capture
 from resviz.attribution.layer import Layer
 from resviz.attribution.positions import Reading, read
-from resviz.errors import closest
+from resviz.errors import LayerRefused, closest
 from resviz.given import Inputs
 from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.anatomy.survey import Survey, survey
 from resviz.networks.outputs import Output
+
+Taken = TypeVar("Taken")
+_TRIED = 12  # passes over all images, before "auto" gives up
 
 
 def read_layers(
     net: nn.Module,
     inputs: Inputs,
     layers: object,
-    output: Output,
     allowed: Callable[[Layer], bool] = lambda _: True,
 ) -> list[Layer]:
     """Paths and calls of the layers asked for.
 
     Args:
         net: the network.
-        inputs: on its device; one image is run where "auto" or "blocks" has to look.
-        layers: a path, (path, call), several, "auto": the last layer with positions, see
-            :func:`last_with_positions`; or "blocks": the output of every residual block.
-        output: what the network's output means.
-        allowed: says which layers may be chosen where "auto" or "blocks" does.
+        inputs: on its device; one image is run where "blocks" has to look.
+        layers: a path, (path, call), several; or "blocks": the output of every residual block.
+        allowed: says which layers may be chosen where "blocks" does.
 
     Raises:
         TypeError: a layer that is neither a path nor (path, call).
-        ValueError: no such layer, none with positions, no residual blocks.
+        ValueError: no such layer, no residual blocks.
     """
-    if isinstance(layers, str) and layers == "auto":
-        return [last_with_positions(net, inputs, output, allowed)]
     if isinstance(layers, str) and layers == "blocks":
         found = survey(net, inputs).residual_blocks
         if not found:
@@ -60,6 +58,32 @@ def read_layers(
     if not chosen:
         raise ValueError(f"{caller()}: no layers; a path such as 'layer4', or layers='auto'.")
     return list(dict.fromkeys(_read_layer(net, layer) for layer in chosen))
+
+
+def first_taken(
+    choices: Sequence[list[Layer]], passed: Callable[[list[Layer]], Taken]
+) -> tuple[Taken, dict[Layer, LayerRefused]]:
+    """What the pass gives for the first of several choices of layers that it does not refuse.
+
+    Args:
+        choices: the best first.
+        passed: what is made at some layers.
+
+    Returns:
+        It, and the layers that were refused, with the reason of each.
+
+    Raises:
+        LayerRefused: all are, or the first few; as the first was.
+    """
+    refused: dict[Layer, LayerRefused] = {}
+    for layers in choices[:_TRIED]:
+        try:
+            return passed(layers), refused
+        except LayerRefused as error:
+            if len(choices) == 1:
+                raise
+            refused[layers[0]] = error.with_traceback(None)  # which holds on to tensors
+    raise next(iter(refused.values()))
 
 
 def _is_layer(value: object) -> bool:
@@ -84,13 +108,16 @@ def _read_layer(net: nn.Module, layer: object) -> Layer:
     return path, call
 
 
-def last_with_positions(
+def with_positions(
     net: nn.Module,
     inputs: Inputs,
     output: Output,
     allowed: Callable[[Layer], bool] = lambda _: True,
-) -> Layer:
-    """The last layer whose positions the output still depends on, in the second half of the depth.
+) -> list[Layer]:
+    """Layers whose positions the output still depends on, the last first: what "auto" chooses from.
+
+    Those in the second half of the depth, found from one pass over one image: whether the first is
+    taken, the pass over all of them tells (:class:`~resviz.errors.LayerRefused`).
 
     For a convolutional network: the last output with more than one position that no pooling made.
     For a transformer with a class token: the last token layer whose patch tokens get a gradient, as
@@ -98,6 +125,9 @@ def last_with_positions(
     positions itself, as in segmentation: the last layer, a residual block where there are some, at
     the coarsest resolution, as later layers all but spell out the output. Layers whose axes are
     known come before those where the shape alone decides.
+
+    Raises:
+        ValueError: there are none.
     """
     seen = survey(net, inputs, part=output.part)
     found = [each for each in _candidates(seen, inputs.shape) if allowed(each.layer)]
@@ -105,10 +135,11 @@ def last_with_positions(
         found = [each for each in found if each.reading.said]
     dense = _has_positions(seen)
     found = _coarsest(seen, found) if dense else [each for each in found if each.deep]
+    layers = [each.layer for each in found][::-1]
     if found and not dense and "T" in found[-1].reading.axes:
-        return _last_felt(net, inputs, [each.layer for each in found], output)
+        return layers[_first_felt(net, inputs, layers, output) :]
     if found:
-        return found[-1].layer
+        return layers
     raise ValueError(
         f"{caller()}: {type(net).__name__} has no layer with positions (N, C, H, W) in the second "
         "half of its depth; a network that keeps positions, or images large enough to leave more "
@@ -158,18 +189,16 @@ def _coarsest(seen: Survey, found: list[_Candidate]) -> list[_Candidate]:
     return [each for each in found if math.prod(each.reading.grid) == fewest]
 
 
-def _last_felt(net: nn.Module, inputs: Inputs, layers: Sequence[Layer], output: Output) -> Layer:
-    """The last of the layers at which the largest logit has a gradient."""
+def _first_felt(net: nn.Module, inputs: Inputs, layers: Sequence[Layer], output: Output) -> int:
+    """The number of the first of the layers at which the largest logit has a gradient."""
 
     def best(returned: Any) -> Tensor:
         logits = output.logits(returned)
         return logits.reshape(len(logits), -1).amax(1, keepdim=True)
 
-    layers = layers[-32:]  # two or three blocks of a transformer
+    layers = layers[:32]  # two or three blocks of a transformer
     if any(parameter.is_inference() for parameter in net.parameters()):
         net = copy.deepcopy(net)  # whose parameters can be differentiated through
     seen = capture(net, inputs.one(), layers, best, unreached="zero", part=output.part)
-    for layer in reversed(layers):
-        if bool(seen.gradients[layer][0].any()):
-            return layer
-    return layers[-1]
+    felt = (bool(seen.gradients[layer][0].any()) for layer in layers)
+    return next((number for number, any_ in enumerate(felt) if any_), 0)

@@ -27,11 +27,12 @@ from resviz.attribution.positions import (
     read,
     read_by,
 )
+from resviz.errors import LayerRefused
 from resviz.given import Images, Inputs
 from resviz.hooks import Hooks, left_as_found, switch_gradients
 from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.first_call import watch_images
-from resviz.networks.inputs import check_differentiable
+from resviz.networks.inputs import check_differentiable, dynamic_int8
 from resviz.networks.outputs import tensor_or_none
 from resviz.torch_private import is_of_inference, operation_of, version
 
@@ -123,7 +124,7 @@ class _Graph:
             if reading is not None:
                 return reading
         got = _described(output)
-        raise ValueError(
+        raise LayerRefused(
             f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives {got}; (N, C, H, W) "
             "with H and W above 1, (N, H, W, C), or tokens of patches (N, T, C) would be right. "
             "Choose a layer before pooling: rv.list_layers(net); or pass reshape=."
@@ -132,7 +133,7 @@ class _Graph:
     def _check_batch(self, layer: Layer, module: nn.Module, output: Tensor) -> None:
         count = self.inputs.count
         if output.ndim and len(output) != count:
-            raise ValueError(
+            raise LayerRefused(
                 f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives "
                 f"{tuple(output.shape)} for {count} images; a layer whose first axis is the "
                 "images would be right, as in a detector's backbone."
@@ -184,7 +185,7 @@ def capture(
         logits, scores = tensor_or_none(output, part), scores_of(output)
         written = graph.written()
         felt = backward and bool(layers or isinstance(output, Tensor))
-        found = _gradients(graph.found, scores, logits, unreached) if felt else ({}, [])
+        found = _felt(net, graph.found, scores, logits, unreached) if felt else ({}, [])
         (gradients, at_output), maps = found, graph.readings
         return Captured(
             {layer: maps[layer].maps(graph.found[layer].detach()) for layer in layers},
@@ -237,11 +238,11 @@ def _check_ran(graph: _Graph, layers: Sequence[Layer]) -> None:
         if (path, call) in graph.found:
             continue
         if ran == 0:
-            raise ValueError(
+            raise LayerRefused(
                 f"{caller()}: layer {path!r} never ran on these images; one that runs would be "
                 "right. See rv.list_layers(net)."
             )
-        raise ValueError(
+        raise LayerRefused(
             f"{caller()}: call {call} of layer {path!r}, which ran {ran} times; 0 to {ran - 1} "
             "would be right."
         )
@@ -259,6 +260,27 @@ def _written(handed: Tensor) -> list[str]:
     return found[::-1]
 
 
+def _felt(
+    net: nn.Module,
+    found: dict[Layer, Tensor],
+    scores: Tensor,
+    logits: Tensor | None,
+    unreached: str,
+) -> tuple[dict[Layer, list[Tensor]], list[Tensor | None]]:
+    """:func:`_gradients`; where there are none because of int8, that is said."""
+    try:
+        return _gradients(found, scores, logits, unreached)
+    except LayerRefused as error:
+        stop = dynamic_int8(net)
+        if stop is None:
+            raise
+        raise LayerRefused(
+            f"{caller()}: {stop!r} computes in int8 (dynamic quantisation), which has no "
+            "derivative; the network as it was before quantize_dynamic would be right. Or take "
+            "methods without gradients: rv.explanation_methods()."
+        ) from error
+
+
 def _gradients(
     found: dict[Layer, Tensor], scores: Tensor, logits: Tensor | None, unreached: str
 ) -> tuple[dict[Layer, list[Tensor]], list[Tensor | None]]:
@@ -267,7 +289,7 @@ def _gradients(
     at_output: list[Tensor | None] = []
     if not scores.requires_grad:
         first = next(iter(found), PIXELS)[0]
-        raise ValueError(
+        raise LayerRefused(
             f"{caller()}: layer {first!r} does not reach the target; a layer that the "
             "score depends on would be right. Look for a .detach() in the target."
         )
@@ -281,7 +303,7 @@ def _gradients(
         at_output.append(gradients[-1] if at_logits else None)
         for (layer, tensor), gradient in zip(found.items(), gradients, strict=False):
             if gradient is None and unreached == "error":
-                raise ValueError(
+                raise LayerRefused(
                     f"{caller()}: layer {layer[0]!r} does not reach the target; a layer that the "
                     "score depends on would be right."
                 )

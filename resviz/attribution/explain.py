@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller, public
 from resviz.attribution.about import About, read_input
-from resviz.attribution.choose import read_layers
+from resviz.attribution.choose import first_taken, read_layers, with_positions
 from resviz.attribution.diagnosis import by_shape, evidence, findings, untrained
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.layer import Layer, key_of
@@ -111,15 +111,18 @@ def explain(
     inputs = read_input(inputs, input)
     subject = About(net, inputs, None if input is None else inputs.main)
     aims = Targets(targets, inputs.count, output_of(known))
-    with gradients(False):
-        wanted = _wanted(subject, layers, asked, aims.output)
-        inputs = subject.settle(wanted)
-        formulas, backward = needs_of(asked.values())
-        backward = backward or split or not wanted
+    formulas, backward = needs_of(asked.values())
+
+    def passed(wanted: list[Layer]) -> SharedPass:
+        given, both = subject.settle(wanted), backward or split or not wanted
         several = (batch_stats, reshape, chunk, progress, subject.layers)
-        shared = SharedPass(net, inputs, aims, wanted, formulas, backward, *several)
+        return SharedPass(net, given, aims, wanted, formulas, both, *several)
+
+    with gradients(False):
+        shared, refused = first_taken(_wanted(subject, layers, asked, aims.output), passed)
         maps = maps_of(shared, asked, relu)
         about = _about(shared, asked, known, relu, layers) | _inputs(subject) | origins(images)
+        about["layers_refused"] = {key_of(layer): str(why) for layer, why in refused.items()}
         return _record(shared, maps, known, about, split)
 
 
@@ -142,10 +145,14 @@ def _inputs(subject: About) -> dict[str, Any]:
 
 def _wanted(
     subject: About, layers: object, asked: Mapping[str, Asked], output: Output
-) -> list[Layer]:
-    if layers == "auto" and all(each.method.at == "input" for each in asked.values()):
-        return []  # nothing is asked at a layer
-    return read_layers(subject.net, subject.inputs, layers, output, subject.allows)
+) -> list[list[Layer]]:
+    """The layers to explain; of "auto" several choices, of which the first that can be is taken."""
+    net, inputs = subject.net, subject.inputs
+    if not isinstance(layers, str) or layers != "auto":
+        return [read_layers(net, inputs, layers, subject.allows)]
+    if all(each.method.at == "input" for each in asked.values()):
+        return [[]]  # nothing is asked at a layer
+    return [[layer] for layer in with_positions(net, inputs, output, subject.allows)]
 
 
 def _about(
@@ -174,7 +181,7 @@ def _record(
     """The explanation, with what was measured about it."""
     seen, aims = shared.seen, shared.aims
     table = evidence(seen, aims)
-    about["notes"] = [*_unsaid(about), *_notes(maps, table, aims, about)]
+    about["notes"] = [*_passed_over(about), *_unsaid(about), *_notes(maps, table, aims, about)]
     return Explanation(
         maps={key: aims.cut(values) for key, values in maps.items()},
         targets=aims.indices,
@@ -243,6 +250,15 @@ def _unsaid(about: Mapping[str, Any]) -> list[str]:
     """A sentence for every tensor of which no layer says which axis is which."""
     explained = [each for each in about["explained"] if not each["axes_said"]]
     return [f"{each['layer']}: {by_shape(each)}" for each in explained]
+
+
+def _passed_over(about: Mapping[str, Any]) -> list[str]:
+    """A sentence where "auto" did not take the layer that it would have taken first."""
+    refused = about["layers_refused"]
+    if not refused:
+        return []
+    why = next(iter(refused.values())).partition(": ")[2].partition(";")[0]
+    return [f"layers='auto' took {about['layers'][0]} in place of {', '.join(refused)}: {why}."]
 
 
 def _chosen(layers: object) -> str:

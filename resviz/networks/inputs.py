@@ -19,6 +19,7 @@ from resviz.torch_private import (
     ORIGINAL,
     has_compiled_forward,
     is_compiled_in_place,
+    is_dynamic_int8,
     is_exported,
     is_inside_vmap,
     is_static_int8,
@@ -225,6 +226,16 @@ def check_differentiable(
             "differentiated through; a network made outside of it would be right. Load it "
             f"again, or {instead}."
         )
+
+
+def dynamic_int8(net: nn.Module) -> str | None:
+    """The first layer that computes in int8 by dynamic quantisation: no derivative comes through.
+
+    Example:
+        >>> dynamic_int8(nn.Linear(2, 2)) is None
+        True
+    """
+    return next((path for path, each in net.named_modules() if is_dynamic_int8(each)), None)
 
 
 def check_not_inside_vmap(args: tuple[Any, ...], path: str) -> None:

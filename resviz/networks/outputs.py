@@ -45,9 +45,13 @@ class Output:
     def seen(self, logits: Tensor | None) -> Output:
         """Itself with its kind, now that there is an output to read the shape of.
 
+        Without one, "none", whatever the preset says: who needs its numbers asks for them first.
+
         Raises:
             ValueError: a shape that does not fit what the preset says.
         """
+        if logits is None:
+            return replace(self, kind="none", said=self.said and self.kind == "none")
         if not self.said:
             return replace(self, kind=_kind_of(logits, self.names))._of_foreground(logits)
         if self.kind != "none":
@@ -59,8 +63,8 @@ class Output:
         one = self.kind == "map" and logits is not None and logits.shape[1] == 1
         return replace(self, names=self.names[1:]) if one and len(self.names) == 2 else self
 
-    def _check_shape(self, logits: Tensor | None) -> None:
-        shape = () if logits is None else tuple(logits.shape)
+    def _check_shape(self, logits: Tensor) -> None:
+        shape = tuple(logits.shape)
         right, fits = {
             "classes": ("(N, C), C from 2", len(shape) == 2 and shape[-1] > 1),
             "labels": ("(N, C)", len(shape) == 2),
@@ -71,7 +75,7 @@ class Output:
         if not fits:
             raise ValueError(
                 f"{caller()}: output {self.kind!r} in the preset, and the network gives "
-                f"{shape or 'no tensor'}; {right} would be right. See rv.Preset(output=...)."
+                f"{shape}; {right} would be right. See rv.Preset(output=...)."
             )
 
     # ---- its numbers
@@ -169,10 +173,8 @@ def of_record(about: Mapping[str, Any], logits: Tensor | None) -> Output:
     return output if len(output.names) == known else replace(output, names=())
 
 
-def _kind_of(logits: Tensor | None, names: Sequence[str]) -> str:
+def _kind_of(logits: Tensor, names: Sequence[str]) -> str:
     """The kind where the shape leaves no doubt; one output may be a logit or a value."""
-    if logits is None:
-        return "none"
     if logits.ndim == 2 and logits.shape[1] > 1:
         return "classes"
     if logits.ndim == 4:

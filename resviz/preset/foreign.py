@@ -114,6 +114,7 @@ def _of_transformers(net: nn.Module, config: Any, processor: Any, weights: str) 
     names = [str(config.id2label[key]) for key in sorted(config.id2label, key=int)]
     numbered = names == [f"LABEL_{index}" for index in range(len(names))]
     wanted: dict[str, Any] = {"channels": getattr(config, "num_channels", None)}
+    wanted |= {"crop": _both_of(getattr(config, "image_size", None))}
     if processor is not None:
         wanted |= _images_of(_as_mapping(processor))
     return Preset(
@@ -133,10 +134,12 @@ def _name_of(config: Any) -> str:
 
 def _transformers_output(net: nn.Module, config: Any) -> str:
     """As the losses of transformers take the outputs."""
-    task = type(net).__name__.partition("For")[2]
+    name = type(net).__name__
+    task = name.partition("For")[2]
     if task.endswith("SemanticSegmentation"):
         return "map"
-    if task and not task.endswith("Classification"):
+    bare = not task and name.endswith("Model")  # a backbone without a head: ViTModel
+    if bare or (task and not task.endswith("Classification")):
         return "none"
     problem = getattr(config, "problem_type", None)
     if problem is None and len(config.id2label) == 1:
@@ -191,6 +194,8 @@ def _both_of(size: Any) -> tuple[int, int] | None:
     if isinstance(size, Mapping):
         height, width = size.get("height"), size.get("width")
         return None if height is None or width is None else (int(height), int(width))
+    if isinstance(size, tuple | list) and len(size) == 2:
+        return int(size[0]), int(size[1])
     return (int(size), int(size)) if isinstance(size, int) else None
 
 

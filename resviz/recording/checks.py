@@ -10,10 +10,9 @@ from resviz.arguments import caller
 from resviz.errors import NonFinite, closest, warn
 from resviz.given import Inputs
 from resviz.hooks import batch_norms
-from resviz.networks.inputs import check_differentiable
+from resviz.networks.inputs import check_differentiable, dynamic_int8
 from resviz.recording.kept import Kept
 from resviz.recording.seen import Seen
-from resviz.torch_private import is_dynamic_int8
 
 _FEW = 8
 
@@ -37,7 +36,7 @@ def check_batch_stats(net: nn.Module, inputs: Inputs, batch_stats: bool) -> None
 def check_gradients(net: nn.Module) -> None:
     """Refuse parameters made under inference mode; warn where no gradient comes through int8."""
     check_differentiable(net, "record with gradients=False")
-    stop = next((path for path, module in net.named_modules() if is_dynamic_int8(module)), None)
+    stop = dynamic_int8(net)
     if stop is not None:
         warn(
             f"{caller()}: {stop!r} computes in int8 (dynamic quantisation), which has no "

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import resviz as rv
 from left_as_found import left_as_found
-from resviz.attribution.choose import last_with_positions
+from resviz.attribution.choose import with_positions
 from resviz.given import Inputs
 from resviz.networks.anatomy.dataflow import Dataflow
 from resviz.networks.cifar import cifar_resnet
@@ -277,9 +277,65 @@ class Odd(nn.Module):
 def test_auto_takes_nothing_that_would_be_refused(output: str, image: Tensor) -> None:
     net = Odd(output).eval()
     part = 1 if output == "second" else None
-    assert last_with_positions(net, Inputs.of(image), Output(part=part)) == ("act", 0)
+    assert with_positions(net, Inputs.of(image), Output(part=part))[0] == ("act", 0)
     if output != "second":
         assert rv.explain(net, image, 1).layers == ["act"]
+
+
+class Late(nn.Module):
+    """A layer that for one image has positions of it, and for several has those of none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.act = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+        self.pool, self.fc = nn.Conv2d(8, 8, 1), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.first(x))
+        shared = self.pool(x.mean(0, keepdim=True))  # (1, C, H, W), as what all images share
+        return self.fc((x + shared).mean((2, 3)))
+
+
+def test_auto_takes_the_next_where_the_first_is_refused_late(image: Tensor) -> None:
+    net, images = Late().eval(), image.repeat(2, 1, 1, 1)
+    assert rv.explain(net, image, 1).layers == ["pool"]
+    with left_as_found(net):
+        exp = rv.explain(net, images, 1)
+    assert exp.layers == ["act"]
+    assert list(exp.provenance["layers_refused"]) == ["pool"]
+    assert exp.provenance["notes"] == [
+        "layers='auto' took act in place of pool: layer 'pool' (Conv2d) gives (1, 8, 16, 16) for "
+        "2 images."
+    ]
+    named = rv.explain(net, images, 1, layers="act")
+    assert torch.equal(exp.maps["grad_cam", "act"], named.maps["grad_cam", "act"])
+    assert named.provenance["layers_refused"] == {} and not named.provenance["notes"]
+    with pytest.raises(ValueError, match="layer 'pool' .* for 2 images; a layer whose first axis"):
+        rv.explain(net, images, 1, layers="pool")
+
+
+class Heads(nn.Module):
+    """Two heads at different depths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1))
+        self.last = nn.Conv2d(8, 8, 3, padding=1)
+        self.early, self.fc = nn.Linear(8, 5), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.first(x).relu()
+        early = self.early(x.mean((2, 3)))
+        return {"aux": early, "logits": self.fc(self.last(x).mean((2, 3)))}
+
+
+def test_auto_takes_a_layer_that_reaches_a_target_of_ones_own(image: Tensor) -> None:
+    net = Heads().eval()
+    exp = rv.explain(net, image, lambda out: out["aux"][:, 1])
+    assert exp.layers == ["first.1"] and list(exp.provenance["layers_refused"]) == ["last"]
+    assert rv.explain(net, image, lambda out: out["logits"][:, 1]).layers == ["last"]
+    with pytest.raises(ValueError, match=r"explain: layer 'last' does not reach the target"):
+        rv.explain(net, image, lambda out: out["aux"][:, 1].detach())
 
 
 class UNet(nn.Module):
@@ -301,8 +357,8 @@ class UNet(nn.Module):
 
 @pytest.mark.parametrize(("classes", "squeezed"), [(1, False), (1, True), (3, False), (8, False)])
 def test_auto_takes_no_output_map(classes: int, squeezed: bool, image: Tensor) -> None:
-    layer = last_with_positions(UNet(classes, squeezed).eval(), Inputs.of(image), Output())
-    assert layer == ("low.1", 0)
+    layers = with_positions(UNet(classes, squeezed).eval(), Inputs.of(image), Output())
+    assert layers[0] == ("low.1", 0)
 
 
 @pytest.mark.parametrize("aux", [False, True])

@@ -130,6 +130,12 @@ def test_what_a_preset_says_must_fit(kind: str, fits: list[Any], wrong: list[Any
             output.seen(torch.zeros(shape))
 
 
+@pytest.mark.parametrize("kind", ["classes", "labels", "values", "map", "none", None])
+def test_without_an_output_it_is_none_whatever_a_preset_says(kind: str | None) -> None:
+    output = output_of(preset(output=kind)).seen(None)
+    assert (output.kind, output.said) == ("none", kind == "none")
+
+
 def test_scores_and_probabilities_by_hand() -> None:
     z = torch.tensor([[1.0, -2.0]])
     assert torch.equal(Output("classes").probabilities(z), z.softmax(1))

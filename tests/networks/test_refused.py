@@ -79,6 +79,18 @@ def test_dynamic_int8_is_recorded_without_the_gradients_that_it_has_not():
     assert len(rv.record(net, IMAGES, gradients=False).layers) == 3
 
 
+def test_an_explanation_through_dynamic_int8_is_refused_with_the_reason():
+    torch.manual_seed(0)
+    first = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    float_ = nn.Sequential(*first, nn.Linear(4, 3)).eval()
+    net = torch.ao.quantization.quantize_dynamic(float_, {nn.Linear}, dtype=torch.qint8)
+    images = torch.rand(1, 3, 8, 8)
+    with pytest.raises(ValueError, match=r"explain: '4' computes in int8 .*explanation_methods"):
+        rv.explain(net, images)
+    exp = rv.explain(net, images, methods=["eigen_cam", "ablation_cam"], progress=False)
+    assert exp.layers == ["1"]
+
+
 def test_made_under_inference_mode():
     with torch.inference_mode():
         net = plain()

@@ -165,6 +165,29 @@ def test_what_the_config_says_of_outputs(
     assert (preset.output, preset.classes) == (output, classes)
 
 
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [
+        ("ViTModel", "none"),
+        ("MaskFormerModel", "none"),
+        ("BertForMaskedLM", "none"),
+        ("PoolFormerForImageClassification", "classes"),
+        ("SegformerForSemanticSegmentation", "map"),
+        ("OneOfMyOwn", "classes"),
+    ],
+)
+def test_the_task_in_a_name_says_what_comes_out(name: str, output: str) -> None:
+    net = type(name, (Net,), {})(config=hf_net().config)
+    preset = rv.preset_of(net)
+    assert preset.output == output
+
+
+def test_the_size_that_a_config_knows_is_the_size_of_images() -> None:
+    assert rv.preset_of(hf_net(image_size=64)).crop == (64, 64)
+    assert rv.preset_of(hf_net(image_size=[32, 64])).crop == (32, 64)
+    assert rv.preset_of(hf_net(image_size=64), processor=processor()).crop == (224, 224)
+
+
 def test_without_a_processor_the_outputs_have_names_and_images_are_not_guessed() -> None:
     net = hf_net()
     preset = rv.preset_of(net)
