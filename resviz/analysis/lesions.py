@@ -23,7 +23,7 @@ from resviz.hooks import evaluating
 from resviz.networks.anatomy.structure import inside
 from resviz.networks.anatomy.survey import Survey, survey
 from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.outputs import output_of, widened
+from resviz.networks.outputs import WORDS, output_of, widened
 from resviz.networks.surgery.blocks import drop_blocks, swap_blocks
 from resviz.progress import bar
 from resviz.provenance import preset_or_none
@@ -79,7 +79,8 @@ def lesion_study(
     :func:`resviz.drop_blocks`). Nothing is trained again.
 
     Args:
-        net: any network that gives (N, C), whatever its preset says they mean.
+        net: any network, whatever its preset says its output means: (N,), (N, C), a map with
+            output="map", or features of any shape with output="none".
         images: as the network wants them.
         targets: for the accuracy: (N,) class indices, or what else the output asks for (see
             :func:`resviz.record`); None: only how many predictions stay as they were.
@@ -100,15 +101,18 @@ def lesion_study(
         A row per lesion, the first ("none") of the network as it is: ``lesion`` ("none", "single",
         "several", "reorder"), ``block`` (paths), ``count``, ``repeat``, ``kind`` of the block's
         shortcut ("plain" without), ``depth``, ``stage``, ``accuracy`` (percent of targets; of
-        labels of all marks), ``standard_error`` of it (percent, binomial), ``unchanged`` (percent
-        of predictions that stay), ``logit_change`` (norm of the change over norm of the logits, of
-        classes both without their mean over them; mean over images), ``cam_change`` (1 - cosine of
-        the two maps, mean over images; NaN without `cam`). Of values accuracy and unchanged are NaN
-        and ``rmse`` is the root mean squared error in their units. ``attrs`` say how it was
-        measured.
+        labels of all marks, of a map of all positions), ``standard_error`` of it (percent, binomial
+        over images), ``unchanged`` (percent of predictions that stay), ``logit_change`` (norm of
+        the change over norm of the output, whatever it means; of classes both without their mean
+        over them; mean over images), ``cam_change`` (1 - cosine of the two maps, mean over images;
+        NaN without `cam`). Of values and features nothing is predicted: accuracy and unchanged are
+        NaN. Of values ``rmse`` is the root mean squared error and ``value_change`` the root mean
+        squared change, both in their units. ``attrs`` say what the output means, in which units,
+        and how it was measured.
 
     Raises:
-        ValueError: no such block, no block at all, or more blocks to delete than there are.
+        ValueError: no such block, no block at all, or more blocks to delete than there are; `cam`
+            of an output that predicts no one thing; an output of a shape that nobody explained.
         TypeError, NotTraceable: as :func:`resviz.record`.
 
     Example:
@@ -151,6 +155,7 @@ class _Study:
         self._output = output_of(preset_or_none(net, None))
         self._own = self._logits()
         self._output = self._output.seen(self._own)
+        self._check()
         self._targets = None
         if targets is not None:
             self._targets = read_targets(targets, self._own, self._output)
@@ -183,22 +188,26 @@ class _Study:
         measured |= {"unchanged": stays}
         if self._output.kind == "values":
             measured |= {"rmse": self._rmse(logits)}
-        now, before = self._free(logits), self._free(self._own)
+            measured |= {"value_change": float((logits - self._own).square().mean().sqrt())}
+        now, before = self._free(logits).flatten(1), self._free(self._own).flatten(1)
         change = (now - before).norm(dim=1) / before.norm(dim=1)
         return measured | {"logit_change": float(change.mean()), "cam_change": self._turned(cam)}
 
     def _said(self, logits: Tensor) -> Tensor | None:
-        """(N,) classes or sides, or (N, C) labels; None for what says no class."""
+        """(N,) classes or sides, (N, C) labels, (N, H, W) of a map; None for what says no class."""
         kind = self._output.kind
         if kind == "labels":
             return logits > 0
+        if kind == "map":
+            return logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
         if kind in ("classes", "logit"):
             return self._output.predicted(self._output.scores(logits))
         return None
 
     def _free(self, logits: Tensor) -> Tensor:
         """The logits without what a softmax does not see: their mean over classes."""
-        if self._output.kind != "classes":
+        classes = self._output.kind == "map" and logits.shape[1] > 1
+        if self._output.kind != "classes" and not classes:
             return logits
         return logits - logits.mean(1, keepdim=True)
 
@@ -211,11 +220,24 @@ class _Study:
         with evaluating(self._net):
             passes = [self._inputs.part(s).copies().run(self._net) for s in self._slices]
         logits = torch.cat([widened(self._output.logits(out)).cpu() for out in passes])
-        if logits.ndim > 2:
+        return logits if logits.ndim > 1 else logits[:, None]
+
+    def _check(self) -> None:
+        """Raise ValueError for what cannot be measured of an output of this kind."""
+        kind, shape = self._output.kind, tuple(self._own.shape)
+        if len(shape) > 2 and kind not in ("map", "none"):
             raise ValueError(
-                f"{caller()}: logits of shape {tuple(logits.shape)}; (N, C) would be right."
+                f"{caller()}: the network gives {shape}, and nobody said what that means; (N, C), "
+                "or a preset that says it, would be right: rv.Preset(..., output='map') for a "
+                "class at each position, 'none' for features."
             )
-        return logits if logits.ndim == 2 else logits[:, None]
+        one = kind in ("classes", "labels", "logit") or shape[1:] == (1,)
+        if self._cams and (not one or kind in ("map", "none")):
+            raise ValueError(
+                f"{caller()}: cam={self._cams} of {WORDS[kind]} {shape}, which predict no one "
+                "thing that a map could be of; cam=False would be right. rv.explain takes a target "
+                "of your own, inside rv.drop_blocks."
+            )
 
     def _cam(self) -> Tensor | None:
         """(n, h, w) Grad-CAM of the classes that the whole network predicts."""

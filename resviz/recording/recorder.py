@@ -78,10 +78,11 @@ class _Asked:
             return known_targets(returned, self.targets, self.output)
         chosen = choose(returned, self.targets, self.loss, self.output)
         if chosen.per_image is None:
+            without = " Or gradients=False." if caller() == "record" else ""
             raise UnknownOutput(
                 f"{caller()}: an output of shape {describe(returned)} and no loss; (N, C) logits, "
                 "a preset that says what the output means, or loss=a function (output, targets) -> "
-                "(N,), would be right. Or gradients=False."
+                f"(N,), would be right.{without}"
             )
         if self.gradients and not chosen.per_image.requires_grad:
             raise ValueError(

@@ -14,6 +14,8 @@ from torch import nn
 from left_as_found import assert_left_as_found, left_as_found
 from resviz.analysis.lesions import lesion_study
 from resviz.networks.cifar import cifar_resnet
+from resviz.preset import Preset, set_preset
+from resviz.views.figures.lesions import plot_lesions
 
 TABLE = Path(__file__).parents[2] / "benchmarks" / "lesions.csv"
 IMAGES = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -172,3 +174,111 @@ def test_stages_single_names_and_numbers():
             lesion_study(net, IMAGES, **options)
     with pytest.raises(TypeError, match="lesion_study: targets are torch.float32"):
         lesion_study(net, IMAGES, targets=torch.rand(6))
+
+
+class Heads(nn.Module):
+    """One residual block, and an output of some kind."""
+
+    def __init__(self, outputs: int, shape: str = "") -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.block = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.head, self.shape = nn.Conv2d(8, outputs, 1), shape
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x).relu()
+        maps = self.head(x + self.block(x).relu())
+        wide = maps.mean((2, 3))
+        return maps if self.shape == "dense" else wide[:, 0] if self.shape == "flat" else wide
+
+    def cut(self, x: torch.Tensor) -> torch.Tensor:
+        maps = self.head(self.stem(x).relu())
+        wide = maps.mean((2, 3))
+        return maps if self.shape == "dense" else wide[:, 0] if self.shape == "flat" else wide
+
+
+def of_kind(kind: str, outputs: int, shape: str, **more) -> Heads:
+    net = Heads(outputs, shape).eval()
+    set_preset(net, Preset("heads", "own", (0.5,) * 3, (0.5,) * 3, output=kind, **more))
+    return net
+
+
+SMALL = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+MARKS = torch.tensor([[0, 1, 1], [1, 0, 0], [0, 0, 1], [1, 1, 1]])
+PLACES = torch.randint(0, 3, (4, 8, 8), generator=torch.Generator().manual_seed(2))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("kind", "outputs", "shape", "targets", "says"),
+    [
+        ("classes", 3, "", torch.tensor([0, 1, 2, 0]), lambda z: z.argmax(1)),
+        ("labels", 3, "", MARKS, lambda z: z > 0),
+        ("logit", 1, "flat", torch.tensor([0, 1, 1, 0]), lambda z: z > 0),
+        ("map", 3, "dense", PLACES, lambda z: z.argmax(1)),
+        ("map", 1, "dense", PLACES.clamp(max=1), lambda z: z[:, 0] > 0),
+    ],
+)
+def test_what_is_said_without_a_block(kind, outputs, shape, targets, says):
+    net = of_kind(kind, outputs, shape)
+    whole, cut = (says(f(SMALL)) for f in (net, net.cut))
+    row = lesion_study(net, SMALL, targets, batch_size=3).iloc[1]
+    assert row["accuracy"] == pytest.approx(100 * (cut == targets).double().mean().item())
+    assert row["unchanged"] == pytest.approx(100 * (cut == whole).double().mean().item())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("outputs", "shape"), [(1, "flat"), (1, ""), (3, "")])
+def test_values_without_a_block_in_their_units(outputs, shape):
+    net = of_kind("values", outputs, shape, units="mm")
+    whole, cut = net(SMALL), net.cut(SMALL)
+    targets = torch.rand(whole.shape)
+    table = lesion_study(net, SMALL, targets)
+    row = table.iloc[1]
+    assert row["rmse"] == pytest.approx((cut - targets).square().mean().sqrt().item(), rel=1e-5)
+    assert row["value_change"] == pytest.approx(
+        (cut - whole).square().mean().sqrt().item(), rel=1e-4
+    )
+    assert math.isnan(row["accuracy"]) and math.isnan(row["unchanged"])
+    assert table.attrs["units"] == "mm"
+    assert plot_lesions(table).layout.yaxis.title.text == "root mean squared error (mm)"
+    untold = lesion_study(net, SMALL)
+    words = plot_lesions(untold).layout.yaxis.title.text
+    assert words == "root mean squared change of the values (mm)"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shape", ["", "dense"])
+def test_features_without_a_block(shape):
+    net = of_kind("none", 5, shape)
+    whole, cut = net(SMALL).flatten(1), net.cut(SMALL).flatten(1)
+    table = lesion_study(net, SMALL)
+    change = ((cut - whole).norm(dim=1) / whole.norm(dim=1)).mean().item()
+    assert table["logit_change"].tolist() == pytest.approx([0, change], rel=1e-4)
+    figure = plot_lesions(table)
+    assert figure.layout.yaxis.title.text == "change of the features (relative norm)"
+    assert figure.layout.title.text.startswith("Features without one block")
+    with pytest.raises(ValueError, match="'accuracy' of .* holds no numbers; .* targets"):
+        plot_lesions(table, "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("kind", "outputs", "shape", "message"),
+    [
+        ("none", 5, "", r"cam=8 of features \(4, 5\), .*; cam=False would be right"),
+        ("values", 3, "", r"cam=8 of values \(4, 3\)"),
+        ("map", 3, "dense", r"cam=8 of a map \(4, 3, 8, 8\)"),
+    ],
+)
+def test_grad_cam_of_what_predicts_no_one_thing_is_refused(kind, outputs, shape, message):
+    with pytest.raises(ValueError, match=f"^lesion_study: {message}"):
+        lesion_study(of_kind(kind, outputs, shape), SMALL, cam=True)
+
+
+def test_a_shape_that_nobody_explained_is_refused():
+    class Sequences(Heads):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x)[..., None].mT
+
+    with pytest.raises(ValueError, match=r"\(4, 1, 5\), and nobody said what .*output='map'"):
+        lesion_study(Sequences(5).eval(), SMALL)

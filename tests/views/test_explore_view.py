@@ -445,3 +445,76 @@ def test_a_page_of_bytes_is_a_picture(read: Any) -> None:
     assert fitting(full, len(full)) == full
     small = fitting(full, 40_000)
     assert len(small) <= 40_000 and read.picture(small).shape[1] < 300
+
+
+class Heads(nn.Module):
+    """Two residual blocks, and an output of some kind."""
+
+    def __init__(self, outputs: int, dense: bool = False, flat: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.dense, self.flat = nn.Conv2d(3, 8, 3, padding=1), dense, flat
+        self.blocks = nn.ModuleList(Block() for _ in range(2))
+        self.head = nn.Conv2d(8, outputs, 1)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        x = self.stem(x).relu()
+        for block in self.blocks:
+            x = block(x)
+        maps = self.head(x)
+        wide = maps.mean((2, 3))
+        return maps if self.dense else wide[:, 0] if self.flat else wide
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.conv(x).relu()
+
+
+def preset_of_kind(kind: str, **more: Any) -> rv.Preset:
+    return rv.Preset("heads", "own", (0.5,) * 3, (0.5,) * 3, 16, 16, output=kind, **more)
+
+
+@pytest.mark.parametrize(
+    ("kind", "outputs", "shape", "word"),
+    [
+        ("logit", 1, {"flat": True}, "probability"),
+        ("labels", 3, {}, "probability"),
+        ("values", 1, {"flat": True}, "value"),
+        ("values", 3, {}, "value"),
+        ("map", 4, {"dense": True}, "share"),
+        ("map", 1, {"dense": True}, "share"),
+    ],
+)
+def test_without_a_block_what_is_said_has_a_name(
+    kind: str, outputs: int, shape: dict[str, bool], word: str
+) -> None:
+    units = {"units": "mm"} if kind == "values" else {}
+    net, images = Heads(outputs, **shape).eval(), torch.rand(1, 3, 16, 16)
+    view = explore(net, images, preset=preset_of_kind(kind, **units))
+    answer = ask(view, listen(view), "scene", **scene(off=("blocks.0",)))
+    header = answer["scene"]["header"]
+    assert header["said"] == {"word": word, "units": units.get("units", "")}
+    table = rv.predict(net, images, preset=preset_of_kind(kind, **units))
+    whole = dict(zip(table["index"], table.iloc[:, -1], strict=True))
+    with rv.drop_blocks(net, ["blocks.0"], images=images):
+        table = rv.predict(net, images, preset=preset_of_kind(kind, **units))
+    cut = dict(zip(table["index"], table.iloc[:, -1], strict=True))
+    for row in header["scene"]["predicted"]:
+        assert row["before"] == pytest.approx(whole[row["index"]], rel=1e-5)
+        assert row["probability"] == pytest.approx(cut[row["index"]], rel=1e-5)
+    if word == "value":
+        assert [row["index"] for row in header["scene"]["predicted"]] == list(range(outputs))
+
+
+def test_what_has_no_number_to_follow_is_refused_with_the_way_out() -> None:
+    net, images = Heads(5).eval(), torch.rand(1, 3, 16, 16)
+    message = r"^explore: an output of shape \(1, 5\), and no number .*explore_feature_maps\("
+    with pytest.raises(ValueError, match=message):
+        explore(net, images, preset=preset_of_kind("none"))
+    rec = rv.record(net, images, gradients=False, keep="blocks")
+    assert rv.explore_feature_maps(rec).payload().buffer

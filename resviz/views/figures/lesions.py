@@ -20,10 +20,13 @@ _HEIGHT, _TOP, _BOTTOM, _LEFT = 460, 100, 60, 84
 _SYMBOLS = {"identity": "circle", "projection": "diamond-open", "padded": "square-open"}
 _WHAT = {
     "accuracy": ("accuracy (%)", "Accuracy without one block"),
+    "rmse": ("root mean squared error", "Error without one block"),
     "unchanged": ("predictions that stay as they were (%)", "Predictions without one block"),
+    "value_change": ("root mean squared change of the values", "Values without one block"),
     "logit_change": ("change of the logits (relative norm)", "Logits without one block"),
     "cam_change": ("change of Grad-CAM (1 − cosine)", "Grad-CAM without one block"),
 }
+_OUTPUTS = {"values": "values", "none": "features", "unsaid": "output"}  # in place of "logits"
 _RANDOM = {
     "several": ("several blocks deleted", "circle", "solid"),
     "reorder": ("pairs exchanged", "x", "dot"),
@@ -45,8 +48,8 @@ def plot_lesions(
 
     Args:
         tables: of :func:`resviz.lesion_study`; ``{"ResNet-56": table, ...}`` for several networks.
-        y: "accuracy", "unchanged", "logit_change" or "cam_change"; None: the accuracy, without
-            targets "unchanged".
+        y: "accuracy", "rmse", "unchanged", "value_change", "logit_change" or "cam_change"; None:
+            the first of them that all tables have: without targets "unchanged".
         title: replaces the first line of the title.
 
     Raises:
@@ -66,8 +69,8 @@ def plot_lesions(
     random = any(table["lesion"].isin(_RANDOM).any() for table in named.values())
     margin = {"l": _LEFT, "t": _TOP, "b": _BOTTOM}
     fig = Figure(layout={"template": style.template(), "height": _HEIGHT, "margin": margin})
-    limits = _limits(named, y)
-    fig.update_layout(yaxis={"range": limits, "title": {"text": _WHAT[y][0]}, "anchor": "x"})
+    limits, (axis, heading) = _limits(named, y), _words(named, y)
+    fig.update_layout(yaxis={"range": limits, "title": {"text": axis}, "anchor": "x"})
     panel = Panel("y", None, False, *limits)
     singles = {name: t[t["lesion"] == "single"] for name, t in named.items()}
     xs = np.concatenate([s["depth"].to_numpy(dtype=float) for s in singles.values()])
@@ -79,7 +82,7 @@ def plot_lesions(
         _add_random_panel(fig, named, y, limits)
     common, _ = shared_conditions([about(table) for table in named.values()])
     below = "a plain block hands its input on" if _plain(named) else ""
-    heading = style.escape(title) if title else _WHAT[y][1]
+    heading = style.escape(title) if title else heading
     fig.update_layout(margin_r=legend_width(fig))
     fig.update_layout(title={"text": style.heading(heading, _note(y, below), common)})
     return fig
@@ -99,18 +102,40 @@ def _named(tables: Any) -> dict[str, pd.DataFrame]:
 
 def _column(named: Mapping[str, pd.DataFrame], y: str | None) -> str:
     if y is None:
-        rated = all(table["accuracy"].notna().any() for table in named.values())
-        return "accuracy" if rated else "unchanged"
+        has = {c: all(c in t and t[c].notna().any() for t in named.values()) for c in _WHAT}
+        return next((column for column in _WHAT if has[column]), "unchanged")
     if y not in _WHAT:
         raise ValueError(f"plot_lesions: column {y!r}; closest: {closest(y, _WHAT)}.")
     for name, table in named.items():
-        if table[y].isna().all():
-            cause = "cam=True" if y == "cam_change" else "targets"
+        if y not in table or table[y].isna().all():
+            cause = _CAUSES.get(y, "an output that predicts a class")
             raise ValueError(
                 f"plot_lesions: {y!r} of {name!r} holds no numbers; a study made with {cause} has "
                 "them."
             )
     return y
+
+
+_CAUSES = {
+    "accuracy": "targets",
+    "rmse": "targets of values",
+    "value_change": "output='values' in the preset",
+    "cam_change": "cam=True",
+}
+
+
+def _words(named: Mapping[str, pd.DataFrame], y: str) -> tuple[str, str]:
+    """The axis, with units where there are some, and the title."""
+    axis, title = _WHAT[y]
+    attrs = [table.attrs for table in named.values()]
+    units = {str(each.get("units") or "") for each in attrs}
+    if y in ("rmse", "value_change") and len(units) == 1 and units != {""}:
+        axis += f" ({style.escape(units.pop())})"
+    kinds = {_OUTPUTS.get(str(each.get("output")), "logits") for each in attrs}
+    if y == "logit_change" and kinds != {"logits"}:
+        what = kinds.pop() if len(kinds) == 1 else "output"
+        axis, title = axis.replace("logits", what), title.replace("Logits", what.capitalize())
+    return axis, title
 
 
 def _limits(named: Mapping[str, pd.DataFrame], y: str) -> tuple[float, float]:
@@ -127,7 +152,7 @@ def _plain(named: Mapping[str, pd.DataFrame]) -> bool:
 
 def _note(y: str, below: str) -> str:
     words = {
-        "logit_change": "norm of the change over norm of the logits, mean over images",
+        "logit_change": "norm of the change over norm of the output, mean over images",
         "cam_change": "at the last layer with positions, mean over images",
     }
     return "; ".join(filter(None, [words.get(y, ""), below]))

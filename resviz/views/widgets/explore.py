@@ -422,7 +422,9 @@ def explore(
     The gradients are of the logit of the chosen class, for the chosen photograph alone.
 
     Args:
-        net: a classification network, (N, 3, H, W) to (N, C) logits.
+        net: a network whose output means something (see :class:`Preset`): classes, labels, a logit,
+            values (the first until another is chosen), a map. For features and detections there
+            is :func:`explore_feature_maps`.
         images: as :func:`record` takes them; or what :func:`load_images` takes: files, a
             folder, PIL images.
         preset: names of classes and scale of the pictures, instead of the network's own.

@@ -91,10 +91,12 @@ def header_of(scene: Scene, number: int) -> dict[str, Any]:
 
 
 def _predicted(scene: Scene) -> list[dict[str, Any]]:
-    """The most probable classes; with blocks off, also how probable the whole network has them."""
+    """The most probable classes, or the first values; with blocks off, also those of all blocks."""
     both = said_by(scene.rec), said_by(scene.whole)
     now, before = (np.zeros(0) if said is None else said.numbers[0] for said in both)
-    best = [int(index) for index in np.argsort(-now, kind="stable")[:_NAMED]]
+    values = both[0] is not None and both[0].kind == "values"
+    order = np.arange(len(now)) if values else np.argsort(-now, kind="stable")
+    best = [int(index) for index in order[:_NAMED]]
     wanted = scene.moment.target
     listed = best if wanted is None or wanted in best else [*best, wanted]
     return [

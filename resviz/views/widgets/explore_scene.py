@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from resviz.errors import UnknownOutput
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.structure import is_leaf
 from resviz.recording.recorder import record
@@ -68,12 +69,17 @@ def recorded(
         preset: names and scale of the pictures; None for the network's own.
         known: a scene of the same photograph and blocks: its tensors need not be kept again.
         whole: a recording of the whole network for the same photograph, where there is one.
+
+    Raises:
+        UnknownOutput: a network without a number that could be followed back through it.
     """
     targets = None if moment.target is None else [moment.target]
+    if targets is None and preset is not None and preset.output == "values":
+        targets = [0]  # nothing is predicted of values: the first
     loss = None if targets is None else "logit"  # what `record` takes without targets, too
     keep: Sequence[str] = KEEP if known is None else ()
     with altered(net, moment.off, images):
-        rec = record(net, images, targets, loss, keep=keep, preset=preset)
+        rec = _followed(net, images, targets, loss, keep, preset)
     if known is not None:
         rec = dataclasses.replace(rec, tensors=known.rec.tensors)
     if not moment.off:
@@ -85,15 +91,33 @@ def recorded(
     return Scene(moment, rec, whole)
 
 
+def _followed(net: Any, images: Any, targets: Any, loss: Any, keep: Any, preset: Any) -> Any:
+    """The recording, or the way out where there is nothing to differentiate."""
+    try:
+        return record(net, images, targets, loss, keep=keep, preset=preset)
+    except UnknownOutput as error:
+        got = str(error.args[0]).partition(": ")[2].partition(";")[0]
+        for end in (", and no part", " and no loss"):
+            got = got.partition(end)[0]
+        raise UnknownOutput(
+            f"explore: {got}, and no number in it that could be followed back through the network; "
+            "(N, C) logits, or a preset that says what the output means, would be right: "
+            "rv.Preset(..., output=, logits=). Without one: rv.explore_feature_maps(rv.record(net, "
+            "images, gradients=False, keep='blocks'))."
+        ) from error
+
+
 def _is_of(rec: Any, target: int) -> bool:
     """Whether it was recorded for this target of its one image."""
     return rec.targets is not None and rec.targets.ndim == 1 and int(rec.targets[0]) == target
 
 
 def _foremost(rec: Any) -> int:
-    """The target that the network says above all others."""
+    """The target that the network says above all others; of values the first."""
     said = said_by(rec)
-    return 0 if said is None else int(said.numbers[0].argmax())
+    if said is None or said.kind == "values":
+        return 0
+    return int(said.numbers[0].argmax())
 
 
 def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
