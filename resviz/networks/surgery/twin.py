@@ -8,6 +8,7 @@ import operator
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,8 +18,9 @@ from resviz import arguments
 from resviz.arguments import caller, choice, public
 from resviz.errors import NotTraceable, warn
 from resviz.given import Images, Inputs
-from resviz.hooks import evaluating
+from resviz.hooks import Hooks, evaluating
 from resviz.networks.anatomy.additions import Addition
+from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.anatomy.sums import FAMILIES, addition_name
 from resviz.networks.anatomy.survey import probe, survey
 from resviz.networks.inputs import check_hookable
@@ -34,6 +36,7 @@ _FUNCTIONS = {  # as torch.fx names them, and what their additions are called
 }
 _SAME = 1e-4  # of the output's norm: the branches alone against shortcuts times 0
 _UNKNOWN_STD = 0.02
+_INSTEAD = "rv.scale_shortcuts(net, 0) does the same while it runs."
 _WEIGHTED = (AnyConvolution, nn.Linear, nn.Bilinear)  # what `init` is for
 
 
@@ -85,7 +88,7 @@ def plain_twin(
             f"{caller()}: a network without residual additions; one that has some would be right."
         )
     twin = _without_shortcuts(_copied(net).eval(), additions).eval()
-    _check_twin(net, twin, inputs)
+    _check_twin(net, twin, inputs, additions)
     words = "copied from {}, shortcuts cut: a lesion" if weights == "copied" else "random"
     _rename(twin, net, "plain twin of {}", words)
     return twin if weights == "copied" else _refill(twin, init, seed)
@@ -208,15 +211,16 @@ def _traced(block: nn.Module, path: str, names: Collection[str]) -> tuple[_Frame
     try:
         graph = tracer.trace(block)
     except Exception as error:  # whatever a user's forward raises on a proxy
+        why = str(error).partition(". ")[0]
         raise NotTraceable(
-            f"{caller()}: block {path!r} cannot be traced by torch.fx ({error}); a forward without "
-            "branches that depend on values would be right."
+            f"{caller()}: block {path!r} cannot be traced by torch.fx ({why}); a forward without "
+            f"branches that depend on values would be right. {_INSTEAD}"
         ) from error
     missing = set(names) - set(tracer.additions.values())
     if missing:
         raise NotTraceable(
             f"{caller()}: the traced block {path!r} shows no addition {min(missing)!r}; a block "
-            "that adds in its own forward would be right."
+            f"that adds in its own forward would be right. {_INSTEAD}"
         )
     return tracer, graph
 
@@ -284,25 +288,45 @@ class _Frames(fx.Tracer):
         return node
 
 
-def _check_twin(net: nn.Module, twin: nn.Module, inputs: Inputs) -> None:
+def _check_twin(
+    net: nn.Module, twin: nn.Module, inputs: Inputs, additions: Sequence[Addition]
+) -> None:
     """With its own weights the twin must give what the network gives with shortcuts times 0."""
     generator = torch.Generator().manual_seed(0)
     noise = inputs.one().each(
         lambda t: torch.randn(t.shape, generator=generator).to(t) if t.is_floating_point() else t
     )
-    with scale_shortcuts(net, 0.0, images=noise), evaluating(net):
-        expected = tensor_or_none(noise.copies().run(net))
-    with evaluating(twin):
-        got = tensor_or_none(noise.copies().run(twin))
-    if expected is None or got is None:
-        return
-    expected, got = widened(expected), widened(got)
-    if not torch.allclose(got, expected, rtol=0, atol=_SAME * float(expected.abs().max() + 1e-30)):
+    owners = list(dict.fromkeys(addition.owner for addition in additions))
+    with scale_shortcuts(net, 0.0, images=noise):
+        expected = _outputs(net, owners, noise)
+    got = _outputs(twin, owners, noise)
+    if not _are_same(expected, got):
         raise NotTraceable(
             f"{caller()}: the rewritten network does not give what the branches alone give; blocks "
-            "whose forward does not depend on shapes or values would be right. "
-            "rv.scale_shortcuts(net, 0) does the same while it runs."
+            f"whose forward does not depend on shapes or values would be right. {_INSTEAD}"
         )
+
+
+def _outputs(net: nn.Module, owners: Sequence[str], inputs: Inputs) -> list[Tensor]:
+    """Of the network, where that is a tensor; else of the modules that add, as detections vary."""
+    found: dict[str, list[Tensor]] = {}
+
+    def note(path: str, _: nn.Module, __: Any, output: Any) -> None:
+        found[path] = [t.detach().clone() for t in tensors_in(output) if t.is_floating_point()]
+
+    with Hooks() as hooks, evaluating(net):
+        for path in owners:
+            hooks.forward(net.get_submodule(path), partial(note, path))
+        whole = tensor_or_none(inputs.copies().run(net))
+    return [whole] if whole is not None else [t for path in owners for t in found.get(path, ())]
+
+
+def _are_same(expected: Sequence[Tensor], got: Sequence[Tensor]) -> bool:
+    if [t.shape for t in expected] != [t.shape for t in got]:
+        return False
+    pairs = zip(map(widened, expected), map(widened, got), strict=True)
+    return all(torch.allclose(b, a, rtol=0, atol=_SAME * float(a.abs().max()) + 1e-30)
+               for a, b in pairs if a.numel())  # fmt: skip
 
 
 # ---- fresh weights
