@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,3 +170,14 @@ def test_presets_pickled_before_they_had_channels() -> None:
     old = rv.Preset.__new__(rv.Preset)
     old.__setstate__(state)
     assert old == preset() and old.channels == 3 and old.window is None
+
+
+@pytest.mark.thorough
+def test_the_example_of_the_readme_runs() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    section = text.partition("### What an output means")[2]
+    names: dict[str, Any] = {}
+    exec(section.partition("```python\n")[2].partition("```")[0], names)
+    table = rv.predict(names["net"], names["images"])
+    assert set(table["label"]) == {"water", "forest"} and table.attrs["output"] == "labels"
+    assert (names["age"].channels, names["ill"].window) == (1, (-1000, 400))
