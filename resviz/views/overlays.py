@@ -95,20 +95,41 @@ class MapPanel:
         return top / height, left / width, bottom / height, right / width
 
 
+@dataclass(frozen=True)
+class Whole:
+    """The photograph that an image was cut from, as views show it, and where the image was."""
+
+    origin: Origin
+    pixels: Pixels
+
+    @property
+    def frame(self) -> tuple[float, float, float, float]:
+        """(top, left, bottom, right) of the image, as shares of the photograph, or beyond it."""
+        (height, width), (top, left, bottom, right) = self.origin.size, self.origin.frame
+        return top / height, left / width, bottom / height, right / width
+
+
 def photograph(exp: Any, image: int, layer: str | None = None) -> Pixels | None:
     """(H, W, 3) under a layer's maps, or None where the network has no pictures."""
     pictures = exp.pictures if layer is None else exp.pictures_of(layer)
     return None if pictures is None else as_pixels(pictures[image])
 
 
-def whole_photograph(exp: Any, image: int, original: Any, caller: str) -> tuple[Origin, Pixels]:
+def whole_photograph(exp: Any, image: int, original: Any, caller: str) -> Whole:
     """Where the image was in its photograph, and that, no larger than views show.
 
     Raises:
         UnreadableImage: no picture.
         ValueError: another picture than the image came from, or nobody knows which it was.
     """
+    if isinstance(original, Whole):
+        return original
     origin = public_as(caller)(origins_of)(exp.provenance, len(exp.targets))[image]
+    return whole_of(origin, image, original, caller, _MOST)
+
+
+def whole_of(origin: Origin, image: int, original: Any, caller: str, most: int) -> Whole:
+    """The photograph, its longer side at most so many pixels; refused where it is another one."""
     pixels = public_as(caller)(picture_of)(original)
     if pixels.shape[:2] != origin.size:
         raise ValueError(
@@ -116,7 +137,7 @@ def whole_photograph(exp: Any, image: int, original: Any, caller: str) -> tuple[
             f" {image} came from {origin.name or 'a picture'} of {origin.size[0]} x"
             f" {origin.size[1]}; that picture, upright and whole."
         )
-    return origin, shrunk(pixels, _MOST)
+    return Whole(origin, shrunk(pixels, most))
 
 
 def panels_of(

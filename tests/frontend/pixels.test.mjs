@@ -123,6 +123,26 @@ test("bilinear: the mean of four, corners kept", () => {
   assert.deepEqual([...pixels.resizedBilinear([5], 1, 1, 2, 2)], [5, 5, 5, 5]);
 });
 
+test("a map over a part of a photograph: grey where it does not reach, as resized where it does", () => {
+  const [scale, colours] = [{ low: 0, high: 3 }, pixels.colourTable("viridis")];
+  const photograph = Uint8Array.from({ length: 4 * 8 * 3 }, (_, place) => Math.floor(place / 3) * 7);
+  const over = pixels.overlayPart([0, 1, 2, 3], [2, 2], scale, colours, photograph, 0.6, [4, 8], [0, 0.25, 1, 0.75]);
+  const at = (row, column) => [...over.subarray((row * 8 + column) * 4, (row * 8 + column) * 4 + 3)];
+  const grey = (row, column) => Array(3).fill((row * 8 + column) * 7);
+  for (const column of [0, 1, 6, 7]) assert.deepEqual(at(2, column), grey(2, column));
+  const part = Uint8Array.from({ length: 4 * 4 * 3 }, (_, place) => {
+    const pixel = Math.floor(place / 3);
+    return (Math.floor(pixel / 4) * 8 + 2 + (pixel % 4)) * 7;
+  });
+  const alone = pixels.overlayPixels(pixels.resizedBilinear([0, 1, 2, 3], 2, 2, 4, 4), scale, colours, part, 0.6);
+  for (const [row, column] of [[0, 2], [1, 4], [3, 5]]) {
+    const from = (row * 4 + column - 2) * 4;
+    assert.deepEqual(at(row, column), [...alone.subarray(from, from + 3)]);
+  }
+  const beyond = pixels.overlayPart([0, 3], [1, 2], scale, colours, photograph, 1, [4, 8], [-1, 0, 2, 1]);
+  assert.deepEqual([...beyond.subarray(0, 3)], [...colours.subarray(0, 3)]);
+});
+
 test("histogram: every finite value once", () => {
   const found = pixels.histogramOf([0, 1, 2, 3, 4, NaN, Infinity], 4);
   assert.deepEqual(found, { counts: [1, 1, 1, 2], low: 0, high: 4, missing: 2 });

@@ -469,3 +469,45 @@ def test_asked_maps_and_checks_as_a_kernel_answers(
     assert "of the method's own map" in page.inner_text(".rv-checks")
     context.close()
     assert wrong == []
+
+
+def test_over_the_whole_file(trained: Any, opened: Any, tmp_path: Path) -> None:
+    """The overlay's pixels against that of the figure, and the read-out in pixels of the file."""
+    from resviz.views.overlays import panels_of
+
+    files = [SAMPLES / "chelsea.png", SAMPLES / "rocket.jpg"]
+    images = rv.load_images(files, trained)
+    exp = rv.explain(trained, images, layers="layer3")
+    view = explore_explanation(exp, originals=[files[0], None])
+    view.save_html(tmp_path / "file.html")
+    one = opened(tmp_path / "file.html", READY, Reasons)
+    one.choose("Under the map", "the whole file")
+    found = one.pixels(canvas=MAP)[..., :3]
+    (panel,) = panels_of(exp, 0, None, None, None, "panel", "Viridis")
+    whole = view._originals[0]
+    panel = dataclasses.replace(panel, origin=whole.origin)
+    wanted = panel.over(whole.pixels, 0.6)
+    assert found.shape == wanted.shape
+    apart = np.abs(found - wanted.astype(int))
+    assert apart.max() <= 12 and apart.mean() < 2
+    assert not whole.origin.whole  # a part is cropped away, and has no colours
+    top, left, bottom, right = whole.frame
+    side = round(left * found.shape[1]) - 1
+    assert (found[:, :side].max(2) == found[:, :side].min(2)).all()
+    frame = one.page.locator(".rv-reason-frame")
+    box = frame.bounding_box()
+    frame.hover(position={"x": box["width"] * (left + (right - left) * 3.5 / 8), "y": 5})
+    read = one.text(".rv-reason-read")
+    assert read.startswith("row 0, column 3 of 8 × 8") and read.endswith("in the file")
+    width, span = whole.origin.size[1], right - left
+    ends = round((left + span * 3 / 8) * width), round((left + span * 4 / 8) * width) - 1
+    assert f"pixels {ends[0]}–{ends[1]} across" in read
+    frame.hover(position={"x": 2, "y": 5})  # where the network saw nothing
+    assert "point at the map" in one.text(".rv-reason-read")
+    second = one.page.get_by_label("Photograph").locator("option").nth(1).inner_text()
+    one.choose("Photograph", second)
+    assert not one.page.get_by_label("Under the map").is_visible()
+    size = one.page.evaluate(
+        f"() => {{ const c = document.querySelector('{MAP}'); return [c.width, c.height]; }}"
+    )
+    assert size[0] == size[1]  # as the network saw it

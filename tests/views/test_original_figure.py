@@ -78,3 +78,72 @@ def test_another_picture_is_refused(picture: pathlib.Path, net: nn.Module) -> No
         rv.plot_explanation(rv.explain(net, images.clone(), 0, layers="0"), original=picture)
     with pytest.raises(ValueError, match=r"^plot_explanation: .*missing.png' is not readable"):
         rv.plot_explanation(exp, original=picture.with_name("missing.png"))
+
+
+# ---- views
+def test_the_view_offers_the_whole_photograph(picture: pathlib.Path, net: nn.Module) -> None:
+    images = rv.load_images([picture, picture], net)
+    exp = rv.explain(net, images, 0, layers="0")
+    view = rv.explore_explanation(exp, originals=[picture, None])
+    payload = view.payload()
+    whole, none = payload.meta["originals"]
+    assert none is None and whole["size"] == [60, 120]
+    # 60 x 120 to 30 x 60, and 20 x 20 of that: rows 10..50, columns 40..80
+    assert whole["frame"] == pytest.approx([10 / 60, 40 / 120, 50 / 60, 80 / 120])
+    assert (payload.array(whole["pixels"]) == np.asarray(Image.open(picture))).all()
+    seen = view.figure()
+    view.selection = {**view.selection, "under": "file"}
+    figure = view.figure()
+    given = rv.plot_explanation(rv.explain(net, images[:1].clone(), 0, layers="0"))
+    assert len(figure.data) == len(seen.data) == len(given.data)
+    assert "over the whole photograph (60 x 120)" in figure.layout.title.text
+    assert "over the whole photograph" not in seen.layout.title.text
+    view.selection = {**view.selection, "image": 1}  # of which the photograph is not known
+    assert "over the whole photograph" not in view.figure().layout.title.text
+
+
+def test_the_view_of_a_network_knows_its_images(picture: pathlib.Path, net: nn.Module) -> None:
+    images = rv.load_images(picture, net)
+    view = rv.explore_explanation(net, images, originals=picture)
+    (whole,) = view.payload().meta["originals"]
+    assert whole["size"] == [60, 120]
+    assert rv.explore_explanation(net, images).payload().meta["originals"] == []
+
+
+def test_large_photographs_are_sent_smaller(tmp_path: pathlib.Path, net: nn.Module) -> None:
+    path = tmp_path / "large.png"
+    Image.new("RGB", (1600, 800)).save(path)
+    view = rv.explore_explanation(net, rv.load_images(path, net), originals=path)
+    payload = view.payload()
+    (whole,) = payload.meta["originals"]
+    assert payload.array(whole["pixels"]).shape == (320, 640, 3) and whole["size"] == [800, 1600]
+
+
+def test_originals_that_are_refused(picture: pathlib.Path, net: nn.Module) -> None:
+    images = rv.load_images(picture, net)
+    exp = rv.explain(net, images, 0, layers="0")
+    with pytest.raises(ValueError, match="^explore_explanation: 2 originals of 1 images; one for"):
+        rv.explore_explanation(exp, originals=[picture, picture])
+    with pytest.raises(ValueError, match="^explore_explanation: an original of 8 x 9 pixels"):
+        rv.explore_explanation(exp, originals=np.zeros((8, 9, 3), np.uint8))
+    unknown = rv.explain(net, images.clone(), 0, layers="0")
+    with pytest.raises(ValueError, match="^explore_explanation: images of which nobody knows"):
+        rv.explore_explanation(unknown, originals=picture)
+
+
+def test_explore_has_the_files_it_was_given(picture: pathlib.Path, net: nn.Module) -> None:
+    view = rv.explore(net, [picture])
+    view.page()  # explains
+    part = view._views["explanation"]
+    (whole,) = part.payload().meta["originals"]
+    assert whole["size"] == [60, 120]
+    buffer = io.BytesIO()
+    Image.new("RGB", (90, 45)).save(buffer, "PNG")
+    fields, _ = view.answer("photograph", {"name": "new", "buffers": [buffer.getvalue()]})
+    assert view._original(fields["image"]).origin.size == (45, 90)
+    picture.unlink()
+    view._whole = (None, None)
+    assert view._original(0) is None  # the file is there no more
+    assert (
+        rv.explore(net, rv.load_images(np.zeros((60, 60, 3), np.uint8), net))._original(0) is None
+    )

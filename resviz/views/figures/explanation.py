@@ -79,7 +79,8 @@ def plot_explanation(
     panels = panels_of(exp, image, methods, layers, targets, scale, magnitude, clip)
     picture, origin = photograph(exp, image), None
     if original is not None:
-        origin, picture = whole_photograph(exp, image, original, "plot_explanation")
+        whole = whole_photograph(exp, image, original, "plot_explanation")
+        origin, picture = whole.origin, whole.pixels
         panels = [replace(panel, origin=origin) for panel in panels]
     name = name if name is not None else f"image {image}"
     made = _arranged(panels, picture, scale, columns, name)

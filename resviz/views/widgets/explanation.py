@@ -26,6 +26,7 @@ from resviz.networks.surgery.blocks import drop_blocks
 from resviz.views.figure import Figure
 from resviz.views.figures.explanation import plot_explanation
 from resviz.views.figures.quantities import conditions
+from resviz.views.overlays import Whole
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import as_array, as_pixels
 from resviz.views.records import is_explanation
@@ -39,6 +40,7 @@ from resviz.views.widgets.explanation_payload import (
     head_of,
     head_payload,
 )
+from resviz.views.widgets.originals import packed, wholes_of
 from resviz.views.widgets.page_view import PageView
 from resviz.views.widgets.working import Work
 
@@ -67,8 +69,10 @@ class ExplanationPage(PageView):
         table: Any = None,
         names: Sequence[str] | None = None,
         without: Sequence[str] = (),
+        originals: Sequence[Whole | None] = (),
     ) -> None:
         self._without = list(without)
+        self._originals = list(originals)
         self._names = _names(names, len(exp.targets))
         self._exp, self._net, self._images, self._preset = exp, net, images, preset
         self._checks, self._checked = check_rows(table), check_words(table)
@@ -85,7 +89,7 @@ class ExplanationPage(PageView):
             "contrast": None,
         }
         selection |= {"recorded": None if named else 0, "method": method, "layer": layer}
-        selection |= {"part": "positive", "opacity": 0.6, "colours": "viridis"}
+        selection |= {"part": "positive", "opacity": 0.6, "colours": "viridis", "under": "seen"}
         network = exp.provenance.get("network", "network")
         super().__init__(f"Explanation of {network}", selection)
 
@@ -115,6 +119,7 @@ class ExplanationPage(PageView):
                 "image_names": self._names,
                 "pictures": pictures,
                 "over": self._over(packing),
+                "originals": [packed(packing, each) for each in self._originals],
                 "size": list(about.get("input_shape") or (0, 0, 0, 0))[-2:],
                 "logits": scores,
                 "said": None if said is None else {"word": said.word, "units": said.units},
@@ -144,7 +149,7 @@ class ExplanationPage(PageView):
         over: dict[str, Any] = {}
         for layer in exp.layers:
             name = exp.input_of(layer)
-            if name is None or name == exp.provenance.get("input"):
+            if name is None or self._is_of_main(layer):
                 continue
             if name not in known:
                 pictures = exp.pictures_of(layer)
@@ -292,13 +297,21 @@ class ExplanationPage(PageView):
         shown = self._shown(image)
         (key, values), *_ = shown.maps.items()
         maps = values if part == "signed" else values.clip(min=0)
+        whole = self._originals[image] if image < len(self._originals) else None
+        wanted = chosen.get("under") == "file" and self._is_of_main(key[1])
         return plot_explanation(
             dataclasses.replace(shown, maps={key: maps}),
             0,
             opacity=float(chosen.get("opacity", 0.6)),
             magnitude=str(chosen.get("colours", "viridis")).capitalize(),
             name=f"image {image}",
+            original=whole if wanted else None,
         )
+
+    def _is_of_main(self, layer: str) -> bool:
+        """Of several inputs, whether a layer's map is about the one whose photograph is known."""
+        name = self._exp.input_of(layer)
+        return name is None or name == self._exp.provenance.get("input")
 
     def _shown(self, image: int) -> Any:
         """An Explanation of the one chosen map: of the record, of the head, or as asked for."""
@@ -416,6 +429,7 @@ def explore_explanation(
     faithfulness: Any = None,
     explanation: Any = None,
     names: Sequence[str] | None = None,
+    originals: Any = None,
 ) -> ExplanationPage:
     """A widget on the reasons for a prediction: photograph, class, method and layer to choose.
 
@@ -439,10 +453,15 @@ def explore_explanation(
             With a network, a button measures those that are missing.
         explanation: with a network: what was explained already, shown instead.
         names: of the photographs, in place of "image 0" and so on.
+        originals: the photographs that the images of :func:`load_images` were cut from (files, PIL
+            images, arrays), one for each, or None: maps can then be seen, and exported, over the
+            whole of them, as :meth:`Explanation.on_original` places them.
 
     Raises:
         TypeError: neither, or a network without images, or no such table.
-        ValueError: the network has no layer with positions.
+        UnreadableImage: an original that is no picture.
+        ValueError: the network has no layer with positions; originals of other images, or nobody
+            knows where the images were in them.
 
     Example:
         >>> import resviz as rv, torch
@@ -458,7 +477,8 @@ def explore_explanation(
             "would be right."
         )
     if is_explanation(net_or_exp):
-        return ExplanationPage(net_or_exp, table=table, names=names)
+        wholes = wholes_of(net_or_exp, None, originals, _CALLER)
+        return ExplanationPage(net_or_exp, table=table, names=names, originals=wholes)
     if not hasattr(net_or_exp, "forward") or images is None:
         raise TypeError(
             f"{_CALLER}: a {type(net_or_exp).__name__}"
@@ -470,7 +490,8 @@ def explore_explanation(
             f"{_CALLER}: explanation is a {type(explanation).__name__}; an Explanation."
         )
     exp = explanation if explanation is not None else _first(net_or_exp, images, preset)
-    return ExplanationPage(exp, net_or_exp, images, preset, table, names)
+    wholes = wholes_of(exp, images, originals, _CALLER)
+    return ExplanationPage(exp, net_or_exp, images, preset, table, names, originals=wholes)
 
 
 def _names(names: Sequence[str] | None, count: int) -> list[str]:

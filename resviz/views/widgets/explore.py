@@ -18,6 +18,7 @@ from resviz.provenance import preset_or_none
 from resviz.torch_private import version
 from resviz.views.export import Page
 from resviz.views.figure import Figure
+from resviz.views.overlays import Whole
 from resviz.views.payload import Packing, Payload
 from resviz.views.said import said_by
 from resviz.views.static import framed
@@ -34,6 +35,7 @@ from resviz.views.widgets.explore_still import still_of
 from resviz.views.widgets.feature_maps import MapsView
 from resviz.views.widgets.gradient_runs import read_runs
 from resviz.views.widgets.gradients import DepthView
+from resviz.views.widgets.originals import Source, sources
 from resviz.views.widgets.page_view import PageView
 from resviz.views.widgets.residuals import AnatomyView
 from resviz.views.widgets.working import Work
@@ -55,13 +57,20 @@ class ExploreView(PageView):
     module = "explore.js"
 
     def __init__(
-        self, net: Any, images: Sequence[Any], names: Sequence[str], preset: Any = None
+        self,
+        net: Any,
+        images: Sequence[Any],
+        names: Sequence[str],
+        preset: Any = None,
+        photographs: Sequence[Source | Whole | None] = (),
     ) -> None:
         self._net, self._images, self._names = net, list(images), list(names)
+        self._photographs = [*photographs, *[None] * (len(self._images) - len(photographs))]
         self._preset = preset_or_none(net, preset)
         self._thumbnails = [thumbnail(each, self._preset) for each in self._images]
         self._scenes: dict[Moment, Scene] = {}
         self._works: dict[str, Work] = {}
+        self._whole: tuple[Source | None, Whole | None] = (None, None)  # that was shown last
         self._number = 0
         self._views: dict[str, PageView | str] = {}
         first = recorded(net, self._images[0], Moment(0), self._preset, None, None)
@@ -140,7 +149,17 @@ class ExploreView(PageView):
             self._preset,
             names=[self._names[moment.image]],
             without=moment.off,
+            originals=[self._original(moment.image)],
         )
+
+    def _original(self, image: int) -> Whole | None:
+        """The photograph that an image was cut from, where it is there."""
+        source = self._photographs[image]
+        if not isinstance(source, Source):
+            return source
+        if self._whole[0] is not source:
+            self._whole = source, source.whole()
+        return self._whole[1]
 
     @traitlets.observe("selection")
     def _follow(self, _: Any) -> None:
@@ -253,9 +272,11 @@ class ExploreView(PageView):
         if what != "photograph":
             return super().answer(what, request)
         name = str(request.get("name") or "photograph")
-        images = _decoded(name, request.get("buffers") or [], self._net, self._preset)
+        loaded = _decoded(name, request.get("buffers") or [], self._net, self._preset)
+        images, photograph = loaded
         picture = thumbnail(images, self._preset)
         self._images.append(images)
+        self._photographs.append(photograph)
         self._thumbnails.append(picture)
         self._names.append(name)
         packing = Packing()
@@ -380,8 +401,8 @@ class ExploreView(PageView):
         return still_of(self.about, self._scene, views, at)
 
 
-def _decoded(name: str, buffers: Sequence[Any], net: Any, preset: Any) -> Any:
-    """(1, 3, H, W) of a file's bytes."""
+def _decoded(name: str, buffers: Sequence[Any], net: Any, preset: Any) -> tuple[Any, Whole | None]:
+    """(1, 3, H, W) of a file's bytes, and the photograph."""
     from PIL import Image, UnidentifiedImageError
 
     if not buffers:
@@ -397,7 +418,9 @@ def _decoded(name: str, buffers: Sequence[Any], net: Any, preset: Any) -> Any:
         raise ValueError(
             f"{_CALLER}: {name!r} is not readable ({error}); a picture that Pillow opens."
         ) from error
-    return load_images(picture, net, preset=preset)
+    images = load_images(picture, net, preset=preset)
+    source = next(iter(sources(images, picture)), None)
+    return images, None if source is None else source.whole()
 
 
 def _state_of(net: Any) -> tuple[tuple[int, int], ...]:
@@ -426,7 +449,7 @@ def explore(
             values (the first until another is chosen), a map. For features and detections there
             is :func:`explore_feature_maps`.
         images: as :func:`record` takes them; or what :func:`load_images` takes: files, a
-            folder, PIL images.
+            folder, PIL images. Of files and PIL images maps can be seen over the whole photograph.
         preset: names of classes and scale of the pictures, instead of the network's own.
         names: of the photographs; file names, or "image 0" and so on.
 
@@ -442,16 +465,18 @@ def explore(
         []
     """
     check_network(net)
+    photographs: list[Source | None] = []
     if not _are_tensors(images):
         names = names if names is not None else _file_names(images)
-        images = load_images(images, net, preset=preset)
+        given, images = images, load_images(images, net, preset=preset)
+        photographs = sources(images, given)
     inputs = check_images(net, images)
     if names is None or len(names) == 0:
         names = [f"image {number}" for number in range(inputs.count)]
     if isinstance(names, str) or len(names) != inputs.count:
         raise ValueError(f"{_CALLER}: names {names!r}; one for each of {inputs.count} images.")
     each = [inputs.one(number) for number in range(inputs.count)]
-    return ExploreView(net, each, [str(name) for name in names], preset)
+    return ExploreView(net, each, [str(name) for name in names], preset, photographs)
 
 
 def _are_tensors(images: Any) -> bool:

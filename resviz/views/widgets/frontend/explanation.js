@@ -2,10 +2,10 @@
 
 import { buttonControl, checkControl, element, rangeControl, searchControl, selectControl } from "./controls.js";
 import { barNode } from "./map_panes.js";
-import { colourTable, numberWords, overlayPixels, rankOf, resizedBilinear } from "./pixels.js";
+import { colourTable, numberWords, overlayPart, overlayPixels, rankOf, resizedBilinear } from "./pixels.js";
 import { createShell, csvText, saveBlob, svgText, svgToPng } from "./shell.js";
 import { reasonsPicture } from "./explanation_export.js";
-import { chanceWords, createReasonPane, opaquePixels, paintCanvas } from "./explanation_pane.js";
+import { WHOLE, chanceWords, createReasonPane, opaquePixels, paintCanvas } from "./explanation_pane.js";
 import {
   checkOf,
   classOdds,
@@ -24,6 +24,10 @@ import {
 
 const TOP_CLASSES = 8;
 const REASON_LEAST = 224; // pixels; smaller photographs are enlarged by a whole number
+const REASON_UNDER = [
+  { value: "seen", label: "as the network saw it" },
+  { value: "file", label: "the whole file" },
+];
 const REASON_PARTS = [
   { value: "positive", label: "evidence for it" },
   { value: "signed", label: "for and against" },
@@ -32,7 +36,7 @@ const REASON_PARTS = [
 export function renderReasons({ model, el }) {
   const state = {
     ...{ image: 0, class: null, contrast: null, recorded: null, method: "", layer: "" },
-    ...{ part: "positive", opacity: 0.6, colours: "viridis" },
+    ...{ part: "positive", opacity: 0.6, colours: "viridis", under: "seen" },
   };
   let data = null;
   let [shown, cursor, hovered, kept, measuring] = [null, null, null, null, false];
@@ -86,6 +90,10 @@ export function renderReasons({ model, el }) {
     }),
     method: selectControl({ label: "Method", onChange: (method) => setMethod(method), title: "m: next" }),
     layer: selectControl({ label: "Layer", onChange: (layer) => change({ layer }), title: "[ and ] step" }),
+    under: selectControl({
+      ...{ label: "Under the map", options: REASON_UNDER, onChange: (under) => change({ under }) },
+      title: "the whole file: in grey where it was cropped away",
+    }),
     part: selectControl({ label: "Show", options: REASON_PARTS, onChange: (part) => change({ part }) }),
     colours: selectControl({
       label: "Colours",
@@ -125,6 +133,7 @@ export function renderReasons({ model, el }) {
     state.layer = known(layers, selection.layer, state.layer || layers[0]);
     state.part = known(["positive", "signed"], selection.part, state.part);
     state.colours = known(["viridis", "cividis"], selection.colours, state.colours);
+    state.under = known(["seen", "file"], selection.under, state.under);
     const opacity = Number(selection.opacity);
     if (opacity >= 0 && opacity <= 1) state.opacity = opacity;
     update();
@@ -222,7 +231,7 @@ export function renderReasons({ model, el }) {
   async function askForMap() {
     const key = askKey();
     if (failures.has(key)) return;
-    const { opacity, colours, recorded, ...wanted } = state;
+    const { opacity, colours, recorded, under, ...wanted } = state;
     const answer = await shell.ask("map", wanted);
     if (answer) {
       const { shape } = answer.content;
@@ -260,21 +269,27 @@ export function renderReasons({ model, el }) {
     controls.contrast.set(state.contrast === null ? null : state.contrast + 1);
     controls.method.setOptions(methodOptions(), state.method);
     controls.layer.setOptions(layerOptions(), state.layer);
-    for (const name of ["part", "colours", "opacity"]) controls[name].set(state[name]);
+    controls.under.hide(!originalOf());
+    for (const name of ["part", "colours", "opacity", "under"]) controls[name].set(state[name]);
   }
 
   // ---- drawing
+  const originalOf = () => (data.over[state.layer] ? null : data.originals[state.image]);
+  /** The photograph under the map, and where the map is in it. */
   function photograph() {
     const { image } = state;
-    const { pictures, size: [height, width] } = data.over[state.layer] ?? data;
-    const key = `${image} ${data.over[state.layer] ? state.layer : ""}`;
+    const original = state.under === "file" ? originalOf() : null;
+    const over = data.over[state.layer] ?? data;
+    const [height, width] = original?.shown ?? over.size;
+    const key = `${image} ${original ? "in its file" : data.over[state.layer] ? state.layer : ""}`;
     const times = Math.max(1, Math.ceil(REASON_LEAST / Math.max(height, width, 1)));
     if (!photographs.has(key)) {
       const length = height * width * 3;
-      const pixels = pictures && pictures.subarray(image * length, (image + 1) * length);
+      const pixels = original?.pixels ?? (over.pictures && over.pictures.subarray(image * length, (image + 1) * length));
       photographs.set(key, pixels && enlargedPixels(pixels, height, width, times));
     }
-    return { pixels: photographs.get(key), height: height * times, width: width * times };
+    const frame = original?.frame ?? WHOLE;
+    return { pixels: photographs.get(key), height: height * times, width: width * times, frame };
   }
   function update({ ask = true } = {}) {
     showControls();
@@ -318,7 +333,7 @@ export function renderReasons({ model, el }) {
     return hasOdds(data) ? chanceWords(value) : `${numberWords(value)} ${data.said.units}`.trim();
   }
   function drawPictures(name) {
-    const { pixels, height, width } = photograph();
+    const { pixels, height, width, frame } = photograph();
     photoNode.hidden = !pixels;
     const label = controls.image.get() === undefined ? "" : imageLabel(state.image);
     if (pixels) {
@@ -338,14 +353,17 @@ export function renderReasons({ model, el }) {
       pane.setShape(null);
       return drawReadOut();
     }
-    const brought = resizedBilinear(values, shown.height, shown.width, height, width);
     const colours = colourTable(scale.signed ? "signed" : state.colours);
-    paintCanvas(pane.canvas, overlayPixels(brought, scale, colours, pixels, state.opacity), height, width);
+    const [small, large] = [[shown.height, shown.width], [height, width]];
+    const over = frame === WHOLE
+        ? overlayPixels(resizedBilinear(values, ...small, ...large), scale, colours, pixels, state.opacity)
+        : overlayPart(values, small, scale, colours, pixels, state.opacity, large, frame);
+    paintCanvas(pane.canvas, over, height, width);
     pane.canvas.setAttribute("aria-label", altText(name));
     const none = shown.signed && values.every((value) => value >= 0) ? "no value is below 0" : "";
     pane.note.textContent = [shown.note, blankWords() || none].filter(Boolean).join("; ");
     pane.bar.replaceChildren(barNode(scale, state.colours));
-    pane.setShape({ height: shown.height, width: shown.width });
+    pane.setShape({ height: shown.height, width: shown.width }, frame);
     if (cursor) cursor = inside(cursor);
     drawReadOut();
   }
@@ -404,13 +422,15 @@ export function renderReasons({ model, el }) {
     const { low, high } = shown.scale;
     const half = shown.half && value ? ` ± ${Number(shown.half.toPrecision(1))}` : "";
     const where = `row ${r}, column ${column} of ${shown.height} × ${shown.width}`;
-    const [tall, wide] = data.size;
-    const from = (n, count, size) => Math.round((n * size) / count);
-    const pixels = `pixels ${from(column, shown.width, wide)}–${from(column + 1, shown.width, wide) - 1} across, ${from(
-      r,
-      shown.height,
-      tall,
-    )}–${from(r + 1, shown.height, tall) - 1} down`;
+    const { frame } = photograph();
+    const [tall, wide] = frame === WHOLE ? data.size : originalOf().size;
+    const from = (n, count, size, low, high) =>
+      Math.max(0, Math.min(size, Math.round((low + (n / count) * (high - low)) * size)));
+    const ends = (n, count, size, low, high) =>
+      `${from(n, count, size, low, high)}–${from(n + 1, count, size, low, high) - 1}`;
+    const across = ends(column, shown.width, wide, frame[1], frame[3]);
+    const down = ends(r, shown.height, tall, frame[0], frame[2]);
+    const pixels = `pixels ${across} across, ${down} down${frame === WHOLE ? "" : " in the file"}`;
     const share = Number.isFinite(value) ? Math.max(0, Math.min(1, (value - low) / (high - low))) : 0;
     pane.read.textContent = `${where}: ${numberWords(value, shown.half)}${half} · ${pixels}`;
     pane.bar.firstElementChild?.append(element("span", { class: "rv-reason-mark", style: `left: ${share * 100}%` }));

@@ -61,6 +61,7 @@ export function explanationOf(meta, view) {
     checks: [...meta.checks],
     logits: meta.logits && arrayAt(view, meta.logits),
     ...photographsOf(meta, view),
+    originals: (meta.originals ?? []).map((one) => one && { ...one, pixels: arrayAt(view, one.pixels), shown: one.pixels.shape }),
     over: Object.fromEntries(Object.entries(meta.over ?? {}).map(([layer, one]) => [layer, photographsOf(one, view)])),
   };
 }

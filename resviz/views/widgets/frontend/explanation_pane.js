@@ -2,6 +2,9 @@
 
 import { element } from "./controls.js";
 
+/** [top, left, bottom, right] of a map over all of the picture, in shares of it. */
+export const WHOLE = [0, 0, 1, 1];
+
 /** A canvas that shows pixels over the photograph, with its read-out, colour bar and checks. */
 export function createReasonPane({ onCell }) {
   const canvas = element("canvas", { class: "rv-reason-picture", role: "img" });
@@ -18,31 +21,34 @@ export function createReasonPane({ onCell }) {
   const checks = element("div", { class: "rv-checks" });
   const node = element("figure", { class: "rv-reason" }, caption, frame, bar, note, read, checks);
   let shape = null;
+  let ends = WHOLE; // of the map, as shares of the picture
 
   const under = (event) => {
     const box = canvas.getBoundingClientRect();
     if (!shape || !box.width) return null;
+    const [top, left, bottom, right] = ends;
     const clamp = (share, count) => Math.max(0, Math.min(count - 1, Math.floor(share * count)));
-    return {
-      row: clamp((event.clientY - box.top) / box.height, shape.height),
-      column: clamp((event.clientX - box.left) / box.width, shape.width),
-    };
+    const down = ((event.clientY - box.top) / box.height - top) / (bottom - top);
+    const across = ((event.clientX - box.left) / box.width - left) / (right - left);
+    if (ends !== WHOLE && [down, across].some((share) => share < 0 || share > 1)) return null;
+    return { row: clamp(down, shape.height), column: clamp(across, shape.width) };
   };
   frame.addEventListener("pointermove", (event) => onCell(under(event), "hover"));
   frame.addEventListener("pointerleave", () => onCell(null, "hover"));
   frame.addEventListener("click", (event) => onCell(under(event), "lock"));
   return {
     ...{ node, canvas, frame, caption, bar, note, read, checks },
-    setShape(wanted) {
-      shape = wanted;
+    setShape(wanted, within = WHOLE) {
+      [shape, ends] = [wanted, within];
     },
     mark(place) {
       cell.hidden = !place || !shape;
       if (cell.hidden) return;
-      cell.style.left = `${(place.column / shape.width) * 100}%`;
-      cell.style.top = `${(place.row / shape.height) * 100}%`;
-      cell.style.width = `${100 / shape.width}%`;
-      cell.style.height = `${100 / shape.height}%`;
+      const [top, left, bottom, right] = ends;
+      cell.style.left = `${(left + (place.column / shape.width) * (right - left)) * 100}%`;
+      cell.style.top = `${(top + (place.row / shape.height) * (bottom - top)) * 100}%`;
+      cell.style.width = `${(100 / shape.width) * (right - left)}%`;
+      cell.style.height = `${(100 / shape.height) * (bottom - top)}%`;
     },
   };
 }

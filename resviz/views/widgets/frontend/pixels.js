@@ -283,6 +283,44 @@ export function resizedBilinear(values, height, width, tall, wide) {
   return out;
 }
 
+/**
+ * A map over a part of a photograph in grey: `frame` is [top, left, bottom, right] of the map, in shares of the
+ * photograph or beyond it. Bilinear, in one step; what the map does not reach stays grey.
+ */
+export function overlayPart(values, [rows, columns], scale, colours, photograph, opacity, [height, width], frame) {
+  const down = partPlaces(rows, height, frame[0], frame[2]);
+  const across = partPlaces(columns, width, frame[1], frame[3]);
+  const over = new Float32Array(height * width);
+  const outside = new Uint8Array(height * width);
+  for (let row = 0; row < height; row += 1) {
+    for (let column = 0; column < width; column += 1) {
+      const [place, upper, lower] = [row * width + column, down.first[row] * columns, down.second[row] * columns];
+      outside[place] = down.outside[row] || across.outside[column];
+      const [left, right, part] = [across.first[column], across.second[column], across.share[column]];
+      const above = values[upper + left] + (values[upper + right] - values[upper + left]) * part;
+      const below = values[lower + left] + (values[lower + right] - values[lower + left]) * part;
+      over[place] = above + (below - above) * down.share[row];
+    }
+  }
+  const [seen, bare] = [opacity, 0].map((most) => overlayPixels(over, scale, colours, photograph, most));
+  outside.forEach((bared, place) => bared && seen.set(bare.subarray(place * 4, place * 4 + 4), place * 4));
+  return seen;
+}
+
+function partPlaces(count, size, low, high) {
+  const places = { first: [], second: [], share: [], outside: [] };
+  for (let n = 0; n < size; n += 1) {
+    const at = ((n + 0.5) / size - low) / (high - low);
+    const place = Math.max(0, Math.min(count - 1, at * count - 0.5));
+    const first = Math.min(Math.floor(place), Math.max(count - 2, 0));
+    places.first.push(first);
+    places.second.push(Math.min(first + 1, count - 1));
+    places.share.push(place - first);
+    places.outside.push(at < 0 || at > 1);
+  }
+  return places;
+}
+
 /** A channel's values over a photograph in grey, (H * W) pixels of an ImageData. */
 export function overlayPixels(values, scale, colours, photograph, opacity) {
   const target = new Uint8ClampedArray(values.length * 4);
