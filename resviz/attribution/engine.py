@@ -274,7 +274,7 @@ def _felt(
         stop = dynamic_int8(net)
         if stop is None:
             raise
-        raise LayerRefused(
+        raise ValueError(
             f"{caller()}: {stop!r} computes in int8 (dynamic quantisation), which has no "
             "derivative; the network as it was before quantize_dynamic would be right. Or take "
             "methods without gradients: rv.explanation_methods()."
