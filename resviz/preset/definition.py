@@ -53,12 +53,14 @@ class Preset:
         >>> half = (0.5, 0.5, 0.5)
         >>> Preset("mine", "own", mean=half, std=half, resize=64, crop=64).crop
         (64, 64)
+        >>> Preset(output="logit", classes=("well", "ill")).output
+        'logit'
         >>> Preset("ct", "own", 0.5, 0.25, resize=256, crop=224, window=(-1000, 400)).channels
         1
     """
 
-    name: str
-    weights: str
+    name: str = "network"
+    weights: str = "own"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     resize: int | tuple[int, int] | None = None

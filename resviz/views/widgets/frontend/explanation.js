@@ -460,7 +460,7 @@ export function renderReasons({ model, el }) {
   }
   function imageLabel(image) {
     const name = data.image_names[image];
-    if (!data.logits) return name;
+    if (!data.logits || !hasOdds(data)) return name;
     const row = data.logits.subarray(image * data.classes.length, (image + 1) * data.classes.length);
     return `${name}: predicted ${data.classes[row.indexOf(Math.max(...row))] ?? "nothing"}`;
   }
