@@ -22,6 +22,7 @@ from resviz.networks.zoo.pretrained import (
     torchvision_names,
     torchvision_network,
 )
+from resviz.networks.zoo.signals import SIGNALS, signals_network
 from resviz.preset import Preset, check_channels, check_preset, set_preset
 
 __all__ = ["load_model", "packaged_networks"]
@@ -47,7 +48,8 @@ def load_model(
             ("fcn_resnet50"); a packaged one
             ("cifar10-resnet20", see :func:`packaged_networks`); any depth of that family with
             `weights` "random" or a file ("cifar10-resnet110", "cifar10-plain32",
-            "cifar10-resnet56-B"; the letter is the shortcut); one of timm
+            "cifar10-resnet56-B"; the letter is the shortcut); "signals-resnet8", the packaged one
+            for signals, see :func:`resviz.networks.signals.planted_events`; one of timm
             ("timm/resnet50.a1_in1k") or of Hugging Face's transformers ("hf/microsoft/resnet-50",
             "hf/" and a folder), where that library is installed; or a network of your own, which is
             itself moved and returned.
@@ -163,11 +165,14 @@ def _check_name(name: object, role: str = "") -> None:
     if NAME.fullmatch(name):
         parsed(name, role)
         return
+    if SIGNALS.fullmatch(name):
+        return
     names = torchvision_names()
     if name not in names:
         options = [
             *names,
             *(f"cifar10-{kind}{n}" for kind in ("resnet", "plain") for n in (20, 56)),
+            "signals-resnet8",
         ]
         raise ValueError(
             f"{caller()}: no {role}network {name!r}; closest: {closest(name, options)}. A network "
@@ -192,6 +197,8 @@ def _by_name(
         return hub_network(name, weights, kind, seed, classes, progress)
     if NAME.fullmatch(name):
         return cifar_network(name, weights, kind, seed, classes)
+    if SIGNALS.fullmatch(name):
+        return signals_network(name, weights, kind, seed, classes)
     if kind == "name":
         return pretrained_network(name, weights, progress)
     return torchvision_network(name, weights, kind, seed, classes)

@@ -38,7 +38,9 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def packaged_networks() -> pd.DataFrame:
-    """The trained networks that come with resviz and need no download.
+    """The trained CIFAR-10 networks that come with resviz and need no download.
+
+    One more, "signals-resnet8", is for signals: :mod:`resviz.networks.signals`.
 
     Returns:
         A row per network: network (for `load_model`), depth, shortcut ("A" or "none"), parameters,
