@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from resviz.arguments import caller
 from resviz.attribution.engine import capture
 from resviz.attribution.layer import Layer
+from resviz.attribution.places import size_in
 from resviz.attribution.positions import Reading, read
 from resviz.errors import LayerRefused, closest
 from resviz.given import Inputs
@@ -134,7 +135,10 @@ def with_positions(
     if any(each.reading.said for each in found):
         found = [each for each in found if each.reading.said]
     dense = _has_positions(seen)
-    found = _coarsest(seen, found) if dense else [each for each in found if each.deep]
+    if dense:
+        found = _coarsest(seen, found)
+    elif len(inputs.shape) == 4 or any(each.deep for each in found):  # a bag of words has no others
+        found = [each for each in found if each.deep]
     layers = [each.layer for each in found][::-1]
     if found and not dense and "T" in found[-1].reading.axes:
         return layers[_first_felt(net, inputs, layers, output) :]
@@ -159,7 +163,7 @@ class _Candidate(NamedTuple):
 def _candidates(seen: Survey, images: tuple[int, ...]) -> Iterator[_Candidate]:
     """Layers with positions of each image, of which the output was computed; no pooling."""
     grids: list[tuple[int, int]] = []
-    image = images[2:] if len(images) == 4 else None
+    image = size_in(images)
     half, rows = seen.table["depth"].max() / 2, seen.table.to_dict("records")
     known = any(output.reaches for output in seen.outputs)
     for row, output in zip(rows, seen.outputs, strict=True):
@@ -190,7 +194,7 @@ def _coarsest(seen: Survey, found: list[_Candidate]) -> list[_Candidate]:
 
 
 def _first_felt(net: nn.Module, inputs: Inputs, layers: Sequence[Layer], output: Output) -> int:
-    """The number of the first of the layers at which the largest logit has a gradient."""
+    """The number of the first of the layers of which the largest logit feels several positions."""
 
     def best(returned: Any) -> Tensor:
         logits = output.logits(returned)
@@ -200,5 +204,6 @@ def _first_felt(net: nn.Module, inputs: Inputs, layers: Sequence[Layer], output:
     if any(parameter.is_inference() for parameter in net.parameters()):
         net = copy.deepcopy(net)  # whose parameters can be differentiated through
     seen = capture(net, inputs.one(), layers, best, unreached="zero", part=output.part)
-    felt = (bool(seen.gradients[layer][0].any()) for layer in layers)
+    # a text has its class token as one of its positions
+    felt = (int(seen.gradients[layer][0].flatten(2).any(1).sum()) > 1 for layer in layers)
     return next((number for number, any_ in enumerate(felt) if any_), 0)

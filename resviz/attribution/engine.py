@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller
 from resviz.attribution.layer import PIXELS, Layer
+from resviz.attribution.places import size_of
 from resviz.attribution.positions import (
     Reading,
     Reshape,
@@ -114,11 +115,11 @@ class _Graph:
 
     def _read(self, layer: Layer, module: nn.Module, output: Any) -> Reading:
         if isinstance(output, Tensor) and output.is_floating_point():
+            about = self.inputs.about(self._about.get(layer, self.inputs.main))
+            image = size_of(about)
             if self._reshape is not None:
-                return read_by(self._reshape, output.detach(), self.inputs.count)
+                return read_by(self._reshape, output.detach(), about.count, len(image))
             self._check_batch(layer, module, output)
-            shape = self.inputs.about(self._about.get(layer, self.inputs.main)).shape
-            image = shape[2:] if len(shape) == 4 else None
             layout = self.axes.layout_of(output)
             reading = read(tuple(output.shape), image, self.grids, layout)
             if reading is not None:
@@ -126,8 +127,9 @@ class _Graph:
         got = _described(output)
         raise LayerRefused(
             f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives {got}; (N, C, H, W) "
-            "with H and W above 1, (N, H, W, C), or tokens of patches (N, T, C) would be right. "
-            "Choose a layer before pooling: rv.list_layers(net); or pass reshape=."
+            "with H and W above 1, (N, H, W, C), or tokens of patches (N, T, C) would be right; of "
+            "signals (N, C, L), of text (N, T, C), of video (N, C, T, H, W). Choose a layer before "
+            "pooling: rv.list_layers(net); or pass reshape=."
         )
 
     def _check_batch(self, layer: Layer, module: nn.Module, output: Tensor) -> None:

@@ -1,7 +1,8 @@
 """How a layer's output is read as feature maps (N, C, h, w), whatever the order of its axes.
 
 Convolutional networks give (N, C, H, W), Swin (N, H, W, C), vision transformers tokens (N, T, C)
-with a class token before those of the patches. The layers that made a tensor say which axis is
+with a class token before those of the patches; of signals (N, C, l), of text (N, T, C), of video
+(N, C, t, h, w) and tokens of it. The layers that made a tensor say which axis is
 which (:mod:`resviz.networks.anatomy.axes`); shapes decide only where nothing else does, and then
 the reading, the record and its diagnosis say so.
 """
@@ -29,8 +30,9 @@ class Reading:
     """How a tensor is read.
 
     Attributes:
-        axes: "NCHW", "NHWC", "NTC" (tokens) or another order, or "own": the caller's own function.
-        grid: (h, w) positions.
+        axes: "NCHW", "NHWC", "NTC" (tokens) or another order, or "own": the caller's own function;
+            of signals "NCL", of video "NCDHW".
+        grid: (h, w) positions; (l,) of signals and text, (t, h, w) of video.
         leading: tokens before those of the positions, left out.
         channel: axis of the channels in the tensor itself.
         own: that function.
@@ -39,7 +41,7 @@ class Reading:
     """
 
     axes: str
-    grid: tuple[int, int]
+    grid: tuple[int, ...]
     leading: int = 0
     channel: int = 1
     own: Reshape | None = None
@@ -47,11 +49,12 @@ class Reading:
     said: bool = True
 
     def maps(self, tensor: Tensor) -> Tensor:
-        """(N, C, h, w), a view where that can be."""
+        """(N, C, *grid), a view where that can be."""
         if self.own is not None:
             return self.own(tensor)
         if "T" not in self.axes:
-            return tensor.permute([self.axes.index(letter) for letter in "NCHW"])
+            order = [letter for letter in "NCDHWL" if letter in self.axes]
+            return tensor.permute([self.axes.index(letter) for letter in order])
         tokens = tensor.permute([self.axes.index(letter) for letter in "NCT"])
         tokens = tokens.narrow(2, self.leading, math.prod(self.grid))
         grid = self.grid[::-1] if self.across else self.grid
@@ -60,11 +63,12 @@ class Reading:
 
     def words(self) -> str:
         """For the record: ``"tokens 1 to 196 as 14 x 14"``."""
-        h, w = self.grid
-        words = {"NCHW": "", "NHWC": "channels last", "own": "reshaped by the caller"}
+        words = {"NHWC": "channels last", "own": "reshaped by the caller"}
+        words |= dict.fromkeys(("NCHW", "NCL", "NCDHW"), "")
         said = words.get(self.axes, f"axes {self.axes}")
         if "T" in self.axes:
-            said = f"tokens {self.leading} to {self.leading + h * w - 1} as {h} x {w}"
+            said = f"tokens {self.leading} to {self.leading + math.prod(self.grid) - 1}"
+            said += f" as {' x '.join(map(str, self.grid))}" if len(self.grid) > 1 else ""
             said += ", columns first" if self.across else ""
         return said if self.said else f"{said or 'channels first'}, by its shape alone"
 
@@ -79,16 +83,19 @@ def read(
 
     Args:
         shape: of the layer's output.
-        image: (height, width) of the input, None where it is no picture.
+        image: (height, width) of the input; (length,) of a signal or text, (t, h, w) of a clip;
+            None where it is none of these.
         grids: (h, w) of the convolutions that ran before: where tokens come from, if need be.
         layout: which axis is which, as the layers say; None where they say nothing.
     """
+    if image is not None and len(image) != 2 and not (len(image) == 1 and len(shape) == 4):
+        return _read_along(shape, image, layout)
     if len(shape) not in (3, 4):
         return None
     if layout is not None and _settled(layout):
         return _read_by_layers(layout)
     channels = [n for n, axis in enumerate(layout or ()) if CHANNELS in axis.names]
-    if len(channels) > 1 or 0 in channels:
+    if len(channels) > 1 or 0 in channels or (image is not None and len(image) == 1):
         return None
     return _read_by_shape(shape, image, grids, channels[0] if channels else None)
 
@@ -143,6 +150,47 @@ def _of_grid(places: Sequence[Axis], channel: int) -> Reading | None:
     order = ["N", *letters]
     order.insert(channel, CHANNELS)
     grid = (sizes[1], sizes[0]) if swapped else (sizes[0], sizes[1])
+    return Reading("".join(order), grid, 0, channel) if math.prod(grid) > 1 else None
+
+
+# ---- signals, text, video
+def _read_along(shape: Sequence[int], size: Sequence[int], layout: Layout | None) -> Reading | None:
+    """Of a signal or a text, whose positions are along one axis, or a clip, along three."""
+    if layout is not None and _settled(layout):
+        channels = [n for n, axis in enumerate(layout) if CHANNELS in axis.names]
+        places = [axis for axis in layout[1:] if CHANNELS not in axis.names]
+        if len(channels) != 1 or not all(axis.positions or axis.size == 1 for axis in places):
+            return None
+        return _of_places(places, channels[0], len(size))
+    if len(shape) != len(size) + 2:
+        return None
+    last = tuple(shape[1:-1]) == tuple(size) != tuple(shape[2:])
+    letters = "L" if len(size) == 1 else "DHW"
+    order = f"N{letters}C" if last else f"NC{letters}"
+    grid = tuple(shape[1:-1] if last else shape[2:])
+    found = Reading(order, grid, 0, order.index("C"), said=False)
+    return found if math.prod(grid) > 1 else None
+
+
+def _of_places(places: Sequence[Axis], channel: int, axes: int) -> Reading | None:
+    """Positions known by the layers: an axis for each, or all of a clip's along one, as tokens."""
+    whole = all(atom.step * atom.size == atom.total for axis in places for atom in axis.atoms)
+    if not whole or channel == 0 or len(places) not in (1, axes):
+        return None
+    atoms = [atom for axis in places for atom in axis.atoms]
+    names = [atom.name for atom in atoms if atom.size > 1]
+    ranks = [("DtHhWw" if axes == 3 else "LlDtHhWwc").find(name) // 2 for name in names]
+    if len(atoms) > axes or len(set(ranks)) < len(ranks) or ranks != sorted(ranks) or -1 in ranks:
+        return None
+    if len(places) == 1 and (axes == 3 or channel == 2):  # tokens
+        grid = tuple(atom.size for atom in atoms)
+        found = Reading("NCT" if channel == 1 else "NTC", grid, places[0].before, channel)
+        return found if len(grid) == axes and math.prod(grid) > 1 else None
+    if any(axis.before or axis.after for axis in places):
+        return None
+    order = list("N" + ("L" if axes == 1 else "DHW"))
+    order.insert(channel, CHANNELS)
+    grid = tuple(axis.size for axis in places)
     return Reading("".join(order), grid, 0, channel) if math.prod(grid) > 1 else None
 
 
@@ -203,8 +251,15 @@ def _grid_of_tokens(
     return None
 
 
-def read_by(reshape: Reshape, output: Tensor, count: int) -> Reading:
+def read_by(reshape: Reshape, output: Tensor, count: int, axes: int = 2) -> Reading:
     """The reading of a function of the caller's own, for `count` images.
+
+    Args:
+        reshape: the function.
+        output: of the layer.
+        count: images.
+        axes: of the input's positions: for signals it may give (N, C, l), for video
+            (N, C, t, h, w) too.
 
     Raises:
         ValueError: it does not give (N, C, h, w).
@@ -216,15 +271,13 @@ def read_by(reshape: Reshape, output: Tensor, count: int) -> Reading:
             f"{caller()}: reshape raised {type(err).__name__}: {err}, on {tuple(output.shape)}; a "
             "function to (N, C, h, w) would be right."
         ) from err
-    if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != count:
+    if not isinstance(maps, Tensor) or maps.ndim not in (4, axes + 2) or len(maps) != count:
         got = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
         raise ValueError(
             f"{caller()}: reshape gives {got} for {tuple(output.shape)}; (N, C, h, w) would be "
             "right."
         )
-    return Reading(
-        "own", (maps.shape[2], maps.shape[3]), 0, _channel_axis(reshape, output), reshape
-    )
+    return Reading("own", tuple(maps.shape[2:]), 0, _channel_axis(reshape, output), reshape)
 
 
 def _channel_axis(reshape: Reshape, output: Tensor) -> int:
@@ -234,7 +287,8 @@ def _channel_axis(reshape: Reshape, output: Tensor) -> int:
     if maps.shape[1] < 2:
         return 1
     here, there = (
-        torch.unravel_index(maps[0, channel, 0, 0].long(), output.shape) for channel in (0, 1)
+        torch.unravel_index(maps[0, channel].flatten()[0].long(), output.shape)
+        for channel in (0, 1)
     )
     return next(a for a, (i, j) in enumerate(zip(here, there, strict=True)) if int(i) != int(j))
 

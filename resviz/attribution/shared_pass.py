@@ -121,7 +121,7 @@ class SharedPass:
         """(N, T, h, w) of a formula of the activations alone: the same for every target."""
         activations = self.seen.activations[layer]
         (one,) = _in_parts([formula], activations, activations)
-        return one.unsqueeze(1).expand(-1, self.columns, -1, -1)
+        return one.unsqueeze(1).expand(-1, self.columns, *one.shape[1:])
 
     def of_gradients(
         self, formula: Formula, layer: Layer, contrast: Contrast | None = None
