@@ -265,14 +265,17 @@ def by_keyword(given: Mapping[str, Any]) -> Inputs:
     taken = _Taken()
     kwargs = taken.template(given, "")
     taken.check(given)
-    main = _picture_among(taken.tensors)
+    main = _picture_among(taken.tensors, taken.names)
     return Inputs(tuple(taken.tensors), tuple(taken.names), main, kwargs=kwargs)
 
 
-def _picture_among(tensors: Sequence[Tensor]) -> int:
-    """The first that could be a picture, a video or a signal; else the first of all."""
+def _picture_among(tensors: Sequence[Tensor], names: Sequence[str] = ()) -> int:
+    """The first that could be a picture, a video or a signal; else the tokens, or the first.
+
+    Tokens are known by the name that every tokenizer gives them: masks are whole numbers, too.
+    """
     for least in (4, 3):
         for number, tensor in enumerate(tensors):
             if tensor.ndim >= least and tensor.is_floating_point():
                 return number
-    return 0
+    return list(names).index("input_ids") if "input_ids" in names else 0

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller
 from resviz.attribution.layer import Layer, key_of
+from resviz.attribution.places import is_tokens
 from resviz.errors import closest
 from resviz.given import Inputs
 from resviz.hooks import left_as_found
@@ -24,9 +25,9 @@ _NONE: frozenset[int] = frozenset()
 class About:
     """The input that each map belongs to: the photograph under it, and its proportions.
 
-    The one that was asked for. Else, of several that could be pictures, the one that the layer
-    depends on alone, as in the branches of a network for colour and depth, or in one of two calls
-    of a shared backbone. Else the first picture.
+    The one that was asked for. Else, of several that could be pictures or tokens, the one that the
+    layer depends on alone, as in the branches of a network for colour and depth, or in one of two
+    calls of a shared backbone. Else the first picture, or without pictures the tokens.
 
     Attributes:
         net: the network.
@@ -51,6 +52,11 @@ class About:
         return frozenset(number for number, tensor in numbers if _like_a_picture(tensor))
 
     @cached_property
+    def _possible(self) -> frozenset[int]:
+        numbers = enumerate(self.inputs)
+        return self._pictures | {number for number, tensor in numbers if is_tokens(tensor)}
+
+    @cached_property
     def _needs(self) -> Mapping[Layer, frozenset[int]]:
         return dependence(self.net, self.inputs)
 
@@ -72,9 +78,9 @@ class About:
         return self.inputs.about(found.pop()) if len(found) == 1 else self.inputs
 
     def _of(self, layer: Layer) -> int:
-        if self.asked is not None or self.alone or len(self._pictures) < 2:
+        if self.asked is not None or self.alone or len(self._possible) < 2:
             return self.inputs.main
-        found = self._needs.get(layer, _NONE) & self._pictures
+        found = self._needs.get(layer, _NONE) & self._possible
         return next(iter(found)) if len(found) == 1 else self.inputs.main
 
     def _refuse(self, layer: Layer) -> None:
@@ -91,9 +97,11 @@ class About:
         """How the input was found, for the record."""
         if self.asked is not None:
             return "as asked"
-        if len(self._pictures) < 2 or any(n != self.inputs.main for n in self.layers.values()):
-            return "that the layer depends on" if len(self._pictures) > 1 else "the only picture"
-        return "the first picture"
+        if any(number != self.inputs.main for number in self.layers.values()):
+            return "that the layer depends on"
+        if self.inputs.main in self._pictures:
+            return "the only picture" if len(self._pictures) == 1 else "the first picture"
+        return "the tokens" if is_tokens(self.inputs) else "the first"
 
 
 def _like_a_picture(tensor: Tensor) -> bool:

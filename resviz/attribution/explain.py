@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,8 +13,9 @@ from resviz.attribution.choose import first_taken, read_layers, with_positions
 from resviz.attribution.diagnosis import by_shape, evidence, findings, untrained
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.layer import Layer, key_of
-from resviz.attribution.methods.asked import check_passes, read_methods
+from resviz.attribution.methods.asked import check_passes, check_tokens, read_methods, stated
 from resviz.attribution.methods.method import Asked
+from resviz.attribution.order import check_order, is_channels_last
 from resviz.attribution.positions import Reshape
 from resviz.attribution.run import Maps, maps_of, needs_of
 from resviz.attribution.shared_pass import SharedPass
@@ -60,9 +61,11 @@ def explain(
 
     Args:
         net: any network whose chosen layers have positions: (N, C, H, W), channels last as in Swin,
-            or tokens of patches as in ViT.
+            or tokens of patches as in ViT; of signals (N, C, l), of text (N, T, C), of video
+            (N, C, t, h, w).
         images: (N, 3, H, W) as the network wants them; several inputs as :func:`resviz.record`
-            takes them.
+            takes them. Or signals (N, C, L), tokens (N, T) as whole numbers, or video
+            (N, C, T, H, W): maps have as many axes of positions.
         targets: None, each image's predicted class; one class (index or name) for all; N classes;
             N lists of T classes; ``rv.target("a") - rv.target("b")`` in their place; a function
             (output) -> (N,), or a list of functions. See :func:`resviz.target` for regions of a
@@ -85,8 +88,9 @@ def explain(
             depends on alone, else the first picture; the record says which.
 
     Returns:
-        An :class:`Explanation`; ``maps[method, layer]`` is (N, T, h, w), raw. Maps over the input's
-        pixels have the layer "input".
+        An :class:`Explanation`; ``maps[method, layer]`` is (N, T, h, w), raw; (N, T, l) of signals
+        and tokens, (N, T, t, h, w) of video. Maps over the input's pixels, samples or tokens have
+        the layer "input"; of tokens they are made through the embedding that those enter.
 
     Raises:
         NonFinite: a map holds NaN or infinity.
@@ -95,7 +99,7 @@ def explain(
         TypeError: arguments of a wrong type.
         ValueError: an unknown method, layer or option; a layer that never ran, has no positions or
             does not reach the target; targets out of range or too few; images of a wrong shape; a
-            method that this network does not allow.
+            method that this network or this input does not allow.
 
     Example:
         >>> import torch
@@ -113,16 +117,21 @@ def explain(
     aims = Targets(targets, inputs.count, output_of(known))
     formulas, backward = needs_of(asked.values())
 
-    def passed(wanted: list[Layer]) -> SharedPass:
+    def passed(wanted: list[Layer]) -> tuple[SharedPass, bool]:
         given, both = subject.settle(wanted), backward or split or not wanted
+        check_tokens(asked, given)
+        last = _order(net, given, asked)
         several = (batch_stats, reshape, chunk, progress, subject.layers)
-        return SharedPass(net, given, aims, wanted, formulas, both, *several)
+        return SharedPass(net, given, aims, wanted, formulas, both, *several), last
 
     with gradients(False):
-        shared, refused = first_taken(_wanted(subject, layers, asked, aims.output), passed)
+        taken, refused = first_taken(_wanted(subject, layers, asked, aims.output), passed)
+        shared, last = taken
+        asked = stated(asked, shared.scorer)
         maps = maps_of(shared, asked, relu)
         about = _about(shared, asked, known, relu, layers) | _inputs(subject) | origins(images)
         about["layers_refused"] = {key_of(layer): str(why) for layer, why in refused.items()}
+        about |= {"channels_last": True} if last else {}
         return _record(shared, maps, known, about, split)
 
 
@@ -136,6 +145,14 @@ def _read(net: nn.Module, images: object, preset: Preset | None) -> tuple[Inputs
             "many in each would be right."
         )
     return inputs, known
+
+
+def _order(net: nn.Module, inputs: Inputs, asked: Mapping[str, Asked]) -> bool:
+    """Whether the channels of the input come last; raise for methods that take them for first."""
+    over = next((name for name, each in asked.items() if each.method.over_input), None)
+    if over is not None:
+        check_order(net, inputs, over)
+    return over is None and is_channels_last(net, inputs)
 
 
 def _inputs(subject: About) -> dict[str, Any]:
@@ -189,7 +206,9 @@ def _record(
         scores=aims.blanked(seen.scores[:, : shared.columns]).cpu(),
         logits=_table_of(seen.logits),
         pictures=displayed(shared.inputs, known),
-        other_pictures=_other_pictures(shared, known),
+        other_pictures=_others(shared, lambda inputs: displayed(inputs, known)),
+        inputs=_without_pictures(shared.inputs),
+        other_inputs=_others(shared, _without_pictures),
         measured=table,
         heads=tuple(reversed(shared.heads.values())),
         parts=_split(shared) if split else None,
@@ -202,6 +221,14 @@ def _table_of(logits: Tensor | None) -> Tensor | None:
     if logits is None or logits.ndim > 2:
         return None
     return widened(logits if logits.ndim == 2 else logits[:, None]).cpu()
+
+
+def _without_pictures(inputs: Inputs) -> Tensor | None:
+    """A copy of signals, tokens, video, or what is one position wide; None for pictures."""
+    if len(inputs.shape) == 4 and min(inputs.shape[2:]) > 1:
+        return None
+    kept = widened(inputs.picture) if inputs.picture.is_floating_point() else inputs.picture
+    return kept.detach().cpu().clone()
 
 
 def _split(shared: SharedPass) -> Split:
@@ -239,11 +266,11 @@ def _input_of(shared: SharedPass, layer: Layer) -> dict[str, Any]:
     return {"input": of_layer.names[of_layer.main], "input_shape": list(of_layer.shape)}
 
 
-def _other_pictures(shared: SharedPass, known: Preset | None) -> dict[str, Tensor]:
-    """Photographs of the inputs that only some of the layers are about."""
+def _others(shared: SharedPass, kept: Callable[[Inputs], Tensor | None]) -> dict[str, Tensor]:
+    """What is kept of the inputs that only some of the layers are about, by name."""
     others = {number for number in shared.about.values() if number != shared.inputs.main}
-    shown = {shared.inputs.names[n]: displayed(shared.inputs.about(n), known) for n in others}
-    return {name: pictures for name, pictures in shown.items() if pictures is not None}
+    found = {shared.inputs.names[n]: kept(shared.inputs.about(n)) for n in others}
+    return {name: each for name, each in found.items() if each is not None}
 
 
 def _unsaid(about: Mapping[str, Any]) -> list[str]:

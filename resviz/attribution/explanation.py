@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-import torch.nn.functional as F
 from torch import Tensor
 
 from resviz import storage
@@ -18,9 +17,10 @@ from resviz.arguments import caller, public, public_as
 from resviz.attribution.diagnosis import COLUMNS, findings
 from resviz.attribution.head import AllClasses
 from resviz.attribution.original import origins_of, placed
+from resviz.attribution.places import resized, size_in
 from resviz.attribution.split import Split
 
-_TENSORS = ("scores", "logits", "pictures")
+_TENSORS = ("scores", "logits", "pictures", "inputs")
 _HEAD = ("activations", "weight", "bias")
 
 
@@ -30,9 +30,10 @@ class Explanation:
 
     Attributes:
         maps: (method, layer) to (N, T, h, w): N images, T targets each, h x w positions of the
-            layer. Raw: the method's own ReLU, no scaling, no resizing. A second call of a module
-            is the layer "layer1.0.relu#1"; maps over the pixels have the layer "input". Where
-            images have different numbers of targets, a tuple of N tensors (T_n, h, w) instead.
+            layer; (N, T, l) of signals and tokens, (N, T, t, h, w) of video. Raw: the method's own
+            ReLU, no scaling, no resizing. A second call of a module is the layer
+            "layer1.0.relu#1"; maps over the pixels have the layer "input". Where images have
+            different numbers of targets, a tuple of N tensors (T_n, h, w) instead.
         targets: indices, N lists of T; -1 for a difference or a function. Of one logit, 0 is its
             negative side and 1 its positive one.
         target_names: their names. scores: (N, T), what is explained: logits as a rule, of the
@@ -40,6 +41,9 @@ class Explanation:
         logits: (N, C), or None for a network that gives something else.
         pictures: (N, H, W, 3) uint8, or None; of several inputs, the one that maps are about.
         other_pictures: by input, where some layers' maps are about others: :meth:`pictures_of`.
+        inputs: what the maps lie over where that is no picture: signals (N, C, L), tokens (N, T),
+            video (N, C, t, H, W). Else None.
+        other_inputs: likewise by input: :meth:`inputs_of`.
         measured: the columns of :attr:`evidence`.
         heads: layers that may be followed by pooling and one linear layer: :attr:`all_classes`.
         parts: see :meth:`split`.
@@ -60,6 +64,8 @@ class Explanation:
     heads: Sequence[AllClasses] = ()
     parts: Split | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Tensor | None = None
+    other_inputs: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     @public
@@ -134,20 +140,30 @@ class Explanation:
         return list(dict.fromkeys(layer for _, layer in self.maps))
 
     @public_as("Explanation")
-    def upsampled(self, method: str, layer: str, size: tuple[int, int] | None = None) -> Any:
-        """(N, T, H, W): a map resized (bilinear, align_corners=False), to the input's size if None.
+    def upsampled(self, method: str, layer: str, size: tuple[int, ...] | None = None) -> Any:
+        """(N, T, H, W): a map resized, to the input's size if None.
+
+        Bilinear, align_corners=False; (N, T, L) of signals and tokens linear, (N, T, t, H, W) of
+        video trilinear.
 
         Raises:
             KeyError: no such map.
+            ValueError: a size of more or fewer axes, as of a spectrogram's map over its signal.
         """
         if (method, layer) not in self.maps:
             raise KeyError(f"{caller()}: no map {(method, layer)!r}; there are {list(self.maps)}.")
-        shape = self._explained(layer).get("input_shape", self.provenance["input_shape"])
-        wanted = size or tuple(shape[-2:])
+        shape = self._shape_under(layer)
         maps = self.maps[method, layer]
+        last = bool(self.provenance.get("channels_last"))
+        wanted = size or size_in(shape, last)
+        if len(wanted) != maps[0].ndim - 1:
+            raise ValueError(
+                f"{caller()}: maps {tuple(maps[0].shape)} of an image to the size {wanted}; as "
+                "many axes of positions would be right: size=(...)."
+            )
         if isinstance(maps, tuple):
-            return tuple(_resized(each[None], wanted)[0] for each in maps)
-        return _resized(maps, wanted)
+            return tuple(resized(each[None], wanted)[0] for each in maps)
+        return resized(maps, wanted)
 
     @public
     def on_original(
@@ -172,7 +188,8 @@ class Explanation:
         Raises:
             KeyError: no such map.
             TypeError: sources of another type.
-            ValueError: several maps and none named, or nobody knows where the images were.
+            ValueError: several maps and none named, maps of signals, text or video, or nobody
+                knows where the images were.
         """
         keys = [key for key in self.maps if method in (None, key[0]) and layer in (None, key[1])]
         if not keys:
@@ -182,6 +199,12 @@ class Explanation:
                 f"{caller()}: {len(keys)} maps; one. Name its method and layer: {keys}."
             )
         maps = self.maps[keys[0]]
+        if maps[0].ndim != 3 or len(self._shape_under(keys[0][1])) != 4:
+            raise ValueError(
+                f"{caller()}: {keys[0][0]} at {keys[0][1]!r} is a map over no photograph; maps "
+                "over pictures (N, C, H, W) would be right. upsampled() brings any map to its "
+                "input's size."
+            )
         return placed(list(maps), origins_of(self.provenance, len(maps), sources))
 
     def input_of(self, layer: str) -> str | None:
@@ -191,10 +214,22 @@ class Explanation:
 
     def pictures_of(self, layer: str) -> Tensor | None:
         """(N, H, W, 3) uint8: the photographs that a layer's maps lie over, or None."""
+        name = self._other_input(layer)
+        return self.pictures if name is None else self.other_pictures.get(name)
+
+    def inputs_of(self, layer: str) -> Tensor | None:
+        """The signals, tokens or video that a layer's maps lie over; None for pictures."""
+        name = self._other_input(layer)
+        return self.inputs if name is None else self.other_inputs.get(name)
+
+    def _other_input(self, layer: str) -> str | None:
+        """The name of the input that a layer's maps are about, where it is not the main one."""
         name = self.input_of(layer)
-        if name is None or name == self.provenance.get("input"):
-            return self.pictures
-        return self.other_pictures.get(name)
+        return None if name == self.provenance.get("input") else name
+
+    def _shape_under(self, layer: str) -> tuple[int, ...]:
+        """Of the input that a layer's maps are about."""
+        return tuple(self._explained(layer).get("input_shape", self.provenance["input_shape"]))
 
     def _explained(self, layer: str) -> Mapping[str, Any]:
         rows = self.provenance.get("explained", ())
@@ -228,6 +263,7 @@ class Explanation:
             if getattr(self, name) is not None:
                 tensors[f"field/{name}"] = getattr(self, name)
         tensors |= {f"picture/{name}": value for name, value in self.other_pictures.items()}
+        tensors |= {f"input/{name}": value for name, value in self.other_inputs.items()}
         meta: dict[str, Any] = {
             "keys": [list(key) for key in self.maps],
             "targets": self.targets,
@@ -253,6 +289,7 @@ class Explanation:
             _same(self.maps, other.maps)
             and all(storage.tensors_equal(getattr(self, n), getattr(other, n)) for n in _TENSORS)
             and _same(self.other_pictures, other.other_pictures)
+            and _same(self.other_inputs, other.other_inputs)
             and (self.targets, self.target_names) == (other.targets, other.target_names)
             and self.evidence.equals(other.evidence)
             and _same(_tensors_of(self._head), _tensors_of(other._head))
@@ -290,10 +327,6 @@ def _counted(targets: Sequence[Sequence[int]]) -> str:
     )
 
 
-def _resized(maps: Tensor, size: Sequence[int]) -> Tensor:
-    return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False)
-
-
 def _same(one: Mapping[Any, Tensor], other: Mapping[Any, Tensor]) -> bool:
     return list(one) == list(other) and all(_equal(one[key], other[key]) for key in one)
 
@@ -326,11 +359,9 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
             scores=tensors["field/scores"],
             logits=tensors.get("field/logits"),
             pictures=tensors.get("field/pictures"),
-            other_pictures={
-                key.removeprefix("picture/"): value
-                for key, value in tensors.items()
-                if key.startswith("picture/")
-            },
+            other_pictures=_named(tensors, "picture/"),
+            inputs=tensors.get("field/inputs"),
+            other_inputs=_named(tensors, "input/"),
             measured=_measured(meta["measured"]),
             heads=_heads(tensors, meta.get("head")),
             parts=_split(tensors, meta.get("parts")),
@@ -345,6 +376,12 @@ def _map(tensors: Mapping[str, Tensor], number: int, images: int) -> Any:
     if f"map/{number}" in tensors:
         return tensors[f"map/{number}"]
     return tuple(tensors[f"map/{number}/{image}"] for image in range(images))
+
+
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """What was stored by name."""
+    found = tensors.items()
+    return {key.removeprefix(prefix): value for key, value in found if key.startswith(prefix)}
 
 
 def _measured(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:

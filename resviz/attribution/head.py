@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller, public_as
+from resviz.attribution.places import axes_of
 from resviz.attribution.target import Target, target
 from resviz.attribution.targets import index_of
 from resviz.attribution.weighted_sum import weighted_sum
@@ -26,7 +27,7 @@ class AllClasses:
 
     Attributes:
         layer: whose output is pooled.
-        activations: (N, C, h, w) of it. weight: (K, C). bias: (K,).
+        activations: (N, C, *positions) of it. weight: (K, C). bias: (K,).
         classes: names of the K outputs, empty where nobody knows.
         tolerance: how far the logits may be off, of the largest one: what their dtype rounds.
     """
@@ -46,7 +47,7 @@ class AllClasses:
         """
         if logits is None:
             return False
-        found = self.activations.mean((2, 3)) @ self.weight.T + self.bias
+        found = self._pooled() @ self.weight.T + self.bias
         wanted = logits.reshape(len(logits), -1).to(found)
         found = found[:, -wanted.shape[1] :]  # of the two sides of a logit the second is the logit
         allowed = self.tolerance * float(wanted.abs().max())
@@ -73,11 +74,14 @@ class AllClasses:
         """(N,) the logit of a class, or the sum of logits that a target is."""
         terms = self._terms(which)
         bias = sum(weight * self.bias[index] for index, weight in terms)
-        return self.activations.mean((2, 3)) @ self._weights(which) + bias
+        return self._pooled() @ self._weights(which) + bias
 
     def _terms(self, which: int | str | Target) -> list[tuple[int, float]]:
         given = which if isinstance(which, Target) else target(which)
         return [(self._index(name), weight) for name, weight, _ in given.terms]
+
+    def _pooled(self) -> Tensor:
+        return self.activations.mean(axes_of(self.activations))
 
     def _weights(self, which: int | str | Target) -> Tensor:
         rows = [self.weight[index] * weight for index, weight in self._terms(which)]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from resviz.arguments import caller
 from resviz.attribution.engine import Captured
 from resviz.attribution.layer import Layer, key_of
+from resviz.attribution.places import axes_of
 from resviz.attribution.weighted_sum import weighted_sum
 from resviz.given import Inputs
 from resviz.hooks import left_as_found
@@ -84,7 +85,7 @@ def split(
         reading = seen.readings[layer]
         both = [widened(reading.maps(part)) for part in _masked(parts)]
         for name, part in zip(("branch", "shortcut"), both, strict=True):
-            per_target = [weighted_sum(widened(g).mean((2, 3)), part) for g in gradients]
+            per_target = [weighted_sum(widened(g).mean(axes_of(g)), part) for g in gradients]
             maps[key_of(layer), name] = torch.stack(per_target, 1).cpu()
         rows += _rows(key_of(layer), parts, gradients, maps)
     return Split(maps, pd.DataFrame(rows))

@@ -7,6 +7,6 @@ from torch import Tensor
 
 
 def weighted_sum(weights: Tensor, activations: Tensor) -> Tensor:
-    """sum_k w_k A_k: weights (n, C), activations (n, C, h, w)."""
+    """sum_k w_k A_k: weights (n, C), activations (n, C, *positions)."""
     flat = activations.flatten(2)
     return torch.bmm(weights.unsqueeze(1), flat).view(len(flat), *activations.shape[2:])

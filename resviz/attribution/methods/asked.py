@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from resviz.arguments import caller, whole
 from resviz.attribution.methods.method import Asked, Method
 from resviz.attribution.methods.registry import METHODS
+from resviz.attribution.places import is_tokens
+from resviz.attribution.scoring import Scorer
+from resviz.attribution.subject import token_of
 from resviz.errors import closest
+from resviz.given import Inputs
 
 
 def read_methods(
@@ -63,6 +68,32 @@ def _check_kinds(methods: Sequence[object], options: object) -> None:
     inner = list(options.values()) if isinstance(options, Mapping) else [options or {}]
     if not all(isinstance(value, Mapping) for value in inner):
         raise TypeError(f"{caller()}: options {options!r}; {{method: {{option: value}}}}.")
+
+
+def check_tokens(asked: Mapping[str, Asked], given: Inputs) -> None:
+    """Raise ValueError for methods that cannot work on ids."""
+    if not is_tokens(given):
+        return
+    unfit = [name for name, each in asked.items() if not each.method.tokens]
+    if unfit:
+        raise ValueError(
+            f"{caller()}: {unfit[0]} of tokens {given.shape}, whose numbers are ids that "
+            "cannot be scaled or differentiated; a method through the embedding "
+            "(integrated_gradients, saliency), occlusion, or one at a layer would be right. See "
+            "rv.explanation_methods()."
+        )
+
+
+def stated(asked: Mapping[str, Asked], scorer: Scorer) -> dict[str, Asked]:
+    """With the id of the token that takes the place of others in their options."""
+    if not is_tokens(scorer.inputs):
+        return dict(asked)
+    found = dict(asked)
+    for name, each in asked.items():
+        if "baseline" in each.options:
+            token = token_of(scorer, 0, each.options["baseline"])
+            found[name] = replace(each, options={**each.options, "baseline": token})
+    return found
 
 
 def check_passes(asked: Mapping[str, Asked], batch_stats: bool, chunk: int | None) -> None:

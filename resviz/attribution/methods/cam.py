@@ -2,7 +2,8 @@
 
 A: (n, C, h, w), the activations; g: the same shape, the gradient of the target's score. Each
 returns (n, h, w), as its paper has it up to the last ReLU, which :func:`resviz.explain` applies:
-no scaling, no resizing.
+no scaling, no resizing. Of signals and tokens positions are (l,), of video (t, h, w): sums over ij
+are over all of them.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from resviz.attribution.places import axes_of
 from resviz.attribution.weighted_sum import weighted_sum
 
 
 def grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     """sum_k w_k A_k, w_k = mean_ij g_k: Selvaraju et al. 2016, arXiv 1610.02391, Eq. 1-2."""
-    return weighted_sum(gradients.mean((2, 3)), activations)
+    return weighted_sum(gradients.mean(axes_of(gradients)), activations)
 
 
 def grad_cam_pp(activations: Tensor, gradients: Tensor) -> Tensor:
@@ -24,9 +26,10 @@ def grad_cam_pp(activations: Tensor, gradients: Tensor) -> Tensor:
     That is alpha relu(g) with alpha = g^2 / (2 g^2 + S_k g^3), without the division 0 / 0. Where
     2 + S_k g is not positive (S_k < 0) the equation has no meaning and alpha counts as 0.
     """
-    total = activations.sum((2, 3), keepdim=True)
+    over = axes_of(activations)
+    total = activations.sum(over, keepdim=True)
     positive = gradients.relu()
-    weights = (positive / (total * positive + 2)).relu().sum((2, 3))
+    weights = (positive / (total * positive + 2)).relu().sum(over)
     return weighted_sum(weights, activations)
 
 
@@ -45,8 +48,8 @@ def hires_cam(activations: Tensor, gradients: Tensor) -> Tensor:
 
 def xgrad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     """w_k = sum_ij g A / sum_ij A: Fu et al. 2020, arXiv 2008.02312; 0 for a dead channel."""
-    product = (gradients * activations).sum((2, 3))
-    total = activations.sum((2, 3))
+    product = (gradients * activations).sum(axes_of(activations))
+    total = activations.sum(axes_of(activations))
     return weighted_sum(torch.where(total != 0, product / total, 0.0), activations)
 
 
@@ -74,8 +77,9 @@ def eigen_grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     """
     weighted = gradients * activations
     projected = _first_component(weighted)
-    agrees = (projected * weighted.sum(1)).sum((1, 2), keepdim=True)
-    return torch.where(agrees < 0, -projected, projected).to(weighted.dtype)
+    agrees = (projected * weighted.sum(1)).flatten(1).sum(1)
+    turned = (agrees < 0).view(-1, *[1] * (projected.ndim - 1))
+    return torch.where(turned, -projected, projected).to(weighted.dtype)
 
 
 def _first_component(maps: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 
 Each function takes a :class:`Scorer` and the image's number and returns (T, H, W), one map per
 target, at the input's resolution, or takes the shared pass and a layer and returns those of all
-images; how the colour channels become one value is part of the method and stated there. Methods
-that put hooks on a network work on a copy of it.
+images; how the colour channels become one value is part of the method and stated there. Signals
+have channels in place of colours and give (T, L), video (T, t, H, W). Of tokens the rows of their
+embedding are differentiated, whose numbers are the channels: see
+:mod:`resviz.attribution.subject`. Methods that put hooks on a network work on a copy of it.
 """
 
 from __future__ import annotations
@@ -16,15 +18,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from resviz.arguments import caller
 from resviz.attribution.layer import Layer
 from resviz.attribution.methods.cam import grad_cam
+from resviz.attribution.places import resized
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.shared_pass import SharedPass
+from resviz.attribution.subject import Subject, opened
 from resviz.hooks import Hooks, left_as_found
 from resviz.networks.inputs import check_differentiable
 from resviz.progress import bar
@@ -37,8 +40,8 @@ def saliency(scorer: Scorer, image: int) -> Tensor:
     """Max over colours of |dy/dx|: Simonyan et al. 2013, arXiv 1312.6034, section 3.1."""
     from captum.attr import Saliency
 
-    def one(forward: Forward, picture: Tensor) -> Tensor:
-        return Saliency(forward).attribute(picture, abs=True).amax(1)
+    def one(forward: Forward, given: Subject) -> Tensor:
+        return given.largest(Saliency(forward).attribute(given.values, abs=True))
 
     return _each_target(scorer, image, one, 1, "saliency")
 
@@ -52,58 +55,73 @@ def smooth_grad(
     """
     from captum.attr import Saliency
 
-    def one(forward: Forward, picture: Tensor) -> Tensor:
-        total = torch.zeros_like(picture, dtype=torch.float32)
-        for noisy, _ in _noisy(picture, samples, noise, seed, scorer.chunk):
+    def one(forward: Forward, given: Subject) -> Tensor:
+        total = torch.zeros_like(given.values, dtype=torch.float32)
+        for noisy, _ in _noisy(given.values, samples, noise, seed, scorer.chunk):
             total += Saliency(forward).attribute(noisy, abs=False).float().sum(0)
-        return (total / samples).abs().amax(1)
+        return given.largest((total / samples).abs())
 
     return _each_target(scorer, image, one, samples, "smooth_grad")
 
 
-def integrated_gradients(scorer: Scorer, image: int, *, steps: int = 50) -> Tensor:
+def integrated_gradients(
+    scorer: Scorer, image: int, *, steps: int = 50, baseline: float | None = None
+) -> Tensor:
     """Sum over colours of (x - x') times the mean gradient on the way from x': arXiv 1703.01365.
 
-    x' = 0, the mean colour. The map sums to the score less the baseline's (completeness), up to
-    the error of `steps` Gauss-Legendre points.
+    x' = `baseline`, or 0, the mean colour; of tokens that id, or the embedding's padding, or id 0.
+    The map sums to the score less the baseline's (completeness), up to the error of `steps`
+    Gauss-Legendre points.
     """
     from captum.attr import IntegratedGradients
 
-    def one(forward: Forward, picture: Tensor) -> Tensor:
-        return (
-            IntegratedGradients(forward)
-            .attribute(picture, n_steps=steps, internal_batch_size=scorer.chunk)
-            .sum(1)
+    def one(forward: Forward, given: Subject) -> Tensor:
+        return given.total(
+            IntegratedGradients(forward).attribute(
+                given.values,
+                baselines=given.origin,
+                n_steps=steps,
+                internal_batch_size=scorer.chunk,
+            )
         )
 
-    return _each_target(scorer, image, one, steps, "integrated_gradients")
+    return _each_target(scorer, image, one, steps, "integrated_gradients", baseline)
 
 
 def gradient_shap(
-    scorer: Scorer, image: int, *, samples: int = 25, noise: float = 0.1, seed: int = 0
+    scorer: Scorer,
+    image: int,
+    *,
+    samples: int = 25,
+    noise: float = 0.1,
+    seed: int = 0,
+    baseline: float | None = None,
 ) -> Tensor:
     """Sum over colours of expected gradients: Lundberg and Lee 2017, arXiv 1705.07874.
 
-    The mean of x~ times the gradient at a random point between x~ and the mean colour, x~ being the
-    picture with noise of `noise` times its range. Captum's GradientShap draws from NumPy's global
-    generator; here every sample comes from `seed`.
+    The mean of x~ - x' times the gradient at a random point between x~ and x', x~ being the picture
+    with noise of `noise` times its range, x' as for :func:`integrated_gradients`. Captum's
+    GradientShap draws from NumPy's global generator; here every sample comes from `seed`.
     """
     from captum.attr import Saliency
 
-    def one(forward: Forward, picture: Tensor) -> Tensor:
-        total = torch.zeros_like(picture, dtype=torch.float32)
-        for noisy, along in _noisy(picture, samples, noise, seed, scorer.chunk):
-            slopes = Saliency(forward).attribute(noisy * along, abs=False)
-            total += (slopes * noisy).detach().float().sum(0)
-        return (total / samples).sum(1)
+    def one(forward: Forward, given: Subject) -> Tensor:
+        total = torch.zeros_like(given.values, dtype=torch.float32)
+        for noisy, along in _noisy(given.values, samples, noise, seed, scorer.chunk):
+            way = noisy - given.origin
+            slopes = Saliency(forward).attribute(given.origin + way * along, abs=False)
+            total += (slopes * way).detach().float().sum(0)
+        return given.total(total / samples)
 
-    return _each_target(scorer, image, one, samples, "gradient_shap")
+    return _each_target(scorer, image, one, samples, "gradient_shap", baseline)
 
 
 def _noisy(
     picture: Tensor, samples: int, noise: float, seed: int, chunk: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Chunks of noisy copies (m, C, H, W), with a random number in 0..1 each, (m, 1, 1, 1).
+
+    Or (m, C, L) with (m, 1, 1), and so on.
 
     Drawn on the CPU, sample by sample: the same on every device and for every chunk.
     """
@@ -112,7 +130,7 @@ def _noisy(
     drawn: list[tuple[Tensor, Tensor]] = []
     for number in range(samples):
         shift = torch.randn(picture.shape, generator=random) * size
-        drawn.append((shift, torch.rand(1, 1, 1, 1, generator=random)))
+        drawn.append((shift, torch.rand([1] * picture.ndim, generator=random)))
         if len(drawn) == chunk or number == samples - 1:
             shifts, along = (torch.cat(part) for part in zip(*drawn, strict=True))
             yield picture + shifts.to(picture), along.to(picture)
@@ -124,7 +142,8 @@ def guided_backprop(scorer: Scorer, image: int) -> Tensor:
 
     Negative gradients are dropped at every ReLU module.
     """
-    return _guided(scorer, image).abs().amax(1)
+    guided = _guided(scorer, image).abs()
+    return guided if guided.ndim == 2 else guided.amax(1)
 
 
 def guided_grad_cam(shared: SharedPass, layer: Layer) -> Tensor:
@@ -135,8 +154,7 @@ def guided_grad_cam(shared: SharedPass, layer: Layer) -> Tensor:
     products = []
     for image, cams in enumerate(shared.of_gradients(grad_cam, layer).relu()):
         guided = _guided(shared.scorer_of(layer), image)
-        size = guided.shape[2:]
-        maps = F.interpolate(cams[:, None].to(guided), size, mode="bilinear", align_corners=False)
+        maps = resized(cams[:, None].to(guided), guided.shape[2:])
         products.append((guided * maps).abs().amax(1))
     return torch.stack(products)
 
@@ -161,7 +179,8 @@ def deep_lift(scorer: Scorer, image: int) -> Tensor:
         )
 
     def one(scored: nn.Module, picture: Tensor) -> Tensor:
-        return DeepLift(scored).attribute(picture, baselines=torch.zeros_like(picture)).sum(1)
+        found = DeepLift(scored).attribute(picture, baselines=torch.zeros_like(picture))
+        return found if found.ndim == 2 else found.sum(1)
 
     return _on_a_copy(scorer, image, one, "deep_lift")
 
@@ -188,17 +207,17 @@ def _check_activations(net: nn.Module, functional: int) -> None:
 def _each_target(
     scorer: Scorer,
     image: int,
-    one: Callable[[Forward, Tensor], Tensor],
+    one: Callable[[Forward, Subject], Tensor],
     passes: int,
     what: str,
+    baseline: float | None = None,
 ) -> Tensor:
     """(T, H, W) from a function of the forward pass of one target and the picture."""
     check_differentiable(scorer.net)
     columns = scorer.targets.columns
-    picture = scorer.picture(image).clone()
     maps = []
     with (
-        left_as_found(scorer.net, grad=True),
+        opened(scorer, image, baseline) as given,
         bar(columns * passes, what, scorer.progress) as shown,
         _quiet(),
     ):
@@ -206,12 +225,9 @@ def _each_target(
 
             def forward(part: Tensor, column: int = column) -> Tensor:
                 shown.update(len(part))
-                # a copy: a network may write over its input, and Captum differentiates it
-                given = part.to(picture.dtype, copy=True)  # Captum's noise is float32
-                output = scorer.output(image, given)
-                return scorer.targets.of(output, image, column)
+                return scorer.targets.of(given.run(part), image, column)
 
-            maps.append(one(forward, picture).detach())
+            maps.append(one(forward, given).detach())
     return torch.cat(maps)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from resviz.arguments import caller
 from resviz.attribution.layer import Layer
+from resviz.attribution.places import axes_of
 from resviz.attribution.shared_pass import SharedPass
 
 
@@ -50,7 +51,7 @@ def ablated(shared: SharedPass, layer: Layer) -> Tensor | None:
     if head is None or bool((indices < 0).any()):
         return None
     drop = head.weight[indices.to(head.weight.device)]  # (N, T, C)
-    drop = drop * head.activations.mean((2, 3)).unsqueeze(1)
+    drop = drop * head.activations.mean(axes_of(head.activations)).unsqueeze(1)
     scores = shared.seen.scores[:, : shared.columns].to(drop)
     scale = torch.where(scores == 0, torch.ones_like(scores), scores.abs())
-    return torch.einsum("ntk,nkhw->nthw", drop / scale.unsqueeze(2), head.activations)
+    return torch.einsum("ntk,nk...->nt...", drop / scale.unsqueeze(2), head.activations)

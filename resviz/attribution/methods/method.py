@@ -50,6 +50,8 @@ class Method:
         signed: negative values are kept; a method without has a last ReLU, or none are possible.
         positive: it weights by positive gradients alone: blank where no gradient is positive.
         options: what can be set: their defaults and checks.
+        tokens: whether it takes ids (N, T), whose numbers cannot be scaled; methods that go through
+            the embedding do.
         contrast: (targets, output, **options) -> targets whose scores are differentiated in place
             of the targets' own.
     """
@@ -62,6 +64,7 @@ class Method:
     link: str
     signed: bool = False
     positive: bool = False
+    tokens: bool = True
     options: Mapping[str, Option] = field(default_factory=dict)
     contrast: Callable[..., Targets] | None = None
 
@@ -69,6 +72,11 @@ class Method:
     def kind(self) -> str:
         """What it is computed from: "gradients", "activations", "head", "masks" or "captum"."""
         return self.form.kind
+
+    @property
+    def over_input(self) -> bool:
+        """Whether it works on the input itself, and so must know which axis is which there."""
+        return self.at != "layer" or self.function.__name__ == "score_cam"
 
     @property
     def definition(self) -> str:

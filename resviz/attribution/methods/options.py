@@ -51,3 +51,15 @@ def size(default: float) -> Option:
 def share(default: float) -> Option:
     """A number above 0, at most 1, as a probability that may not be 0."""
     return Option(default, lambda what, value: arguments.number(what, value, above=0, most=1))
+
+
+def baseline() -> Option:
+    """A finite number, of tokens an id; None: 0, of tokens the embedding's padding, or id 0."""
+
+    def read(what: str, value: Any) -> float | None:
+        if value is None:
+            return None
+        found = arguments.number(what, value)
+        return int(found) if found.is_integer() else found
+
+    return Option(None, read)

@@ -1,23 +1,27 @@
 """Maps from what happens to the score when something is taken away: no gradients.
 
 Over the pixels a function takes a :class:`Scorer` and the image's number and returns (T, H, W), one
-map per target of that image; at a layer it takes the shared pass and returns (N, T, h, w).
+map per target of that image; at a layer it takes the shared pass and returns (N, T, h, w). Of
+signals and tokens positions are (L,), of video (t, H, W); a token is taken away by putting another
+in its place: see :func:`resviz.attribution.subject.token_of`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from resviz.arguments import caller
 from resviz.attribution.layer import Layer
 from resviz.attribution.methods.closed import ablated
+from resviz.attribution.places import axes_of, is_tokens, resized, size_of
 from resviz.attribution.positions import Reading
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.shared_pass import SharedPass
+from resviz.attribution.subject import blank_of
 from resviz.attribution.weighted_sum import weighted_sum
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.resume import Resume
@@ -40,14 +44,16 @@ def _score_cam(scorer: Scorer, image: int, maps: Tensor) -> Tensor:
     """(T, h, w) from the activations (C, h, w) of one image."""
     picture = scorer.picture(image)
     size = picture.shape[2:]
-    varied = (maps.amax((1, 2)) > maps.amin((1, 2))).nonzero().flatten()
+    flat = maps.flatten(1)
+    varied = (flat.amax(1) > flat.amin(1)).nonzero().flatten()
 
     def variants() -> Iterator[Tensor]:
         yield torch.zeros_like(picture)
         for chosen in torch.split(varied, scorer.chunk):
-            masks = F.interpolate(maps[chosen, None].to(picture.dtype), size, mode="bilinear")
-            low = masks.amin((2, 3), keepdim=True)
-            yield picture * ((masks - low) / (masks.amax((2, 3), keepdim=True) - low))
+            masks = resized(maps[chosen, None].to(picture.dtype), size)
+            over = axes_of(masks)
+            low = masks.amin(over, keepdim=True)
+            yield picture * ((masks - low) / (masks.amax(over, keepdim=True) - low))
 
     scores = scorer.scores(image, variants(), len(varied) + 1, "score_cam")
     gain = scores.new_zeros(len(maps), scores.shape[1])
@@ -102,15 +108,16 @@ def rise(
     cells: int = 7,
     keep: float = 0.5,
     seed: int = 0,
+    baseline: float | None = None,
 ) -> Tensor:
     """1 / (p M) sum_i y(X M_i) M_i: Petsiuk et al. 2018, arXiv 1806.07421, Eq. 6 and section 3.2.
 
     `cells` x `cells` random cells, each kept with probability `keep`, upsampled bilinearly and
-    shifted by a random part of a cell. What is masked has the mean colour. y is the target's
-    score. At the resolution of the input.
+    shifted by a random part of a cell. What is masked has the mean colour, or `baseline`; a token
+    is another where its mask is below 1/2. y is the target's score. At the resolution of the input.
     """
     picture = scorer.picture(image)
-    size = int(picture.shape[2]), int(picture.shape[3])
+    size, blank = size_of(picture), blank_of(scorer, image, baseline)
     total = picture.new_zeros(scorer.targets.columns, *size, dtype=torch.float32)
     random = torch.Generator().manual_seed(seed)
     drawn = _random_masks(masks, cells, keep, size, scorer.chunk, random)
@@ -120,51 +127,81 @@ def rise(
         nonlocal used
         for each in drawn:
             used = each.to(picture.device)
-            yield picture * used.to(picture.dtype)
+            if is_tokens(picture):
+                used = (used >= 0.5).float()
+            yield _behind(picture, used, blank)
 
     def add(scores: Tensor) -> None:
-        total.add_(torch.einsum("mt,mhw->thw", scores.float(), used[:, 0]))
+        total.add_(torch.einsum("mt,m...->t...", scores.float(), used[:, 0]))
 
     scorer.scores(image, variants(), masks, "rise", each=add)
     return total / (keep * masks)
 
 
+def _behind(picture: Tensor, masks: Tensor, blank: Tensor) -> Tensor:
+    """(m, ...) of the picture (1, ...) where masks (m, 1, *positions) are 1, blank where 0."""
+    if picture.ndim == 2:  # tokens, or a table: no channels
+        masks = masks[:, 0]
+    if is_tokens(picture):
+        return torch.where(masks > 0, picture, blank)
+    masks = masks.to(picture.dtype)
+    return picture * masks + blank * (1 - masks)
+
+
 def _random_masks(
-    count: int, cells: int, keep: float, size: tuple[int, int], chunk: int, random: torch.Generator
+    count: int,
+    cells: int,
+    keep: float,
+    size: Sequence[int],
+    chunk: int,
+    random: torch.Generator,
 ) -> Iterator[Tensor]:
     """Chunks (m, 1, H, W) of `count` masks: see :func:`rise`."""
-    (height, width), cell = size, (-(-size[0] // cells), -(-size[1] // cells))
+    cell = [-(-side // cells) for side in size]
     # all of it at once, on the CPU: the same on every device and for every chunk
-    grids = (torch.rand(count, 1, cells, cells, generator=random) < keep).float()
-    tops = torch.randint(0, cell[0], (count,), generator=random).tolist()
-    lefts = torch.randint(0, cell[1], (count,), generator=random).tolist()
-    for start in range(0, count, chunk):
-        chosen = slice(start, start + chunk)
-        whole = (cells + 1) * cell[0], (cells + 1) * cell[1]
-        large = F.interpolate(grids[chosen], whole, mode="bilinear")
+    grids = (torch.rand(count, 1, *[cells] * len(size), generator=random) < keep).float()
+    shifts = [torch.randint(0, side, (count,), generator=random).tolist() for side in cell]
+    starts = list(zip(*shifts, strict=True))
+    for first in range(0, count, chunk):
+        chosen = slice(first, first + chunk)
+        large = resized(grids[chosen], [(cells + 1) * side for side in cell])
         crops = [
-            each[:, top : top + height, left : left + width]
-            for each, top, left in zip(large, tops[chosen], lefts[chosen], strict=True)
+            each[(slice(None), *map(slice, at, map(sum, zip(at, size, strict=True))))]
+            for each, at in zip(large, starts[chosen], strict=True)
         ]
         yield torch.stack(crops)
 
 
 def occlusion(
-    scorer: Scorer, image: int, *, window: int | None = None, stride: int | None = None
+    scorer: Scorer,
+    image: int,
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    baseline: float | None = None,
 ) -> Tensor:
     """Fall of the score behind a patch of the mean colour: Zeiler and Fergus 2013, arXiv 1311.2901.
 
     A square `window` (a seventh of the shorter side if None) moves by `stride` (half of it); each
     pixel gets the mean over the patches that cover it, through Captum. At the input's resolution.
+    A signal loses a seventh of its length at a time, in strides of a quarter of that: equal values
+    then reach over a quarter of a window, where with half of it they would reach past an event as
+    long as the window. A clip loses a seventh of its frames, too; tokens are replaced one by one.
+    Behind it is `baseline`: 0, the mean colour, if None; of tokens that id, or the embedding's
+    padding, or id 0.
     """
     from captum.attr import Occlusion
 
     picture = scorer.picture(image).clone()
-    side, step = _window(picture.shape[2:], window, stride)
-    channels = picture.shape[1]
-    places = [-(-(size - side) // step) + 1 for size in picture.shape[2:]]
+    blank = blank_of(scorer, image, baseline)
+    sides, steps = _window(picture, window, stride)
+    channels = tuple(picture.shape[1:2]) if picture.ndim > 2 else ()
+    places = [
+        -(-(size - side) // step) + 1
+        for size, side, step in zip(size_of(picture), sides, steps, strict=True)
+    ]
     columns, maps = scorer.targets.columns, []
-    total = columns * (places[0] * places[1] + 1)
+    total = columns * (math.prod(places) + 1)
     with left_as_found(scorer.net), bar(total, "occlusion", scorer.progress) as shown:
         for column in range(columns):
 
@@ -175,21 +212,27 @@ def occlusion(
 
             fall = Occlusion(forward).attribute(
                 picture,
-                sliding_window_shapes=(channels, side, side),
-                strides=(channels, step, step),
-                baselines=0,
+                sliding_window_shapes=(*channels, *sides),
+                strides=(*channels, *steps),
+                baselines=blank,
                 perturbations_per_eval=scorer.chunk,
             )
-            maps.append(fall.mean(1))
+            maps.append(fall.mean(1) if channels else fall)
     return torch.cat(maps)
 
 
-def _window(size: Sequence[int], window: int | None, stride: int | None) -> tuple[int, int]:
-    """The side of the patch and its step."""
-    side = window or max(1, min(size) // 7)
-    if side > min(size):
+def _window(picture: Tensor, window: int | None, stride: int | None) -> tuple[list[int], list[int]]:
+    """The sides of the patch and its steps; where an axis has one position, they are 1."""
+    size = size_of(picture)
+    wide = [side for side in size if side > 1] or [1]
+    if window is not None and window > min(wide[-2:]):
         raise ValueError(
-            f"{caller()}: occlusion with a window of {side} on pictures of "
+            f"{caller()}: occlusion with a window of {window} on inputs of "
             f"{tuple(size)}; one that fits would be right."
         )
-    return side, min(stride or max(1, side // 2), side)
+    one = 1 if picture.ndim == 2 else max(1, min(wide[-2:]) // 7)
+    sides = [min(window or one, side) for side in size]
+    if len(size) == 3:  # frames
+        sides[0] = min(window or max(1, size[0] // 7), size[0])
+    share = 4 if len(wide) == 1 else 2
+    return sides, [min(stride or max(1, side // share), side) for side in sides]

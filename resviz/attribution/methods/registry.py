@@ -16,7 +16,7 @@ from resviz.attribution.methods.method import (
     MASKED_PIXELS,
     Method,
 )
-from resviz.attribution.methods.options import count, number, share, size, whole
+from resviz.attribution.methods.options import baseline, count, number, share, size, whole
 from resviz.attribution.targets import Targets
 
 ARXIV = "https://arxiv.org/abs/"
@@ -94,6 +94,7 @@ METHODS = {
         "1 forward per channel",
         "Wang et al. 2019",
         ARXIV + "1910.01279",
+        tokens=False,
     ),
     "ablation_cam": Method(
         perturbation.ablation_cam,
@@ -115,6 +116,7 @@ METHODS = {
             "cells": count(7),
             "keep": share(0.5),
             "seed": whole(0),
+            "baseline": baseline(),
         },
         signed=True,
     ),
@@ -125,7 +127,7 @@ METHODS = {
         "1 forward per place of the patch",
         "Zeiler and Fergus 2013",
         ARXIV + "1311.2901",
-        options={"window": count(None), "stride": count(None)},
+        options={"window": count(None), "stride": count(None), "baseline": baseline()},
         signed=True,
     ),
     "saliency": Method(
@@ -152,7 +154,7 @@ METHODS = {
         "1 forward and backward per step",
         "Sundararajan et al. 2017",
         ARXIV + "1703.01365",
-        options={"steps": count(50)},
+        options={"steps": count(50), "baseline": baseline()},
         signed=True,
     ),
     "gradient_shap": Method(
@@ -162,7 +164,12 @@ METHODS = {
         "1 forward and backward per sample",
         "Lundberg and Lee 2017",
         ARXIV + "1705.07874",
-        options={"samples": count(25), "noise": size(0.1), "seed": whole(0)},
+        options={
+            "samples": count(25),
+            "noise": size(0.1),
+            "seed": whole(0),
+            "baseline": baseline(),
+        },
         signed=True,
     ),
     "guided_backprop": Method(
@@ -172,6 +179,7 @@ METHODS = {
         _BACK + "; needs nn.ReLU modules",
         "Springenberg et al. 2014",
         ARXIV + "1412.6806",
+        tokens=False,
     ),
     "guided_grad_cam": Method(
         captum_methods.guided_grad_cam,
@@ -180,6 +188,7 @@ METHODS = {
         _BACK + "; needs nn.ReLU modules",
         "Selvaraju et al. 2016",
         ARXIV + "1610.02391",
+        tokens=False,
     ),
     "deep_lift": Method(
         captum_methods.deep_lift,
@@ -188,6 +197,7 @@ METHODS = {
         "1 forward and backward per target; no module may run twice",
         "Shrikumar et al. 2017",
         ARXIV + "1704.02685",
+        tokens=False,
         signed=True,
     ),
 }

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from resviz.arguments import public
 from resviz.attribution.explanation import Explanation
+from resviz.attribution.order import check_order
+from resviz.attribution.places import size_of
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.trust.localisation import energy, iou, pointing, read_masks
@@ -24,7 +26,6 @@ from resviz.attribution.trust.removal import (
     drop_of,
     filled,
     random_ranks,
-    ranks_of,
     resized,
     score_series,
     weighted,
@@ -72,6 +73,7 @@ def faithfulness(
     progress: bool | None = None,
     preset: Preset | None = None,
     reshape: Reshape | None = None,
+    segments: int | None = None,
 ) -> pd.DataFrame:
     """A table of checks on the maps of an explanation, beside those of random maps.
 
@@ -100,6 +102,10 @@ def faithfulness(
     above 0.5. A random map of that kind is "clearly" better once in twenty. Over several images the
     p are combined as Fisher did.
 
+    Signals (N, C, L) and video (N, C, T, H, W) are checked alike, sample by sample. Tokens (N, T)
+    are removed by putting another in their place, `baseline`, and shown in a row of those; road and
+    drop, which mix and scale values, have no meaning there.
+
     Args:
         net: the network that was explained.
         images: the same images.
@@ -110,9 +116,12 @@ def faithfulness(
         boxes: of the object, for localisation: [left, top, right, bottom] in pixels of the
             network's input for each image, or a list of those for each.
         masks: (N, H, W) bool, instead of boxes. Boxes and masks hold for all targets of an image.
-        steps: equal steps of deletion and insertion; the curves have one point more.
+        steps: equal steps of deletion and insertion; the curves have one point more. 28, or as
+            many as there are samples or tokens where those are fewer.
         baseline: what removed pixels become: "mean" (0, the mean colour), "blur" (a Gaussian of
             10/224 of the shorter side), a number, or a tensor (a value per channel or a picture).
+            Of tokens an id; the words stand for the embedding's padding, or id 0. The id is in the
+            record.
         reveal: what inserted pixels are put into, likewise.
         percentages: of the pixels that road removes, each strictly between 0 and 100.
         draws: random maps for each resolution and image whose mean curves stand in the table, at
@@ -128,6 +137,8 @@ def faithfulness(
         progress: None shows a bar over what takes more than a second, False never.
         preset: for class names, instead of the network's own.
         reshape: as :func:`resviz.explain` got it.
+        segments: of signals and tokens: remove and show this many equal parts as a whole, in the
+            order of the map's mean over each, one a step; None: position by position.
 
     Returns:
         A row per method, layer, image and target (its name). Columns of checks that were not asked
@@ -160,14 +171,14 @@ def faithfulness(
     check_hookable(net)
     inputs = check_images(net, images)
     inputs = check_explanation(exp, inputs)
-    settings = (steps, baseline, reveal, percentages, draws, rivals, null, seed, chunk)
+    check_order(net, inputs, "checks")
+    settings = (steps, baseline, reveal, percentages, draws, rivals, null, seed, chunk, segments)
     how = Settings.read(checks, inputs.picture, *settings)
-    height, width = inputs.shape[2:]
-    inside = read_masks(boxes, masks, inputs.count, (height, width))
+    inside = read_masks(boxes, masks, inputs.count, size_of(inputs.picture))
     known = preset_or_none(net, preset)
     with gradients(False):
         scorer = scorer_for(net, inputs, exp, targets, known, chunk, progress)
-        return _Checked(scorer, exp, how, inside).through(known, reshape)
+        return _Checked(scorer, exp, how.stated(scorer), inside).through(known, reshape)
 
 
 @dataclass
@@ -189,7 +200,7 @@ class _Checked:
     ) -> None:
         self.scorer, self.exp, self.settings, self.inside = scorer, exp, settings, inside
         images = scorer.inputs.picture
-        self.size = (int(images.shape[2]), int(images.shape[3]))
+        self.size = size_of(images)
         checks = settings.checks
         fills = {"deletion": settings.baseline, "insertion": settings.reveal}
         self.base = {name: filled(kind, images) for name, kind in fills.items() if name in checks}
@@ -218,7 +229,7 @@ class _Checked:
         for key, maps in self.exp.maps.items():
             for column, each in enumerate(resized(maps[image], self.size)):
                 values[key, column] = each
-                if not bool(each.isfinite().all()) or bool((each == each[0, 0]).all()):
+                if not bool(each.isfinite().all()) or _is_even(each):
                     continue
                 found = self._variants(picture, image, each)
                 if self.curves and self.settings.null == "spectrum":
@@ -226,7 +237,8 @@ class _Checked:
                 series |= {(key, column, name): made for name, made in found.items()}
         if self.curves:
             for grid in dict.fromkeys(_grid(maps) for maps in self.exp.maps.values()):
-                ranks = random_ranks(self.settings.draws, grid, self.size, self._seed(image))
+                how = self.settings
+                ranks = random_ranks(how.draws, grid, self.size, self._seed(image), how.ranks)
                 for draw, one in enumerate(ranks):
                     made = self._curve_series(picture, image, one)
                     series |= {(grid, draw, name): each for name, each in made.items()}
@@ -244,7 +256,7 @@ class _Checked:
         blank, hidden = base.get("deletion"), base.get("insertion")
         return curve_series(picture, ranks, blank, hidden, self.settings.steps)
 
-    def _rivals(self, picture: Tensor, image: int, like: Tensor | tuple[int, int]) -> Series:
+    def _rivals(self, picture: Tensor, image: int, like: Tensor | tuple[int, ...]) -> Series:
         """The pictures that random rivals of a map, or of all maps of a grid, need: few of each."""
         count, seed = self.settings.rivals, self._seed(image)
         if isinstance(like, Tensor):
@@ -252,11 +264,11 @@ class _Checked:
         else:
             rivals = noise(like, count, seed)
         base = {name: each[image] for name, each in self.base.items()}
-        return rival_series(picture, rivals, base, self.settings.steps)
+        return rival_series(picture, rivals, base, self.settings.steps, self.settings.ranks)
 
     def _variants(self, picture: Tensor, image: int, values: Tensor) -> dict[str, Series]:
         """The pictures that the checks of one map need."""
-        settings, ranks = self.settings, ranks_of(values)
+        settings, ranks = self.settings, self.settings.ranks(values)
         series = self._curve_series(picture, image, ranks)
         if "road" in settings.checks:
             series |= road_series(picture, ranks, settings.percentages, settings.seed)
@@ -272,7 +284,7 @@ class _Checked:
         score = float(scores["picture"][0, column])
         row: dict[str, Any] = {"method": key[0], "layer": key[1], "image": image}
         row |= {"target": exp.target_names[image][column], "score": score}
-        blank, grid = bool((values == values[0, 0]).all()), _grid(exp.maps[key])
+        blank, grid = _is_even(values), _grid(exp.maps[key])
         for name in self.curves:
             curve = () if blank else self._curve(scores, (key, column), name, column)
             row |= {name: _area(curve), f"{name}_curve": curve}
@@ -305,7 +317,7 @@ class _Checked:
         return tuple(torch.cat(parts)[:, column].tolist())
 
     def _random(
-        self, scores: Mapping[Any, Tensor], grid: tuple[int, int], name: str, column: int
+        self, scores: Mapping[Any, Tensor], grid: tuple[int, ...], name: str, column: int
     ) -> list[tuple[float, ...]]:
         draws = range(self.settings.draws)
         return [self._curve(scores, (grid, draw), name, column) for draw in draws]
@@ -380,9 +392,13 @@ def _one(picture: Tensor) -> Series:
     return Series(1, lambda: iter([picture]))
 
 
-def _grid(maps: Tensor | Sequence[Tensor]) -> tuple[int, int]:
-    height, width = maps[0].shape[-2:]
-    return int(height), int(width)
+def _grid(maps: Tensor | Sequence[Tensor]) -> tuple[int, ...]:
+    return tuple(maps[0].shape[1:])
+
+
+def _is_even(values: Tensor) -> bool:
+    """Whether a map is the same everywhere."""
+    return bool((values == values.flatten()[0]).all())
 
 
 def _area(curve: Sequence[float]) -> float:

@@ -56,8 +56,10 @@ def iou(values: Tensor, mask: Tensor) -> float:
 
 
 # ---- what the caller gives
-def read_masks(boxes: Any, masks: Any, count: int, size: tuple[int, int]) -> Tensor | None:
+def read_masks(boxes: Any, masks: Any, count: int, size: tuple[int, ...]) -> Tensor | None:
     """(N, H, W) bool on the CPU, from boxes or masks; None where neither is given.
+
+    Of signals and tokens (N, L), from [start, end); of video (N, t, H, W), a box in every frame.
 
     Raises:
         TypeError: masks that are not bool, boxes that are no numbers.
@@ -79,7 +81,7 @@ def read_masks(boxes: Any, masks: Any, count: int, size: tuple[int, int]) -> Ten
     return torch.stack([_of_boxes(row, image, size) for image, row in enumerate(rows)])
 
 
-def _checked_masks(masks: Any, count: int, size: tuple[int, int]) -> Tensor:
+def _checked_masks(masks: Any, count: int, size: tuple[int, ...]) -> Tensor:
     given = torch.as_tensor(masks).cpu()
     if given.dtype != torch.bool:
         raise TypeError(
@@ -99,26 +101,47 @@ def _checked_masks(masks: Any, count: int, size: tuple[int, int]) -> Tensor:
     return given
 
 
-def _of_boxes(row: Any, image: int, size: tuple[int, int]) -> Tensor:
+def _of_boxes(row: Any, image: int, size: tuple[int, ...]) -> Tensor:
     if not isinstance(row, Sequence | Tensor) or isinstance(row, str) or len(row) == 0:
+        form = "[start, end]" if len(size) == 1 else "[left, top, right, bottom]"
         raise TypeError(
-            f"{caller()}: boxes of image {image} are {row!r}; [left, top, right, bottom], or a "
-            "list of those, would be right."
+            f"{caller()}: boxes of image {image} are {row!r}; {form}, or a list of those, would be "
+            "right."
         )
     several = [row] if isinstance(row[0], int | float) else list(row)
     mask = torch.zeros(size, dtype=torch.bool)
     for box in several:
-        left, top, right, bottom = _checked_box(box, image, size)
-        mask[top:bottom, left:right] = True
+        if len(size) == 1:
+            start, end = _checked_span(box, image, size[0])
+            mask[start:end] = True
+        else:
+            left, top, right, bottom = _checked_box(box, image, size)
+            mask[..., top:bottom, left:right] = True
     return mask
 
 
-def _checked_box(box: Any, image: int, size: tuple[int, int]) -> list[int]:
+def _checked_span(span: Any, image: int, length: int) -> tuple[int, int]:
+    numbers = _numbers(span, image, "two")
+    if len(numbers) == 2 and all(edge.is_integer() for edge in numbers):
+        start, end = (int(edge) for edge in numbers)
+        if 0 <= start < end <= length:
+            return start, end
+    raise ValueError(
+        f"{caller()}: box {span!r} of image {image}; whole positions [start, end] with 0 <= start "
+        f"< end <= {length} would be right."
+    )
+
+
+def _numbers(box: Any, image: int, count: str) -> list[float]:
     try:
-        numbers = [float(edge) for edge in box]
+        return [float(edge) for edge in box]
     except (TypeError, ValueError) as err:
-        raise TypeError(f"{caller()}: box {box!r} of image {image}; four numbers.") from err
-    height, width = size
+        raise TypeError(f"{caller()}: box {box!r} of image {image}; {count} numbers.") from err
+
+
+def _checked_box(box: Any, image: int, size: tuple[int, ...]) -> list[int]:
+    numbers = _numbers(box, image, "four")
+    height, width = size[-2:]
     whole = len(numbers) == 4 and all(edge.is_integer() for edge in numbers)
     if whole:
         left, top, right, bottom = (int(edge) for edge in numbers)

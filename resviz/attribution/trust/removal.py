@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from resviz.attribution import places
 from resviz.attribution.scoring import Scorer
 
 _SIGMA = 10 / 224  # of the blur, over the shorter side
@@ -53,13 +54,13 @@ def score_series(
 
 
 # ---- the order
-def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """(T, H, W) from (T, h, w): bilinear, align_corners=False, as `Explanation.upsampled`."""
-    return F.interpolate(maps[None], size, mode="bilinear", align_corners=False)[0]
+def resized(maps: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(T, *size) from (T, *positions): as `Explanation.upsampled`."""
+    return places.resized(maps[None], size)[0]
 
 
 def ranks_of(values: Tensor) -> Tensor:
-    """(H, W): the place of each pixel in the order, 0 for the most relevant.
+    """(H, W), or other positions: the place of each pixel in the order, 0 for the most relevant.
 
     Most relevant is the largest value with its sign, so what speaks against the target comes last.
     Equal values keep the order of their pixels, row by row from the top left.
@@ -75,8 +76,24 @@ def ranks_of(values: Tensor) -> Tensor:
     return ranks.view(values.shape)
 
 
+def averaged(values: Tensor, segments: int) -> Tensor:
+    """(L,): the mean of each of so many equal segments, so that their positions stay together.
+
+    Example:
+        >>> averaged(torch.tensor([1.0, 3.0, 5.0, 0.0]), 2)
+        tensor([2.0000, 2.0000, 2.5000, 2.5000])
+    """
+    edges = steps_of(len(values), segments)
+    parts = [values[first:last] for first, last in pairwise(edges)]
+    return torch.cat([part.mean().expand(len(part)) for part in parts])
+
+
 def random_ranks(
-    count: int, grid: tuple[int, int], size: tuple[int, int], seed: int
+    count: int,
+    grid: tuple[int, ...],
+    size: tuple[int, ...],
+    seed: int,
+    order: Callable[[Tensor], Tensor] = ranks_of,
 ) -> list[Tensor]:
     """Orders of random maps: uniform noise on a grid, resized as a map of that grid is.
 
@@ -84,7 +101,7 @@ def random_ranks(
     """
     random = torch.Generator().manual_seed(seed)
     drawn = resized(torch.rand(count, *grid, generator=random), size)
-    return [ranks_of(each) for each in drawn]
+    return [order(each) for each in drawn]
 
 
 def steps_of(pixels: int, steps: int) -> list[int]:
@@ -102,32 +119,45 @@ def filled(kind: Any, images: Tensor) -> Tensor:
     """(N, C, H, W) that lends its pixels: "mean", "blur", a number, or a tensor.
 
     "mean" is 0, the mean colour of pictures as a network wants them. "blur" is the picture behind
-    :func:`blurred`. A tensor is one value per channel, or whatever broadcasts to the images.
+    :func:`blurred`. A tensor is one value per channel, or whatever broadcasts to the images. For
+    tokens it is a number, the id of the one that takes their place.
     """
+    if places.is_tokens(images) and not isinstance(kind, Tensor):
+        return torch.full_like(images, int(kind))
     if isinstance(kind, str):
         return torch.zeros_like(images) if kind == "mean" else blurred(images)
     if isinstance(kind, Tensor):
         value = kind.to(images)
-        value = value.view(-1, 1, 1) if value.ndim == 1 else value
+        value = per_channel(value, images)
         return value.expand_as(images)
     return torch.full_like(images, float(kind))
+
+
+def per_channel(value: Tensor, images: Tensor) -> Tensor:
+    """One value per channel in the shape of an image; anything else as it is."""
+    if value.ndim != 1 or images.ndim == 2:
+        return value
+    return value.view(-1, *[1] * (images.ndim - 2))
 
 
 def blurred(images: Tensor) -> Tensor:
     """Pictures behind a Gaussian whose standard deviation is 10/224 of the shorter side.
 
     Edges are mirrored. That is twice the width of RISE's, behind which a network often still sees
-    the object: the curve would begin high and could not rise.
+    the object: the curve would begin high and could not rise. A signal is smoothed along its
+    length, a clip within each frame.
     """
-    sigma = _SIGMA * min(images.shape[2:])
     result = images.double() if images.dtype == torch.float64 else images.float()
-    for axis in (2, 3):
+    axes = [axis for axis in range(1 if images.ndim == 2 else 2, images.ndim)][-2:]
+    axes = [axis for axis in axes if images.shape[axis] > 1]
+    sigma = _SIGMA * min((images.shape[axis] for axis in axes), default=1)
+    for axis in axes:
         side = images.shape[axis]
         reach = min(math.ceil(3 * sigma), side - 1)
         at = torch.arange(-reach, reach + 1, dtype=result.dtype, device=images.device)
         weights = torch.exp(-(at**2) / (2 * sigma**2))
         moved = result.movedim(axis, -1)
-        rows = F.pad(moved.flatten(0, 2)[:, None], (reach, reach), mode="reflect")
+        rows = F.pad(moved.flatten(0, -2)[:, None], (reach, reach), mode="reflect")
         smooth = F.conv1d(rows, (weights / weights.sum())[None, None])
         result = smooth[:, 0].view(moved.shape).movedim(-1, axis)
     return result.to(images.dtype)

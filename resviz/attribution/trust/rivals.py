@@ -9,17 +9,20 @@ map is one blob, which lies on the object by luck more often than noise does.
 Measured with 39 rivals of noise. cifar10-resnet20, 11 pictures: of 275 random maps of noise 12 were
 clearly better, of 275 smooth ones (a Gaussian of 1 cell) 15; Grad-CAM at layer3 on 38 of 60
 pictures, where a margin over three draws had found 20. ResNet-18, 16 photographs: of 32 maps of
-noise 1, of 64 smooth ones 10, which "spectrum" is for; Grad-CAM at layer4 on 13.
+noise 1, of 64 smooth ones 10, which "spectrum" is for; Grad-CAM at layer4 on 13. signals-resnet8,
+100 signals: of 100 maps of noise 5, of 100 smooth ones (means of 9) 8, by "spectrum" 5; Grad-CAM at
+layer3 on 95, by "spectrum" on 78.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from resviz.attribution.places import size_in
 from resviz.attribution.trust.removal import Series, ranks_of, resized, steps_of
 
 LEVEL = 0.05  # of the test: how often a random map is called clearly better
@@ -68,23 +71,28 @@ def compared_at(steps: int) -> list[int]:
 
 
 def rival_series(
-    picture: Tensor, rivals: Tensor, bases: Mapping[str, Tensor], steps: int
+    picture: Tensor,
+    rivals: Tensor,
+    bases: Mapping[str, Tensor],
+    steps: int,
+    order: Callable[[Tensor], Tensor] = ranks_of,
 ) -> Series:
     """The pictures of the rivals: for each the curves of `bases`, at each of :func:`compared_at`.
 
     Args:
-        picture: (C, H, W).
-        rivals: (count, h, w).
+        picture: (C, H, W); of a signal (C, L), tokens (T,), a clip (C, T, H, W).
+        rivals: (count, h, w), with as many axes of positions.
         bases: what lends its pixels, for "deletion" and "insertion".
         steps: of the curves.
+        order: from values to the place of each position, as :func:`ranks_of`.
     """
-    height, width = picture.shape[1:]
-    counts = [steps_of(height * width, steps)[step] for step in compared_at(steps)]
+    size = size_in((1, *picture.shape))
+    counts = [steps_of(math.prod(size), steps)[step] for step in compared_at(steps)]
 
     def pictures() -> Iterator[Tensor]:
         for rival in rivals:
-            up = resized(rival[None].to(picture.device, torch.float32), (height, width))
-            ranks = ranks_of(up[0])
+            up = resized(rival[None].to(picture.device, torch.float32), size)
+            ranks = order(up[0])
             for name, base in bases.items():
                 first, rest = (base, picture) if name == "deletion" else (picture, base)
                 for count in counts:

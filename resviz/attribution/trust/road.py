@@ -7,6 +7,7 @@ Rong et al. 2022, "A Consistent and Efficient Evaluation Strategy for Attributio
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,6 @@ from torch import Tensor
 
 from resviz.attribution.trust.removal import Series
 
-_NEIGHBOURS = {
-    **dict.fromkeys([(0, 1), (0, -1), (1, 0), (-1, 0)], 1 / 6),
-    **dict.fromkeys([(1, 1), (1, -1), (-1, 1), (-1, -1)], 1 / 12),
-}
 _NOISE = 0.01
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -64,10 +61,12 @@ def imputed(picture: Tensor, gone: Tensor, noise: Tensor | float = 0.0) -> Tenso
 
     x_ij = sum_n w_n x_n, w = 1/6 for direct and 1/12 for diagonal neighbours, some of which are
     missing themselves: one sparse linear system (section 4.2), solved directly and for all
-    colours at once. At the edge the mean is over the neighbours that there are.
+    colours at once. At the edge the mean is over the neighbours that there are. A sample of a
+    signal has two neighbours; a pixel of a clip those of its own frame, and of the frames before
+    and after it the same pixel and, as diagonal ones, the four next to that.
 
     Args:
-        picture: (C, H, W).
+        picture: (C, H, W); (C, L) of a signal, (K,) of a waveform, (C, t, H, W) of a clip.
         gone: (H, W), True for pixels to replace; not all of them.
         noise: what is added to the replaced pixels, so that they can not be told by smoothness.
 
@@ -79,6 +78,8 @@ def imputed(picture: Tensor, gone: Tensor, noise: Tensor | float = 0.0) -> Tenso
     """
     if not bool(gone.any()):
         return picture.clone()
+    if picture.ndim == gone.ndim:
+        return imputed(picture[None], gone, noise)[0]
     values = picture.detach().double().cpu().flatten(1)
     holes = gone.cpu().numpy()
     solved = torch.from_numpy(_solve(holes, values.numpy()))
@@ -104,22 +105,29 @@ def _solve(holes: Array, values: Array) -> Array:
     return factors.solve(right).T
 
 
+def _neighbours(axes: int) -> dict[tuple[int, ...], float]:
+    """Steps to the neighbours along one axis, and along two of half their weight; 1 in all."""
+    steps = [s for s in product((-1, 0, 1), repeat=axes) if 1 <= np.count_nonzero(s) <= 2]
+    weights = {step: 2.0 if np.count_nonzero(step) == 1 else 1.0 for step in steps}
+    return {step: weight / sum(weights.values()) for step, weight in weights.items()}
+
+
 def _equations(holes: Array, values: Array) -> tuple[Any, Array]:
     """The sparse matrix (missing, missing), and the right side (missing, C)."""
     from scipy.sparse import csc_matrix
 
-    height, width = holes.shape
     missing = np.flatnonzero(holes)
     number = np.full(holes.size, -1)
     number[missing] = np.arange(len(missing))
-    top, left = np.divmod(missing, width)
+    place = np.stack(np.unravel_index(missing, holes.shape))
     total, right = np.zeros(len(missing)), np.zeros((len(missing), len(values)))
     rows, columns, entries = [], [], []
-    for (down, across), weight in _NEIGHBOURS.items():
-        y, x = top + down, left + across
-        there = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    size = np.array(holes.shape)[:, None]
+    for step, weight in _neighbours(holes.ndim).items():
+        moved = place + np.array(step)[:, None]
+        there = ((moved >= 0) & (moved < size)).all(0)
         total += weight * there
-        at = np.where(there, y * width + x, missing)
+        at = np.ravel_multi_index(tuple(np.where(there, moved, place)), holes.shape)
         unknown = there & holes.ravel()[at]
         given = there & ~unknown
         rows.append(np.flatnonzero(unknown))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,8 +14,11 @@ from resviz.arguments import caller, choice, number, whole
 from resviz.arguments import seed as check_seed
 from resviz.attribution.about import read_input
 from resviz.attribution.explanation import Explanation
+from resviz.attribution.places import is_tokens, size_of
 from resviz.attribution.scoring import Scorer
+from resviz.attribution.subject import token_of
 from resviz.attribution.targets import Targets
+from resviz.attribution.trust.removal import averaged, per_channel, ranks_of
 from resviz.attribution.trust.rivals import LEAST, NULLS
 from resviz.errors import closest
 from resviz.given import Inputs
@@ -25,6 +28,8 @@ from resviz.networks.outputs import output_of
 from resviz.preset import Preset
 
 CHECKS = ("deletion", "insertion", "road", "drop", "randomisation")
+_OF_NUMBERS = ("road", "drop")  # they mix values of neighbours or scale them: no ids can
+STEPS = 28
 _FILLS = ("mean", "blur")
 _ALIKE = 0.05  # of the largest score: another device, dtype or kernel; not another network
 
@@ -42,6 +47,7 @@ class Settings:
     rivals: int
     null: str
     seed: int
+    segments: int | None = None
 
     @classmethod
     def read(
@@ -57,10 +63,14 @@ class Settings:
         null: str,
         seed: int,
         chunk: int | None,
+        segments: int | None = None,
     ) -> Settings:
         """Settings, or an error that says what is wrong with them."""
-        pixels = images.shape[2] * images.shape[3]
-        whole("steps", steps, least=1, most=pixels)
+        pixels = math.prod(size_of(images))
+        if images.ndim != 4 and steps == STEPS:
+            steps = min(steps, pixels)  # a sentence may be shorter
+        steps = whole("steps", steps, least=1, most=pixels)
+        steps = _read_segments(segments, images) or steps
         whole("draws", draws, least=2)
         whole("rivals", rivals, least=LEAST)
         choice("null", null, NULLS)
@@ -69,9 +79,24 @@ class Settings:
             whole("chunk", chunk, least=1)
         for name, kind in (("baseline", baseline), ("reveal", reveal)):
             _check_fill(name, kind, images)
-        shares = _check_percentages(percentages, pixels)
-        chosen = _read_checks(checks)
-        return cls(chosen, steps, baseline, reveal, shares, draws, rivals, null, seed)
+        chosen = _read_checks(checks, images)
+        shares = _check_percentages(percentages, pixels if "road" in chosen else 100)
+        return cls(chosen, steps, baseline, reveal, shares, draws, rivals, null, seed, segments)
+
+    def stated(self, scorer: Scorer) -> Settings:
+        """With the id of the token that takes the place of others, where the input is tokens.
+
+        "mean" and "blur", which ids do not have, are the embedding's padding, or id 0.
+        """
+        if not is_tokens(scorer.inputs):
+            return self
+        given = [None if isinstance(k, str) else k for k in (self.baseline, self.reveal)]
+        baseline, reveal = (token_of(scorer, 0, each) for each in given)
+        return replace(self, baseline=baseline, reveal=reveal)
+
+    def ranks(self, values: Tensor) -> Tensor:
+        """The place of each position in the order; whole segments where they were asked for."""
+        return ranks_of(values if self.segments is None else averaged(values, self.segments))
 
     def record(self) -> dict[str, Any]:
         """What JSON can hold of them."""
@@ -89,18 +114,38 @@ class Settings:
             "rivals": self.rivals,
             "null": self.null,
             "seed": self.seed,
+            "segments": self.segments,
         }
 
 
-def _read_checks(checks: str | Sequence[str] | None) -> tuple[str, ...]:
+def _read_segments(segments: int | None, images: Tensor) -> int | None:
+    if segments is None:
+        return None
+    size = size_of(images)
+    if len(size) != 1:
+        raise ValueError(
+            f"{caller()}: segments={segments!r} of inputs {tuple(images.shape)}; signals (N, C, L) "
+            "or tokens (N, T), which have an order, would be right. Leave segments out."
+        )
+    return whole("segments", segments, least=2, most=size[0])
+
+
+def _read_checks(checks: str | Sequence[str] | None, images: Tensor) -> tuple[str, ...]:
+    without = _OF_NUMBERS if is_tokens(images) else ()
     if checks is None:
-        return CHECKS
+        return tuple(name for name in CHECKS if name not in without)
     chosen = [checks] if isinstance(checks, str) else list(checks)
     for name in chosen:
         if name not in CHECKS:
             raise ValueError(
                 f"{caller()}: no check {name!r}; closest: {closest(str(name), CHECKS)}. There "
                 f"are {', '.join(CHECKS)}."
+            )
+        if name in without:
+            raise ValueError(
+                f"{caller()}: check {name!r} of tokens {tuple(images.shape)}, whose numbers are "
+                "ids; signals or pictures would be right. Of tokens there are deletion, insertion "
+                "and randomisation."
             )
     return tuple(name for name in CHECKS if name in chosen)
 
@@ -113,8 +158,10 @@ def _check_fill(name: str, kind: Any, images: Tensor) -> None:
             raise ValueError(
                 f"{caller()}: {name}={kind!r}; closest: {near}. Or a number, or a tensor."
             )
+    elif is_tokens(images):
+        whole(f"{name}, the id of a token,", kind, least=0)
     elif isinstance(kind, Tensor):
-        one = kind.view(-1, 1, 1) if kind.ndim == 1 else kind
+        one = per_channel(kind, images)
         try:
             one.expand(shape)
         except RuntimeError as err:
@@ -153,29 +200,45 @@ def check_explanation(exp: object, inputs: Inputs) -> Inputs:
             "would be right."
         )
     inputs = _about(exp, inputs)
-    images = inputs.shape
-    if len(images) != 4:
-        raise ValueError(f"{caller()}: images of shape {images}; (N, C, H, W) would be right.")
+    images, axes = inputs.shape, len(size_of(inputs))
+    if not 2 <= len(images) <= 5:
+        raise ValueError(
+            f"{caller()}: images of shape {images}; (N, C, H, W), signals (N, C, L), tokens (N, T) "
+            "or video (N, C, T, H, W) would be right."
+        )
     if not exp.maps:
         raise ValueError(f"{caller()}: an explanation without maps; at least one.")
+    _check_shape(exp, inputs)
+    for key, maps in exp.maps.items():
+        if isinstance(maps, tuple):  # images with different numbers of targets
+            for one, row in zip(maps, exp.targets, strict=True):
+                _check_maps(key, one[None], 1, len(row), axes)
+        else:
+            _check_maps(key, maps, inputs.count, len(exp.targets[0]), axes)
+    return inputs
+
+
+def _check_shape(exp: Explanation, inputs: Inputs) -> None:
+    """Raise ValueError for images of another shape or number than those explained."""
+    images, size = inputs.shape, size_of(inputs)
+    whole = tuple(exp.provenance.get("input_shape", images))
+    if len(whole) != len(images):
+        raise ValueError(
+            f"{caller()}: images of shape {images} and an explanation of {whole}; the images that "
+            "were explained would be right."
+        )
     if inputs.count != len(exp.targets):
         raise ValueError(
             f"{caller()}: {inputs.count} images and an explanation of {len(exp.targets)}; the "
             "images that were explained would be right."
         )
-    shape = tuple(exp.provenance.get("input_shape", images))
-    if shape[2:] != images[2:]:
+    then = whole[-len(size) :]
+    if then != size:
+        what = "pixels" if len(images) == 4 else "positions"
         raise ValueError(
-            f"{caller()}: images of {images[2:]} pixels and an explanation of "
-            f"{shape[2:]}; the images that were explained would be right."
+            f"{caller()}: images of {size} {what} and an explanation of {then}; the images that "
+            "were explained would be right."
         )
-    for key, maps in exp.maps.items():
-        if isinstance(maps, tuple):  # images with different numbers of targets
-            for one, row in zip(maps, exp.targets, strict=True):
-                _check_maps(key, one[None], 1, len(row))
-        else:
-            _check_maps(key, maps, inputs.count, len(exp.targets[0]))
-    return inputs
 
 
 def _about(exp: Explanation, inputs: Inputs) -> Inputs:
@@ -193,15 +256,17 @@ def _about(exp: Explanation, inputs: Inputs) -> Inputs:
     return read_input(inputs, next(iter(names), None))
 
 
-def _check_maps(key: tuple[str, str], maps: Any, count: int, columns: int) -> None:
+def _check_maps(key: tuple[str, str], maps: Any, count: int, columns: int, positions: int) -> None:
     where = f"the map {key!r}"
     if not isinstance(maps, Tensor):
         raise TypeError(f"{caller()}: {where} is a {type(maps).__name__}; a tensor.")
-    right = maps.ndim == 4 and tuple(maps.shape[:2]) == (count, columns) and maps.numel() > 0
+    fits = maps.ndim == 2 + positions and tuple(maps.shape[:2]) == (count, columns)
+    right = fits and maps.numel() > 0
     if not right:
         raise ValueError(
-            f"{caller()}: {where} has shape {tuple(maps.shape)}; ({count}, {columns}, h, w), "
-            "images and targets of the explanation, would be right."
+            f"{caller()}: {where} has shape {tuple(maps.shape)}; ({count}, {columns}, "
+            f"{', '.join(('l', 'hw', 'thw')[positions - 1])}), images and targets of the "
+            "explanation, would be right."
         )
     if not maps.is_floating_point() or not bool(maps.isfinite().all()):
         raise ValueError(
