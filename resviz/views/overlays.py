@@ -40,7 +40,7 @@ class MapPanel:
     Attributes:
         method, layer, target: what it explains; `target` is the class name.
         position: of the target among the image's.
-        raw: (h, w), as the method gave it.
+        raw: (h, w), as the method gave it; (l,) of a signal or tokens, (t, h, w) of a clip.
         low, high, colours: its colour scale; 0 is always the colour of "nothing".
         origin: where the image was in the photograph, for a map that is drawn over all of that.
     """
@@ -138,6 +138,38 @@ def whole_of(origin: Origin, image: int, original: Any, caller: str, most: int) 
             f" {origin.size[1]}; that picture, upright and whole."
         )
     return Whole(origin, shrunk(pixels, most))
+
+
+def line_of(exp: Any, image: int, layer: str) -> Floats | None:
+    """(C, L) of a signal or the ids (T,) of tokens, which a layer's maps lie over.
+
+    None for pictures and clips. What is one position wide, (N, C, H, 1), is a signal.
+    """
+    whole = exp.inputs_of(layer)
+    if whole is None:
+        return None
+    given = as_array(whole[image])
+    if is_tokens(exp, layer):
+        return given
+    if exp.provenance.get("channels_last"):
+        return given.T
+    if given.ndim == 1:
+        return given[None]
+    if sum(size > 1 for size in given.shape[1:]) > 1:
+        return None
+    return given.reshape(given.shape[0], -1)
+
+
+def clip_of(exp: Any, image: int, layer: str) -> Floats | None:
+    """(C, T, H, W) of video, else None."""
+    whole = exp.inputs_of(layer)
+    return None if whole is None or whole.ndim != 5 else as_array(whole[image])
+
+
+def is_tokens(exp: Any, layer: str) -> bool:
+    """Whether a layer's maps lie over tokens."""
+    whole = exp.inputs_of(layer)
+    return whole is not None and whole.ndim == 2 and not whole.is_floating_point()
 
 
 def panels_of(

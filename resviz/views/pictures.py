@@ -63,11 +63,16 @@ def blended(below: Pixels, above: Pixels, opacity: float) -> Pixels:
     return np.rint(mixed).astype(np.uint8)
 
 
-def resized(values: Floats, size: tuple[int, int]) -> Floats:
-    """Values (h, w) brought to (H, W), bilinear, pixel centres aligned (align_corners=False)."""
-    rows, columns = (_weights(old, new) for old, new in zip(values.shape, size, strict=True))
-    out: Floats = (rows @ values @ columns.T).astype(np.float32)
-    return out
+def resized(values: Floats, size: tuple[int, ...]) -> Floats:
+    """Values (h, w) brought to (H, W), bilinear, pixel centres aligned (align_corners=False).
+
+    Also (l,) to (L,) and (t, h, w) to (T, H, W).
+    """
+    out = values
+    for axis, (old, new) in enumerate(zip(values.shape, size, strict=True)):
+        if old != new:
+            out = np.moveaxis(np.tensordot(_weights(old, new), out, (1, axis)), 0, axis)
+    return out.astype(np.float32)
 
 
 def _weights(old: int, new: int) -> Floats:

@@ -20,6 +20,7 @@ import resviz as rv
 from cases import crossed, thorough
 from left_as_found import left_as_found
 from resviz.networks.cifar import cifar_resnet
+from resviz.networks.signals import signals_resnet
 from resviz.views.widgets.explore import explore
 from resviz.views.widgets.explore_scene import Moment
 
@@ -386,12 +387,13 @@ def test_the_browser_s_selection_reaches_the_parts(view: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [thorough("plain"), "no positions", thorough("transformer"), "densenet"]
+    "kind", [thorough("plain"), "no positions", "signals", thorough("transformer"), "densenet"]
 )
 def test_networks_that_lack_something(kind: str, images: torch.Tensor) -> None:
     made = {
         "plain": lambda: (cifar_resnet(8, shortcut="none", seed=0), images),
         "no positions": lambda: (nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), images),
+        "signals": lambda: (signals_resnet(8, channels=3, seed=0), images.flatten(2)[..., :64]),
         "transformer": lambda: (
             torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=10),
             images,
@@ -410,6 +412,8 @@ def test_networks_that_lack_something(kind: str, images: torch.Tensor) -> None:
     if kind == "no positions":
         assert "no feature maps" in views["maps"]["reason"]
         assert "no layer with positions" in explained["reason"]
+    elif kind == "signals":
+        assert "rv.plot_explanation(exp) draws this one" in explained["reason"]
     else:
         assert "meta" in explained and "meta" in views["maps"]
     if kind == "transformer":
@@ -417,7 +421,7 @@ def test_networks_that_lack_something(kind: str, images: torch.Tensor) -> None:
         assert len(names) == 2 and "encoder_layer_0" in names[0]
         off = ask(view, sent, "scene", **scene(0, off=(names[1],)))
         assert off["type"] == "answer"
-    else:
+    elif kind != "signals":
         assert "no residual additions" in views["residuals"]["reason"]
         assert view.payload().meta["header"]["blocks"] == []
     assert view._repr_mimebundle_()[0]["text/plain"].startswith("Figure: Explore")

@@ -1,19 +1,31 @@
-"""`plot_explanation`: what a prediction rests on, over the photograph."""
+"""`plot_explanation`: what a prediction rests on, over the photograph, signal, text or clip."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from resviz.images.origin import Origin
 from resviz.views import style
 from resviz.views.figure import Figure
+from resviz.views.figures.explanation_frames import chosen, draw_clip
+from resviz.views.figures.explanation_lines import CHANNELS, draw_signal, draw_words, on_white
 from resviz.views.figures.map_grid import HEAD, Arrangement, grid, is_grid, wrapped
 from resviz.views.figures.quantities import conditions
-from resviz.views.figures.tiles import LEFT, LINE, Sheet, room_for, short
-from resviz.views.overlays import MapPanel, panels_of, photograph, whole_photograph
-from resviz.views.pictures import Pixels, enlarged
+from resviz.views.figures.tiles import LEFT, LINE, Sheet, room_for, short, title_room
+from resviz.views.overlays import (
+    MapPanel,
+    clip_of,
+    is_tokens,
+    line_of,
+    panels_of,
+    photograph,
+    whole_photograph,
+)
+from resviz.views.pictures import Floats, Pixels, enlarged
 
 _MARGIN = 118  # pixels for the bar beside the sheet
 
@@ -31,6 +43,8 @@ def plot_explanation(
     magnitude: str = style.MAGNITUDE,
     columns: int | None = None,
     name: str | None = None,
+    tokens: Sequence[str] | Callable[[list[int]], Sequence[str]] | None = None,
+    frames: Sequence[int] | None = None,
     original: Any = None,
 ) -> Figure:
     """A figure of the photograph and, beside it, each map over it: methods x layers x targets.
@@ -41,6 +55,10 @@ def plot_explanation(
     ReLU), bilinear, over the photograph in grey. Maps on one colour scale have the same colours:
     blue-red, centred on 0, where any of them has negative values. The hover reads the raw value.
     Where the network has no pictures the map is drawn alone.
+
+    Signals: a row for each map, its colours behind the curve, red where it is positive; several
+    channels, the first eight, stand one below the other, each on its own scale. Tokens: a block of
+    words for each map, each word on the colour of its value. Video: a row of frames for each map.
 
     Args:
         exp: an Explanation.
@@ -59,6 +77,9 @@ def plot_explanation(
         magnitude: colour scale of maps without negative values, "Viridis" or "Cividis".
         columns: panels in a row, one after the other, instead of the grid.
         name: what the image is called; "image 0" and so on if None.
+        tokens: the words of a text, one for each of its tokens, or what makes them of its ids, as a
+            tokenizer's ``convert_ids_to_tokens`` does; None: the ids.
+        frames: which frames of a clip; None: six, evenly.
         original: the photograph that the image was cut from (a file, a PIL image, an array
             (H, W, 3)): maps are drawn over all of it, as :meth:`Explanation.on_original` places
             them. What was cropped away has no colours.
@@ -66,7 +87,8 @@ def plot_explanation(
     Raises:
         TypeError: not an Explanation.
         UnreadableImage: an original that is no picture.
-        ValueError: no such image, method, layer, target, scale, percentile or colour scale; an
+        ValueError: no such image, method, layer, target, scale, percentile or colour scale; as many
+            words as there are no tokens, no such frame; maps of signals and of pictures at once; an
             original of another size than the image came from, or nobody knows where it came from.
     """
     if magnitude not in style.MAGNITUDES or not 0 <= opacity <= 1:
@@ -77,16 +99,21 @@ def plot_explanation(
     if columns is not None and columns < 1:
         raise ValueError(f"plot_explanation: columns={columns}; 1 or more, or None.")
     panels = panels_of(exp, image, methods, layers, targets, scale, magnitude, clip)
+    name = name if name is not None else f"image {image}"
+    others = [p.raw.ndim != 2 or line_of(exp, image, p.layer) is not None for p in panels]
+    if any(others) and original is None:
+        return _without_photograph(exp, image, panels, opacity, tokens, frames, (scale, clip, name))
+    _check_asked("pictures", tokens, frames)
     picture, origin = photograph(exp, image), None
     if original is not None:
         whole = whole_photograph(exp, image, original, "plot_explanation")
         origin, picture = whole.origin, whole.pixels
         panels = [replace(panel, origin=origin) for panel in panels]
-    name = name if name is not None else f"image {image}"
     made = _arranged(panels, picture, scale, columns, name)
-    title = _title(exp, panels, picture, scale, clip, name, _whole(origin))
+    note = "" if picture is not None else "this network has no pictures: maps alone"
+    title = _title(exp, panels, note, scale, clip, name, _whole(origin))
     barred = bool(made.rows) and scale == "method"
-    wide = max(_title_room(title), made.across + LEFT + (LEFT if barred else _MARGIN))
+    wide = max(title_room(title), made.across + LEFT + (LEFT if barred else _MARGIN))
     sheet = Sheet(made.tile, made.across, made.down, round(wide) - made.across - LEFT)
     for cell in made.cells:
         own = cell.panel is not None and origin is None
@@ -99,6 +126,94 @@ def plot_explanation(
         _draw_bars(sheet, panels, scale, clip, min(cell.top for cell in made.cells))
     sheet.fig.update_layout(title={"text": title})
     return sheet.fig
+
+
+def _without_photograph(
+    exp: Any,
+    image: int,
+    panels: list[MapPanel],
+    opacity: float,
+    tokens: Any,
+    frames: Sequence[int] | None,
+    titled: tuple[str, float, str],
+) -> Figure:
+    """The figure of a signal, a text or a clip."""
+    scale, clip_at, name = titled
+    axes = {panel.raw.ndim for panel in panels}
+    _check_alike(exp, panels, axes)
+    layer = panels[0].layer
+    line, clip, ids = line_of(exp, image, layer), clip_of(exp, image, layer), is_tokens(exp, layer)
+    moving = clip is not None or axes == {3}
+    _check_asked("video" if moving else "text" if ids else "signals", tokens, frames)
+    note = _note(exp, line, clip, ids)
+    if not moving:
+        panels = on_white(panels)
+    title = _title(exp, panels, note, scale, clip_at, name)
+    room = title_room(title)
+    if moving:
+        count = clip.shape[1] if clip is not None else len(panels[0].raw)
+        sheet = draw_clip(panels, clip, chosen(frames, count), opacity, room)
+    elif ids:
+        sheet = draw_words(panels, _words(exp.inputs_of(layer)[image], tokens), opacity, room)
+    else:
+        signal = line if line is not None else np.zeros((0, panels[0].raw.size), np.float32)
+        sheet = draw_signal(panels, signal, opacity, room)
+    _draw_bars(sheet, panels, scale, clip_at, LINE + 4)
+    sheet.fig.update_layout(title={"text": title})
+    return sheet.fig
+
+
+def _check_asked(kind: str, tokens: Any, frames: Any) -> None:
+    """Raise ValueError for what has no meaning for maps over this kind of input."""
+    for name, given, right in (("tokens", tokens, "text"), ("frames", frames, "video")):
+        if given is not None and kind != right:
+            raise ValueError(
+                f"plot_explanation: {name}= of maps over {kind}; over {right} it would be right. "
+                "Leave it out."
+            )
+
+
+def _check_alike(exp: Any, panels: list[MapPanel], axes: set[int]) -> None:
+    """Raise ValueError for maps that do not lie over one and the same signal, text or clip."""
+    if len(axes) > 1:
+        raise ValueError(
+            f"plot_explanation: maps with {' and '.join(map(str, sorted(axes)))} axes of positions;"
+            " those of one kind would be right: choose with methods= and layers=."
+        )
+    names = dict.fromkeys(filter(None, (exp.input_of(panel.layer) for panel in panels)))
+    if len(names) > 1:
+        raise ValueError(
+            f"plot_explanation: maps about the inputs {' and '.join(names)}, which are no pictures;"
+            " those about one would be right: choose with layers=."
+        )
+
+
+def _note(exp: Any, line: Floats | None, clip: Floats | None, ids: bool) -> str:
+    """What stands in the title about what the maps lie over."""
+    if line is None and clip is None:
+        return "the input was not kept: maps alone"
+    if clip is not None:
+        return "frames from the clip's least to its largest value"
+    if ids:
+        options = exp.provenance.get("options", {}).values()
+        used = {each["baseline"] for each in options if each.get("baseline") is not None}
+        return f"token {' or '.join(map(str, sorted(used)))} in place of others" if used else ""
+    if line is not None and len(line) > CHANNELS:
+        return f"channels 0 to {CHANNELS - 1} of {len(line)}, each on its own scale"
+    return "each channel on its own scale" if line is not None and len(line) > 1 else ""
+
+
+def _words(ids: Any, tokens: Any) -> list[str]:
+    """The words of the tokens, as they were given or made from the ids."""
+    numbers = [int(each) for each in ids.tolist()]
+    found = tokens(numbers) if callable(tokens) else tokens
+    words = [str(each) for each in (numbers if found is None else found)]
+    if isinstance(found, str) or len(words) != len(numbers):
+        raise ValueError(
+            f"plot_explanation: {len(words)} words for {len(numbers)} tokens; a word for each "
+            "would be right, or a function of the ids, as tokenizer.convert_ids_to_tokens."
+        )
+    return words
 
 
 def _arranged(
@@ -123,17 +238,17 @@ _SCALES = {
 def _title(
     exp: Any,
     panels: list[MapPanel],
-    picture: Pixels | None,
+    note: str,
     scale: str,
     clip: float,
     name: str,
-    whole: str,
+    whole: str = "",
 ) -> str:
     about = exp.provenance
     words = conditions(about)
     measured = [words[name] for name in ("output", "dtype", "weights", "bands") if name in words]
-    if picture is None:
-        measured.append("this network has no pictures: maps alone")
+    if note:
+        measured.append(note)
     inputs = dict.fromkeys(filter(None, (exp.input_of(panel.layer) for panel in panels)))
     if inputs:
         listed = " and ".join(f"input {style.escape(each)}" for each in inputs)
@@ -164,14 +279,6 @@ def _whole(origin: Origin | None) -> str:
     height, width = origin.size
     cropped = "" if origin.whole else ", without colours where it was cropped away"
     return f" · over the whole photograph ({height} x {width}){cropped}"
-
-
-def _title_room(title: str) -> float:
-    """How wide the figure must be for its title, in pixels."""
-    from resviz.views.static import plain
-
-    first, *others = plain(title).splitlines()
-    return 3 * LEFT + max(room_for(first, 16), *(room_for(line) for line in others))
 
 
 def _draw_cell(

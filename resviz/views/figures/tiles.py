@@ -22,6 +22,14 @@ def room_for(text: str, size: int = style.SMALL) -> float:
     return len(text) * size * _WIDE
 
 
+def title_room(title: str) -> float:
+    """How wide a figure must be for its title, in pixels."""
+    from resviz.views.static import plain
+
+    first, *others = plain(title).splitlines()
+    return 3 * LEFT + max(room_for(first, 16), *(room_for(line) for line in others))
+
+
 def short(text: str, room: float, size: int = style.SMALL, *, middle: bool = False) -> str:
     """`text` cut to `room` pixels, at the end or in the middle.
 

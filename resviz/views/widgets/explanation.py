@@ -460,8 +460,9 @@ def explore_explanation(
     Raises:
         TypeError: neither, or a network without images, or no such table.
         UnreadableImage: an original that is no picture.
-        ValueError: the network has no layer with positions; originals of other images, or nobody
-            knows where the images were in them.
+        ValueError: the network has no layer with positions, or they are not rows and columns:
+            :func:`resviz.plot_explanation` draws maps of signals, text and video; originals of
+            other images, or nobody knows where the images were in them.
 
     Example:
         >>> import resviz as rv, torch
@@ -477,6 +478,7 @@ def explore_explanation(
             "would be right."
         )
     if is_explanation(net_or_exp):
+        _check_maps(net_or_exp)
         wholes = wholes_of(net_or_exp, None, originals, _CALLER)
         return ExplanationPage(net_or_exp, table=table, names=names, originals=wholes)
     if not hasattr(net_or_exp, "forward") or images is None:
@@ -490,8 +492,23 @@ def explore_explanation(
             f"{_CALLER}: explanation is a {type(explanation).__name__}; an Explanation."
         )
     exp = explanation if explanation is not None else _first(net_or_exp, images, preset)
+    _check_maps(exp)
     wholes = wholes_of(exp, images, originals, _CALLER)
     return ExplanationPage(exp, net_or_exp, images, preset, table, names, originals=wholes)
+
+
+def _check_maps(exp: Any) -> None:
+    """Raise ValueError for maps without rows and columns."""
+    for (method, layer), maps in exp.maps.items():
+        kind = {2: "a signal or text", 4: "video"}.get(maps[0].ndim)
+        given = exp.inputs_of(layer)
+        if given is not None and given.ndim == 4:
+            kind = f"inputs {tuple(given.shape)}, one position wide"
+        if kind is not None:
+            raise ValueError(
+                f"{_CALLER}: {method} at {layer!r} is a map over {kind}; maps over pictures, "
+                "(h, w), would be right. rv.plot_explanation(exp) draws this one."
+            )
 
 
 def _names(names: Sequence[str] | None, count: int) -> list[str]:
@@ -520,7 +537,9 @@ def explained(net: Any, images: Any, targets: Any, preset: Any, table: Any) -> A
     with quiet():
         if layers:
             return explain(net, images, targets, methods=list(_FIRST), layers=layers, preset=preset)
-        return explain(net, images, targets, preset=preset)  # tokens: what "auto" finds
+        exp = explain(net, images, targets, preset=preset)  # tokens: what "auto" finds
+    _check_maps(exp)
+    return exp
 
 
 def _is_map(shape: Sequence[int], axes: str) -> bool:
