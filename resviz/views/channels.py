@@ -15,6 +15,7 @@ from resviz.views.pictures import Floats, as_array
 from resviz.views.records import is_recording
 
 SORTS = ("index", "mean", "max")
+_WHOLE = {3: "NCL", 4: "NCHW", 5: "NCDHW"}  # by the number of axes
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,11 @@ class Channels:
 
     Attributes:
         layer: the key of the kept tensor.
-        maps: (C, H, W), or (C, L) where positions have one axis.
-        axes: the order of axes the tensor was read in: "NCHW", "NHWC", "NCL" or "NLC".
+        maps: (C, H, W), or (C, L) where positions have one axis; of video one frame's (C, H, W).
+        axes: the order of axes the tensor was read in: "NCHW", "NHWC", "NCL", "NLC" or "NCDHW".
         shape: of the whole tensor.
         said: the layers said so, or the caller; False where the shape alone decided.
+        frame: which, and of how many; None where there are no frames.
     """
 
     layer: str
@@ -34,6 +36,7 @@ class Channels:
     axes: str
     shape: tuple[int, ...]
     said: bool = True
+    frame: tuple[int, int] | None = None
 
     @property
     def position(self) -> str:
@@ -55,6 +58,7 @@ def channels_of(
     image: int = 0,
     *,
     axes: str | None = None,
+    frame: int | None = None,
     caller: str = "plot_feature_maps",
 ) -> Channels:
     """The feature maps of a kept tensor.
@@ -64,11 +68,12 @@ def channels_of(
         layer: a key of ``rec.keys()``, or (layer, call).
         image: which image of the batch.
         axes: the tensor's axes where they are not what they seem; see :class:`Channels`.
+        frame: of video; None: the middle one.
         caller: the public function that speaks in an error.
 
     Raises:
         TypeError: no Recording.
-        ValueError: the layer was not kept, there is no such image, or no pictures to show.
+        ValueError: the layer was not kept, there is no such image or frame, or no pictures to show.
     """
     if not is_recording(rec):
         raise TypeError(
@@ -90,19 +95,34 @@ def channels_of(
             f" Keep it: rv.record(net, images, keep=[{name!r}])."
         ) from error
     shape = tuple(int(size) for size in tensor.shape)
-    if axes is not None and sorted(axes) not in (sorted("NCHW"), sorted("NCL")):
-        raise ValueError(f"{caller}: axes={axes!r}; the letters of NCHW or NCL, in some order.")
-    order = order_of(rec, layer) if axes is None else Order(axes, True)
-    if order is None or len(order.axes) != len(shape) or len(shape) not in (3, 4):
+    if axes is not None and sorted(axes) not in map(sorted, _WHOLE.values()):
         raise ValueError(
-            f"{caller}: {name!r} has shape {shape}: no pictures to show; (N, C, H, W), (N, C, L) or"
-            " (N, T, C) can be. Its statistics are in rec.layers."
+            f"{caller}: axes={axes!r}; the letters of NCHW, NCL or NCDHW, in some order."
+        )
+    order = order_of(rec, layer) if axes is None else Order(axes, True)
+    if order is None or len(order.axes) != len(shape) or len(shape) not in _WHOLE:
+        raise ValueError(
+            f"{caller}: {name!r} has shape {shape}: no pictures to show; (N, C, H, W), (N, C, L),"
+            " (N, T, C) or (N, C, T, H, W) can be. Its statistics are in rec.layers."
         )
     count = shape[order.axes.index("N")]
     if not 0 <= image < count:
         raise ValueError(f"{caller}: image {image} of {count}; counted from 0.")
-    maps = as_array(tensor.permute(*_places(order.axes))[image])
-    return Channels(name, maps, order.axes, shape, order.said)
+    maps = tensor.permute(*_places(order.axes))[image]
+    shown = _frame(frame, maps.shape[1] if maps.ndim == 4 else 0, name, caller)
+    values = as_array(maps if shown is None else maps[:, shown[0]])
+    return Channels(name, values, order.axes, shape, order.said, shown)
+
+
+def _frame(frame: int | None, count: int, name: str, caller: str) -> tuple[int, int] | None:
+    """Which frame of how many: the middle one where nobody says."""
+    if frame is None:
+        return (count // 2, count) if count else None
+    if not count:
+        raise ValueError(f"{caller}: frame={frame}, and {name!r} has none; leave frame out.")
+    if not 0 <= frame < count:
+        raise ValueError(f"{caller}: frame {frame} of {count}; counted from 0.")
+    return frame, count
 
 
 def has_maps(rec: Any, key: str) -> bool:
@@ -120,7 +140,7 @@ def maps_of(rec: Any, key: str) -> tuple[str, Floats]:
 
 
 def _places(axes: str) -> list[int]:
-    return [axes.index(letter) for letter in ("NCHW" if len(axes) == 4 else "NCL")]
+    return [axes.index(letter) for letter in _WHOLE[len(axes)]]
 
 
 def choose(

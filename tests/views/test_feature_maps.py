@@ -14,6 +14,7 @@ from torch import nn
 
 import resviz as rv
 from resviz.views import style
+from resviz.views.figures.tiles import title_room
 
 
 def tiles(figure: Any) -> dict[int, Any]:
@@ -243,3 +244,35 @@ def test_names_are_escaped(rec: Any, read: Any, hostile: str) -> None:
 
 def test_the_scale_is_one_of_plotly(rec: Any) -> None:
     assert style.colour_table(style.SIGNED).shape == (256, 3)
+
+
+def clip_record() -> Any:
+    torch.manual_seed(0)
+    head = (nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 2))
+    net = nn.Sequential(nn.Conv3d(1, 4, 3, stride=2, padding=1), nn.ReLU(), *head).eval()
+    return rv.record(net, torch.rand(2, 1, 9, 12, 16), keep=["1"])
+
+
+def test_a_frame_of_video(read: Any) -> None:
+    rec = clip_record()
+    for frame in (None, 4):
+        figure = rv.plot_feature_maps(rec, "1", 1, frame=frame)
+        shown = 2 if frame is None else frame
+        for channel, tile in tiles(figure).items():
+            np.testing.assert_array_equal(tile.z, rec["1"][1, channel, shown].numpy())
+        assert f"frame {shown} of 5" in read.title(figure)
+        assert "NCDHW" in read.title(figure)
+
+
+def test_frames_that_there_are_not(rec: Any) -> None:
+    with pytest.raises(ValueError, match="plot_feature_maps: frame 5 of 5; counted from 0"):
+        rv.plot_feature_maps(clip_record(), "1", frame=5)
+    with pytest.raises(ValueError, match="plot_feature_maps: frame=0, and 'layer3' has none"):
+        rv.plot_feature_maps(rec, "layer3", frame=0)
+    with pytest.raises(ValueError, match="explore_feature_maps: .* of video, rv.plot_feature_maps"):
+        rv.explore_feature_maps(clip_record())
+
+
+def test_the_title_has_room(rec: Any) -> None:
+    figure = rv.plot_feature_maps(rec, "layer3", channels=1)
+    assert figure.layout.width >= title_room(figure.layout.title.text) - 1

@@ -12,6 +12,7 @@ from resviz.views import style
 from resviz.views.channels import Channels, channels_of, choose
 from resviz.views.figure import Figure
 from resviz.views.figures.quantities import conditions
+from resviz.views.figures.tiles import title_room
 from resviz.views.pictures import Floats, coloured, data_uri, limits
 
 SCALES = ("unit", "layer")
@@ -29,12 +30,14 @@ def plot_feature_maps(
     sort: str = "index",
     scale: str = "layer",
     axes: str | None = None,
+    frame: int | None = None,
 ) -> Figure:
     """A figure of the feature maps of one layer, one tile per channel.
 
     Magnitudes are drawn in viridis, signed values in blue-red centred on 0. Up to 60,000 values the
     hover reads channel, row, column and value; beyond that the channel's mean and maximum.
-    Tensors (N, C, L) and (N, T, C), of audio or text, are one heat map, channels downwards.
+    Tensors (N, C, L) and (N, T, C), of audio or text, are one heat map, channels downwards. Of
+    video, (N, C, T, H, W), one frame is drawn.
 
     Args:
         rec: a Recording that kept the layer.
@@ -45,18 +48,23 @@ def plot_feature_maps(
         scale: "layer": one colour scale over the shown channels; "unit": every channel against its
             own extremes.
         axes: the tensor's axes where they are not what they seem, as "NHWC".
+        frame: of video, counted at this layer; None: the middle one.
 
     Raises:
         TypeError: no Recording.
-        ValueError: not kept, no pictures to show, no such image, channel, sort or scale.
+        ValueError: not kept, no pictures to show, no such image, frame, channel, sort or scale.
     """
     if scale not in SCALES:
         raise ValueError(f"plot_feature_maps: scale={scale!r}; one of {', '.join(SCALES)}.")
-    found = channels_of(rec, layer, image, axes=axes)
+    found = channels_of(rec, layer, image, axes=axes, frame=frame)
     shown = choose(found, channels, sort)
     draw = _draw_tiles if found.maps.ndim == 3 else _draw_rows
     fig = draw(found, shown, scale)
-    fig.update_layout(title={"text": _title(rec, found, shown, image, sort, scale)})
+    title = _title(rec, found, shown, image, sort, scale)
+    fig.update_layout(title={"text": title})
+    if fig.layout.width is not None:  # tiles; the bar stays beside them
+        more = max(0, round(title_room(title)) - fig.layout.width)
+        fig.update_layout(width=fig.layout.width + more, margin={"r": fig.layout.margin.r + more})
     return fig
 
 
@@ -72,9 +80,10 @@ def _title(rec: Any, found: Channels, shown: Any, image: int, sort: str, scale: 
     modes = {n: w for n, w in conditions(about).items() if n in ("batch_stats", "dtype")}
     measured = "".join(f" · {words}" for words in modes.values())
     unsaid = "" if found.said else " (axes by the shape alone)"
+    frame = "" if found.frame is None else " · frame {} of {}".format(*found.frame)
     return style.heading(
         f"Feature maps: {style.escape(found.layer)}",
-        f"image {image} · {len(shown)} of {len(found.maps)} channels, {order} · {how}",
+        f"image {image}{frame} · {len(shown)} of {len(found.maps)} channels, {order} · {how}",
         f"{style.escape(about.get('network', 'network'))} · {found.axes}"
         f" {' × '.join(map(str, found.shape))}{unsaid}{measured}",
     )

@@ -112,7 +112,8 @@ def _mapped_layers(rec: Any) -> list[str]:
     if not layers:
         raise ValueError(
             f"{_CALLER}: no feature maps in this recording; kept layers with (N, C, H, W), "
-            "(N, C, L) or (N, T, C) would be right. Record with keep='blocks'."
+            "(N, C, L) or (N, T, C) would be right. Record with keep='blocks'; of video, "
+            "rv.plot_feature_maps(rec, layer, frame=...) draws one frame after the other."
         )
     return layers
 
