@@ -85,7 +85,7 @@ def _check_image(module: nn.Module, images: Tensor, given: Inputs, number: int) 
         if images.ndim != dimensions or images.shape[1] != module.in_channels:
             raise ValueError(
                 f"{caller()}: {what} of shape {shape}; {right} would be right. "
-                f"{_advice(shape, module.in_channels)}"
+                f"{_advice(module, shape)}"
             )
     elif not _fits(module, images):
         raise ValueError(
@@ -107,10 +107,12 @@ def _shape_of(given: Inputs, number: int) -> tuple[int, ...]:
     return tuple(given[min(number, len(given) - 1)].shape)
 
 
-def _advice(shape: tuple[int, ...], channels: int) -> str:
-    if len(shape) == 4 and shape[3] == channels:
-        return "Channels come first: images.permute(0, 3, 1, 2)."
-    return "rv.load_images(..., net) makes them."
+def _advice(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, shape: tuple[int, ...]) -> str:
+    axes = len(module.kernel_size)
+    if len(shape) == axes + 2 and shape[-1] == module.in_channels:
+        order = ", ".join(map(str, [0, axes + 1, *range(1, axes + 1)]))
+        return f"Channels come first: images.permute({order})."
+    return "rv.load_images(..., net) makes them." if axes == 2 else "See rv.list_layers(net)."
 
 
 def _check_tokens(module: nn.Embedding, tokens: Tensor, what: str) -> None:

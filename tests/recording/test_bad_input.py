@@ -143,6 +143,19 @@ def test_images_of_a_wrong_shape(net, shape):
     assert f"images of shape {shape}" in message and "(N, 3, H, W)" in message
 
 
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((2, 24, 3), "Channels come first: images.permute(0, 2, 1)."),
+        ((2, 3, 24, 24), "(N, 3, L) would be right. See rv.list_layers(net)."),
+    ],
+)
+def test_signals_are_not_told_to_come_from_pictures(shape, advice):
+    assert refused(ValueError, nn.Sequential(nn.Conv1d(3, 2, 3)), torch.randn(shape)).endswith(
+        advice
+    )
+
+
 def test_a_single_image_is_told_to_add_a_dimension(net):
     assert "images[None]" in refused(ValueError, net, torch.randn(3, 16, 16))
 
