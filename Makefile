@@ -15,8 +15,8 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.stamp-locked-$(notdir $(LOCK))
 INSTALLED := $(VENV)/.stamp-installed
 PYTEST := $(BIN)/python -m pytest
-# two processes; one that has done its tests takes half of what the other has left
-TWO := -n 2 --dist worksteal --durations=10
+# two processes; each takes whole files, whose fixtures are then made once
+TWO := -n 2 --dist loadscope --durations=10
 FIRST := notebooks/01_feature_maps.ipynb
 
 # idle threads sleep instead of spinning, so that two jobs can share two cores

@@ -109,6 +109,7 @@ def faults(tree: ast.AST, here: set[str], known: set[str]) -> list[str]:
     ]
 
 
+@pytest.mark.thorough
 def test_only_torch_private_uses_what_others_keep_for_themselves():
     trees = {file.relative_to(ROOT).as_posix(): ast.parse(file.read_text()) for file in FILES}
     here = {name: defined_in(tree) for name, tree in trees.items()}

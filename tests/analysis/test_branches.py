@@ -89,6 +89,7 @@ def test_batches_add_up_to_the_table_of_record(shortcut: str):
     assert parts.attrs["batch_size"] == 3 and parts.attrs["loss"] == "logit"
 
 
+@pytest.mark.thorough
 def test_it_does_not_keep_what_it_has_counted(monkeypatch: pytest.MonkeyPatch):
     """One recording at a time: memory is that of one batch, however many images there are."""
     real, alive = branches.record, []
@@ -160,6 +161,7 @@ def test_published_resnet56(testdata_module: ModuleType):
     assert table.attrs["data"] == "CIFAR-10 test" and table.attrs["images"] == 64
 
 
+@pytest.mark.thorough
 def test_a_branch_that_is_zero():
     net = cifar_resnet(14, seed=0)
     for name, module in net.named_modules():

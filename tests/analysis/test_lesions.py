@@ -65,6 +65,7 @@ def test_several_and_reorder_are_seeded():
     assert one["accuracy"].isna().all() and one["unchanged"].notna().all()
 
 
+@pytest.mark.thorough
 def test_deleting_one_of_several_is_deleting_it_alone():
     net = cifar_resnet(14, seed=0)
     table = lesion_study(net, IMAGES, several=[1], repeats=4)
@@ -164,6 +165,7 @@ def test_additions_in_the_root_are_deleted_as_additions():
     assert table["logit_change"].tolist()[:2] == [0, 0] and table["logit_change"].iloc[2] > 0
 
 
+@pytest.mark.thorough
 def test_stages_single_names_and_numbers():
     net = cifar_resnet(14, seed=0)
     table = lesion_study(net, IMAGES, blocks="layer1", several=1, repeats=2)

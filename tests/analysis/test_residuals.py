@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from cases import crossed
 from left_as_found import left_as_found
 from resviz.analysis.residuals import residual_branches
 from resviz.networks.cifar import cifar_resnet
@@ -13,8 +14,7 @@ from resviz.recording.recorder import record
 IMAGES = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(3))
 
 
-@pytest.mark.parametrize("batch_stats", [False, True])
-@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize(("gradients", "batch_stats"), crossed([False, True], [False, True]))
 def test_it_is_the_table_of_record(batch_stats: bool, gradients: bool):
     net = cifar_resnet(14, seed=0)
     with left_as_found(net):

@@ -64,7 +64,9 @@ def test_kept_tensors_and_gradients_of_an_image_do_not_depend_on_its_batch(
         assert ((whole[key] - joined).abs().max() / rms).item() <= tolerance, key
 
 
-@pytest.mark.parametrize("targets", [None, torch.tensor([0, 3, 9, 3, 1])], ids=["logit", "given"])
+@pytest.mark.parametrize(
+    "targets", [thorough(None), torch.tensor([0, 3, 9, 3, 1])], ids=["logit", "given"]
+)
 def test_columns_of_the_batch_are_made_of_those_of_its_images(targets: Tensor | None):
     net, images = setting(torch.float64)
     whole, singles = recordings(net, images, targets)

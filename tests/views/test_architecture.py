@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from cases import thorough
 from resviz.networks.anatomy.architecture.table import architecture
 from resviz.networks.cifar import cifar_resnet
 from resviz.views.figures.architecture import plot_architecture
@@ -196,7 +197,7 @@ def test_changes_made_to_the_network_are_printed() -> None:
     assert "without layer1.0" in plot_architecture(table).layout.title.text
 
 
-@pytest.mark.parametrize("kind", ["A", "B"])
+@pytest.mark.parametrize("kind", ["A", thorough("B")])
 def test_static_picture(kind: str) -> None:
     table = table_of(20, kind)
     with_shortcuts = static_png(plot_architecture({"net": table}))

@@ -196,6 +196,7 @@ def measured(view: Any, **changes: Any) -> list[Any]:
     return [content for content, _ in sent]
 
 
+@pytest.mark.thorough
 def test_faithfulness_on_request(
     live: Any, net: Any, images: torch.Tensor, preset: rv.Preset
 ) -> None:

@@ -60,6 +60,7 @@ def test_theory_goes_through_the_middle_point(flow: GradientFlow):
     assert "1902.08129" in law.hovertemplate
 
 
+@pytest.mark.thorough
 def test_exact_zeros_stand_in_a_strip():
     variants = {"sigmoid": dict(depth=110, shortcut="none", **SIGMOID)}
     flow = gradient_flow(variants, IMAGES[:2], [0, 1], seeds=1)

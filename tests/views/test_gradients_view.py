@@ -79,6 +79,7 @@ def test_a_table_comes_through_to_the_last_digit(zeros: pd.DataFrame) -> None:
     json.dumps(view.payload().meta, allow_nan=False)
 
 
+@pytest.mark.thorough
 def test_seeds_are_a_median_and_a_range(norms: list[Any]) -> None:
     (one,) = lines(explore_gradients({"ResNet-20": norms}), "parameters.grad_norm").values()
     values = np.column_stack([table["grad_norm"] for table in norms])

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import resviz as rv
+from cases import thorough
 from resviz.attribution.trust.removal import filled, ranks_of, resized, steps_of
 from resviz.attribution.trust.rivals import (
     compared_at,
@@ -92,7 +93,7 @@ def test_p_values_by_hand() -> None:
     assert together([[0.2, 0.6]]) == pytest.approx(0.8) and together([[0.9, 0.9]]) == 1.0
 
 
-@pytest.mark.parametrize("null", ["noise", "spectrum"])
+@pytest.mark.parametrize("null", ["noise", thorough("spectrum")])
 def test_the_fast_way_is_the_obvious_way(null: str) -> None:
     """Each rival as a map of its own: the same lead, from its whole curves."""
     net, image = cifar_resnet(8, seed=0), torch.randn(1, 3, 20, 16)

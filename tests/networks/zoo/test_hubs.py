@@ -58,6 +58,7 @@ def timm(monkeypatch: pytest.MonkeyPatch) -> Any:
     return library
 
 
+@pytest.mark.thorough
 def test_timm_with_random_weights(timm: Any) -> None:
     state = torch.get_rng_state()
     net, same = (load("timm/resnet18.a1_in1k", "random", seed=3) for _ in range(2))

@@ -172,6 +172,7 @@ def test_no_weights_says_what_works_offline(offline: pathlib.Path) -> None:
     assert isinstance(caught.value.__cause__, urllib.error.URLError)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("use_torch_home")
 def test_what_is_cached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
@@ -291,6 +292,7 @@ def test_files_of_every_kind(name: str, trained: nn.Module, tmp_path: pathlib.Pa
     assert same_weights(load("cifar10-resnet20", str(file)), net)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("offline")
 def test_a_file_for_a_torchvision_network(tmp_path: pathlib.Path) -> None:
     own = torchvision.models.resnet18(num_classes=3)
