@@ -152,7 +152,7 @@ class _Study:
         self._net, self._inputs, self._slices = net, inputs, slices
         self._cams = cams
         self._one = inputs.one()
-        self._output = output_of(preset_or_none(net, None))
+        self._output = output_of(preset_or_none(net, None), inputs)
         self._own = self._logits()
         self._output = self._output.seen(self._own)
         self._check()

@@ -177,7 +177,7 @@ def _backward(
     """(the backward pass as a function that may be called again, name of the loss)."""
     leaves = inputs.leaves()
     leaf = leaves[leaves.main]
-    output = output_of(preset_or_none(net, None))
+    output = output_of(preset_or_none(net, None), inputs)
     _, per_image, name = choose(leaves.each(Tensor.clone).run(net), targets, loss, output)
     if per_image is None:
         raise ValueError(f"{caller()}: an output that is no (N, C) logits and no loss; loss=f.")

@@ -247,7 +247,7 @@ def _correlations(
                 "floating point numbers are right."
             )
         returned = leaves.each(Tensor.clone).run(net)
-        output = output_of(preset_or_none(net, None))
+        output = output_of(preset_or_none(net, None), inputs)
         _, per_image, loss_name = choose(returned, targets, loss, output)
         if per_image is None:
             raise ValueError(

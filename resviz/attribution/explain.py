@@ -114,7 +114,7 @@ def explain(
     inputs, known = _read(net, images, preset)
     inputs = read_input(inputs, input)
     subject = About(net, inputs, None if input is None else inputs.main)
-    aims = Targets(targets, inputs.count, output_of(known))
+    aims = Targets(targets, inputs.count, output_of(known, inputs))
     formulas, backward = needs_of(asked.values())
 
     def passed(wanted: list[Layer]) -> tuple[SharedPass, bool]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from resviz.arguments import caller
 from resviz.errors import UnknownOutput, warn
+from resviz.given import Inputs
 from resviz.preset import Preset
 
 UNSAID = "unsaid"  # in place of a kind, where the shape leaves it open
@@ -29,6 +30,7 @@ class Output:
         units: of "values".
         said: by the preset, and not read off the shape.
         part: which part of what the network returns is the output, as `Preset.logits` says.
+        axes: how many its input has, N and C included; 0 where nobody said.
     """
 
     kind: str = UNSAID
@@ -36,11 +38,22 @@ class Output:
     units: str = ""
     said: bool = False
     part: str | int | None = None
+    axes: int = 0
 
     # ---- reading
     def logits(self, returned: Any) -> Tensor:
-        """The output tensor in what the network returned."""
-        return logits_of(returned, self.part)
+        """The output tensor in what the network returned; of a map always with channels."""
+        return self._with_channels(logits_of(returned, self.part))
+
+    def tensor_or_none(self, returned: Any) -> Tensor | None:
+        """The same, None where there is none."""
+        found = tensor_or_none(returned, self.part)
+        return None if found is None else self._with_channels(found)
+
+    def _with_channels(self, logits: Tensor) -> Tensor:
+        """(N, H, W) for images (N, C, H, W) is one logit per pixel: (N, 1, H, W)."""
+        squeezed = self.kind == "map" and 1 < logits.ndim == self.axes - 1
+        return logits[:, None] if squeezed else logits
 
     def seen(self, logits: Tensor | None) -> Output:
         """Itself with its kind, now that there is an output to read the shape of.
@@ -70,7 +83,7 @@ class Output:
             "labels": ("(N, C)", len(shape) == 2),
             "logit": ("(N,) or (N, 1)", len(shape) == 1 or shape[1:] == (1,)),
             "values": ("(N,) or (N, K)", len(shape) in (1, 2)),
-            "map": ("(N, C, H, W)", len(shape) > 2),
+            "map": ("(N, C, H, W), or (N, H, W) of one logit", len(shape) > 2),
         }[self.kind]
         if not fits:
             raise ValueError(
@@ -154,12 +167,17 @@ HOW_TO_SAY = (
 )
 
 
-def output_of(preset: Preset | None) -> Output:
-    """What a preset says of the output; nothing yet of its kind where it says none."""
+def output_of(preset: Preset | None, inputs: Inputs | None = None) -> Output:
+    """What a preset says of the output; nothing yet of its kind where it says none.
+
+    `inputs` are what the network makes it of: their axes tell (N, H, W) of images, one logit per
+    pixel, from (N, K, L) of signals, K classes.
+    """
+    axes = 0 if inputs is None else len(inputs.shape)
     if preset is None:
-        return Output()
-    kind = preset.output
-    return Output(kind or UNSAID, preset.classes, preset.units, kind is not None, preset.logits)
+        return Output(axes=axes)
+    kind, said = preset.output or UNSAID, preset.output is not None
+    return Output(kind, preset.classes, preset.units, said, preset.logits, axes)
 
 
 def of_record(about: Mapping[str, Any], logits: Tensor | None) -> Output:

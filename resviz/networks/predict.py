@@ -59,7 +59,7 @@ def predict(
     with left_as_found(net) as hooks:
         watch_images(net, hooks, inputs)
         returned = inputs.run(net)
-    output = output_of(preset)
+    output = output_of(preset, inputs)
     logits = _checked(output.logits(returned).detach(), inputs.count)
     output = output.seen(logits)
     output.warn_of_probabilities(logits)

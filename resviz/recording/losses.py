@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resviz.arguments import caller
-from resviz.networks.outputs import UNSAID, WORDS, Output, tensor_or_none, widened
+from resviz.networks.outputs import UNSAID, WORDS, Output, widened
 from resviz.recording.targets import read_targets, scored_targets
 
 Loss = Callable[[Any, Any], Tensor]  # (output, targets) -> (N,)
@@ -84,7 +84,7 @@ def choose(returned: Any, targets: Any, loss: str | Loss | None, output: Output)
 
 def known_targets(returned: Any, targets: Any, output: Output) -> Chosen:
     """The targets where nothing is differentiated: as given, or what the network says."""
-    logits = tensor_or_none(returned, output.part)
+    logits = output.tensor_or_none(returned)
     output = output.seen(logits)
     if logits is None:
         return Chosen(None, None, "")
@@ -113,7 +113,7 @@ def _default(output: Output, logits: Tensor) -> str:
 
 def _own(returned: Any, targets: Any, loss: Loss, output: Output) -> Chosen:
     """A loss of the user's, called with what the network returned."""
-    logits = tensor_or_none(returned, output.part)
+    logits = output.tensor_or_none(returned)
     given = targets
     if targets is not None:
         given = _own_targets(targets, logits)

@@ -16,7 +16,7 @@ from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.additions import included
 from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.outputs import Output, describe, output_of, tensor_or_none
+from resviz.networks.outputs import Output, describe, output_of
 from resviz.preset import Preset
 from resviz.provenance import displayed, preset_or_none, provenance
 from resviz.recording import tables
@@ -173,7 +173,7 @@ def record(
     kept.end_on(keep_device, keep_dtype)
     announce_size(net, inputs, kept)
     known = preset_or_none(net, preset)
-    asked = _Asked(targets, loss, gradients, output_of(known))
+    asked = _Asked(targets, loss, gradients, output_of(known, inputs))
     with left_as_found(net, grad=gradients, batch_stats=batch_stats, parameters=gradients) as hooks:
         measured = MeasuredPass(net, kept, hooks, gradients, include=kinds)
         passed = _passes(net, inputs, measured, asked)
@@ -189,7 +189,7 @@ def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Aske
     """The forward pass and, where gradients are asked for, the backward."""
     leaves = inputs.leaves() if asked.gradients else inputs.copies()
     returned = measured.run(leaves.each(Tensor.clone))
-    logits = tensor_or_none(returned, asked.output.part)
+    logits = asked.output.tensor_or_none(returned)
     if logits is not None and logits.shape == (1,) and inputs.count > 1 and asked.loss is None:
         raise ValueError(
             f"{caller()}: a single number for {inputs.count} images; an output for each would be "

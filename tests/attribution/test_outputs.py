@@ -277,3 +277,52 @@ def test_which_of_two_tensors_is_said_once() -> None:
     assert exp.target_names == [["bright"]] and exp.layers == ["net.1"]
     table = rv.faithfulness(net, image, exp, steps=3, preset=about, progress=False)
     assert table["score"][0] == pytest.approx(float(net(image)[1].detach().softmax(1)[0, 0]))
+
+
+class _Squeezed(nn.Module):
+    """One logit per position without the axis of channels."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.inside = net
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.inside(pictures).squeeze(1)
+
+
+def test_one_logit_per_pixel_without_an_axis_of_channels() -> None:
+    """(N, H, W) of images is what (N, 1, H, W) is: no row of pixels is taken for a class."""
+    torch.manual_seed(0)
+    whole = nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), nn.ReLU(), nn.Conv2d(4, 1, 3, 1, 1)).eval()
+    about = preset(output="map", classes=("sky", "cat"))
+    pictures, truth = torch.rand(2, 3, 6, 5), torch.rand(2, 6, 5).round().long()
+    seen = []
+    for net, layer in ((whole, "1"), (_Squeezed(whole).eval(), "inside.1")):
+        rv.set_preset(net, about)
+        exp = rv.explain(net, pictures, "cat", layers=layer)
+        trust = rv.faithfulness(net, pictures, exp, checks=["deletion"], steps=3, progress=False)
+        recs = [rv.record(net, pictures, targets) for targets in (None, truth)]
+        seen.append(
+            [
+                torch.tensor(rv.predict(net, pictures)["share"]),
+                torch.stack([rec.loss for rec in recs]),
+                recs[0].logits,
+                exp.maps["grad_cam", layer],
+                exp.scores,
+                torch.tensor(trust["deletion"]),
+            ]
+        )
+        assert exp.target_names == [["cat"], ["cat"]] and recs[0].logits.shape == (2, 1, 6, 5)
+    for one, other in zip(*seen, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_input_tells_a_class_at_each_moment_from_a_logit_per_pixel() -> None:
+    net = nn.Conv1d(3, 3, 3, 1, 1).eval()
+    signal, about = torch.rand(2, 3, 7), preset(output="map")
+    table = rv.predict(net, signal, preset=about)
+    assert sorted(table["index"].unique()) == [0, 1, 2]
+    assert rv.record(net, signal, torch.zeros(2, 7).long(), preset=about).logits.shape == (2, 3, 7)
+    one = _Squeezed(nn.Conv1d(3, 1, 3, 1, 1)).eval()
+    share = (one(signal) > 0).float().mean(1)
+    assert rv.predict(one, signal, preset=about)["share"].tolist() == share.tolist()

@@ -290,7 +290,7 @@ def scorer_for(
         ValueError: targets that must be given again, that are others than the explanation's, or
             scores that are others than the explanation's.
     """
-    aims = _targets(exp, targets, inputs.count, preset)
+    aims = _targets(exp, targets, inputs, preset)
     batch_stats = bool(exp.provenance.get("batch_stats", False))
     with left_as_found(net, batch_stats=batch_stats) as hooks:
         copies = inputs.copies()
@@ -315,7 +315,7 @@ def scorer_for(
     return Scorer(net, inputs, aims, chunk, progress)
 
 
-def _targets(exp: Explanation, targets: Any, count: int, preset: Preset | None) -> Targets:
+def _targets(exp: Explanation, targets: Any, inputs: Inputs, preset: Preset | None) -> Targets:
     if targets is None and any(-1 in row for row in exp.targets):
         row = next(number for number, row in enumerate(exp.targets) if -1 in row)
         name = exp.target_names[row][exp.targets[row].index(-1)]
@@ -324,4 +324,5 @@ def _targets(exp: Explanation, targets: Any, count: int, preset: Preset | None) 
             "not hold it; the same targets as explain got would be right: faithfulness(net, "
             "images, exp, targets)."
         )
-    return Targets(exp.targets if targets is None else targets, count, output_of(preset))
+    given = exp.targets if targets is None else targets
+    return Targets(given, inputs.count, output_of(preset, inputs))
