@@ -85,6 +85,23 @@ def is_activation(module: nn.Module) -> bool:
     return type(module).__module__ == "torch.nn.modules.activation"
 
 
+def is_made_by_sigmoid(tensor: Tensor) -> bool:
+    """Whether a sigmoid or softmax made it, or what it is a view of; False without a graph.
+
+    Told by the names of autograd's functions, which torch does not promise.
+    """
+    step = tensor.grad_fn
+    if step is None:
+        return False
+    views = (
+        *("Squeeze", "Unsqueeze", "View", "UnsafeView", "ReshapeAlias", "Select", "Slice"),
+        *("AsStrided", "Permute", "Transpose", "Clone", "Alias", "ToCopy"),
+    )
+    while step.name().startswith(views) and step.next_functions and step.next_functions[0][0]:
+        step = step.next_functions[0][0]
+    return step.name().startswith(("SigmoidBackward", "SoftmaxBackward"))
+
+
 def reset_of(module: nn.Module) -> Callable[[], None] | None:
     """What draws a module's parameters afresh; None where it has no such method.
 

@@ -148,6 +148,15 @@ def test_what_works_on_each_element_is_tagged_so():
 
 
 @seen("torch", "2.15.0")
+def test_what_a_sigmoid_made_is_told_by_its_graph():
+    x = torch.rand(2, 1, requires_grad=True)
+    for made in (x.sigmoid(), nn.Sigmoid()(x)[:, 0], x.sigmoid().squeeze(1).float(), x.softmax(0)):
+        assert private.is_made_by_sigmoid(made)
+    for made in (x, x[:, 0], x.sigmoid() * 2, x.relu(), x.detach().sigmoid()):
+        assert not private.is_made_by_sigmoid(made)
+
+
+@seen("torch", "2.15.0")
 def test_activations_live_in_one_file():
     for kind in (nn.ReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Softmax, nn.PReLU, nn.Hardswish):
         assert private.is_activation(kind())

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from resviz.arguments import caller, whole
 from resviz.attribution.given import rows_of
 from resviz.attribution.region import region_of
 from resviz.attribution.target import Target, spelled
 from resviz.errors import closest
+from resviz.given import Inputs
 from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, describe, widened
 
 Function = Callable[[Any], Tensor]
@@ -79,6 +80,12 @@ class Targets:
     def about(self, logits: Tensor | None) -> dict[str, Any]:
         """What a record holds of the output; of targets that are functions, too."""
         return (self.output.seen(logits) if self._functions() else self.output).about()
+
+    def warn_of_probabilities(self, logits: Tensor | None, net: nn.Module, inputs: Inputs) -> None:
+        """Warn where what should be logits are probabilities."""
+        if logits is not None and not self._functions():
+            output = self.output
+            output.warn_of_probabilities(logits, lambda: output.with_graph(net, inputs))
 
     # ---- scores
     def scores(self, output: Any) -> Tensor:

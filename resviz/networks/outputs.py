@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from resviz.arguments import caller
 from resviz.errors import UnknownOutput, warn
 from resviz.given import Inputs
+from resviz.hooks import left_as_found
 from resviz.preset import Preset
+from resviz.torch_private import is_made_by_sigmoid
 
 UNSAID = "unsaid"  # in place of a kind, where the shape leaves it open
 
@@ -112,16 +114,39 @@ class Output:
             return scores.softmax(1)
         return scores.sigmoid() if self.kind in ("labels", "logit", "map") else None
 
-    def warn_of_probabilities(self, logits: Tensor) -> None:
-        """Warn where what should be logits are probabilities: a softmax would follow a softmax."""
-        if self.kind != "classes" or logits.ndim != 2 or bool((logits < 0).any()):
+    def warn_of_probabilities(
+        self, logits: Tensor, again: Callable[[], Tensor] | None = None
+    ) -> None:
+        """Warn where what should be logits are probabilities: a softmax would follow a softmax.
+
+        Args:
+            logits: the output.
+            again: gives an output with its graph, which tells a sigmoid from a linear layer whose
+                outputs happen to lie between 0 and 1: for logits without one.
+        """
+        if self.kind not in ("classes", "labels", "logit") or not bool(
+            ((logits >= 0) & (logits <= 1.001)).all()
+        ):
             return
-        off = (logits.detach().double().sum(1) - 1).abs()
-        if bool((off < 1e-3).all()):
+        if self.kind == "classes":
+            off = (logits.detach().double().sum(-1) - 1).abs()
+            found, last = bool((off < 1e-3).all()), "sum to 1"
+        else:
+            known = again() if logits.grad_fn is None and again is not None else logits
+            found, last = is_made_by_sigmoid(known), "come from a sigmoid"
+        if found:
+            layer = "softmax" if self.kind == "classes" else "sigmoid"
             warn(
-                f"{caller()}: outputs of each image that sum to 1, as probabilities do, and are "
-                "read as logits; the network without its softmax would be right."
+                f"{caller()}: outputs of each image that {last}, as probabilities do, and are "
+                f"read as logits; the network without its {layer} would be right."
             )
+
+    def with_graph(self, net: nn.Module, inputs: Inputs) -> Tensor:
+        """The output of the first image, with its graph where there can be one."""
+        can = not any(parameter.is_inference() for parameter in net.parameters())
+        with left_as_found(net, grad=can, parameters=can):
+            one = inputs.one()
+            return self.logits((one.leaves() if can else one.copies()).run(net))
 
     def predicted(self, scores: Tensor) -> Tensor:
         """(N,) the target that scores (N, T) say: the largest class or label, a logit's side.

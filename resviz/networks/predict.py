@@ -62,7 +62,7 @@ def predict(
     output = output_of(preset, inputs)
     logits = _checked(output.logits(returned).detach(), inputs.count)
     output = output.seen(logits)
-    output.warn_of_probabilities(logits)
+    output.warn_of_probabilities(logits, lambda: output.with_graph(net, inputs))
     column, values = _said(output, logits)
     _check_names(output, preset, values.shape[1])
     best = values.cpu().topk(min(top, values.shape[1]), dim=1)

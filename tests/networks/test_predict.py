@@ -286,3 +286,31 @@ def test_one_number_for_several_images_is_refused() -> None:
     for call in (rv.predict, rv.record):
         with pytest.raises(ValueError, match="for 2 images"):
             call(Loss(), torch.randn(2, 3, 2, 2))
+
+
+@pytest.mark.parametrize("about", [{"output": "logit"}, {"output": "labels"}])
+def test_a_sigmoid_in_the_network_is_said(about: dict[str, str]) -> None:
+    """A second sigmoid would follow; a linear layer whose outputs lie so is left in peace."""
+    torch.manual_seed(0)
+    linear = nn.Sequential(
+        *(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+    ).eval()
+    with torch.no_grad():
+        linear[4].weight.fill_(0.01)  # type: ignore[union-attr, operator]
+        linear[4].bias.fill_(0.5)  # type: ignore[union-attr, operator]
+    images, known = torch.rand(2, 3, 4, 4), preset(**about)
+    side = int(about["output"] == "logit")
+    net = nn.Sequential(*linear, nn.Sigmoid()).eval()
+    sure = "come from a sigmoid, as probabilities do"
+    assert rv.predict(linear, images, preset=known)["probability"].max() < 1
+    rv.explain(linear, images, side, layers="1", preset=known)
+    with pytest.warns(rv.ResvizWarning, match=f"predict: .*{sure}.* without its sigmoid"):
+        rv.predict(net, images, preset=known)
+    with pytest.warns(rv.ResvizWarning, match=f"record: .*{sure}"):
+        rv.record(net, images, preset=known)
+    with pytest.warns(rv.ResvizWarning, match=f"explain: .*{sure}"):
+        exp = rv.explain(net, images, side, layers="1", preset=known)
+    with pytest.warns(rv.ResvizWarning, match=f"faithfulness: .*{sure}"):
+        rv.faithfulness(
+            net, images, exp, preset=known, checks=["deletion"], steps=2, progress=False
+        )

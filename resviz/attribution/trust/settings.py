@@ -295,8 +295,10 @@ def scorer_for(
     with left_as_found(net, batch_stats=batch_stats) as hooks:
         copies = inputs.copies()
         watch_images(net, hooks, copies)
-        now = aims.scores(copies.run(net)).double().cpu()
+        returned = copies.run(net)
+        now = aims.scores(returned).double().cpu()
     now = aims.blanked(now)
+    aims.warn_of_probabilities(aims.output.tensor_or_none(returned), net, inputs)
     if targets is not None and aims.indices != exp.targets:
         raise ValueError(
             f"{caller()}: targets {aims.names} and an explanation of {exp.target_names}; the "
