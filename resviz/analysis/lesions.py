@@ -23,7 +23,7 @@ from resviz.hooks import evaluating
 from resviz.networks.anatomy.structure import inside
 from resviz.networks.anatomy.survey import Survey, survey
 from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.outputs import WORDS, output_of, widened
+from resviz.networks.outputs import WORDS, check_finite, output_of, widened
 from resviz.networks.surgery.blocks import drop_blocks, swap_blocks
 from resviz.progress import bar
 from resviz.provenance import preset_or_none
@@ -153,7 +153,7 @@ class _Study:
         self._cams = cams
         self._one = inputs.one()
         self._output = output_of(preset_or_none(net, None), inputs)
-        self._own = self._logits()
+        self._own = check_finite(self._logits())
         self._output = self._output.seen(self._own)
         self._check()
         self._targets = None
@@ -201,7 +201,8 @@ class _Study:
         if kind == "map":
             return logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
         if kind in ("classes", "logit"):
-            return self._output.predicted(self._output.scores(logits))
+            said = self._output.predicted(self._output.scores(logits))
+            return said.masked_fill(~logits.isfinite().all(1), -1)  # NaN has an argmax
         return None
 
     def _free(self, logits: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller
-from resviz.errors import UnknownOutput, warn
+from resviz.errors import NonFinite, UnknownOutput, warn
 from resviz.given import Inputs
 from resviz.hooks import left_as_found
 from resviz.preset import Preset
@@ -167,7 +167,7 @@ class Output:
         """Of a target."""
         if index < len(self.names):
             return self.names[index]
-        return f"{_NOUNS.get(self.kind, 'class')} {index}"
+        return f"{noun_of(self.kind)} {index}"
 
     def about(self) -> dict[str, Any]:
         """What a record holds of it."""
@@ -175,7 +175,15 @@ class Output:
         return known | ({"units": self.units} if self.units else {})
 
 
+OUTPUT_KEYS = ("output", "output_said", "units")  # of `Output.about`
 _NOUNS = {"labels": "label", "values": "value", UNSAID: "output"}
+
+
+def noun_of(kind: str) -> str:
+    """What one target of such an output is: "class", "label", "value"."""
+    return _NOUNS.get(kind, "class")
+
+
 # for people, by kind
 WORDS = {
     "classes": "softmax over classes",
@@ -224,6 +232,22 @@ def _kind_of(logits: Tensor, names: Sequence[str]) -> str:
         return "map"
     one = logits.ndim == 1 or tuple(logits.shape[1:]) == (1,)
     return "logit" if one and len(names) == 2 else UNSAID
+
+
+def check_finite(logits: Tensor) -> Tensor:
+    """Themselves.
+
+    Raises:
+        NonFinite: NaN or infinity, which have an argmax and no meaning.
+    """
+    finite = torch.isfinite(logits).reshape(len(logits), -1).all(1)
+    if not finite.all():
+        broken = (~finite).nonzero().flatten().tolist()
+        raise NonFinite(
+            f"{caller()}: logits that are NaN or infinite for image {broken[0]} ({len(broken)} of "
+            f"{len(logits)} images); finite numbers. rv.record names the layer where it starts."
+        )
+    return logits
 
 
 # ---- which part of what is returned

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller, public, whole
-from resviz.errors import NonFinite
 from resviz.given import Images
 from resviz.hooks import left_as_found
 from resviz.networks.first_call import watch_images
 from resviz.networks.inputs import check_images
-from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, output_of
+from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, check_finite, output_of
 from resviz.preset import Preset, check_network
 from resviz.provenance import preset_or_none
 
@@ -106,14 +104,7 @@ def _checked(logits: Tensor, n: int) -> Tensor:
         raise ValueError(
             f"{caller()}: the network gives {tuple(logits.shape)} for {n} images; a row for each."
         )
-    finite = torch.isfinite(logits).reshape(n, -1).all(1)
-    if not finite.all():
-        broken = (~finite).nonzero().flatten().tolist()
-        raise NonFinite(
-            f"{caller()}: logits that are NaN or infinite for image {broken[0]} ({len(broken)} of "
-            f"{n} images); finite numbers. rv.record names the layer where it starts."
-        )
-    return logits
+    return check_finite(logits)
 
 
 def _check_names(output: Output, used: Preset | None, count: int) -> None:

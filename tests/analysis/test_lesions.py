@@ -13,6 +13,7 @@ from torch import nn
 
 from left_as_found import assert_left_as_found, left_as_found
 from resviz.analysis.lesions import lesion_study
+from resviz.errors import NonFinite
 from resviz.networks.cifar import cifar_resnet
 from resviz.preset import Preset, set_preset
 from resviz.views.figures.lesions import plot_lesions
@@ -284,3 +285,40 @@ def test_a_shape_that_nobody_explained_is_refused():
 
     with pytest.raises(ValueError, match=r"\(4, 1, 5\), and nobody said what .*output='map'"):
         lesion_study(Sequences(5).eval(), SMALL)
+
+
+def test_what_is_no_number_has_no_accuracy():
+    """NaN has an argmax: a network's own is refused, under a lesion it is nobody's class."""
+    net = cifar_resnet(8, seed=0)
+    with pytest.raises(NonFinite, match=r"^lesion_study: logits that are NaN .* image 1 \(1 of 2"):
+        images = IMAGES[:2].clone()
+        images[1] = math.nan
+        lesion_study(net, images, [0, 1])
+
+    class Needs(nn.Module):
+        """Divides by what its block adds."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.block, self.head = nn.Conv2d(3, 3, 1), Adds(), nn.Linear(3, 2)
+
+        def forward(self, x):
+            x = self.stem(x)
+            y = self.block(x)
+            return self.head((y / (y - x).abs().clamp(max=1).sign()).mean((2, 3)))
+
+    class Adds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, x):
+            return x + self.conv(x)
+
+    torch.manual_seed(0)
+    net = Needs().eval()
+    with torch.no_grad():
+        own = net(IMAGES).argmax(1)
+    table = lesion_study(net, IMAGES, own, blocks=["block"]).set_index("lesion")
+    assert table.loc["none", "accuracy"] == 100
+    assert table.loc["single", "accuracy"] == 0 and table.loc["single", "unchanged"] == 0
