@@ -54,7 +54,26 @@ class Inputs:
 
     # ---- the call
     def run(self, net: Callable[..., Any]) -> Any:
-        """What the network returns for them."""
+        """What the network returns for them.
+
+        Raises:
+            ValueError: numbers of images that differ, which the network could not join.
+        """
+        try:
+            return self._called(net)
+        except RuntimeError as err:
+            if type(err) is RuntimeError and len(self.lengths) > 1:
+                raise self.uneven() from err
+            raise
+
+    def uneven(self) -> ValueError:
+        """The error that numbers of images differ."""
+        return ValueError(
+            f"{caller()}: inputs for {sorted(self.lengths)} images; as many in each would be "
+            "right, or one row for all."
+        )
+
+    def _called(self, net: Callable[..., Any]) -> Any:
         if self.listed:
             return net(list(self.tensors))
         return net(*_filled(self.args, self.tensors), **_filled(self.kwargs or {}, self.tensors))
@@ -97,10 +116,19 @@ class Inputs:
         """Numbers of images that the inputs hold; one row for all of them does not count."""
         if self.listed:
             return {self.count}
-        return {len(t) for t in self.tensors if self._is_of_images(t)}
+        return {len(t) for n, t in enumerate(self.tensors) if self._is_of_images(n)}
 
-    def _is_of_images(self, tensor: Tensor) -> bool:
-        return tensor.ndim > 0 and not (len(tensor) == 1 and self.count > 1)
+    def _is_of_images(self, number: int) -> bool:
+        tensor, whole = self.tensors[number], self.whole or self
+        if tensor.ndim == 0 or whole._is_mask(number):
+            return False
+        return len(tensor) != 1 or self.count == 1
+
+    def _is_mask(self, number: int) -> bool:
+        """True for (T, T) beside inputs of T positions: who may attend to whom, for all images."""
+        shape, main = tuple(self.tensors[number].shape), self.tensors[self.main]
+        square = len(shape) == 2 and shape[0] == shape[1] and number != self.main
+        return square and shape[0] != self.count and shape[0] in main.shape[1:]
 
     @property
     def device(self) -> torch.device:
@@ -137,7 +165,7 @@ class Inputs:
             numbers = range(self.count)[images] if isinstance(images, slice) else images.tolist()
             chosen = [self.tensors[number] for number in numbers]
             return replace(self._list_of(chosen), whole=whole)
-        chosen = [t[images] if self._is_of_images(t) else t for t in self.tensors]
+        chosen = [t[images] if self._is_of_images(n) else t for n, t in enumerate(self.tensors)]
         return replace(self, tensors=tuple(chosen), whole=whole)
 
     def one(self, image: int = 0) -> Inputs:

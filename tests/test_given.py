@@ -139,3 +139,22 @@ def test_as_convenient_as_a_tuple():
     inputs = Inputs.of((X, T))
     assert [tensor is each for tensor, each in zip(inputs, (X, T), strict=True)] == [True] * 2
     assert isinstance(inputs[1], Tensor)
+
+
+def test_who_may_attend_to_whom_is_for_all_images():
+    tokens, mask = torch.rand(2, 6, 4), torch.zeros(6, 6)
+    inputs = Inputs.of((tokens, mask))
+    assert inputs.lengths == {2}
+    one = inputs.one(1)
+    assert one[0].shape == (1, 6, 4) and one[1] is mask and one.part(slice(0, 1))[1] is mask
+    assert one.variants(0, torch.rand(5, 6, 4))[1] is mask
+    assert Inputs.of((torch.rand(6, 6, 4), torch.zeros(6, 6))).one()[1].shape == (1, 6)
+
+
+def test_as_many_rows_in_each_input():
+    uneven = Inputs.of((torch.rand(2, 5), torch.rand(3, 5)))
+    with pytest.raises(ValueError, match=r"inputs for \[2, 3\] images; as many in each"):
+        uneven.run(lambda a, b: torch.cat([a, b], 1))
+    assert uneven.run(lambda a, b: a.sum() + b.sum()).ndim == 0  # a graph: nodes and edges
+    with pytest.raises(RuntimeError, match="Sizes of tensors"):
+        Inputs.of((X, X[..., :1, :])).run(lambda a, b: torch.cat([a, b], 1))

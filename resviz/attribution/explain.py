@@ -140,10 +140,7 @@ def _read(net: nn.Module, images: object, preset: Preset | None) -> tuple[Inputs
     inputs = check_images(net, images)
     known = preset_or_none(net, preset)
     if len(inputs.lengths) > 1:
-        raise ValueError(
-            f"{caller()}: inputs for {sorted(inputs.lengths)} images; as "
-            "many in each would be right."
-        )
+        raise inputs.uneven()
     return inputs, known
 
 

@@ -202,3 +202,46 @@ def test_a_loss_of_the_users_own_on_detections():
     assert rec.residuals["grad_sum_rms"].notna().all()
     table = rv.branch_study(Detector().eval(), list(X), loss=loudest)
     assert table["cos_gradient"].notna().all()
+
+
+class Tabled(nn.Module):
+    """Pictures and rows of a table."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.table = nn.Conv2d(3, 4, 3), nn.Linear(5, 4)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, pictures, rows):
+        return self.head(torch.cat([self.conv(pictures).mean((2, 3)), self.table(rows)], 1))
+
+
+@pytest.mark.parametrize("call", [rv.predict, rv.record, rv.explain, rv.lesion_study])
+def test_as_many_rows_of_a_table_as_pictures(call):
+    given = torch.rand(2, 3, 8, 8), torch.rand(3, 5)
+    with pytest.raises(ValueError, match=r"^\w+: inputs (for \[2, 3\]|of 2 and 3) images; "):
+        call(Tabled().eval(), given)
+
+
+class Masked(nn.Module):
+    """Attention with a mask (T, T)."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.attention = nn.Linear(4, 8), nn.MultiheadAttention(8, 2, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x, mask):
+        y = self.embed(x)
+        return self.head((y + self.attention(y, y, y, attn_mask=mask)[0]).mean(1))
+
+
+def test_a_mask_of_attention_is_for_all_images():
+    torch.manual_seed(0)
+    net, x, mask = Masked().eval(), torch.rand(2, 6, 4), torch.full((6, 6), -9.0).triu(1)
+    how = {"layers": "embed", "relu": False, "reshape": lambda out: out.mT[:, :, None]}
+    exp = rv.explain(net, (x, mask), 0, **how)
+    ones = [rv.explain(net, (each[None], mask), 0, **how) for each in x]
+    both = torch.cat([one.maps["grad_cam", "embed"] for one in ones])
+    torch.testing.assert_close(exp.maps["grad_cam", "embed"], both)
+    assert len(rv.predict(net, (x, mask), top=1)) == 2 and len(rv.record(net, (x, mask)).loss) == 2
