@@ -12,7 +12,7 @@ from resviz.attribution.engine import Captured
 from resviz.attribution.layer import INPUT, PIXELS, key_of
 from resviz.attribution.methods.registry import METHODS
 from resviz.attribution.targets import Targets
-from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, widened
+from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, noun_of, widened
 from resviz.torch_private import AnyBatchNorm
 
 COLUMNS = (
@@ -226,7 +226,8 @@ def _nothing(method: str, layer: str, about: Mapping[str, Any]) -> tuple[str, st
     """Why a map is 0 everywhere though the score feels the layer."""
     if layer == INPUT:
         return "no gradient", "the score does not change with the pixels, as this method asks."
-    words = "no position speaks for this class, only against it"
+    noun = noun_of(str(about.get("output")))
+    words = f"no position speaks for this {noun}, only against it"
     if method in METHODS and METHODS[method].positive:
         return "no positive evidence", f"{words}: no gradient is positive."
     hint = "; relu=False shows that" if about.get("relu", True) else ""

@@ -326,3 +326,20 @@ def test_the_input_tells_a_class_at_each_moment_from_a_logit_per_pixel() -> None
     one = _Squeezed(nn.Conv1d(3, 1, 3, 1, 1)).eval()
     share = (one(signal) > 0).float().mean(1)
     assert rv.predict(one, signal, preset=about)["share"].tolist() == share.tolist()
+
+
+def test_values_are_named_as_such_with_their_units() -> None:
+    """In the record of the checks, in what is drawn of them, and where a map is blank."""
+    net, image = known([[1.0, 0.0], [0.0, 1.0]]), photograph()
+    rv.set_preset(net, preset(output="values", classes=("w", "h"), units="mm"))
+    exp = rv.explain(net, image, "w", layers="1")
+    table = rv.faithfulness(net, image, exp, checks=["deletion"], steps=3, progress=False)
+    about = table.attrs["provenance"]
+    assert (about["output"], about["units"], about["score"]) == ("values", "mm", "score")
+    drawn = rv.plot_faithfulness(table).layout
+    assert "output: values in mm" in drawn.title.text
+    assert drawn.yaxis.title.text == "score (mm) of the target"
+    rec = rv.record(net, image, [[1.0, 0.0]], keep=["1"])
+    assert "output: values in mm" in rv.plot_feature_maps(rec, "1").layout.title.text
+    with pytest.warns(rv.ResvizWarning, match="no position speaks for this value, only against"):
+        rv.explain(net, image, rv.target("w") * -1, layers="1")

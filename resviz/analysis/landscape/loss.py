@@ -101,6 +101,7 @@ def loss_landscape(
     plan = _Plan.checked(points, extent, dimensions, directions, batch_stats, seed, batch)
     check_hookable(net)
     inputs = check_images(net, images)
+    _check_output(output_of(preset_or_none(net, None)))
     labels = _check_targets(targets, inputs)
     _check_batch_stats(net, len(labels), plan)
     generator = torch.Generator().manual_seed(plan.seed)
@@ -264,13 +265,16 @@ def _measure(
     return loss, 100 * error
 
 
-def _check_logits(logits: Tensor, truth: Tensor, output: Output) -> None:
-    kind = output.seen(logits).kind
-    if output.said and kind != "classes":
+def _check_output(output: Output) -> None:
+    if output.said and output.kind != "classes":
         raise ValueError(
-            f"{caller()}: {WORDS[kind]}, as the preset says of the output; classes, whose "
+            f"{caller()}: {WORDS[output.kind]}, as the preset says of the output; classes, whose "
             "cross-entropy is drawn, would be right."
         )
+
+
+def _check_logits(logits: Tensor, truth: Tensor, output: Output) -> None:
+    output.seen(logits)
     if logits.ndim != 2 or len(logits) != len(truth):
         raise ValueError(
             f"{caller()}: outputs of shape {tuple(logits.shape)} for {len(truth)} images; "

@@ -45,6 +45,7 @@ from resviz.attribution.trust.verdict import beats_random, summaries, words_of
 from resviz.given import Images
 from resviz.hooks import gradients
 from resviz.networks.inputs import check_hookable, check_images
+from resviz.networks.outputs import OUTPUT_KEYS
 from resviz.preset import Preset
 from resviz.provenance import preset_or_none, provenance
 
@@ -217,6 +218,7 @@ class _Checked:
             self.randomise(preset, reshape)
         score = self.kind_of_score()
         about = provenance(scorer.net, scorer.inputs, preset, score=score, **settings.record())
+        about |= {key: value for key, value in self.exp.provenance.items() if key in OUTPUT_KEYS}
         return self.table(about)
 
     def measure(self, image: int) -> None:

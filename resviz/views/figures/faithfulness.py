@@ -24,6 +24,7 @@ from resviz.views.figures.checks import (
     randoms_of,
     rows_of,
 )
+from resviz.views.figures.quantities import conditions
 from resviz.views.figures.tiles import room_for, short
 
 _PANEL, _BETWEEN, _UP = 290, 78, 300  # pixels: a panel, the room before the next, its height
@@ -108,6 +109,8 @@ def _title(
     """Lines of the title, escaped: what was measured, on what, how; what lines and legend are."""
     network = style.escape(about.get("network", "network"))
     weights = [f"weights: {style.escape(about['weights'])}"] if about.get("weights") else []
+    words = conditions(about)
+    output = [words["output"]] if "output" in words else []
     how = []
     if any(check.random for check in checks):
         how.append(f"score: {style.escape(_score(about))}")
@@ -118,7 +121,7 @@ def _title(
         ]
     return [
         "Faithfulness: " + ", ".join(check.name for check in checks),
-        " · ".join([network, *weights, _which(rows, "image"), _which(rows, "target")]),
+        " · ".join([network, *weights, _which(rows, "image"), _which(rows, "target"), *output]),
         " · ".join(how),
         f"{_band_words(lines, banded=banded)}; legend: {_legend_words(checks)}",
     ]
@@ -136,7 +139,8 @@ def _about(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _score(about: Mapping[str, Any]) -> str:
-    return str(about.get("score", "probability"))
+    score = str(about.get("score", "probability"))
+    return f"{score} ({about['units']})" if about.get("units") else score
 
 
 def _band_words(lines: Sequence[Line], *, banded: bool) -> str:

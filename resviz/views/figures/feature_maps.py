@@ -77,7 +77,7 @@ def _title(rec: Any, found: Channels, shown: Any, image: int, sort: str, scale: 
         "layer": "one colour scale over these channels",
         "unit": "each channel on its own colour scale",
     }[scale]
-    modes = {n: w for n, w in conditions(about).items() if n in ("batch_stats", "dtype")}
+    modes = {n: w for n, w in conditions(about).items() if n in ("output", "batch_stats", "dtype")}
     measured = "".join(f" · {words}" for words in modes.values())
     unsaid = "" if found.said else " (axes by the shape alone)"
     frame = "" if found.frame is None else " · frame {} of {}".format(*found.frame)

@@ -26,6 +26,7 @@ from resviz.analysis.landscape.loss import loss_landscape
 from resviz.analysis.landscape.surface import LossLandscape, load_landscape
 from resviz.errors import NonFinite, NotTraceable, ResvizWarning
 from resviz.networks.cifar import cifar_resnet
+from resviz.preset import Preset, set_preset
 from resviz.recording.recorder import record
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -580,3 +581,14 @@ def test_images_that_the_network_writes_over_stay_as_they_are() -> None:
     own = point.query("alpha == 0 and beta == 0")["loss"].item()
     truth = F.cross_entropy(small().eval()(2 * IMAGES), LABELS).item()
     assert own == pytest.approx(truth, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("output", "targets", "words"),
+    [("values", [[0.5], [1.5]], "values"), ("labels", [[0, 1], [1, 0]], "independent labels")],
+)
+def test_an_output_without_cross_entropy_is_named(output, targets, words):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, len(targets[0])))
+    set_preset(net, Preset("mine", "own", output=output))
+    with pytest.raises(ValueError, match=f"^loss_landscape: {words}, as the preset says"):
+        loss_landscape(net, torch.rand(2, 3, 2, 2), torch.tensor(targets), progress=False)
