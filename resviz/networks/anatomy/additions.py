@@ -21,9 +21,13 @@ The root may be an activation, an input, or what a stream starts at: learned que
 
 Sums of another sort have a kind of their own and are not residual:
 
-- "fusion": neither operand is a shortcut (two branches, two streams, two heads), or one of them
-  returns from another resolution and the other is not the root itself: feature pyramids, HRNet,
-  hourglasses;
+- "fusion": neither operand is a shortcut (two branches, two streams, two heads; WaveNet's skips,
+  projections of what is inside two blocks), or one of them returns from another resolution:
+  feature pyramids, HRNet, hourglasses. Beside the root itself that is a branch that was larger
+  than both, or a level of a pyramid, upsampled: one that goes on by itself, too, or was made of
+  other levels beside the root. The border: a long skip x + up(f(down(x))), around what nothing
+  else reads, is "identity", as in a U-Net, and so is the edge from a pyramid's input to its own
+  last node, x + f(x + up(y));
 - "inner": an operand is a slice of the root (Res2Net's splits), the sum is a term of attention
   logits, a position is added, or the root is taken away from what was computed of it;
 - "adapter": a weight beside its low-rank correction (LoRA, Hu et al. 2021, arXiv 2106.09685).
@@ -88,6 +92,7 @@ class Node:
     whole: Node | None = None  # of torch.cat(...) of all pieces of one tensor: that tensor
     last_use: int = 0  # index of the last result that it is an operand of
     fused: bool = False  # a sum that is not residual
+    root: Node | None = None  # of a residual addition whose sum it is
 
     @property
     def parametered(self) -> bool:

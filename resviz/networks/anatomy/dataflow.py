@@ -493,6 +493,7 @@ class Dataflow(TorchFunctionMode):
         node = self._known(out)
         if node is not None:
             node.step, node.fused = "sum", not addition.residual
+            node.root = addition.root if addition.residual else None
             addition.total = node
         self._tell_sum(addition, out)
 

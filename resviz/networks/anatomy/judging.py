@@ -160,7 +160,7 @@ class _Way:
     def _residual(self) -> str:
         steps = self.steps
         if self.weights:
-            return "projection"
+            return "fusion" if self._straddles() else "projection"
         same = self.operands[1 - self.branch].numel == self.mark.node.numel
         if not same or set(steps) & {"pad", "pool", "subsample", "crop", "upsample"}:
             return "padded"
@@ -181,11 +181,32 @@ class _Way:
         return free and "sum" in branch and "sum" in self.steps
 
     def _returns(self) -> bool:
-        """True where one operand comes back from another resolution and none is the root."""
-        if not self.weights and "sum" not in self.steps:
-            return False
-        up = any(node.step == "upsample" for node in self.path)
-        return up == _comes_without(self.operands[self.branch], self.mark.node, "upsample")
+        """True where one operand comes back from another resolution.
+
+        Beside the root itself that is a branch that was larger than both: one that was smaller is
+        a long skip, and judged when the pass is over.
+        """
+        branch, up = self.operands[self.branch], "upsample" in self.steps
+        apart = bool(self.weights) or "sum" in self.steps
+        if apart and up == _comes_without(branch, self.mark.node, "upsample"):
+            return True
+        return not up and self._from_above()
+
+    def _from_above(self) -> bool:
+        """True where the branch had more positions than the root and the sum."""
+        axes = len(self.shape)
+        positions = max(math.prod(shape[2:]) for shape in (self.shape, self.mark.node.shape))
+        ways = between(self.mark.node, self.operands[self.branch])
+        ups = [node.shape for node in ways if node.step == "upsample"]
+        return any(len(shape) == axes and math.prod(shape[2:]) > positions for shape in ups)
+
+    def _straddles(self) -> bool:
+        """True where the branch leaves the residual block that the root is inside of.
+
+        WaveNet's skips: of two layers' gates, the one led through its block's own addition.
+        """
+        way = _path(self.mark, self.branch)
+        return any(node.root is not None and node.root.index < self.mark.node.index for node in way)
 
     def _adapts(self) -> bool:
         """True for a weight beside its low-rank correction: two weights with a waist between."""
@@ -309,6 +330,18 @@ def _sources(operand: Node) -> set[int]:
                 found.add(parent.index)
                 waiting.append(parent)
     return found
+
+
+def between(root: Node, operand: Node) -> Iterator[Node]:
+    """All that an operand was computed of since the root, itself first."""
+    seen, waiting = {operand.index}, [operand]
+    while waiting and len(seen) < _LIMIT:
+        node = waiting.pop()
+        yield node
+        for parent in node.parents:
+            if parent.index > root.index and parent.index not in seen:
+                seen.add(parent.index)
+                waiting.append(parent)
 
 
 def _comes_without(operand: Node, root: Node, step: str) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from resviz.networks.anatomy.additions import Addition, Node
+from resviz.networks.anatomy.judging import between
 
 
 def settle(additions: list[Addition], ends: Sequence[Node]) -> None:
@@ -22,11 +23,12 @@ def settle(additions: list[Addition], ends: Sequence[Node]) -> None:
         if total is None or not addition.residual:
             continue
         known = total.index in every
+        heads = addition.kind == "projection" and known and _is_of_heads(total, fed)
         if total.constant and not known:
             additions.remove(addition)
         elif _is_inner(addition, total, known and total.index not in stream):
             addition.kind, addition.residual = "inner", False
-        elif addition.kind == "projection" and known and _is_of_heads(total, fed):
+        elif heads or _is_of_levels(addition, every.values()):
             addition.kind, addition.residual = "fusion", False
 
 
@@ -45,6 +47,25 @@ def _is_inner(addition: Addition, total: Node, weighs: bool) -> bool:
 def _is_of_heads(total: Node, fed: set[int]) -> bool:
     """True for vectors that nothing with parameters works on any more: two heads' logits."""
     return len(total.shape) == 2 and total.index not in fed
+
+
+def _is_of_levels(addition: Addition, every: Iterable[Node]) -> bool:
+    """True where the branch is a level of a pyramid, upsampled.
+
+    One that goes on by itself, too, or was made of other levels beside the root. A U-Net's is made
+    of the root alone, and nothing else reads it: a branch like any other.
+    """
+    end = addition.branch
+    while end.step in ("layout", "scale", "norm") and len(end.parents) == 1:
+        end = end.parents[0]
+    if end.step != "upsample" or not end.parents:
+        return False
+    level, start = end.parents[0], addition.root.index
+    if any(
+        parent.index < start for node in between(addition.root, level) for parent in node.parents
+    ):
+        return True
+    return sum(level in node.parents for node in every) > 1
 
 
 def _reached(ends: Sequence[Node], stream: bool) -> dict[int, Node]:

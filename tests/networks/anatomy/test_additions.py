@@ -48,6 +48,17 @@ def mixed(s: Parts, x: Tensor) -> Tensor:
     return s.a * x + F.avg_pool2d(y, 3, 1, 1) - y
 
 
+def level(s: Parts, x: Tensor) -> Tensor:
+    y = s.down(x)
+    return torch.cat([(s.a * x + s.a * up(y)).flatten(2), s.one(y).flatten(2)], 2)[..., None]
+
+
+def bottom_up(s: Parts, x: Tensor) -> Tensor:
+    low = s.down(x)
+    high = s.point(x) + up(low)
+    return high + up(s.down(s.one(high)) + low)
+
+
 def splits(s: Parts, x: Tensor) -> Tensor:
     one, other = x.chunk(2, 1)
     return torch.cat([one, s.part(s.part(one) + other)], 1)
@@ -93,6 +104,9 @@ RESIDUAL = {
 }  # fmt: skip
 OTHERS = {
     "pyramid": (lambda s, x: s.point(x) + up(s.one(s.down(x).relu())), "fusion"),
+    "a level that goes on": (level, "fusion"),
+    "a level of others": (bottom_up, "fusion"),
+    "back from above": (lambda s, x: x + s.down(s.one(up(x)).relu()), "fusion"),
     "two branches": (lambda s, x: s.two(x) + s.other(s.two(x)), "fusion"),
     "one activated": (lambda s, x: s.one(x).relu() + s.two(x), "fusion"),
     "pointwise, depthwise": (lambda s, x: s.depthwise(s.point(x)) + s.two(s.two(x)), "fusion"),
@@ -147,6 +161,26 @@ def test_an_hourglass_around_a_residual_block():
     assert recorded(block).residuals["addition"].tolist() == ["add"]
     table = recorded(block, include="fusion").residuals
     assert table["kind"].tolist() == ["identity", "fusion"]
+
+
+def test_what_is_upsampled_inside_a_branch_is_work_of_it():
+    def block(s: Parts, x: Tensor) -> Tensor:
+        return x + s.one(up(s.two(F.max_pool2d(x, 2))).relu())
+
+    assert recorded(block).residuals["kind"].tolist() == ["identity"]
+    both = recorded(lambda s, x: up(x) + s.one(up(s.two(x)))).residuals
+    assert both["residual"].all() and len(both) == 1
+
+
+def test_the_skips_of_a_wavenet_are_fusions():
+    def block(s: Parts, x: Tensor) -> Tensor:
+        first = s.two(x).tanh()
+        inside = x + s.one(first)
+        return s.point(first) + s.other(s.two(inside).tanh()) + inside.mean()
+
+    table = recorded(block, include="fusion").residuals
+    kinds = dict(zip(table["addition"], table["kind"], strict=True))
+    assert kinds["add"] == "identity" and kinds["add_1"] == "fusion"
 
 
 def test_a_light_branch_beside_a_heavy_one():
