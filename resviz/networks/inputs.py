@@ -127,6 +127,11 @@ def _on_device(net: nn.Module, inputs: Inputs) -> Inputs:
     if not inputs.tensors:
         raise ValueError(f"{caller()}: no images; a tensor (N, 3, H, W).")
     first = inputs.tensors[inputs.main]
+    if all(tensor.layout != torch.strided for tensor in inputs):
+        raise ValueError(
+            f"{caller()}: images in the layout {first.layout}, which keeps no zeros; dense tensors "
+            "would be right: images.to_dense()."
+        )
     if first.ndim == 0 or any(t.ndim and len(t) == 0 for t in inputs):
         shapes = [tuple(t.shape) for t in inputs if t.ndim == 0 or len(t) == 0]
         raise ValueError(f"{caller()}: images of shape {shapes[0]}; at least one.")

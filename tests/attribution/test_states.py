@@ -640,3 +640,25 @@ def test_masked_pictures_of_a_network_that_views(images: Tensor) -> None:
     flat = torch.nn.Sequential(net.conv1, net.bn1, torch.nn.ReLU())
     exp = rv.explain(net, images, 1, methods=["score_cam", "rise"], layers="relu1", progress=False)
     assert exp.maps["score_cam", "relu1"].shape[2:] == flat(images).shape[2:]
+
+
+class Bytes(nn.Module):
+    """A network that takes bytes and divides them itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.relu, self.head = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.relu(self.conv(x.float() / 255)).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "method", ["saliency", "integrated_gradients", "smooth_grad", "deep_lift", "guided_backprop"]
+)
+def test_bytes_have_no_gradient(method: str) -> None:
+    net, given = Bytes().eval(), torch.full((1, 3, 8, 8), 7, dtype=torch.uint8)
+    words = f"^explain: {method} of images of torch.uint8: whole numbers have no gradient; methods"
+    with pytest.raises(ValueError, match=words), left_as_found(net):
+        rv.explain(net, given, 0, methods=method, progress=False)
+    assert rv.explain(net, given, 0, layers="relu").maps["grad_cam", "relu"].shape == (1, 1, 6, 6)

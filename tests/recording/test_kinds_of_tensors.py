@@ -199,3 +199,12 @@ def test_additions_in_int8_are_refused(name: str) -> None:
         net.add_module("skip", torch.ao.nn.quantized.QFunctional())
     with pytest.raises(rv.errors.NotTraceable, match=f"{name}: 'skip' in the network adds in int8"):
         getattr(rv, name)(net, torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["record", "predict", "explain"])
+def test_sparse_images_are_refused(name: str) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)).eval()
+    with pytest.raises(
+        ValueError, match=f"^{name}: images in the layout torch.sparse_coo, .*dense"
+    ):
+        getattr(rv, name)(net, torch.eye(8).expand(1, 3, 8, 8).to_sparse())

@@ -71,8 +71,9 @@ def _check_kinds(methods: Sequence[object], options: object) -> None:
 
 
 def check_tokens(asked: Mapping[str, Asked], given: Inputs) -> None:
-    """Raise ValueError for methods that cannot work on ids."""
+    """Raise ValueError for methods that cannot work on ids, or on pixels without a gradient."""
     if not is_tokens(given):
+        _check_slope(asked, given)
         return
     unfit = [name for name, each in asked.items() if not each.method.tokens]
     if unfit:
@@ -81,6 +82,16 @@ def check_tokens(asked: Mapping[str, Asked], given: Inputs) -> None:
             "cannot be scaled or differentiated; a method through the embedding "
             "(integrated_gradients, saliency), occlusion, or one at a layer would be right. See "
             "rv.explanation_methods()."
+        )
+
+
+def _check_slope(asked: Mapping[str, Asked], given: Inputs) -> None:
+    over = next((name for name, each in asked.items() if each.method.kind == "captum"), None)
+    dtype = given.tensors[given.main].dtype
+    if over is not None and not (dtype.is_floating_point or dtype.is_complex):
+        raise ValueError(
+            f"{caller()}: {over} of images of {dtype}: whole numbers have no gradient; methods at "
+            "a layer, or that mask pixels, would be right: rv.explanation_methods()."
         )
 
 
