@@ -300,11 +300,12 @@ def _notes(
         return []
     notes = []
     for found in findings(blank, table, {**about, "untrained": False, "explained": []}):
-        if not blank[found.method, found.layer][found.image, found.column].any():
-            name = aims.names[found.image][found.column]
+        names = aims.names[found.image]  # an image with fewer targets has columns that say nothing
+        here = found.image, found.column
+        if found.column < len(names) and not blank[found.method, found.layer][here].any():
             notes.append(
-                f"{found.method} at {found.layer}, image {found.image}, target {name!r} is zero: "
-                f"{found.words}"
+                f"{found.method} at {found.layer}, image {found.image}, target "
+                f"{names[found.column]!r} is zero: {found.words}"
             )
     if notes:
         more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""

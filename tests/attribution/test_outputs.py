@@ -214,6 +214,25 @@ def test_images_with_different_numbers_of_targets(method: str, tmp_path: Any) ->
     assert again.equals(exp) and again.maps[key][0].equal(exp.maps[key][0])
 
 
+def test_of_different_numbers_of_targets_one_may_be_blank() -> None:
+    """The columns that an image does not have are no blank maps."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 4),
+    ).eval()
+    nn.init.ones_(net[4].weight)
+    with torch.no_grad():
+        net[4].weight[3] = -1
+    images = torch.rand(3, 3, 16, 16)
+    with pytest.warns(UserWarning, match=r"image 1, target 'class 3' is zero.*\(and 1 more\)"):
+        exp = rv.explain(net, images, [[0, 1], [3], [3]], layers="1")
+    assert [len(one) for one in exp.maps["grad_cam", "1"]] == [2, 1, 1]
+    assert len(exp.provenance["notes"]) == 2
+
+
 def test_checks_and_figures_of_different_numbers_of_targets() -> None:
     net, images = known(LABELS), torch.cat([photograph(), photograph(0.5)])
     rv.set_preset(net, preset(output="labels", classes=("bright", "dark", "none")))
