@@ -32,6 +32,7 @@ import torch
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 THREADS = 2
+FAST_CASES = 3
 NO_TESTDATA = "no test data folder (RESVIZ_NO_TESTDATA=1)"
 
 
@@ -44,8 +45,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot run, with the reason."""
+    """Which cases are thorough; skip what this machine cannot run, with the reason."""
+    for case in thinned(items):
+        case.add_marker(pytest.mark.thorough)
     lacking = {}
     if not torch.cuda.is_available():
         lacking["gpu"] = "no CUDA device"
@@ -55,6 +59,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for mark, reason in lacking.items():
             if item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def thinned(items: list[pytest.Item]) -> list[pytest.Item]:
+    """What the fast tier leaves out of tests with many cases: all but FAST_CASES, spread evenly.
+
+    A test that says itself which of its cases are thorough (see cases.py) keeps what it says.
+    """
+    tests: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left_out = []
+    for cases in tests.values():
+        said = any(case.get_closest_marker("thorough") for case in cases)
+        if len(cases) > FAST_CASES and not said:
+            step = (len(cases) - 1) / (FAST_CASES - 1)
+            kept = {round(step * number) for number in range(FAST_CASES)}
+            left_out += [case for number, case in enumerate(cases) if number not in kept]
+    return left_out
 
 
 def pytest_collection_finish() -> None:

@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from views.browsing import View, watch
 
 SAMPLES = Path(__file__).parents[2] / "sample_images"
@@ -76,6 +74,8 @@ def wait_for(attempt: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 def write_notebook(path: Path) -> None:
+    import nbformat  # its schemas take 2 s to import, in every process
+
     cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
     notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}

@@ -10,12 +10,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
-from nbclient import NotebookClient
-from nbconvert import HTMLExporter
-from nbformat import v4
 from PIL import Image
 
 pytestmark = pytest.mark.thorough
@@ -35,6 +31,10 @@ CELLS = [
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The notebook, executed and saved with its widget state as JupyterLab saves it."""
+    import nbformat  # here and below: its schemas take 2 s to import, in every process
+    from nbclient import NotebookClient
+    from nbformat import v4
+
     notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in CELLS])
     client = NotebookClient(notebook, timeout=120, kernel_name="python3", store_widget_state=True)
     client.execute()
@@ -44,6 +44,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bundles(path: Path) -> list[dict]:
+    import nbformat
+
     cells = nbformat.read(path, as_version=4).cells[1:]
     return [output["data"] for cell in cells for output in cell.outputs if "data" in output]
 
@@ -59,6 +61,8 @@ def test_every_view_has_a_picture_and_words(saved: Path):
 
 def test_the_notebook_grows_little(saved: Path):
     """At most 300 kB of widget state for one view, the module's text included."""
+    import nbformat
+
     widgets = nbformat.read(saved, as_version=4).metadata["widgets"]
     states = next(iter(widgets.values()))["state"].values()
     views = [s["state"] for s in states if "_esm" in s["state"]]
@@ -70,6 +74,9 @@ def test_the_notebook_grows_little(saved: Path):
 
 def test_a_page_of_nbconvert_shows_the_pictures(saved: Path):
     """Of a notebook without widget state; with it, nbconvert prefers widgets and a network."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
     notebook = nbformat.read(saved, as_version=4)
     del notebook.metadata["widgets"]
     page, _ = HTMLExporter().from_notebook_node(notebook)

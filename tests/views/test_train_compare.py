@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -225,6 +224,8 @@ from resviz.views.widgets.training import live_training
 variants = {{"plain-4": {{"family": "digits", "depth": 4, "shortcut": "none"}}}}
 comparison = train_compare(variants, on_update=live_training(every=0), **{SMALL!r})
 """
+    import nbformat  # its schemas take 2 s to import, in every process
+
     cells = [nbformat.v4.new_code_cell(code)]
     notebook = nbformat.v4.new_notebook(cells=cells)
     nbclient.NotebookClient(

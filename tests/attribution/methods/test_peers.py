@@ -23,12 +23,7 @@ from cases import thorough, thorough_but
 from resviz.attribution.methods import cam
 
 torchcam = pytest.importorskip("torchcam.methods")
-grad_cam = pytest.importorskip("pytorch_grad_cam")
 captum = pytest.importorskip("captum.attr")
-ClassifierOutputTarget = pytest.importorskip(
-    "pytorch_grad_cam.utils.model_targets"
-).ClassifierOutputTarget
-projection = pytest.importorskip("pytorch_grad_cam.utils.svd_on_activations").get_2d_projection
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:explain. .* is zero"),
@@ -52,6 +47,15 @@ OURS = {
 }
 
 
+def grad_cam(module: str = "") -> Any:
+    """A module of the library grad-cam, which takes a second to import: not while collecting."""
+    return pytest.importorskip(f"pytorch_grad_cam{module}")
+
+
+def projection(activations: Any) -> Any:
+    return grad_cam(".utils.svd_on_activations").get_2d_projection(activations)
+
+
 # ---- the peers, each on its own copy: they leave modes, gradients and hooks behind
 def by_torchcam(
     name: str, net: nn.Module, images: Tensor, layer: str, classes: list[int], **more: Any
@@ -67,9 +71,10 @@ def by_grad_cam(
 ) -> Tensor:
     """(N, h, w), before the ReLU, the scaling and the resizing."""
     net = copy.deepcopy(net)
-    with getattr(grad_cam, name)(net, [net.get_submodule(layer)]) as method:
+    target = grad_cam(".utils.model_targets").ClassifierOutputTarget
+    with getattr(grad_cam(), name)(net, [net.get_submodule(layer)]) as method:
         kept = keep_maps(method)
-        method(images.clone(), [ClassifierOutputTarget(c) for c in classes])
+        method(images.clone(), [target(c) for c in classes])
     return torch.from_numpy(kept[0])
 
 
@@ -231,7 +236,7 @@ def test_finer_cam_agrees(resnet: nn.Module) -> None:
     theirs = by_torchcam("FinerCAM", resnet, images, "layer3", classes)
     assert gap(ours("finer_cam", resnet, images, "layer3", classes), theirs) < EXACT
     net = copy.deepcopy(resnet)
-    with grad_cam.FinerCAM(net, [net.layer3]) as finer:
+    with grad_cam().FinerCAM(net, [net.layer3]) as finer:
         kept = keep_maps(finer.base_cam)
         finer(images, alpha=0.6, comparison_categories=[1])
     options = {"finer_cam": {"references": 1}}

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 import resviz as rv
@@ -30,6 +29,8 @@ def scorer_of(net: nn.Module, images: Tensor) -> Scorer:
 
 
 def test_rank_correlation_is_spearmans() -> None:
+    from scipy.stats import spearmanr  # a second to import, in every process
+
     one = torch.randn(5, 5).round(decimals=1)  # with ties
     other = torch.randn(5, 5).round(decimals=1)
     expected = spearmanr(one.abs().flatten(), other.abs().flatten()).statistic
