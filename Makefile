@@ -15,8 +15,11 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.stamp-locked-$(notdir $(LOCK))
 INSTALLED := $(VENV)/.stamp-installed
 PYTEST := $(BIN)/python -m pytest
-# two processes; each takes whole files, whose fixtures are then made once
-TWO := -n 2 --dist loadscope --durations=10
+# two processes; of quick tests each takes whole files, whose fixtures are then made once; where
+# some take a minute, one that has done its tests takes half of what the other has left
+TWO := -n 2 --durations=10
+BY_FILE := --dist loadscope
+BY_TEST := --dist worksteal
 FIRST := notebooks/01_feature_maps.ipynb
 
 # idle threads sleep instead of spinning, so that two jobs can share two cores
@@ -48,7 +51,7 @@ lab: $(INSTALLED)
 	$(BIN)/jupyter lab $(FIRST) $(LAB_ARGS)
 
 test: $(INSTALLED)
-	$(PYTEST) $(TWO) -m "not slow and not thorough and not gpu and not browser" $(PYTEST_ARGS)
+	$(PYTEST) $(TWO) $(BY_FILE) -m "not slow and not thorough and not gpu and not browser" $(PYTEST_ARGS)
 
 test-browser: $(INSTALLED)
 	$(PYTEST) --durations=10 -m browser $(PYTEST_ARGS)
@@ -78,12 +81,12 @@ check: $(INSTALLED)
 	$(MAKE) --no-print-directory notebooks
 
 test-most: $(INSTALLED)
-	$(PYTEST) $(TWO) -m "not gpu and not browser and not long" $(PYTEST_ARGS)
+	$(PYTEST) $(TWO) $(BY_TEST) -m "not gpu and not browser and not long" $(PYTEST_ARGS)
 
 check-all: $(INSTALLED)
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory types
-	$(PYTEST) $(TWO) -m "not browser" $(PYTEST_ARGS)
+	$(PYTEST) $(TWO) $(BY_TEST) -m "not browser" $(PYTEST_ARGS)
 	$(MAKE) --no-print-directory test-browser
 	$(MAKE) --no-print-directory notebooks
 

@@ -46,6 +46,8 @@ def predict(
         NonFinite: a logit is NaN or infinite.
 
     Example:
+        >>> import torch
+        >>> from torch import nn
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
         >>> predict(net, torch.zeros(2, 3, 2, 2), top=2).columns.tolist()
         ['image', 'rank', 'index', 'label', 'probability']

@@ -57,6 +57,7 @@ def test_the_readme_has_these_numbers(benchmark: ModuleType, table: pd.DataFrame
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_photograph_measured_again(
     benchmark: ModuleType, table: pd.DataFrame, testdata: Path, use_torch_home: Path
 ) -> None:
