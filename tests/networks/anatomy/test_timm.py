@@ -17,6 +17,11 @@ import torch
 from resviz.networks.anatomy.survey import survey
 
 TABLE = pd.read_csv(Path(__file__).parent / "timm_additions.csv", keep_default_na=False)
+LARGE = (  # over 30 million parameters
+    *("maxvit_tiny_tf_224", "tresnet_m", "nextvit_small", "selecsls42b", "darknet53"),
+    *("inception_resnet_v2", "dm_nfnet_f0", "beit_base_patch16_224", "vit_base_patch32_clip_224"),
+    "samvit_base_patch16",
+)
 KINDS = ("identity", "scaled", "padded", "projection")
 
 
@@ -31,8 +36,14 @@ def test_the_table_is_large_and_all_of_it_is_right():
     assert TABLE["how"].str.len().min() > 5
 
 
+ROWS = [
+    pytest.param(row, id=row["network"], marks=[pytest.mark.long] * (row["network"] in LARGE))
+    for row in TABLE.to_dict("records")
+]
+
+
 @pytest.mark.thorough
-@pytest.mark.parametrize("row", TABLE.to_dict("records"), ids=lambda row: row["network"])
+@pytest.mark.parametrize("row", ROWS)
 def test_additions_of_timm(row):
     timm = pytest.importorskip("timm")
     if row["network"] not in timm.list_models():
