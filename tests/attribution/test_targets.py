@@ -498,7 +498,7 @@ def test_faster_rcnn() -> None:
         rv.explain(net, images, _first, layers=layer)
 
 
-@pytest.mark.skip(reason="needs all memory until test_layers' test of origins passes")
+@pytest.mark.thorough
 def test_auto_in_faster_rcnn() -> None:
     net = torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn(
         weights=None, weights_backbone=None, num_classes=3, box_score_thresh=0.0
