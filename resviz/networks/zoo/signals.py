@@ -217,7 +217,7 @@ def signals_network(
         ValueError: a depth that there is not; weights that are unknown, damaged or do not fit.
     """
     names = EVENTS if classes is None else tuple(classes)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         net = signals_resnet(
             int(name.removeprefix("signals-resnet")), classes=len(names), seed=seed
         )

@@ -57,6 +57,14 @@ def test_its_residual_additions_are_found() -> None:
     assert record.residuals["kind"].tolist() == ["identity", "projection", "projection"]
 
 
+@pytest.mark.parametrize("weights", ["default", "random"])
+def test_it_is_made_where_it_is_wanted(weights: str) -> None:
+    """Whatever device new tensors go to."""
+    with torch.device("meta"):
+        net = rv.load_model("signals-resnet8", weights=weights, device="cpu", seed=1)
+    assert {p.device.type for p in net.parameters()} == {"cpu"}
+
+
 def test_other_weights_and_names(tmp_path: pathlib.Path) -> None:
     one = rv.load_model("signals-resnet14", "random", seed=3, device="cpu")
     assert torch.equal(one.conv1.weight, signals_resnet(14, seed=3).conv1.weight)
