@@ -92,6 +92,19 @@ def exp(net: Any, images: torch.Tensor, preset: rv.Preset) -> Any:
         )
 
 
+@pytest.fixture(scope="session")
+def makers(rec: Any, norms: Any, exp: Any, net: Any, images: Any, preset: Any) -> dict[str, Any]:
+    """What makes each of the explorers, by a name."""
+    return {
+        "feature maps": lambda: rv.explore_feature_maps(rec),
+        "residuals": lambda: rv.explore_residuals(rec),
+        "gradients": lambda: rv.explore_gradients({"eval": norms}),
+        "explanation": lambda: rv.explore_explanation(exp),
+        "live explanation": lambda: rv.explore_explanation(net, images, preset=preset),
+        "explore": lambda: rv.explore(net, images, preset=preset),
+    }
+
+
 @pytest.fixture
 def zeros() -> pd.DataFrame:
     """A table by hand, with exact zeros, two stages and a provenance."""

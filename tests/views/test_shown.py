@@ -33,15 +33,8 @@ def known() -> set[str]:
         ["feature maps", "explanation", "explore"],
     )
 )
-def make(request: Any, rec: Any, norms: Any, exp: Any, net: Any, images: Any, preset: Any) -> Make:
-    return {
-        "feature maps": lambda: rv.explore_feature_maps(rec),
-        "residuals": lambda: rv.explore_residuals(rec),
-        "gradients": lambda: rv.explore_gradients({"eval": norms}),
-        "explanation": lambda: rv.explore_explanation(exp),
-        "live explanation": lambda: rv.explore_explanation(net, images, preset=preset),
-        "explore": lambda: rv.explore(net, images, preset=preset),
-    }[request.param]
+def make(request: Any, makers: dict[str, Make]) -> Make:
+    return makers[request.param]
 
 
 @pytest.fixture

@@ -26,16 +26,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
         ["residuals", "live explanation", "explore"],
     )
 )
-def view(request: Any, rec: Any, norms: Any, exp: Any, net: Any, images: Any, preset: Any) -> Any:
-    made = {
-        "feature maps": lambda: rv.explore_feature_maps(rec),
-        "residuals": lambda: rv.explore_residuals(rec),
-        "gradients": lambda: rv.explore_gradients({"eval": norms}),
-        "explanation": lambda: rv.explore_explanation(exp),
-        "live explanation": lambda: rv.explore_explanation(net, images, preset=preset),
-        "explore": lambda: rv.explore(net, images, preset=preset),
-    }
-    return made[request.param]()
+def view(request: Any, makers: dict[str, Any]) -> Any:
+    return makers[request.param]()
 
 
 def test_a_widget_a_picture_and_a_line_of_text(view: Any, read: Any) -> None:
