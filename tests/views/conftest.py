@@ -24,12 +24,6 @@ HOSTILE = "<script>alert(1)</script><b>bold</b>"
 CLASSES = (*("airplane", "automobile", "bird", "cat", "deer"), *("dog", "frog", "horse", "ship"))
 
 
-@pytest.fixture(autouse=True)
-def _seeds() -> None:
-    np.random.seed(0)
-    torch.manual_seed(0)
-
-
 @pytest.fixture(scope="session")
 def preset() -> rv.Preset:
     half = (0.5, 0.5, 0.5)
