@@ -14,6 +14,7 @@ from .analysis.landscape.loss import loss_landscape as loss_landscape
 from .analysis.landscape.surface import LossLandscape as LossLandscape
 from .analysis.landscape.surface import load_landscape as load_landscape
 from .analysis.lesions import lesion_study as lesion_study
+from .analysis.logit_lens import logit_lens as logit_lens
 from .analysis.paths import path_study as path_study
 from .analysis.refinement import refinement_study as refinement_study
 from .analysis.residuals import residual_branches as residual_branches

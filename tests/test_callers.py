@@ -43,6 +43,7 @@ WITH_A_NETWORK: dict[str, Call] = {
     "gradient_norms": rv.gradient_norms,
     "lesion_study": rv.lesion_study,
     "list_layers": rv.list_layers,
+    "logit_lens": rv.logit_lens,
     "loss_landscape": lambda n, x: rv.loss_landscape(n, x, [0, 1, 2, 3]),
     "path_study": rv.path_study,
     "plain_twin": lambda n, x: rv.plain_twin(n, images=x),
