@@ -21,6 +21,7 @@ from .analysis.residuals import residual_branches as residual_branches
 from .analysis.responses import response_std as response_std
 from .analysis.shattering import gradient_correlation as gradient_correlation
 from .analysis.shattering import shattering_study as shattering_study
+from .attribution.contributions import channel_contributions as channel_contributions
 from .attribution.explain import explain as explain
 from .attribution.explanation import Explanation as Explanation
 from .attribution.explanation import load_explanation as load_explanation

@@ -37,6 +37,7 @@ def entered(context: Any) -> None:
 WITH_A_NETWORK: dict[str, Call] = {
     "architecture": rv.architecture,
     "branch_study": rv.branch_study,
+    "channel_contributions": rv.channel_contributions,
     "drop_blocks": lambda n, x: entered(rv.drop_blocks(n, ["layer1.0"], images=x)),
     "explain": rv.explain,
     "gradient_correlation": rv.gradient_correlation,

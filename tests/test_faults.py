@@ -30,6 +30,7 @@ def faithful(net: nn.Module, images: Any) -> object:
 FUNCTIONS: dict[str, Call] = {
     "architecture": rv.architecture,
     "branch_study": rv.branch_study,
+    "channel_contributions": rv.channel_contributions,
     "drop_blocks": lambda n, x: entered(rv.drop_blocks(n, ["layer1.0"], images=x)),
     "explain": rv.explain,
     "explore": rv.explore,
