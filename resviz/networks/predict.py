@@ -90,15 +90,7 @@ def _said(output: Output, logits: Tensor) -> tuple[str, Tensor]:
             f"{caller()}: features, as the preset says of the output, predict nothing; a network "
             "with a head would be right."
         )
-    if output.kind == "values":
-        return "value", output.scores(logits)
-    sure = output.probabilities(logits)
-    if sure is None or output.kind != "map":
-        return "probability", output.scores(logits) if sure is None else sure
-    if sure.shape[1] == 1:
-        return "share", (sure > 0.5).flatten(2).float().mean(2)
-    said = nn.functional.one_hot(sure.argmax(1), sure.shape[1])
-    return "share", said.flatten(1, -2).float().mean(1)
+    return output.numbers(logits)
 
 
 def _checked(logits: Tensor, n: int) -> Tensor:

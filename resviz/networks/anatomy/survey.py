@@ -115,6 +115,24 @@ class Survey:
         owners = [addition.owner for addition in self.additions if addition.residual]
         return [path for path in dict.fromkeys(owners) if path]
 
+    @property
+    def steps(self) -> pd.DataFrame:
+        """Rows of the table: the calls after which the network is read block by block, in order.
+
+        Residual blocks; without any, the blocks that there are; else the last layer of each stage
+        that has weights, without the head. Those that the output is computed from.
+        """
+        known = any(output.reaches for output in self.outputs)
+        felt = [output.reaches or not known for output in self.outputs]
+        table = self.table[felt]
+        residual = table[table["layer"].isin(self.residual_blocks)]
+        blocks = table[table["kind"] == "block"]
+        if len(residual) or len(blocks):
+            return residual if len(residual) else blocks
+        before = table[(table["stage"] != "head") & (table["depth"] < self.depth)]
+        weighted = set(before.loc[before["parameters"] > 0, "stage"])
+        return before[before["stage"].isin(weighted)].drop_duplicates("stage", keep="last")
+
 
 def survey(
     net: nn.Module,

@@ -1,0 +1,281 @@
+"""`logit_lens`: what the head says of each block's output."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from resviz.arguments import caller, public
+from resviz.attribution.targets import Targets
+from resviz.given import Images, Inputs
+from resviz.hooks import left_as_found
+from resviz.networks.anatomy.survey import survey
+from resviz.networks.inputs import check_hookable, check_images
+from resviz.networks.outputs import check_finite, output_of
+from resviz.preset import Preset
+from resviz.provenance import preset_or_none, provenance
+from resviz.recording.axes import channel_axis
+
+Call = tuple[str, int]
+_SAME = 1e-3  # of the scores' norm: other kernels serve other batch sizes
+# what a head says to an output that it cannot take
+_REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What the head says of one block's output: (N, T) of the targets, (N, C) of all."""
+
+    scores: Tensor
+    numbers: Tensor
+
+
+@public
+def logit_lens(
+    net: nn.Module, images: Images, targets: Any = None, *, preset: Preset | None = None
+) -> pd.DataFrame:
+    """What the head says of each block's output: how the prediction forms along depth.
+
+    What runs after the last block (norm, pooling, linear layer) is run on the outputs of the blocks
+    before it, as if those after were not there. For language models nostalgebraist 2020, "the logit
+    lens" (https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru); for residual networks Jastrzebski
+    et al. 2018 (https://arxiv.org/abs/1710.04773, section 5). The head was trained on the last
+    block alone: a low probability early on says that this head does not find the class there, not
+    that it is not there (Belrose et al. 2023, https://arxiv.org/abs/2303.08112).
+
+    Blocks are residual blocks; without any, the other blocks; else the last layer of each stage.
+    The head is given outputs of the last block's shape: those of its stage, in ViT all. Where
+    blocks are not residual, nothing makes their channels mean what those of the last one mean.
+    One pass keeps the outputs, a second runs the head on all of them; where the rest of the network
+    does not take them together, one pass each.
+
+    Args:
+        net: any network with an output; left as found.
+        images: as :func:`resviz.record` takes them.
+        targets: as :func:`resviz.explain` takes them; None: each image's predicted class.
+        preset: for the names of classes and what the output means, instead of the network's own.
+
+    Returns:
+        A row per image, block and target, in this order: ``image``, ``block``, ``call``, ``type``,
+        ``depth``, ``stage``, ``target`` (name), ``index`` (-1 for what is no single class),
+        ``probability`` of the target ("value", or of a map "share" of the positions, in its place,
+        as :func:`resviz.predict`), ``score`` (its logit or value), ``label``: what the head says
+        first, and ``label_probability``; of values "". ``reads``: whether the head can take the
+        block's output; where not, ``why`` says what it is and the numbers are NaN. The last block's
+        rows are the network's own prediction.
+
+    Raises:
+        NonFinite, NotTraceable, TypeError: as :func:`resviz.record`.
+        ValueError: a network without blocks or stages; targets out of range or too few; features.
+
+    Example:
+        >>> from resviz.networks.cifar import cifar_resnet
+        >>> table = logit_lens(cifar_resnet(20, seed=0), torch.ones(1, 3, 32, 32), 3)
+        >>> table[["block", "reads", "why"]].values.tolist()[5:7]
+        [['layer2.2', False, '32 channels; the head takes 64'], ['layer3.0', True, '']]
+    """
+    check_hookable(net)
+    inputs, known = check_images(net, images), preset_or_none(net, preset)
+    aims = Targets(targets, inputs.count, output_of(known, inputs))
+    blocks = survey(net, inputs, part=aims.output.part).steps
+    if not len(blocks):
+        raise ValueError(
+            f"{caller()}: no blocks or stages in {type(net).__name__}; a network with layers "
+            "before its head would be right. See rv.list_layers(net)."
+        )
+    calls = list(zip(blocks["layer"], blocks["call"].map(int), strict=True))
+    head = _Head(net, inputs, calls, _refused(blocks), aims)
+    head.read()
+    table = pd.DataFrame(_rows(head, blocks.to_dict("records"), calls))
+    about = provenance(net, inputs, known, batch_stats=False) | aims.about(head.logits)
+    table.attrs.update({key: value for key, value in about.items() if key != "classes"})
+    return table
+
+
+def _refused(blocks: pd.DataFrame) -> list[str]:
+    """Why the head cannot take the output of each; "" for those of the last one's shape."""
+    sizes = [_size(*each) for each in zip(blocks["shape"], blocks["axes"], strict=True)]
+    channels, positions = sizes[-1]
+    return [
+        f"{own[0]:,} channels; the head takes {channels:,}"
+        if own[0] != channels
+        else (
+            "" if own[1] == positions else f"{own[1] or 'no'} positions; the head takes {positions}"
+        )
+        for own in sizes
+    ]
+
+
+def _size(shape: tuple[int, ...], axes: str) -> tuple[int, str]:
+    """(channels, positions in words) of an output."""
+    axis = channel_axis(shape, axes)
+    return shape[axis], " x ".join(f"{n:,}" for i, n in enumerate(shape) if i not in (0, axis))
+
+
+class _Head:
+    """A network's first pass, and what runs after its last block on the outputs of others.
+
+    Args:
+        net: left as found after every pass.
+        inputs: on its device.
+        calls: of the blocks, in order.
+        refused: why not, for each; "" where its output is to be tried.
+        aims: the targets; resolved by the first pass.
+
+    Attributes:
+        logits: (N, C) the network's own. output: what they mean. word: what its numbers are.
+        found: what the head says of each block's output, or why it says nothing.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        inputs: Inputs,
+        calls: Sequence[Call],
+        refused: Sequence[str],
+        aims: Targets,
+    ) -> None:
+        self._net, self._inputs, self._aims = net, inputs, aims
+        self._modules = dict(net.named_modules())
+        self._last = calls[-1]
+        self._states: dict[Call, Tensor] = {}
+        self.found: dict[Call, _Reading | str] = {
+            call: why for call, why in zip(calls, refused, strict=True) if why
+        }
+        wanted = {call for call in calls if call not in self.found}
+        returned = self._run({path for path, _ in wanted}, partial(self._keep, wanted))
+        self.logits = check_finite(aims.output.logits(returned).detach())
+        scores = aims.scores(returned)
+        self.output = aims.output.seen(self.logits)
+        self.word, numbers = self.output.numbers(self.logits)
+        self.own = _Reading(scores, numbers)
+        aims.warn_of_probabilities(self.logits, net, inputs)
+        odd = f"an output that is no tensor of {inputs.count} images"
+        self.found |= {call: odd for call in wanted if call not in self._states}
+
+    @property
+    def targets(self) -> Targets:
+        """Resolved."""
+        return self._aims
+
+    def _keep(self, wanted: set[Call], call: Call, output: Any) -> None:
+        state = output[0] if isinstance(output, tuple) and output else output
+        if call in wanted and isinstance(state, Tensor):
+            self._states[call] = state.detach().clone()
+
+    def _run(self, paths: set[str], after: Callable[[Call, Any], Any]) -> Any:
+        """What the network returns; `after` sees the outputs of the modules, and may change them.
+
+        Which call it is stands with each.
+        """
+        calls: Counter[str] = Counter()
+
+        def left(path: str, module: nn.Module, args: Any, output: Any) -> Any:
+            call = (path, calls[path])
+            calls[path] += 1
+            return after(call, output)
+
+        with left_as_found(self._net) as hooks:
+            for path in paths:
+                hooks.forward(self._modules[path], partial(left, path))
+            return self._inputs.copies().run(self._net)
+
+    # ---- reading
+    def read(self) -> None:
+        """Run the head on every output that was kept."""
+        self.found[self._last] = self.own
+        earlier = [call for call in self._states if call != self._last]
+        if earlier and not self._read_together(earlier):
+            for call in earlier:
+                self.found[call] = self._read_alone(call)
+
+    def _read_together(self, calls: Sequence[Call]) -> bool:
+        """In one pass, if the last block's output gives the network's own scores there."""
+        states = [self._states[call] for call in (*calls, self._last)]
+        if {len(state) for state in states} != {self._inputs.count}:
+            return False
+        try:
+            readings = self._readings(states)
+        except _REFUSALS:
+            return False
+        own, again = self.own.scores, readings[-1].scores
+        self.found |= dict(zip(calls, readings, strict=False))
+        return bool((again - own).norm() <= _SAME * own.norm())
+
+    def _read_alone(self, call: Call) -> _Reading | str:
+        try:
+            return self._readings([self._states[call]])[0]
+        except _REFUSALS as error:
+            return f"the head refuses it: {_first_line(error)}"
+
+    def _readings(self, states: Sequence[Tensor]) -> list[_Reading]:
+        """What the network says with each of the states in place of its last block's output."""
+        count, stacked = len(states), torch.cat(list(states)) if len(states) > 1 else states[0]
+
+        def replaced(call: Call, output: Any) -> Any:
+            if call != self._last:
+                return None
+            own = stacked.clone()  # it may be written to
+            return (own, *output[1:]) if isinstance(output, tuple) else own
+
+        returned = self._run({self._last[0]}, replaced)
+        scores, numbers = self._said(returned, count)
+        pairs = zip(scores.chunk(count), numbers.chunk(count), strict=True)
+        return [_Reading(*pair) for pair in pairs]
+
+    def _said(self, returned: Any, count: int) -> tuple[Tensor, Tensor]:
+        """(scores of the targets, numbers of all) of `count` times as many images."""
+        given = self._aims.again()
+        given = given * count if count > 1 and self._aims.indices and _is_rows(given) else given
+        aims = Targets(given, count * self._inputs.count, self._aims.output)
+        logits = aims.output.logits(returned).detach()
+        return aims.scores(returned).detach(), self.output.numbers(logits)[1]
+
+
+def _is_rows(given: Any) -> bool:
+    """False for targets that are functions, which are for any number of images."""
+    return isinstance(given, list) and not any(map(callable, given))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:80] or type(error).__name__
+
+
+# ---- the table
+def _rows(
+    head: _Head, blocks: Sequence[dict[Any, Any]], calls: Sequence[Call]
+) -> Iterator[dict[str, Any]]:
+    targets = head.targets
+    for image in range(targets.count):
+        for block, call in zip(blocks, calls, strict=True):
+            place = {"image": image, "block": block["layer"], "call": call[1]}
+            place |= {name: block[name] for name in ("type", "depth", "stage")}
+            for column, index in enumerate(targets.indices[image]):
+                aim = {"target": targets.names[image][column], "index": index}
+                yield place | aim | _numbers(head, head.found[call], image, column, index)
+
+
+def _numbers(
+    head: _Head, found: _Reading | str, image: int, column: int, index: int
+) -> dict[str, Any]:
+    """Of one target: its number, its score, and what is said first."""
+    names = (head.word, "score", "label", f"label_{head.word}")
+    if isinstance(found, str):
+        unread = dict(zip(names, (math.nan, math.nan, "", math.nan), strict=True))
+        return unread | {"reads": False, "why": found}
+    numbers = found.numbers[image]
+    of_target = float(numbers[index]) if index >= 0 else math.nan
+    first, label = math.nan, ""
+    if head.word != "value":
+        best = int(numbers.argmax())
+        first, label = float(numbers[best]), head.output.name(best)
+    values = (of_target, float(found.scores[image, column]), label, first)
+    return dict(zip(names, values, strict=True)) | {"reads": True, "why": ""}
