@@ -26,8 +26,13 @@ def explained(net: Any, images: Any, targets: Any, preset: Any, table: Any) -> A
     layers = [] if table is None else layers_with_positions(table)
     with quiet():
         if layers:
-            return explain(net, images, targets, methods=list(_FIRST), layers=layers, preset=preset)
-        exp = explain(net, images, targets, preset=preset)  # tokens: what "auto" finds
+            methods = list(_FIRST)
+            return explain(
+                net, images, targets, methods=methods, layers=layers, preset=preset, channels=True
+            )
+        exp = explain(
+            net, images, targets, preset=preset, channels=True
+        )  # tokens: what "auto" finds
     check_maps(exp)
     return exp
 

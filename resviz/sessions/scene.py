@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from resviz.analysis.logit_lens import logit_lens
 from resviz.errors import UnknownOutput
 from resviz.hooks import Hooks, evaluating
 from resviz.networks.anatomy.structure import is_leaf
 from resviz.networks.inputs import check_images
 from resviz.networks.outputs import output_of
+from resviz.networks.surgery.altering import additions_of
+from resviz.networks.surgery.blocks import blocks_dropped
 from resviz.provenance import preset_or_none
 from resviz.recording.recorder import record
 from resviz.recording.said import said_by, said_of
@@ -50,6 +53,7 @@ class Scene:
         whole: the same of the network with all its blocks; `rec` itself where none is off.
         exp: every block explained; None as long as nobody asked for it.
         why: the reason why there is no explanation.
+        lens: the table of :func:`logit_lens`; None where there is none.
         without: by block, what the network says (T,) when that block's branch is cut, too; empty
             as long as nobody asked for it.
     """
@@ -59,6 +63,7 @@ class Scene:
     whole: Any
     exp: Any = None
     why: str = ""
+    lens: Any = None
     without: Mapping[str, Floats | None] = field(default_factory=dict)
 
     @property
@@ -150,15 +155,24 @@ def _foremost(rec: Any) -> int:
 
 
 def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
-    """The scene with its explanation: one more forward pass, and one backward."""
+    """The scene with its explanation: a forward and a backward pass; then what the head sees."""
     moment = scene.moment
     targets = [_foremost(scene.rec) if moment.target is None else moment.target]
-    try:
-        with altered(net, moment.off, images):
+    with altered(net, moment.off, images):
+        scene = dataclasses.replace(scene, lens=_seen(net, images, targets, preset))
+        try:
             exp = explained(net, images, targets, preset, scene.rec.layers)
-    except (ValueError, TypeError, RuntimeError) as error:
-        return dataclasses.replace(scene, why=str(error.args[0]))
+        except (ValueError, TypeError, RuntimeError) as error:
+            return dataclasses.replace(scene, why=str(error.args[0]))
     return dataclasses.replace(scene, exp=exp)
+
+
+def _seen(net: Any, images: Any, targets: Any, preset: Any) -> Any:
+    """How the prediction forms along depth; None where no head can be put on the blocks."""
+    try:
+        return logit_lens(net, images, targets, preset=preset)
+    except (ValueError, TypeError, RuntimeError):
+        return None
 
 
 def without_each(
@@ -166,7 +180,7 @@ def without_each(
 ) -> Iterator[tuple[str, Floats | None]]:
     """What the network says when the branch of one more block is cut, block by block.
 
-    Each is one forward pass of the network as the scene has it, and one to find the block in it.
+    Each is one forward pass of the network as the scene has it; one more finds the blocks.
 
     Args:
         net: a network that may run here and now.
@@ -181,11 +195,12 @@ def without_each(
     """
     inputs, off = check_images(net, images), scene.moment.off
     output = output_of(preset_or_none(net, preset), inputs)
+    additions = additions_of(net, images)
     for block in blocks:
         if block in off:
             continue
         try:
-            with altered(net, [*off, block], images), evaluating(net):
+            with blocks_dropped(net, [*off, block], additions), evaluating(net):
                 logits = output.logits(inputs.copies().run(net))
             said = said_of(output.seen(logits), logits)
         except (ValueError, RuntimeError):

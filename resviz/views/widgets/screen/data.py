@@ -62,17 +62,36 @@ def scene_data(
     }
 
 
-def explained_data(
-    packing: Packing, scene: Scene, places: Sequence[Place], weights: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What comes with the explanation: the channels that speak for its class."""
+def explained_data(packing: Packing, scene: Scene, places: Sequence[Place]) -> dict[str, Any]:
+    """What comes with an explanation: channels that speak for its class, and what the head sees."""
+    known = {} if scene.exp is None else scene.exp.channels
     tiles = [
-        channel_tiles(packing, scene.rec, place, weights[place.key])
-        if place.key in weights
+        channel_tiles(
+            packing, scene.rec, place, known[place.key].contribution[0, 0].float().numpy()
+        )
+        if place.key in known
         else None
         for place in places
     ]
-    return {"tiles": tiles}
+    return {"tiles": tiles, "lens": _seen(scene, places)}
+
+
+def _seen(scene: Scene, places: Sequence[Place]) -> dict[str, Any] | None:
+    """What the head says of each place's output: numbers of the class, and words where it cannot."""
+    if scene.lens is None:
+        return None
+    column = next(name for name in ("probability", "share", "value") if name in scene.lens)
+    rows = {}
+    for row in scene.lens.to_dict("records"):
+        name, call = str(row["block"]), int(row["call"])
+        rows[f"{name}#{call}"] = row
+        rows.setdefault(name, row)
+    found = [rows.get(place.name) for place in places]
+    return {
+        "values": [None if row is None else _finite(row[column]) for row in found],
+        "labels": ["" if row is None else str(row["label"]) for row in found],
+        "why": ["" if row is None else str(row["why"]) for row in found],
+    }
 
 
 def without_data(
@@ -90,11 +109,16 @@ def without_data(
 
 
 def _conditions(rec: Any) -> str:
+    """How it was measured, in a reader's words; what is seen on the screen is left out."""
     about = {**rec.provenance}
     if not rec.layers["type"].str.contains("BatchNorm").any():
         about.pop("batch_stats", None)
-    about.pop("changes", None)  # blocks that are off are seen to be
-    return " · ".join(html.unescape(each) for each in conditions(about).values())
+    words = conditions(about)
+    for seen in ("images", "changes", "output", "loss"):
+        words.pop(seen, None)
+    loss = about.get("loss")
+    first = {"logit": "gradient of the class's logit"}.get(str(loss), f"gradient of: {loss}")
+    return " · ".join([first, *(html.unescape(each) for each in words.values())])
 
 
 def _placed(place: Place, rec: Any) -> dict[str, Any]:

@@ -134,11 +134,11 @@ class ExploreView(PageView):
     ) -> dict[str, Any]:
         """The maps of a scene, as the page of an explanation has them; or why there are none."""
         if scene.exp is None:
-            return {"why": scene.why, "page": None, "tiles": []}
+            return {"why": scene.why, "page": None} | explained_data(packing, scene, self._places)
         view = self._explanation(scene)
         view.compact = compact
         page = view.payload()
-        sent = explained_data(packing, scene, self._places, {})
+        sent = explained_data(packing, scene, self._places)
         return sent | {"why": "", "page": page.meta, "base": packing.add_bytes(page.buffer)}
 
     # ---- the parts that have answers of their own
@@ -318,6 +318,7 @@ class ExploreView(PageView):
                 scene,
                 exp=scene.exp or known.exp,
                 why=scene.why or known.why,
+                lens=known.lens if scene.lens is None else scene.lens,
                 without=scene.without or known.without,
             )
         self._session.show(scene)

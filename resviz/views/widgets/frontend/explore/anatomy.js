@@ -1,7 +1,7 @@
 // The block under the cursor: shortcut + branch = sum, for the channels to which the branch adds most.
 
 import { element } from "../controls.js";
-import { limitsOf } from "../pixels.js";
+import { colourTable, limitsOf } from "../pixels.js";
 import { tilePixels } from "./tiles.js";
 import { additionWords, briefNumber, countWords, shareWords, shortcutWords } from "./words.js";
 
@@ -22,13 +22,13 @@ export function createAnatomy({ on }) {
   const choice = element("div", { class: "rv-anatomy-choice", role: "group", "aria-label": "additions of this block" });
   const cut = element("button", { type: "button", class: "rv-button rv-small", onclick: () => on.cut() });
   const rows = Array.from({ length: ROWS }, tileRow);
-  const scale = element("span", { class: "rv-faint rv-anatomy-scale" });
+  const scale = scaleBar();
   const head = ["channel", "shortcut", "+ branch", "= sum"].map((words) => element("span", { class: "rv-anatomy-head" }, words));
   const grid = element("div", { class: "rv-anatomy-grid" }, ...head, ...rows.flatMap((row) => [row.name, ...row.tiles]));
   const none = element("p", { class: "rv-empty" });
   const words = element("div", { class: "rv-part-words", "aria-live": "polite" });
-  const heading = element("div", { class: "rv-part-heading" }, title, choice, cut);
-  const node = element("section", { class: "rv-part rv-anatomy", "aria-label": "the block under the cursor" }, heading, grid, scale, none, words);
+  const heading = element("div", { class: "rv-part-heading" }, title, choice, scale.node, cut);
+  const node = element("section", { class: "rv-part rv-anatomy", "aria-label": "the block under the cursor" }, heading, grid, none, words);
 
   function draw(state) {
     const { place, addition, chosen } = state;
@@ -40,10 +40,10 @@ export function createAnatomy({ on }) {
     cut.disabled = Boolean(state.refusal);
     if (state.refusal) cut.title = state.refusal;
     const tiles = addition?.tiles;
-    grid.hidden = scale.hidden = !tiles;
+    grid.hidden = scale.node.hidden = !tiles;
     none.hidden = Boolean(tiles);
     none.textContent = tiles ? "" : emptyWords(place, addition);
-    if (tiles) scale.textContent = drawTiles(rows, tiles);
+    if (tiles) scale.draw(drawTiles(rows, tiles), tiles.total, Math.min(ROWS, tiles.channels.length));
     words.replaceChildren(...sentences(state).map((one) => element("p", { class: one.strong ? "rv-strong" : "" }, one.text)));
   }
   return { node, draw };
@@ -54,7 +54,24 @@ function tileRow() {
   return { name: element("span", { class: "rv-anatomy-channel" }), tiles };
 }
 
-/** Paint what there is room for; what the colours mean. */
+/** The one colour scale of all pictures of a block. */
+function scaleBar() {
+  const [low, high] = [element("span"), element("span")];
+  const canvas = element("canvas", { class: "rv-scale-colours", width: 256, height: 1, "aria-hidden": "true" });
+  return {
+    node: element("span", { class: "rv-scale rv-faint" }, low, canvas, high),
+    draw(ends, total, shown) {
+      const table = colourTable(ends.signed ? "signed" : "viridis");
+      const pixels = new Uint8ClampedArray(1024).fill(255);
+      for (let at = 0; at < 256; at += 1) pixels.set(table.subarray(at * 3, at * 3 + 3), at * 4);
+      canvas.getContext("2d").putImageData(new ImageData(pixels, 256, 1), 0, 0);
+      [low.textContent, high.textContent] = [briefNumber(ends.low), briefNumber(ends.high)];
+      this.node.title = `one colour scale for all pictures of this block; ${shown} of ${countWords(total)} channels, those first to which the branch adds most`;
+    },
+  };
+}
+
+/** Paint what there is room for; the ends of the colours. */
 function drawTiles(rows, tiles) {
   const ends = limitsOf(tiles.low, tiles.high);
   const count = tiles.channels.length;
@@ -68,8 +85,7 @@ function drawTiles(rows, tiles) {
       canvas.setAttribute("aria-label", `${COLUMNS[part]}, channel ${tiles.channels[at]}`);
     });
   });
-  const colours = ends.signed ? "blue below 0, red above" : "dark to bright";
-  return `${Math.min(count, rows.length)} of ${countWords(tiles.total)} channels, the branch's largest first · one scale, ${briefNumber(ends.low)} to ${briefNumber(ends.high)} (${colours})`;
+  return ends;
 }
 
 function drawChoice(node, place, chosen, on) {
@@ -93,11 +109,11 @@ function emptyWords(place, addition) {
   return "No shortcut here: this network hands on what each stage makes, and nothing else.";
 }
 
-function sentences({ place, addition, without, waiting }) {
-  if (!addition) return [];
-  const found = [additionWords(addition), shareWords(addition.grad_branch_share)].filter(Boolean);
-  const lines = found.map((text) => ({ text }));
-  if (place.kind !== "identity") lines.push({ text: shortcutWords(place.kind) });
+function sentences({ place, addition, without, waiting, seen }) {
+  if (!addition) return seen ? [{ text: seen }] : [];
+  const lines = [{ text: additionWords(addition) }, { text: shareWords(addition.grad_branch_share) }];
+  if (place.kind === "padded") lines.push({ text: shortcutWords(place.kind) });
+  if (seen) lines.push({ text: seen });
   if (without) lines.push({ text: without, strong: true });
   else if (waiting) lines.push({ text: waiting });
   return lines.filter(({ text }) => text);

@@ -11,7 +11,7 @@ const CHANNEL_TILES = 24;
 const PHOTO_SIDE = 64;
 const OVER = 0.75; // opacity of a map over the photograph
 const ORDERS = [
-  { value: "class", label: "speaks for the class" },
+  { value: "class", label: "most for the class" },
   { value: "max", label: "largest value" },
 ];
 
@@ -32,10 +32,11 @@ export function createChannels({ on }) {
   const node = element(
     "section",
     { class: "rv-part rv-channels", "aria-label": "feature maps" },
-    element("div", { class: "rv-part-heading" }, title, order.node, all),
+    element("div", { class: "rv-part-heading" }, title),
     grid,
     none,
     element("div", { class: "rv-channel-foot" }, facts, chart),
+    element("div", { class: "rv-channel-order" }, order.node, all),
   );
   let [shown, small, of, active] = [null, null, null, 0];
 
@@ -105,14 +106,14 @@ function listenToArrows(grid, move) {
   });
 }
 
-/** "#39 · rank 1 · largest 4.1 · 51 % exact zeros · adds 0.8 to the class". */
+/** "#39 · rank 1 · largest 4.1 · 51 % zeros · for the class by 0.8". */
 export function channelWords(tiles, at) {
-  const words = [`#${tiles.channels[at]}`, `rank ${at + 1} of ${countWords(tiles.total)}`];
+  const words = [`#${tiles.channels[at]}`, `rank ${at + 1}`];
   const [most, zeros] = [tiles.max[at], tiles.zeros[at]];
   if (most !== null) words.push(`largest ${briefNumber(most)}`);
-  words.push(zeros === 1 ? "0 everywhere" : `${Math.round(zeros * 100)} % exact zeros`);
+  words.push(zeros === 1 ? "0 everywhere" : `${Math.round(zeros * 100)} % zeros`);
   const weight = tiles.weights?.[at];
-  if (weight !== undefined && weight !== null) words.push(`speaks ${weight < 0 ? "against" : "for"} the class by ${briefNumber(Math.abs(weight))}`);
+  if (weight !== undefined && weight !== null) words.push(`${weight < 0 ? "against" : "for"} the class by ${briefNumber(Math.abs(weight))}`);
   return words.join(" · ");
 }
 

@@ -39,7 +39,7 @@ export function depthRows({ scene, index, without, explained, className }) {
   const rows = scene.places.map((place, at) => [
     ...[place.name, place.depth, place.stage, place.kind],
     ...curves.map(([, { values }]) => values[at]),
-    explained?.lens?.[at] ?? null,
+    explained?.lens?.values[at] ?? null,
     index === null ? null : (without?.rows.get(at)?.[index] ?? null),
   ]);
   return [head, ...rows];

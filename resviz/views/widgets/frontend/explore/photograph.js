@@ -38,7 +38,7 @@ export function createPhotograph({ on, live }) {
   const bars = element("div", { class: "rv-bars", role: "group", "aria-label": "classes" });
   const search = searchControl({ label: "all classes", names: [], value: null, onChoose: on.class });
   const opacity = rangeControl({
-    ...{ label: "map over photograph", min: 0, max: 1, step: 0.05, value: 0.6, onChange: on.opacity },
+    ...{ label: "map", min: 0, max: 1, step: 0.05, value: 0.6, onChange: on.opacity },
     words: (value) => `${Math.round(value * 100)} %`,
   });
   const method = selectControl({ label: "method", onChange: on.method, title: "how the map is made" });
@@ -170,6 +170,7 @@ function createTrust(on, live) {
       const lines = scene.untrained ? ["The weights are untrained: there is nothing yet to explain."] : [];
       if (row) lines.push(checkWords(row));
       words.textContent = lines.join(" ");
+      words.hidden = !lines.length;
       button.node.hidden = Boolean(row) || !map.values || header.word === "value";
     },
   };

@@ -4,7 +4,8 @@ import { fileFault } from "../drop.js";
 import { momentKey } from "./scenes.js";
 
 const PAUSE = 150; // milliseconds until a change is asked for, so that fast ones make one question
-const PATIENT = 12; // seconds that cutting every block may take without being asked for
+const PATIENT = 15; // seconds that cutting every block may take without being asked for
+const PASSES = 6; // of the network, about, that an explanation takes
 
 /**
  * state(): what is looked at; shown(): { scene, moment, exact }; changed(state), arrived(),
@@ -56,7 +57,7 @@ export function createAsking({ shell, store, state, shown, changed, arrived, joi
     if (what === "scene") store.addScene(moment, told, buffers[0]);
     if (what === "explanation") store.addExplained(moment, told, buffers[0]);
     if (what === "without") store.addWithout(moment, told, buffers[0]);
-    if (what === "explanation") pace.block = seconds;
+    if (what === "explanation") pace.block = seconds / PASSES;
   }
   /** Without an answer the screen goes back to what it shows. */
   function giveUp(what) {

@@ -28,13 +28,15 @@ export function renderExplore({ model, el }) {
   shell.root.classList.add("rv-screen");
   const top = createTop(shell);
   const spine = createSpine({ on: { cursor: moveTo, cut: cutPlace } });
-  const curves = selectControl({ label: "curve", options: [], onChange: (curve) => change({ curve }) });
+  const curves = selectControl({ label: "", options: [], onChange: (curve) => change({ curve }), title: "the quantity along depth" });
+  curves.input.setAttribute("aria-label", "curve");
+  curves.label.className = "rv-legend-mark rv-mark-line";
   const legend = element("p", { class: "rv-spine-legend" });
   const hint = element("p", { class: "rv-hint" }, "drag along the curve · click a block to cut its branch out");
   const spinePart = element(
     "section",
     { class: "rv-part rv-spine-part", "aria-label": "the network along depth" },
-    element("div", { class: "rv-part-heading" }, element("h3", { class: "rv-part-name" }, "the network, block by block"), legend, hint, curves.node),
+    element("div", { class: "rv-part-heading" }, element("h3", { class: "rv-part-name" }, "block by block"), curves.node, legend, hint),
     spine.node,
   );
   const photograph = createPhotograph({
@@ -185,15 +187,24 @@ export function renderExplore({ model, el }) {
     if (found.asks) questions.map(found.asks);
     return found;
   }
-  function anatomyOf({ scene, place, at, index, without }) {
+  function anatomyOf({ scene, place, at, index, without, explained }) {
     const chosen = state.addition && place?.additions.includes(state.addition) ? state.addition : place?.additions.at(-1);
     const addition = chosen ? scene.additions[chosen] : null;
     const cut = Boolean(place && state.off.includes(place.name));
     return {
-      ...{ place, addition, chosen, cut, refusal: shell.live || !place?.additions.length ? null : `cutting a block out ${NO_KERNEL}` },
+      ...{ place, addition, chosen, cut, seen: seenSentence({ at, explained, index }), refusal: shell.live || !place?.additions.length ? null : `cutting a block out ${NO_KERNEL}` },
       without: cut ? "Its branch is cut out: only the shortcut goes on." : withoutSentence({ scene, at, index, without }),
       waiting: questions.measuring() ? "Without it: being measured …" : null,
     };
+  }
+  function seenSentence({ at, explained, index }) {
+    const lens = explained?.lens;
+    if (!lens || index === null) return null;
+    if (lens.values[at] === null) return lens.why[at] ? `No reading here: ${lens.why[at]}.` : null;
+    const label = lens.labels[at];
+    const name = header.classes[index] ?? `class ${index}`;
+    const other = label && label !== name ? `, and takes it for ${label}` : "";
+    return `The head, put here, says ${name} ${saidWords(lens.values[at], header)}${other}.`;
   }
   function withoutSentence({ scene, at, index, without }) {
     const row = without?.rows.get(at);
@@ -206,21 +217,22 @@ export function renderExplore({ model, el }) {
     const forClass = explained?.tiles?.[at] ?? null;
     const plain = scene.tiles[at] ?? null;
     const tiles = state.order === "class" && forClass ? forClass : plain;
-    const words = tiles === forClass && forClass ? `speak most for ${className}` : "with the largest values";
+    const words = tiles === forClass && forClass ? `channels for ${className}` : "strongest channels";
     return {
       ...{ tiles, picture: scene.picture, order: state.order, orders: Boolean(forClass), channel: state.channel },
-      title: tiles ? `channels that ${words.replace("with the", "have the")}` : `feature maps${place ? ` of ${place.name}` : ""}`,
+      title: tiles ? words : `feature maps${place ? ` of ${place.name}` : ""}`,
       refusal: shell.live ? null : `all channels at once: ${NO_KERNEL}`,
     };
   }
   function drawSpine({ scene, at, index, className, without, explained }, fresh) {
     const names = Object.entries(scene.curves);
-    curves.setOptions(names.map(([value, { label }]) => ({ value, label })), scene.curves[state.curve] ? state.curve : names[0]?.[0]);
+    curves.setOptions(names.map(([value, { label, log }]) => ({ value, label: log ? `${label} (log)` : label })), scene.curves[state.curve] ? state.curve : names[0]?.[0]);
     curves.hide(!names.length);
+    curves.input.title = scene.curves[state.curve]?.words ?? "";
     const curve = scene.curves[state.curve] ?? names[0]?.[1] ?? null;
     const chances = header.word !== "value";
     const lost = chances ? withoutCurve(without, scene.places, index) : null;
-    const seen = explained?.lens ?? null;
+    const seen = chances ? (explained?.lens?.values ?? null) : null;
     const key = JSON.stringify([state.curve, index, state.off, Boolean(lost), Boolean(seen)]);
     if (fresh || key !== drawSpine.key) {
       drawSpine.key = key;
@@ -228,12 +240,13 @@ export function renderExplore({ model, el }) {
       legend.replaceChildren(...legendNodes(curve, seen, lost, className));
     }
     spine.move(at);
-    spine.speak(spokenWords(scene.places[at], curve?.values[at], curve, lost?.[at]));
+    spine.speak(spokenWords(scene.places[at], curve?.values[at], curve, lost?.[at], seen?.[at]));
   }
-  function spokenWords(place, value, curve, lost) {
+  function spokenWords(place, value, curve, lost, seen) {
     if (!place) return "no block";
     const words = [place.name, `depth ${place.depth}`];
     if (curve && value !== null && value !== undefined) words.push(`${curve.label} ${briefNumber(value)}`);
+    if (seen !== null && seen !== undefined) words.push(`as seen here ${saidWords(seen, header)}`);
     if (lost !== null && lost !== undefined) words.push(`without it ${saidWords(lost, header)}`);
     return words.join(", ");
   }
@@ -287,9 +300,8 @@ export function renderExplore({ model, el }) {
 function legendNodes(curve, seen, lost, className) {
   const entry = (name, words, title) => element("span", { class: "rv-legend", title }, element("i", { class: `rv-legend-mark ${name}` }), words);
   const nodes = [];
-  if (curve) nodes.push(entry("rv-mark-line", `${curve.label}${curve.log ? " (log)" : ""}`, curve.words));
   if (curve?.whole) nodes.push(entry("rv-mark-whole", "with all blocks", "the same with no block cut"));
-  if (seen) nodes.push(entry("rv-mark-seen", `${className}, as the blocks so far see it`, "the network's head applied to the output of each block that it fits"));
+  if (seen) nodes.push(entry("rv-mark-seen", `${className}, as seen so far`, "the network's head applied to the output of each block that it fits"));
   if (lost) nodes.push(entry("rv-mark-without", `${className} without the block`, "what is predicted when this one block is cut out"));
   return nodes;
 }

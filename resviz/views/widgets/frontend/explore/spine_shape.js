@@ -2,9 +2,9 @@
 
 const SPINE_LEFT = 46;
 const SPINE_RIGHT = 46;
-export const SPINE_HEIGHT = 168;
-export const SPINE_BLOCKS = { top: 44, height: 18 }; // of the boxes
-export const SPINE_CURVE = { top: 76, bottom: 144, zero: 154 }; // zero: the strip of exact zeros
+export const SPINE_HEIGHT = 160;
+export const SPINE_BLOCKS = { top: 38, height: 18 }; // of the boxes
+export const SPINE_CURVE = { top: 66, bottom: 138, zero: 149 }; // zero: the strip of exact zeros
 
 /** { places: [{ x, from, to, width }], stages: [{ name, from, to }], left, right }. */
 export function spineLayout(places, width) {

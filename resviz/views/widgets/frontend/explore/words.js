@@ -21,14 +21,14 @@ export function saidWords(value, { word, units }) {
 /** How the branch lies to the shortcut. */
 export function directionWords(cosine) {
   if (cosine === null) return "";
-  const how = cosine >= 0.7 ? "in its direction" : cosine >= 0.3 ? "partly in its direction" : cosine > -0.3 ? "nearly orthogonal to it" : "against it";
-  return `${how} (cosine ${cosine.toFixed(2).replace("-", "−")})`;
+  const how = cosine >= 0.7 ? "in its direction" : cosine >= 0.3 ? "partly along it" : cosine > -0.3 ? "nearly orthogonal" : "against it";
+  return `${how} (${cosine.toFixed(2).replace("-", "−")})`;
 }
 
-/** "adds 0.43 of what it receives, nearly orthogonal to it (cosine 0.02)". */
+/** "Adds 0.43 of its input, nearly orthogonal (0.02)." */
 export function additionWords({ ratio, cosine }) {
   if (ratio === null) return "";
-  return ["Adds", briefNumber(ratio), "of what it receives,", directionWords(cosine)].join(" ").replace(/,\s*$/, "") + ".";
+  return `Adds ${briefNumber(ratio)} of its input${cosine === null ? "" : `, ${directionWords(cosine)}`}.`;
 }
 
 /** How much of the gradient came back through the branch. */
