@@ -69,4 +69,4 @@ def _shares(sure: Floats) -> Floats:
 
 def _numbers(tensor: Any) -> Floats:
     """As float64, of any device; what has fewer bits is read as float32."""
-    return tensor.detach().cpu().float().double().numpy()  # type: ignore[no-any-return]
+    return tensor.detach().cpu().float().double().numpy()

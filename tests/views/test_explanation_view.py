@@ -15,6 +15,7 @@ from torch import nn
 
 import resviz as rv
 from left_as_found import assert_left_as_found
+from resviz.sessions import explaining
 from resviz.views.payload import Payload
 from resviz.views.widgets import explanation, explanation_payload
 from resviz.views.widgets.explanation import explore_explanation
@@ -124,7 +125,7 @@ def test_a_network_is_explained_at_every_block_at_once(live: Any, net: Any) -> N
     blocks = rv.list_layers(net, torch.zeros(1, 3, 32, 32)).query("kind == 'block'")["layer"]
     meta = live.payload().meta
     assert {one["layer"] for one in meta["maps"]} == set(blocks)
-    assert {one["method"] for one in meta["maps"]} == set(explanation._FIRST)
+    assert {one["method"] for one in meta["maps"]} == set(explaining._FIRST)
     assert (
         live.selection["layer"] == meta["head"]["layer"] and live.selection["method"] == "grad_cam"
     )
