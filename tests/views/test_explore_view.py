@@ -21,8 +21,8 @@ from cases import crossed, thorough
 from left_as_found import left_as_found
 from resviz.networks.cifar import cifar_resnet
 from resviz.networks.signals import signals_resnet
+from resviz.sessions.scene import Moment
 from resviz.views.widgets.explore import explore
-from resviz.views.widgets.explore_scene import Moment
 
 SAMPLES = Path(__file__).parents[2] / "sample_images"
 

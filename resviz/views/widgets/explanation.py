@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import html
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,9 @@ from resviz.errors import quiet
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.survey import survey
 from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.surgery.blocks import drop_blocks
+from resviz.recording.said import said_by
+from resviz.sessions.explaining import altered, check_maps, explained
+from resviz.sessions.work import Work
 from resviz.views.figure import Figure
 from resviz.views.figures.explanation import plot_explanation
 from resviz.views.figures.quantities import conditions
@@ -30,7 +32,6 @@ from resviz.views.overlays import Whole
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import as_array, as_pixels
 from resviz.views.records import is_explanation
-from resviz.views.said import said_by
 from resviz.views.widgets.explanation_payload import (
     CHECKS,
     HEAD_METHODS,
@@ -42,10 +43,8 @@ from resviz.views.widgets.explanation_payload import (
 )
 from resviz.views.widgets.originals import packed, wholes_of
 from resviz.views.widgets.page_view import PageView
-from resviz.views.widgets.working import Work
 
 _CALLER = "explore_explanation"
-_FIRST = ("grad_cam", "grad_cam_pp", "hires_cam", "xgrad_cam", "layer_cam")
 _QUICK = tuple(name for name, row in METHODS.items() if row.kind in ("gradients", "activations"))
 _CHECKED = {"method", "layer", "image", "target"}  # columns of a table of faithfulness
 _KNOWN = 256  # maps kept after they were asked for
@@ -92,6 +91,11 @@ class ExplanationPage(PageView):
         selection |= {"part": "positive", "opacity": 0.6, "colours": "viridis", "under": "seen"}
         network = exp.provenance.get("network", "network")
         super().__init__(f"Explanation of {network}", selection)
+
+    @property
+    def explanation(self) -> Any:
+        """What it shows."""
+        return self._exp
 
     def _beginning(self) -> tuple[str, str]:
         """Grad-CAM at the head where it is recorded; else the last layer of the first method."""
@@ -244,17 +248,26 @@ class ExplanationPage(PageView):
     def _start(self, request: dict[str, Any]) -> None:
         number = str(request.get("id"))
         try:
-            wanted = dataclasses.replace(self._wanted(request), relu=True)
-            # a copy: this thread must not change the modes of a network that a cell is using
-            net = copy.deepcopy(self._net)
+            make, total, words = self.measuring(request)
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
             self.send({"type": "error", "id": number, "text": str(error.args[0])})
             return
         if self._work is not None:
             self._work.stop()
-        make = partial(self._measure, net, wanted)
-        self._work = Work(self, number, make, _PICTURES, "faithfulness: pictures")
+        self._work = Work(self, number, make, total, words)
         self._work.start()
+
+    def measuring(
+        self, request: Mapping[str, Any]
+    ) -> tuple[Callable[[Work], tuple[dict[str, Any], list[bytes]]], int, str]:
+        """What measures a map's faithfulness, on a copy: a cell may be using the network.
+
+        Returns:
+            (a function of the :class:`Work` that runs it, its ticks, what they count).
+        """
+        wanted = dataclasses.replace(self._wanted(request), relu=True)
+        net = copy.deepcopy(self._net)
+        return partial(self._measure, net, wanted), _PICTURES, "faithfulness: pictures"
 
     def _measure(self, net: Any, wanted: _Wanted, work: Work) -> tuple[dict[str, Any], list[bytes]]:
         """`faithfulness` of one map, on a copy of the network; kept for the exported page."""
@@ -478,7 +491,7 @@ def explore_explanation(
             "would be right."
         )
     if is_explanation(net_or_exp):
-        _check_maps(net_or_exp)
+        check_maps(net_or_exp)
         wholes = wholes_of(net_or_exp, None, originals, _CALLER)
         return ExplanationPage(net_or_exp, table=table, names=names, originals=wholes)
     if not hasattr(net_or_exp, "forward") or images is None:
@@ -492,23 +505,9 @@ def explore_explanation(
             f"{_CALLER}: explanation is a {type(explanation).__name__}; an Explanation."
         )
     exp = explanation if explanation is not None else _first(net_or_exp, images, preset)
-    _check_maps(exp)
+    check_maps(exp)
     wholes = wholes_of(exp, images, originals, _CALLER)
     return ExplanationPage(exp, net_or_exp, images, preset, table, names, originals=wholes)
-
-
-def _check_maps(exp: Any) -> None:
-    """Raise ValueError for maps without rows and columns."""
-    for (method, layer), maps in exp.maps.items():
-        kind = {2: "a signal or text", 4: "video"}.get(maps[0].ndim)
-        given = exp.inputs_of(layer)
-        if given is not None and given.ndim == 4:
-            kind = f"inputs {tuple(given.shape)}, one position wide"
-        if kind is not None:
-            raise ValueError(
-                f"{_CALLER}: {method} at {layer!r} is a map over {kind}; maps over pictures, "
-                "(h, w), would be right. rv.plot_explanation(exp) draws this one."
-            )
 
 
 def _names(names: Sequence[str] | None, count: int) -> list[str]:
@@ -524,48 +523,3 @@ def _first(net: Any, images: Any, preset: Any) -> Any:
     check_hookable(net)
     inputs = check_images(net, images)
     return explained(net, inputs, None, preset, survey(net, inputs).table)
-
-
-def altered(net: Any, off: Sequence[str], images: Any) -> AbstractContextManager[None]:
-    """The network without the branches of some blocks; put back at the end."""
-    return drop_blocks(net, list(off), images=images) if off else nullcontext()
-
-
-def explained(net: Any, images: Any, targets: Any, preset: Any, table: Any) -> Any:
-    """Every block by the methods of one pass; `table` of layers says which have positions."""
-    layers = [] if table is None else _with_positions(table)
-    with quiet():
-        if layers:
-            return explain(net, images, targets, methods=list(_FIRST), layers=layers, preset=preset)
-        exp = explain(net, images, targets, preset=preset)  # tokens: what "auto" finds
-    _check_maps(exp)
-    return exp
-
-
-def _is_map(shape: Sequence[int], axes: str) -> bool:
-    """True for an output with rows and columns, more than one of each."""
-    if len(shape) != 4:
-        return False
-    told = sorted(axes) == sorted("NCHW")
-    places = [shape[axes.index(each)] for each in "HW"] if told else shape[2:]
-    return (told or not axes or "?" in axes) and min(places) > 1
-
-
-def _with_positions(table: Any) -> list[str]:
-    """Blocks, or the stages' last layers, whose output is (N, C, H, W); none for tokens."""
-    spatial = pd.Series(
-        [_is_map(*each) for each in zip(table["shape"], table["axes"], strict=True)], table.index
-    )
-    tokens = table["shape"].map(lambda s: len(s) == 3)
-    if not (spatial | tokens).any():
-        raise ValueError(
-            f"{_CALLER}: the network has no layer with positions (N, C, H, W); a "
-            "convolutional network would be right."
-        )
-    blocks = table["kind"] == "block"
-    if (blocks & spatial).any():
-        return [str(each) for each in table[blocks & spatial]["layer"].drop_duplicates()]
-    if (blocks & tokens).any():
-        return []
-    ends = table[spatial].groupby("stage", sort=False)["layer"].last()
-    return [str(each) for each in ends]

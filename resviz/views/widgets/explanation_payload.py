@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from resviz.recording.said import said_by
 from resviz.views.payload import Packing, quantised
 from resviz.views.pictures import Floats, as_array
-from resviz.views.said import said_by
 
 HEAD_METHODS = ("grad_cam", "hires_cam", "cam")  # what a class's weights alone determine
 CHECKS = ("deletion", "insertion")

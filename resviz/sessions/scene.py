@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from resviz.analysis.logit_lens import logit_lens
 from resviz.errors import UnknownOutput
-from resviz.hooks import Hooks
+from resviz.hooks import Hooks, evaluating
 from resviz.networks.anatomy.structure import is_leaf
+from resviz.networks.inputs import check_images
+from resviz.networks.outputs import output_of
+from resviz.networks.surgery.altering import additions_of
+from resviz.networks.surgery.blocks import blocks_dropped
+from resviz.provenance import preset_or_none
 from resviz.recording.recorder import record
-from resviz.views.said import said_by
-from resviz.views.widgets.explanation import altered, explained
-from resviz.views.widgets.working import Work
+from resviz.recording.said import said_by, said_of
+from resviz.sessions.explaining import altered, explained, layers_with_positions
+from resviz.sessions.work import Work
 
 KEEP = ("blocks", "additions")
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,9 @@ class Scene:
         whole: the same of the network with all its blocks; `rec` itself where none is off.
         exp: every block explained; None as long as nobody asked for it.
         why: the reason why there is no explanation.
+        lens: the table of :func:`logit_lens`; None where there is none.
+        without: by block, what the network says (T,) when that block's branch is cut, too; empty
+            as long as nobody asked for it.
     """
 
     moment: Moment
@@ -50,6 +63,8 @@ class Scene:
     whole: Any
     exp: Any = None
     why: str = ""
+    lens: Any = None
+    without: Mapping[str, Floats | None] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -57,8 +72,27 @@ class Scene:
         return sum(t.numel() * t.element_size() for t in self.rec.tensors.values())
 
 
+def keep_of(rec: Any) -> Sequence[str]:
+    """What to keep of a network, by its first recording, so that there is a picture of it.
+
+    Block outputs and additions; of a network without blocks (VGG, AlexNet) its stages' ends.
+    """
+    if any(":" not in key for key in rec.tensors) or (rec.layers["kind"] == "block").any():
+        return KEEP
+    try:
+        return layers_with_positions(rec.layers)
+    except ValueError:  # a table or a sequence: nothing to be drawn as a picture
+        return KEEP
+
+
 def recorded(
-    net: Any, images: Any, moment: Moment, preset: Any, known: Scene | None, whole: Any
+    net: Any,
+    images: Any,
+    moment: Moment,
+    preset: Any,
+    known: Scene | None,
+    whole: Any,
+    keep: Sequence[str] = KEEP,
 ) -> Scene:
     """One recorded pass; and one more of the whole network where blocks are off.
 
@@ -69,6 +103,7 @@ def recorded(
         preset: names and scale of the pictures; None for the network's own.
         known: a scene of the same photograph and blocks: its tensors need not be kept again.
         whole: a recording of the whole network for the same photograph, where there is one.
+        keep: what of it is kept.
 
     Raises:
         UnknownOutput: a network without a number that could be followed back through it.
@@ -77,9 +112,8 @@ def recorded(
     if targets is None and preset is not None and preset.output == "values":
         targets = [0]  # nothing is predicted of values: the first
     loss = None if targets is None else "logit"  # what `record` takes without targets, too
-    keep: Sequence[str] = KEEP if known is None else ()
     with altered(net, moment.off, images):
-        rec = _followed(net, images, targets, loss, keep, preset)
+        rec = _followed(net, images, targets, loss, keep if known is None else (), preset)
     if known is not None:
         rec = dataclasses.replace(rec, tensors=known.rec.tensors)
     if not moment.off:
@@ -121,15 +155,57 @@ def _foremost(rec: Any) -> int:
 
 
 def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
-    """The scene with its explanation: one more forward pass, and one backward."""
+    """The scene with its explanation: a forward and a backward pass; then what the head sees."""
     moment = scene.moment
     targets = [_foremost(scene.rec) if moment.target is None else moment.target]
-    try:
-        with altered(net, moment.off, images):
+    with altered(net, moment.off, images):
+        scene = dataclasses.replace(scene, lens=_seen(net, images, targets, preset))
+        try:
             exp = explained(net, images, targets, preset, scene.rec.layers)
-    except (ValueError, TypeError, RuntimeError) as error:
-        return dataclasses.replace(scene, why=str(error.args[0]))
+        except (ValueError, TypeError, RuntimeError) as error:
+            return dataclasses.replace(scene, why=str(error.args[0]))
     return dataclasses.replace(scene, exp=exp)
+
+
+def _seen(net: Any, images: Any, targets: Any, preset: Any) -> Any:
+    """How the prediction forms along depth; None where no head can be put on the blocks."""
+    try:
+        return logit_lens(net, images, targets, preset=preset)
+    except (ValueError, TypeError, RuntimeError):
+        return None
+
+
+def without_each(
+    net: Any, images: Any, scene: Scene, blocks: Sequence[str], preset: Any
+) -> Iterator[tuple[str, Floats | None]]:
+    """What the network says when the branch of one more block is cut, block by block.
+
+    Each is one forward pass of the network as the scene has it; one more finds the blocks.
+
+    Args:
+        net: a network that may run here and now.
+        images: (1, 3, H, W), the photograph of the scene.
+        scene: what is shown.
+        blocks: names; those that are off already are left out.
+        preset: names and scale of the pictures; None for the network's own.
+
+    Yields:
+        The block and (T,) numbers as :func:`said_by` has them; None where the network cannot run
+        without it.
+    """
+    inputs, off = check_images(net, images), scene.moment.off
+    output = output_of(preset_or_none(net, preset), inputs)
+    additions = additions_of(net, images)
+    for block in blocks:
+        if block in off:
+            continue
+        try:
+            with blocks_dropped(net, [*off, block], additions), evaluating(net):
+                logits = output.logits(inputs.copies().run(net))
+            said = said_of(output.seen(logits), logits)
+        except (ValueError, RuntimeError):
+            said = None
+        yield block, None if said is None else said.numbers[0].astype(np.float64)
 
 
 class Watched:

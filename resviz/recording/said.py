@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from resviz.networks.outputs import of_record
-from resviz.views.pictures import as_array
+from resviz.networks.outputs import Output, of_record
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -43,13 +42,16 @@ class Said:
 
 def said_by(record: Any) -> Said | None:
     """What the network said; None where no part of what it returned is known to be its output."""
-    output = of_record(record.provenance, record.logits)
-    logits = record.logits
+    return said_of(of_record(record.provenance, record.logits), record.logits)
+
+
+def said_of(output: Output, logits: Any) -> Said | None:
+    """The same of logits at hand; see :func:`said_by`."""
     if logits is None or output.kind == "none" or logits.ndim not in (1, 2, 4):
         return None
-    scores = as_array(output.scores(logits)).astype(np.float64)
+    scores = _numbers(output.scores(logits))
     sure = output.probabilities(logits)
-    numbers = scores if sure is None else as_array(sure).astype(np.float64)
+    numbers = scores if sure is None else _numbers(sure)
     names = [output.name(index) for index in range(scores.shape[1])]
     if scores.ndim == 4:
         return Said(output.kind, "share", names, _shares(numbers), None)
@@ -63,3 +65,8 @@ def _shares(sure: Floats) -> Floats:
         return (sure > 0.5).mean(axis=(2, 3))
     best = sure.argmax(axis=1)
     return np.stack([(best == c).mean(axis=(1, 2)) for c in range(sure.shape[1])], axis=1)
+
+
+def _numbers(tensor: Any) -> Floats:
+    """As float64, of any device; what has fewer bits is read as float32."""
+    return tensor.detach().cpu().float().double().numpy()  # type: ignore[no-any-return]
