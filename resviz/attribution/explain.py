@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from resviz.arguments import caller, public, switch
+from resviz.arguments import Progress, caller, public, switch
 from resviz.attribution.about import About, read_input
 from resviz.attribution.choose import first_taken, read_layers, with_positions
 from resviz.attribution.diagnosis import by_shape, evidence, findings, untrained
@@ -47,7 +47,7 @@ def explain(
     batch_stats: bool = False,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     chunk: int | None = None,
-    progress: bool | None = None,
+    progress: Progress = None,
     reshape: Reshape | None = None,
     input: int | str | None = None,
 ) -> Explanation:
@@ -84,7 +84,8 @@ def explain(
             need no further passes.
         options: of methods, ``{"integrated_gradients": {"steps": 100}}``.
         chunk: how many masked or perturbed pictures run at once; None: 8 on a CPU, 64 on a GPU.
-        progress: None shows a bar over what takes more than a second, False never.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
         reshape: from a layer's output to (N, C, h, w), where the shape alone does not tell.
         input: of several, the one that the maps are about (position or keyword): whose pixels
             methods change, and whose photograph lies under a map. None: the picture that a layer

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import Progress
 from resviz.attribution.channels import Channels, channels_of
 from resviz.attribution.engine import Captured, capture
 from resviz.attribution.head import AllClasses, find_heads
@@ -51,7 +52,7 @@ class SharedPass:
     batch_stats: bool = False
     reshape: Reshape | None = None
     chunk: int | None = None
-    progress: bool | None = None
+    progress: Progress = None
     about: Mapping[Layer, int] = field(default_factory=dict)
     seen: Captured = field(init=False)
     heads: dict[str, AllClasses] = field(init=False)

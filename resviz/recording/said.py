@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from resviz.networks.outputs import Output, of_record
 
@@ -50,23 +51,13 @@ def said_of(output: Output, logits: Any) -> Said | None:
     if logits is None or output.kind == "none" or logits.ndim not in (1, 2, 4):
         return None
     scores = _numbers(output.scores(logits))
-    sure = output.probabilities(logits)
-    numbers = scores if sure is None else _numbers(sure)
+    word, values = output.numbers(logits)
     names = [output.name(index) for index in range(scores.shape[1])]
     if scores.ndim == 4:
-        return Said(output.kind, "share", names, _shares(numbers), None)
-    word = "value" if sure is None else "probability"
-    return Said(output.kind, word, names, np.nan_to_num(numbers), scores, output.units)
+        return Said(output.kind, "share", names, _numbers(values), None)
+    return Said(output.kind, word, names, np.nan_to_num(_numbers(values)), scores, output.units)
 
 
-def _shares(sure: Floats) -> Floats:
-    """(N, C): the share of positions at which each class is said."""
-    if sure.shape[1] == 1:
-        return (sure > 0.5).mean(axis=(2, 3))
-    best = sure.argmax(axis=1)
-    return np.stack([(best == c).mean(axis=(1, 2)) for c in range(sure.shape[1])], axis=1)
-
-
-def _numbers(tensor: Any) -> Floats:
-    """As float64, of any device; what has fewer bits is read as float32."""
-    return tensor.detach().cpu().float().double().numpy()
+def _numbers(tensor: Tensor) -> Floats:
+    """As float64, of any device and dtype."""
+    return tensor.detach().cpu().double().numpy()

@@ -10,6 +10,8 @@ import pandas as pd
 
 from resviz.attribution.explain import explain
 from resviz.errors import quiet
+from resviz.networks.anatomy.survey import survey
+from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.surgery.blocks import drop_blocks
 
 _CALLER = "explore_explanation"
@@ -90,3 +92,10 @@ def check_maps(exp: Any) -> None:
                 f"{_CALLER}: {method} at {layer!r} is a map over {kind}; maps over pictures, "
                 "(h, w), would be right. rv.plot_explanation(exp) draws this one."
             )
+
+
+def explained_first(net: Any, images: Any, preset: Any) -> Any:
+    """The predicted classes at every block, by the methods that one pass serves."""
+    check_hookable(net)
+    inputs = check_images(net, images)
+    return explained(net, inputs, None, preset, survey(net, inputs).table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +14,10 @@ import numpy.typing as npt
 
 from resviz.analysis.logit_lens import logit_lens
 from resviz.errors import UnknownOutput
-from resviz.hooks import Hooks, evaluating
-from resviz.networks.anatomy.structure import is_leaf
+from resviz.networks.anatomy.telling import telling
 from resviz.networks.inputs import check_images
 from resviz.networks.outputs import output_of
+from resviz.networks.predict import logits_for
 from resviz.networks.surgery.altering import additions_of
 from resviz.networks.surgery.blocks import blocks_dropped
 from resviz.provenance import preset_or_none
@@ -200,8 +201,8 @@ def without_each(
         if block in off:
             continue
         try:
-            with blocks_dropped(net, [*off, block], additions), evaluating(net):
-                logits = output.logits(inputs.copies().run(net))
+            with blocks_dropped(net, [*off, block], additions):
+                logits = logits_for(net, inputs, output)
             said = said_of(output.seen(logits), logits)
         except (ValueError, RuntimeError):
             said = None
@@ -225,11 +226,7 @@ class Watched:
                 f"explore: this network cannot be copied ({error}); one that copy.deepcopy takes "
                 "would be right, since other photographs, classes and blocks run on a copy."
             ) from error
-        self.leaves = [module for module in self.net.modules() if is_leaf(module)]
 
-    def telling(self, work: Work) -> Hooks:
-        """Hooks that count every layer's call, and end the work when it was given up."""
-        hooks = Hooks()
-        for leaf in self.leaves:
-            hooks.before_forward(leaf, lambda _, __: work.tick())
-        return hooks
+    def telling(self, work: Work) -> AbstractContextManager[None]:
+        """Every layer's call is counted, and the work ends there when it was given up."""
+        return telling(self.net, work.tick)

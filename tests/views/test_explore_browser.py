@@ -230,7 +230,7 @@ def test_a_measurement_of_the_scene_before_is_not_shown(
 ) -> None:
     import threading
 
-    import resviz.views.widgets.explanation as module
+    import resviz.sessions.maps as module
 
     go, usual = threading.Event(), module.faithfulness
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from resviz.recording.said import said_by
+from resviz.sessions.maps import CHECKS, HEAD_METHODS
 from resviz.views.payload import Packing, quantised
 from resviz.views.pictures import Floats, as_array
 
-HEAD_METHODS = ("grad_cam", "hires_cam", "cam")  # what a class's weights alone determine
-CHECKS = ("deletion", "insertion")
 _EXACT = 4 * 2**20  # bytes up to which numbers of the head go as float32
 _HALF = 32 * 2**20  # bytes up to which they go as float16; above, one byte each
 _TRIED = 2**31  # products for which the error of the head's numbers is measured
