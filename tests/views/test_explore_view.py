@@ -426,7 +426,7 @@ def test_files_give_the_names(preset: rv.Preset, net: Any) -> None:
 def test_figure_is_the_profile_along_depth(view: Any) -> None:
     assert "gradient" in view.figure().layout.title.text
     ask(view, listen(view), "scene", **scene(0, off=("layer1.0",)))
-    assert "without layer1.0" in [trace.name for trace in view.figure().data]
+    assert "toy-net, cut<br>without layer1.0" in [trace.name for trace in view.figure().data]
 
 
 @pytest.mark.parametrize(

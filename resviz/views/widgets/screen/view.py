@@ -347,7 +347,7 @@ class ExploreView(PageView):
         network = str(scene.rec.provenance["network"])
         tables = {network: scene.whole}
         if scene.moment.off:
-            tables[f"without {', '.join(scene.moment.off)}"] = scene.rec
+            tables[f"{network}, cut"] = scene.rec  # the plot itself says which blocks
         return plot_depth_profile(tables, "grad_norm")
 
     def picture(self, kind: str) -> bytes:
