@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import pandas as pd
@@ -23,20 +23,32 @@ def altered(net: Any, off: Sequence[str], images: Any) -> AbstractContextManager
     return drop_blocks(net, list(off), images=images) if off else nullcontext()
 
 
-def explained(net: Any, images: Any, targets: Any, preset: Any, table: Any) -> Any:
-    """Every block by the methods of one pass; `table` of layers says which have positions."""
+def explained(
+    net: Any, images: Any, targets: Any, preset: Any, table: Any, every_block: bool = False
+) -> Any:
+    """Every block by the methods of one pass; `table` of layers says which have positions.
+
+    Of tokens, the layer that "auto" finds: after the last block of a vision transformer only the
+    class token is read on, and the map there is blank. With `every_block` the blocks, too.
+    """
     layers = [] if table is None else layers_with_positions(table)
     with quiet():
         if layers:
-            methods = list(_FIRST)
-            return explain(
-                net, images, targets, methods=methods, layers=layers, preset=preset, channels=True
-            )
-        exp = explain(
-            net, images, targets, preset=preset, channels=True
-        )  # tokens: what "auto" finds
+            return _at(net, images, targets, preset, layers)
+        exp = explain(net, images, targets, preset=preset, channels=True)
+        blocks = [] if table is None else table.loc[table["kind"] == "block", "layer"]
+        names = list(dict.fromkeys([*map(str, blocks), *exp.layers]))
+        if every_block and len(names) > len(exp.layers):
+            with suppress(ValueError, RuntimeError):  # blocks without a grid: what "auto" found
+                exp = _at(net, images, targets, preset, names)
     check_maps(exp)
     return exp
+
+
+def _at(net: Any, images: Any, targets: Any, preset: Any, layers: list[str]) -> Any:
+    """An explanation at these layers, with what each channel contributes."""
+    about = {"methods": list(_FIRST), "layers": layers, "preset": preset, "channels": True}
+    return explain(net, images, targets, **about)
 
 
 def _is_map(shape: Sequence[int], axes: str) -> bool:

@@ -162,7 +162,7 @@ def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
     with altered(net, moment.off, images):
         scene = dataclasses.replace(scene, lens=_seen(net, images, targets, preset))
         try:
-            exp = explained(net, images, targets, preset, scene.rec.layers)
+            exp = explained(net, images, targets, preset, scene.rec.layers, every_block=True)
         except (ValueError, TypeError, RuntimeError) as error:
             return dataclasses.replace(scene, why=str(error.args[0]))
     return dataclasses.replace(scene, exp=exp)

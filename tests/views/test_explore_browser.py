@@ -105,21 +105,21 @@ def test_one_cursor_over_depth(kind: str, request: pytest.FixtureRequest) -> Non
 
 def test_a_class_changes_every_part(live: Live) -> None:
     before = live.at.locator(".rv-part-gradients .rv-depth-svg").inner_html()
-    shown = live.widget._scene
+    shown = live.widget._session.current
     guess = live.at.locator(".rv-guess").nth(1)
     name = guess.inner_text().split(" ")[0]
     guess.click()
-    live.until(lambda: live.widget._scene is not shown)
-    live.until(lambda: live.widget._scene.exp is not None)
+    live.until(lambda: live.widget._session.current is not shown)
+    live.until(lambda: live.widget._session.current.exp is not None)
     live.quiet()
     assert f"Explanation of {name}" in live.text(".rv-part-explanation .rv-heading")
     assert live.at.locator(".rv-part-gradients .rv-depth-svg").inner_html() != before
     assert live.at.locator(".rv-guess[aria-pressed=true]").inner_text().startswith(name)
-    index = live.widget._scene.moment.target
+    index = live.widget._session.current.moment.target
     assert live.widget._preset.classes[index] == name
     # from within the explanation, and back to the predicted one
     live.at.locator(".rv-part-explanation .rv-class").first.click()
-    live.until(lambda: live.widget._scene.moment.target is None)
+    live.until(lambda: live.widget._session.current.moment.target is None)
     live.quiet()
     assert live.widget.selection["class"] is None
 
@@ -128,7 +128,7 @@ def test_a_block_switched_off_and_on_again(live: Live) -> None:
     painted = live.painted(".rv-part-maps canvas.rv-mosaic")
     block(live, "layer2.0").click()
     live.until(lambda: "without layer2.0" in live.text(".rv-explore-facts"))
-    live.until(lambda: live.widget._scene.exp is not None)
+    live.until(lambda: live.widget._session.current.exp is not None)
     live.quiet()
     assert block(live, "layer2.0").get_attribute("aria-pressed") == "false"
     assert live.painted(".rv-part-maps canvas.rv-mosaic") != painted
@@ -146,14 +146,14 @@ def test_a_block_switched_off_and_on_again(live: Live) -> None:
 def test_a_photograph_chosen_and_another_added(live: Live) -> None:
     painted = live.painted(".rv-part-maps canvas.rv-mosaic")
     live.at.get_by_role("button", name="two.png").click()
-    live.until(lambda: live.widget._scene.moment.image == 1)
-    live.until(lambda: live.widget._scene.exp is not None)
+    live.until(lambda: live.widget._session.current.moment.image == 1)
+    live.until(lambda: live.widget._session.current.exp is not None)
     live.quiet()
     assert live.painted(".rv-part-maps canvas.rv-mosaic") != painted
     assert "two.png" in live.text(".rv-part-explanation .rv-reason figcaption")
     live.page.set_input_files("input[type=file]", SAMPLES / "chelsea.png")
-    live.until(lambda: live.widget._scene.moment.image == 2)
-    live.until(lambda: live.widget._scene.exp is not None)
+    live.until(lambda: live.widget._session.current.moment.image == 2)
+    live.until(lambda: live.widget._session.current.exp is not None)
     live.quiet()
     assert live.at.locator(".rv-photo").all_inner_texts() == ["one.png", "two.png", "chelsea.png"]
     assert "chelsea.png" in live.text(".rv-part-explanation .rv-reason figcaption")
@@ -173,7 +173,7 @@ def test_fast_changes_make_one_question_and_show_the_last(live: Live) -> None:
 def test_work_is_stopped_and_nothing_changes(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
-    import resviz.views.widgets.explore as module
+    import resviz.sessions.session as module
 
     go, usual = threading.Event(), module.recorded
 
@@ -182,7 +182,7 @@ def test_work_is_stopped_and_nothing_changes(live: Live, monkeypatch: pytest.Mon
         return usual(*args)
 
     monkeypatch.setattr(module, "recorded", slow)
-    facts, shown = live.text(".rv-explore-facts"), live.widget._scene
+    facts, shown = live.text(".rv-explore-facts"), live.widget._session.current
     assert not live.at.get_by_role("button", name="Stop").is_visible()
     block(live, "layer2.0").click()
     live.until(lambda: live.at.get_by_role("button", name="Stop").is_visible())
@@ -192,7 +192,7 @@ def test_work_is_stopped_and_nothing_changes(live: Live, monkeypatch: pytest.Mon
     go.set()
     live.widget._works["scene"].join(30)
     live.quiet()
-    assert said(live) == "stopped" and live.widget._scene is shown
+    assert said(live) == "stopped" and live.widget._session.current is shown
     assert live.text(".rv-explore-facts") == facts
     assert block(live, "layer2.0").get_attribute("aria-pressed") == "true"
     assert live.at.get_attribute("aria-busy") == "false"
@@ -203,7 +203,7 @@ def test_an_explanation_given_up_for_a_stopped_scene_is_made_again(
 ) -> None:
     import threading
 
-    import resviz.views.widgets.explore as module
+    import resviz.sessions.session as module
 
     go, usual = threading.Event(), module.with_explanation
 
@@ -213,14 +213,14 @@ def test_an_explanation_given_up_for_a_stopped_scene_is_made_again(
 
     monkeypatch.setattr(module, "with_explanation", slow)
     live.at.get_by_role("button", name="two.png").click()
-    live.until(lambda: live.widget._scene.moment.image == 1)
+    live.until(lambda: live.widget._session.current.moment.image == 1)
     live.quiet()
     assert live.at.get_by_role("button", name="Stop").is_visible()  # it is being explained
     live.press("Escape")
     live.until(lambda: "No explanation" in live.text(".rv-part-explanation .rv-part-words"))
     live.at.locator(".rv-guess").first.click()  # its class again
     go.set()
-    live.until(lambda: live.widget._scene.exp is not None)
+    live.until(lambda: live.widget._session.current.exp is not None)
     live.until(lambda: live.at.locator(".rv-part-explanation .rv-class").first.is_visible())
     assert "two.png" in live.text(".rv-part-explanation .rv-reason figcaption")
 
@@ -243,7 +243,11 @@ def test_a_measurement_of_the_scene_before_is_not_shown(
     live.quiet()
     work = live.widget._views["explanation"]._work
     block(live, "layer2.0").click()
-    live.until(lambda: live.widget._scene.moment.off and live.widget._scene.exp is not None)
+    live.until(
+        lambda: (
+            live.widget._session.current.moment.off and live.widget._session.current.exp is not None
+        )
+    )
     go.set()
     work.join(60)
     live.quiet()
@@ -254,7 +258,7 @@ def test_several_files_join_one_after_the_other(live: Live) -> None:
     files = [SAMPLES / name for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
     live.page.set_input_files("input[type=file]", files)
     live.until(lambda: live.at.locator(".rv-photo").count() == 5)
-    live.until(lambda: live.widget._scene.moment.image == 4)
+    live.until(lambda: live.widget._session.current.moment.image == 4)
     names = live.at.locator(".rv-photo").all_inner_texts()
     assert names[2:] == ["chelsea.png", "coffee.png", "rocket.jpg"]
 
@@ -265,9 +269,9 @@ def test_python_chooses(live: Live) -> None:
     assert live.widget.selection["channel"] == 3
     assert not live.at.locator(".rv-part-residuals").get_attribute("open") is not None
     live.widget.selection = live.widget.selection | {"off": ["layer3.0"], "image": 1}
-    live.until(lambda: live.widget._scene.moment.off == ("layer3.0",))
+    live.until(lambda: live.widget._session.current.moment.off == ("layer3.0",))
     live.quiet()
-    assert live.widget._scene.moment.image == 1
+    assert live.widget._session.current.moment.image == 1
     assert block(live, "layer3.0").get_attribute("aria-pressed") == "false"
     live.widget.selection = live.widget.selection | {"depth": 3}
     live.quiet()
@@ -279,8 +283,8 @@ def test_by_keyboard_alone(live: Live) -> None:
     live.press("ArrowRight")
     assert live.page.evaluate("document.activeElement.textContent") == "two.png"
     live.press("Enter")
-    live.until(lambda: live.widget._scene.moment.image == 1)
-    live.until(lambda: live.widget._scene.exp is not None)
+    live.until(lambda: live.widget._session.current.moment.image == 1)
+    live.until(lambda: live.widget._session.current.exp is not None)
     live.quiet()
     assert live.page.evaluate("document.activeElement.textContent") == "two.png"  # focus stays
     outline = "getComputedStyle(document.activeElement).outlineStyle"
@@ -289,10 +293,14 @@ def test_by_keyboard_alone(live: Live) -> None:
     live.quiet()
     at_block(live, "layer2.0", 5)
     live.press("o")
-    live.until(lambda: live.widget._scene.moment.off == ("layer2.0",))
+    live.until(lambda: live.widget._session.current.moment.off == ("layer2.0",))
     live.quiet()
     live.press("0", ",")
-    live.until(lambda: live.widget._scene.moment == live.widget._scene.moment.__class__(0))
+    live.until(
+        lambda: (
+            live.widget._session.current.moment == live.widget._session.current.moment.__class__(0)
+        )
+    )
     live.press("?")
     assert live.at.locator(":scope > .rv-help").is_visible()
     live.press("Escape")

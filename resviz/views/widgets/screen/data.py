@@ -73,11 +73,24 @@ def explained_data(packing: Packing, scene: Scene, places: Sequence[Place]) -> d
         else None
         for place in places
     ]
-    return {"tiles": tiles, "lens": _seen(scene, places)}
+    layers = [_map_layer(scene.exp, place) for place in places]
+    return {"tiles": tiles, "lens": _seen(scene, places), "layers": layers}
+
+
+def _map_layer(exp: Any, place: Place) -> str | None:
+    """The layer whose map stands for a place: its own output, or what says more inside it."""
+    if exp is None:
+        return None
+    within = [layer for layer in exp.layers if layer.startswith(f"{place.name}.")]
+    for layer in (place.key, *reversed(within)):
+        maps = [values[0][0] for (_, name), values in exp.maps.items() if name == layer]
+        if any(bool((values != 0).any()) for values in maps):
+            return layer
+    return place.key if place.key in exp.layers else None
 
 
 def _seen(scene: Scene, places: Sequence[Place]) -> dict[str, Any] | None:
-    """What the head says of each place's output: numbers of the class, and words where it cannot."""
+    """What the head says of each place's output, and why it cannot where it cannot."""
     if scene.lens is None:
         return None
     column = next(name for name in ("probability", "share", "value") if name in scene.lens)

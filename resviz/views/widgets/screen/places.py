@@ -95,15 +95,14 @@ def places_of(rec: Any) -> list[Place]:
         key = f"{names[-1]}:sum"
         found = key if key in rec.tensors else ""
         places.append(Place(name, found, _stage(rows[-1]), depth, kind, names))
+    first = min((place.depth for place in places), default=-math.inf)
     known = {place.key for place in places}
-    first = min((place.depth for place in places), default=math.inf)
     for key in kept:
         if key not in known:
             depth, stage = depths.get(key, (0, ""))
-            before = bool(places) and depth < first
-            places.append(
-                Place(key, key, "" if before else stage, depth, "stem" if before else "plain")
-            )
+            stem = depth < first
+            kind = "stem" if stem else "plain"
+            places.append(Place(key, key, "" if stem else stage, depth, kind))
     return sorted(places, key=lambda place: place.depth)
 
 

@@ -3,7 +3,7 @@
 import { element } from "../controls.js";
 import { colourTable, limitsOf } from "../pixels.js";
 import { tilePixels } from "./tiles.js";
-import { additionWords, briefNumber, countWords, shareWords, shortcutWords } from "./words.js";
+import { additionWords, briefNumber, countWords, endOf, shareWords, shortcutWords } from "./words.js";
 
 const ROWS = 5;
 const COLUMNS = ["shortcut", "branch", "sum"];
@@ -32,7 +32,8 @@ export function createAnatomy({ on }) {
 
   function draw(state) {
     const { place, addition, chosen } = state;
-    title.textContent = place ? place.name : "no block";
+    title.textContent = place ? endOf(place.name, 24) : "no block";
+    title.title = place?.name ?? "";
     drawChoice(choice, place, chosen, on);
     cut.hidden = !place?.additions.length;
     cut.textContent = state.cut ? "put back" : "cut out";

@@ -1,9 +1,9 @@
 // The photograph: what speaks for the class, all classes as bars, and whether to believe it.
 
-import { buttonControl, element, rangeControl, searchControl, selectControl } from "../controls.js";
+import { buttonControl, checkControl, element, rangeControl, searchControl, selectControl } from "../controls.js";
 import { opaquePixels, paintCanvas } from "../explanation_pane.js";
 import { checkOf, headMap, mapScale, mapSource, offeredOf, positivePart, recordedMap } from "../explanation_maps.js";
-import { arrayAt, colourTable, overlayPixels, resizedBilinear } from "../pixels.js";
+import { arrayAt, colourTable, overlayPart, overlayPixels, resizedBilinear } from "../pixels.js";
 import { foremost, largest } from "./scenes.js";
 import { briefNumber, countWords, saidWords, spreadWords } from "./words.js";
 
@@ -44,7 +44,8 @@ export function createPhotograph({ on, live }) {
   const method = selectControl({ label: "method", onChange: on.method, title: "how the map is made" });
   const contrast = searchControl({ label: "minus the map of", names: [], value: null, onChoose: on.contrast, placeholder: "no class" });
   const none = buttonControl({ text: "no difference", className: "rv-small", onClick: () => on.contrast(null) });
-  const folded = element("details", { class: "rv-more" }, element("summary", {}, "method, A − B"), method.node, contrast.node, none.node);
+  const whole = checkControl({ label: "whole file", value: false, onChange: on.whole, title: "the photograph as it is in its file; the network saw a part of it" });
+  const folded = element("details", { class: "rv-more" }, element("summary", {}, "method, A − B"), method.node, contrast.node, none.node, whole.node);
   const words = element("p", { class: "rv-map-words", "aria-live": "polite" });
   const trust = createTrust(on, live);
   const strip = createStrip(on, live);
@@ -66,10 +67,12 @@ export function createPhotograph({ on, live }) {
     opacity.set(state.opacity);
     const picture = state.scene.picture;
     canvas.setAttribute("aria-label", map.values ? `map for ${state.className} at ${state.place.name}` : "the photograph");
-    paintMap(canvas, map, picture, state.opacity);
+    const file = state.whole ? (state.page?.originals?.[0] ?? null) : null;
+    if (file && map.values) paintFile(canvas, map, file, state.opacity);
+    else paintMap(canvas, map, picture, state.opacity);
     over.textContent = map.why ?? "";
     over.hidden = !map.why;
-    words.textContent = map.values ? mapWords(map) : "";
+    words.textContent = map.values ? mapWords(map, state) : "";
     trust.draw(state);
   }
   return {
@@ -84,6 +87,8 @@ export function createPhotograph({ on, live }) {
       none.node.hidden = state.contrast === null;
       method.setOptions(state.methods, state.method);
       folded.hidden = !state.methods.length;
+      whole.hide(!state.page?.originals?.[0]);
+      whole.set(state.whole);
       strip.draw(state);
       drawMap(state);
     },
@@ -105,9 +110,18 @@ function paintMap(canvas, map, picture, opacity) {
   paintCanvas(canvas, overlayPixels(values, scale, colourTable("viridis"), picture?.pixels ?? null, opacity), tall, wide);
 }
 
-function mapWords(map) {
+/** The map over the photograph in its file, of which the network saw a part. */
+function paintFile(canvas, map, { pixels, frame, shown }, opacity) {
+  const size = shown.slice(0, 2);
+  const scale = mapScale(map.values, false);
+  const seen = overlayPart(map.values, [map.height, map.width], scale, colourTable("viridis"), pixels, opacity, size, frame);
+  paintCanvas(canvas, seen, ...size);
+}
+
+function mapWords(map, { layer, place }) {
   if (map.blank?.length) return map.blank[0];
-  return spreadWords(map.values);
+  const where = layer === place.key ? "" : ` Read inside the block, at ${layer.slice(place.name.length + 1)}.`;
+  return spreadWords(map.values) + where;
 }
 
 /** A horizontal drag on the picture fades the map in and out. */
@@ -164,8 +178,8 @@ function createTrust(on, live) {
   const node = element("p", { class: "rv-trust" }, words, button.node);
   return {
     node,
-    draw({ scene, page, map, index, contrast, method, place, header }) {
-      const chosen = { image: 0, class: index, contrast, recorded: null, method, layer: place?.key };
+    draw({ scene, page, map, index, contrast, method, layer, header }) {
+      const chosen = { image: 0, class: index, contrast, recorded: null, method, layer };
       const row = page && index !== null ? checkOf(page, chosen) : undefined;
       const lines = scene.untrained ? ["The weights are untrained: there is nothing yet to explain."] : [];
       if (row) lines.push(checkWords(row));

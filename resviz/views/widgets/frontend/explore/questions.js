@@ -5,7 +5,7 @@ import { momentKey } from "./scenes.js";
 
 const PAUSE = 150; // milliseconds until a change is asked for, so that fast ones make one question
 const PATIENT = 15; // seconds that cutting every block may take without being asked for
-const PASSES = 6; // of the network, about, that an explanation takes
+const PASSES = 5; // of the network, about, that an explanation takes
 
 /**
  * state(): what is looked at; shown(): { scene, moment, exact }; changed(state), arrived(),
@@ -88,11 +88,12 @@ export function createAsking({ shell, store, state, shown, changed, arrived, joi
     arrived();
   }
   async function check() {
-    const { moment, scene } = shown();
-    const page = store.explained(moment)?.page;
-    if (!page) return;
+    const { moment } = shown();
+    const explained = store.explained(moment);
+    const [page, layer] = [explained?.page, explained?.layers[placeNow()]];
+    if (!page || !layer) return;
     const index = state().class ?? page.targets[0][0];
-    const details = { class: index, contrast: state().contrast, method: state().method, layer: scene.places[placeNow()].key, moment };
+    const details = { class: index, contrast: state().contrast, method: state().method, layer, moment };
     open.add("faithfulness");
     arrived();
     const answer = await shell.ask("faithfulness", details);

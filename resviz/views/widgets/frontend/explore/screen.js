@@ -16,7 +16,7 @@ import { briefNumber, saidWords, withoutWords } from "./words.js";
 const NO_KERNEL = "needs a running kernel; this page has none";
 const FIRST_STATE = {
   ...{ image: 0, class: null, off: [], depth: null, channel: null, curve: "gradient" },
-  ...{ method: "grad_cam", contrast: null, opacity: 0.6, order: "class", addition: null },
+  ...{ method: "grad_cam", contrast: null, opacity: 0.6, order: "class", addition: null, whole: false },
 };
 
 export function renderExplore({ model, el }) {
@@ -43,7 +43,7 @@ export function renderExplore({ model, el }) {
     live: shell.live,
     on: {
       ...{ class: setClass, contrast: (contrast) => change({ contrast }), method: (method) => change({ method }) },
-      ...{ opacity: (opacity) => change({ opacity }), image: setImage, files: (files) => questions.add(files), check: () => questions.check() },
+      ...{ opacity: (opacity) => change({ opacity }), image: setImage, whole: (whole) => change({ whole }), files: (files) => questions.add(files), check: () => questions.check() },
     },
   });
   const anatomy = createAnatomy({ on: { addition: (addition) => change({ addition }), cut: () => cutPlace(placeNow()) } });
@@ -169,8 +169,9 @@ export function renderExplore({ model, el }) {
     const page = explained?.page ?? null;
     const without = store.without(state);
     const className = index === null ? "" : (header.classes[index] ?? `class ${index}`);
-    const map = mapNow(page, explained, place, index);
-    const common = { header, headerView, scene, page, index, className, place, at, map, without, explained };
+    const layer = explained?.layers?.[at] ?? null;
+    const map = mapNow(page, explained, layer, index);
+    const common = { header, headerView, scene, page, index, className, place, at, layer, map, without, explained };
     return {
       ...state,
       ...common,
@@ -179,11 +180,12 @@ export function renderExplore({ model, el }) {
       channels: channelsOf(common),
     };
   }
-  function mapNow(page, explained, place, index) {
+  function mapNow(page, explained, layer, index) {
     if (explained?.why) return { why: explained.why };
-    if (!page || !place) return { why: shell.live ? "being explained …" : "no explanation on this page" };
+    if (page && !layer) return { why: "no map of this layer" };
+    if (!page) return { why: shell.live ? "being explained …" : "no explanation on this page" };
     const { contrast, method } = state;
-    const found = mapOf(page, { index, contrast, method, layer: place.key, live: shell.live, asked: questions.maps(last.moment) });
+    const found = mapOf(page, { index, contrast, method, layer, live: shell.live, asked: questions.maps(last.moment) });
     if (found.asks) questions.map(found.asks);
     return found;
   }

@@ -13,7 +13,7 @@ import {
   placeNear,
   spineLayout,
 } from "./spine_shape.js";
-import { briefNumber } from "./words.js";
+import { briefNumber, endOf } from "./words.js";
 
 const CHANCE_AXIS = { low: 0, high: 1, log: false, zeros: false };
 const MOVED = 4; // pixels from which a press is a drag
@@ -108,14 +108,8 @@ function stageNodes({ stages }) {
       ...{ x: from, width: to - from, y: 0, height: SPINE_CURVE.zero + 6 },
       class: index % 2 ? "rv-spine-stage" : "rv-spine-stage rv-spine-odd",
     }),
-    svgElement("text", { x: (from + to) / 2, y: 11, class: "rv-spine-name" }, shortened(name, to - from)),
+    svgElement("text", { x: (from + to) / 2, y: 11, class: "rv-spine-name" }, endOf(name, Math.floor((to - from) / 6.5))),
   ]);
-}
-
-/** As much of a name as has room; the end of it says most. */
-function shortened(name, room) {
-  const most = Math.floor(room / 6.5);
-  return name.length <= most ? name : most > 3 ? `…${name.slice(-most + 1)}` : "";
 }
 
 /** What comes before the first block and after the last. */

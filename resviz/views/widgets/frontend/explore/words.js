@@ -71,3 +71,8 @@ export function spreadWords(values) {
   const share = Math.max(1, Math.round((100 * count) / positive.length));
   return `Half of the evidence lies in ${share} % of the picture.`;
 }
+
+/** A name, or as much of its end as has room: the end says most. */
+export function endOf(name, most) {
+  return name.length <= most ? name : most > 3 ? `…${name.slice(-most + 1)}` : "";
+}
