@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from resviz.analysis.logit_lens import logit_lens
+from resviz.analysis.logit_lens import lens_of
 from resviz.errors import UnknownOutput
 from resviz.networks.anatomy.telling import telling
 from resviz.networks.inputs import check_images
@@ -160,7 +160,7 @@ def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
     moment = scene.moment
     targets = [_foremost(scene.rec) if moment.target is None else moment.target]
     with altered(net, moment.off, images):
-        scene = dataclasses.replace(scene, lens=_seen(net, images, targets, preset))
+        scene = dataclasses.replace(scene, lens=_seen(net, images, targets, preset, scene.rec))
         try:
             exp = explained(net, images, targets, preset, scene.rec.layers, every_block=True)
         except (ValueError, TypeError, RuntimeError) as error:
@@ -168,10 +168,10 @@ def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
     return dataclasses.replace(scene, exp=exp)
 
 
-def _seen(net: Any, images: Any, targets: Any, preset: Any) -> Any:
+def _seen(net: Any, images: Any, targets: Any, preset: Any, rec: Any) -> Any:
     """How the prediction forms along depth; None where no head can be put on the blocks."""
     try:
-        return logit_lens(net, images, targets, preset=preset)
+        return lens_of(net, images, targets, preset, rec)
     except (ValueError, TypeError, RuntimeError):
         return None
 

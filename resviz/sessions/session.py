@@ -102,7 +102,7 @@ class Session:
 
     def passes(self, what: str, moment: Moment) -> int:
         """How often the network will run; switching blocks off takes one pass to find them."""
-        passes = 3 + bool(moment.off) if what == "explanation" else 0
+        passes = 2 + bool(moment.off) if what == "explanation" else 0
         if moment not in self._scenes:
             passes += 1 + bool(moment.off)
             passes += bool(moment.off) and dataclasses.replace(moment, off=()) not in self._scenes
