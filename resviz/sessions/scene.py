@@ -120,7 +120,7 @@ def recorded(
     if not moment.off:
         return Scene(moment, rec, rec)
     # without a block another class may be the predicted one: both lines are of that class
-    same = targets or [_foremost(rec)]
+    same = targets or [foremost(rec)]
     if whole is None or not _is_of(whole, same[0]):
         whole = record(net, images, same, "logit", preset=preset)
     return Scene(moment, rec, whole)
@@ -147,7 +147,7 @@ def _is_of(rec: Any, target: int) -> bool:
     return rec.targets is not None and rec.targets.ndim == 1 and int(rec.targets[0]) == target
 
 
-def _foremost(rec: Any) -> int:
+def foremost(rec: Any) -> int:
     """The target that the network says above all others; of values the first."""
     said = said_by(rec)
     if said is None or said.kind == "values":
@@ -158,7 +158,7 @@ def _foremost(rec: Any) -> int:
 def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
     """The scene with its explanation: a forward and a backward pass; then what the head sees."""
     moment = scene.moment
-    targets = [_foremost(scene.rec) if moment.target is None else moment.target]
+    targets = [foremost(scene.rec) if moment.target is None else moment.target]
     with altered(net, moment.off, images):
         scene = dataclasses.replace(scene, lens=_seen(net, images, targets, preset, scene.rec))
         try:

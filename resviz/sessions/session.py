@@ -10,6 +10,7 @@ from resviz.sessions.scene import (
     KEEP,
     Moment,
     Scene,
+    foremost,
     keep_of,
     recorded,
     with_explanation,
@@ -56,6 +57,14 @@ class Session:
     def find(self, moment: Moment) -> Scene | None:
         """A scene that was computed and kept."""
         return self._scenes.get(moment)
+
+    def moments(self) -> list[Moment]:
+        """What was computed and kept, the newest first."""
+        return list(reversed(self._scenes))
+
+    def predicted(self, image: int) -> int:
+        """The class that the whole network predicts; of values the first."""
+        return foremost(self.scene(self.net, Moment(image)).rec)
 
     def show(self, scene: Scene) -> None:
         """Show this scene from now on; older ones stay while there is room."""

@@ -41,6 +41,7 @@ class ExplanationPage(PageView):
     """The view of :func:`explore_explanation`."""
 
     module = "explanation.js"
+    weight = True  # whether the head's weights are sent
     compact = False  # fewer bytes for the head's numbers, at a stated error
 
     def __init__(
@@ -123,7 +124,7 @@ class ExplanationPage(PageView):
                     }
                     for (method, layer), values in exp.maps.items()
                 ],
-                "head": self._head and head_payload(packing, self._head, self.compact),
+                "head": self._head and head_payload(packing, self._head, self.compact, self.weight),
                 "asks": self._maps.asks,
                 "checks": self._checks,
                 "checked": self._checked,

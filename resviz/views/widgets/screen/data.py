@@ -16,9 +16,10 @@ from resviz.views.figures.quantities import conditions
 from resviz.views.payload import Packing
 from resviz.views.pictures import Pixels, as_pixels, shrunk
 from resviz.views.widgets.screen.places import CURVES, Place, curves_of
-from resviz.views.widgets.screen.tiles import addition_tiles, channel_tiles, how_many
+from resviz.views.widgets.screen.tiles import CHANNELS, addition_tiles, channel_tiles, how_many
 
 _SIDE = 72  # pixels of a thumbnail's shorter side
+FEW = (12, 4)  # channels of a place and of an addition, where many scenes share a page
 _MOST = 448  # of the longer side of the photograph
 _ADDITION = ("ratio", "cosine", "grad_branch_share", "branch_rms", "shortcut_rms", "sum_rms")
 
@@ -38,9 +39,9 @@ def thumbnail(images: Any, preset: Any) -> Pixels | None:
 
 
 def scene_data(
-    packing: Packing, scene: Scene, number: int, places: Sequence[Place]
+    packing: Packing, scene: Scene, number: int, places: Sequence[Place], few: bool = False
 ) -> dict[str, Any]:
-    """A recorded scene: everything but its explanation."""
+    """A recorded scene: everything but its explanation. `few`: with fewer, the strongest, tiles."""
     rec, moment, said = scene.rec, scene.moment, said_by(scene.rec)
     whole = said_by(scene.whole) if moment.off else None
     pictures = rec.pictures
@@ -53,8 +54,8 @@ def scene_data(
         "untrained": bool(rec.provenance.get("untrained")),
         "places": [_placed(place, rec) for place in places],
         "curves": _curves(scene, places),
-        "additions": _additions(packing, rec, places),
-        "tiles": [channel_tiles(packing, rec, place) for place in places],
+        "additions": _additions(packing, rec, places, FEW[1] if few else how_many(places)),
+        "tiles": [None if few else channel_tiles(packing, rec, place) for place in places],
         "picture": None if pictures is None else packing.add(shrunk(as_pixels(pictures)[0], _MOST)),
         "numbers": _numbers(packing, said),
         "before": _numbers(packing, whole),
@@ -62,12 +63,18 @@ def scene_data(
     }
 
 
-def explained_data(packing: Packing, scene: Scene, places: Sequence[Place]) -> dict[str, Any]:
+def explained_data(
+    packing: Packing, scene: Scene, places: Sequence[Place], few: bool = False
+) -> dict[str, Any]:
     """What comes with an explanation: channels that speak for its class, and what the head sees."""
-    known = {} if scene.exp is None else scene.exp.channels
+    known, count = {} if scene.exp is None else scene.exp.channels, FEW[0] if few else CHANNELS
     tiles = [
         channel_tiles(
-            packing, scene.rec, place, known[place.key].contribution[0, 0].float().numpy()
+            packing,
+            scene.rec,
+            place,
+            known[place.key].contribution[0, 0].float().numpy(),
+            count,
         )
         if place.key in known
         else None
@@ -151,9 +158,9 @@ def _curves(scene: Scene, places: Sequence[Place]) -> dict[str, Any]:
     }
 
 
-def _additions(packing: Packing, rec: Any, places: Sequence[Place]) -> dict[str, Any]:
+def _additions(packing: Packing, rec: Any, places: Sequence[Place], count: int) -> dict[str, Any]:
     rows = {str(row["addition"]): row for row in rec.residuals.to_dict("records")}
-    found, count = {}, how_many(places)
+    found = {}
     for place in places:
         for name in place.additions:
             row = rows[name]

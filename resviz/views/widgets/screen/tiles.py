@@ -44,7 +44,11 @@ def pictures_of(rec: Any, key: str) -> Floats | None:
 
 
 def channel_tiles(
-    packing: Packing, rec: Any, place: Place, weights: Floats | None = None
+    packing: Packing,
+    rec: Any,
+    place: Place,
+    weights: Floats | None = None,
+    count: int = CHANNELS,
 ) -> dict[str, Any] | None:
     """The strongest channels of a place, one byte a value.
 
@@ -53,6 +57,7 @@ def channel_tiles(
         rec: the recording.
         place: of the network.
         weights: (C,) what each channel contributes to the class; None orders by the largest value.
+        count: how many.
     """
     maps = pictures_of(rec, place.key)
     if maps is None or not maps.size:
@@ -62,7 +67,7 @@ def channel_tiles(
         most, mean = flat.max(axis=1), flat.mean(axis=1)
     keys = most if weights is None else weights
     order = np.argsort(-np.nan_to_num(keys, nan=-np.inf), kind="stable")
-    chosen = order[:CHANNELS]
+    chosen = order[:count]
     told: dict[str, Any] = {
         "channels": [int(channel) for channel in chosen],
         "total": len(maps),
