@@ -34,7 +34,7 @@ _REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 
 @dataclass(frozen=True)
 class _Reading:
-    """What the head says of one block's output: (N, T) of the targets, (N, C) of all."""
+    """What the head says of a block: (N, T) of the targets, (N, C) of all; on the CPU."""
 
     scores: Tensor
     numbers: Tensor
@@ -235,7 +235,7 @@ class _Head:
         scores = aims.scores(self._passes.output)
         self.output = aims.output.seen(self.logits)
         self.word, numbers = self.output.numbers(self.logits)
-        self.own = _Reading(scores, numbers)
+        self.own = _Reading(scores.detach().cpu(), numbers.cpu())
         aims.warn_of_probabilities(self.logits, net, inputs)
         odd = f"an output that is no tensor of {inputs.count} images"
         self.found |= {call: odd for call in wanted if call not in self._states}
@@ -282,7 +282,7 @@ class _Head:
         given = given * count if count > 1 and self.targets.indices and _is_rows(given) else given
         aims = Targets(given, count * self._inputs.count, self.targets.output)
         logits = aims.output.logits(returned).detach()
-        return aims.scores(returned).detach(), self.output.numbers(logits)[1]
+        return aims.scores(returned).detach().cpu(), self.output.numbers(logits)[1].cpu()
 
 
 def _is_rows(given: Any) -> bool:

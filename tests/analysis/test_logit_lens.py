@@ -182,6 +182,16 @@ def test_a_function_as_target():
     assert (table["index"] == -1).all() and table["probability"].isna().all()
 
 
+def test_images_with_different_numbers_of_targets():
+    net = cifar_resnet(8, seed=0)
+    table = logit_lens(net, IMAGES, [[1, 2], [3], [4, 5]])
+    assert table.query("image == 1")["index"].tolist() == [3, 3, 3]
+    assert table["index"].tolist()[:6] == [1, 2] * 3
+    logits = own_logits(net)
+    wanted = [float(logits[n, c]) for n, c in ((0, 1), (0, 2), (1, 3), (2, 4), (2, 5))]
+    assert at_the_last(table)["score"].tolist() == wanted
+
+
 def test_without_residual_blocks():
     torch.manual_seed(0)
     plain = nn.Sequential(
