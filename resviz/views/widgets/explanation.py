@@ -42,6 +42,7 @@ class ExplanationPage(PageView):
 
     module = "explanation.js"
     weight = True  # whether the head's weights are sent
+    pictured = True  # whether the photographs are
     compact = False  # fewer bytes for the head's numbers, at a stated error
 
     def __init__(
@@ -92,7 +93,8 @@ class ExplanationPage(PageView):
     def payload(self) -> Payload:
         """The record's maps, one byte a value; the head's numbers; the checks that were given."""
         exp, packing = self._exp, Packing()
-        pictures = None if exp.pictures is None else packing.add(as_pixels(exp.pictures))
+        pictures = exp.pictures if self.pictured else None
+        pictures = None if pictures is None else packing.add(as_pixels(pictures))
         about = {**exp.provenance}
         said = said_by(exp)
         known = None if said is None else said.scores

@@ -19,7 +19,8 @@ from resviz.views.widgets.screen.places import CURVES, Place, curves_of
 from resviz.views.widgets.screen.tiles import CHANNELS, addition_tiles, channel_tiles, how_many
 
 _SIDE = 72  # pixels of a thumbnail's shorter side
-FEW = (12, 4)  # channels of a place and of an addition, where many scenes share a page
+# channels of a place and of an addition, positions a side: where many scenes share a page
+FEW = (12, 4, 28)
 _MOST = 448  # of the longer side of the photograph
 _ADDITION = ("ratio", "cosine", "grad_branch_share", "branch_rms", "shortcut_rms", "sum_rms")
 
@@ -41,10 +42,13 @@ def thumbnail(images: Any, preset: Any) -> Pixels | None:
 def scene_data(
     packing: Packing, scene: Scene, number: int, places: Sequence[Place], few: bool = False
 ) -> dict[str, Any]:
-    """A recorded scene: everything but its explanation. `few`: with fewer, the strongest, tiles."""
+    """A recorded scene: everything but its explanation.
+
+    `few`: with fewer tiles; of a scene with blocks cut, the photograph is that of the whole one.
+    """
     rec, moment, said = scene.rec, scene.moment, said_by(scene.rec)
     whole = said_by(scene.whole) if moment.off else None
-    pictures = rec.pictures
+    pictures = None if few and moment.off else rec.pictures
     return {
         "number": number,
         "image": moment.image,
@@ -54,7 +58,7 @@ def scene_data(
         "untrained": bool(rec.provenance.get("untrained")),
         "places": [_placed(place, rec) for place in places],
         "curves": _curves(scene, places),
-        "additions": _additions(packing, rec, places, FEW[1] if few else how_many(places)),
+        "additions": _additions(packing, rec, places, few),
         "tiles": [None if few else channel_tiles(packing, rec, place) for place in places],
         "picture": None if pictures is None else packing.add(shrunk(as_pixels(pictures)[0], _MOST)),
         "numbers": _numbers(packing, said),
@@ -75,6 +79,7 @@ def explained_data(
             place,
             known[place.key].contribution[0, 0].float().numpy(),
             count,
+            FEW[2] if few else None,
         )
         if place.key in known
         else None
@@ -158,14 +163,14 @@ def _curves(scene: Scene, places: Sequence[Place]) -> dict[str, Any]:
     }
 
 
-def _additions(packing: Packing, rec: Any, places: Sequence[Place], count: int) -> dict[str, Any]:
+def _additions(packing: Packing, rec: Any, places: Sequence[Place], few: bool) -> dict[str, Any]:
     rows = {str(row["addition"]): row for row in rec.residuals.to_dict("records")}
-    found = {}
+    found, (count, most) = {}, FEW[1:] if few else (how_many(places), None)
     for place in places:
         for name in place.additions:
             row = rows[name]
             numbers = {key: _finite(row.get(key)) for key in _ADDITION}
-            tiles = addition_tiles(packing, rec, name, count)
+            tiles = addition_tiles(packing, rec, name, count, most)
             found[name] = {"kind": str(row["kind"]), "tiles": tiles, **numbers}
     return found
 

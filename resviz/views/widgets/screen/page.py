@@ -12,7 +12,7 @@ from resviz.sessions.scene import Moment, Scene
 from resviz.sessions.session import Session
 from resviz.views.payload import Packing, Payload
 
-ROOM = 5_200_000  # bytes, compressed, of all data: a page is text, a third larger, and has more
+ROOM = 5_300_000  # bytes, compressed, of all data: a page is text, a third larger, and has more
 _LEVEL = 1  # of the compression that sizes are estimated by
 
 Pack = Callable[[Scene], Payload]
@@ -73,9 +73,14 @@ def _size(buffer: bytes) -> int:
 
 
 def small(scene: Scene) -> Scene:
-    """A scene whose explanation has Grad-CAM alone: the other methods stay with the shown one."""
+    """A scene whose explanation has Grad-CAM alone: the other methods stay with the shown one.
+
+    With blocks cut it is of the recorded class alone, too.
+    """
     exp = scene.exp
     if exp is None:
         return scene
+    if scene.moment.off:
+        exp = dataclasses.replace(exp, heads=())
     maps = {key: values for key, values in exp.maps.items() if key[0] == "grad_cam"}
     return dataclasses.replace(scene, exp=dataclasses.replace(exp, maps=maps or exp.maps))

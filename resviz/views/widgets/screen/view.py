@@ -155,7 +155,7 @@ class ExploreView(PageView):
         explained: dict[str, Any] = {"why": scene.why, "page": None}
         if scene.exp is not None:
             view = self._page_of(scene, None)
-            view.compact, view.weight = True, False
+            view.compact, view.weight, view.pictured = True, False, False
             page = view.payload()
             explained |= {"page": page.meta, "base": packing.add_bytes(page.buffer)}
         explained |= explained_data(packing, scene, self._places, few=True)
@@ -171,7 +171,7 @@ class ExploreView(PageView):
         if scene.exp is None:
             return {"why": scene.why, "page": None} | explained_data(packing, scene, self._places)
         view = self._explanation(scene)
-        view.compact = compact
+        view.compact, view.pictured = compact, False  # the scene has the photograph
         page = view.payload()
         sent = explained_data(packing, scene, self._places)
         return sent | {"why": "", "page": page.meta, "base": packing.add_bytes(page.buffer)}

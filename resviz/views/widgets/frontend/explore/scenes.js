@@ -80,7 +80,9 @@ export function createScenes() {
   function addMore(list, view, head) {
     for (const one of list) {
       const inner = new DataView(view.buffer, view.byteOffset + one.base);
-      scenes.set(momentKey(one.scene), sceneOf(one.scene, inner));
+      const scene = sceneOf(one.scene, inner);
+      scene.picture ??= [...scenes.values()].find((other) => other.image === scene.image)?.picture ?? null;
+      scenes.set(momentKey(one.scene), scene);
       const made = explainedOf(one.explained, inner);
       if (made.page?.head && !made.page.head.weight) {
         if (head) Object.assign(made.page.head, { weight: head.weight });

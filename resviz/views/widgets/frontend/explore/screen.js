@@ -107,6 +107,12 @@ export function renderExplore({ model, el }) {
     const next = afterCut(state, name, meantClass(state.class, last.scene));
     want({ ...next, class: askedClass(next.class, next.off, predicted()) });
   }
+  /** With a kernel any block; on a page those that were cut for it. */
+  function canCut(place) {
+    if (shell.live || !place?.additions.length) return true;
+    const next = afterCut(state, place.name, meantClass(state.class, last.scene));
+    return Boolean(store.scene(next) ?? store.scene({ ...next, class: null }));
+  }
   function allOn() {
     if (state.off.length) want({ ...state, off: [], class: askedClass(state.class, [], predicted()) });
   }
@@ -199,7 +205,7 @@ export function renderExplore({ model, el }) {
     const addition = chosen ? scene.additions[chosen] : null;
     const cut = Boolean(place && state.off.includes(place.name));
     return {
-      ...{ place, addition, chosen, cut, seen: seenSentence({ at, explained, index }), refusal: shell.live || !place?.additions.length ? null : `cutting a block out ${NO_KERNEL}` },
+      ...{ place, addition, chosen, cut, seen: seenSentence({ at, explained, index }), refusal: canCut(place) ? null : `cutting this block out ${NO_KERNEL}` },
       without: cut ? "Its branch is cut out: only the shortcut goes on." : withoutSentence({ scene, at, index, without }),
       waiting: questions.measuring() ? "Without it: being measured …" : null,
     };
