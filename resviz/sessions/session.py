@@ -84,7 +84,7 @@ class Session:
         found = self._scenes.get(moment)
         if found is not None:
             return found
-        whole = self._scenes.get(dataclasses.replace(moment, off=()))
+        whole = self._whole(moment)
         kept = None if whole is None else whole.rec
         images, alike = self.images[moment.image], self._alike(moment)
         made = recorded(net, images, moment, self.preset, alike, kept, self._keep)
@@ -114,8 +114,16 @@ class Session:
         passes = 2 + bool(moment.off) if what == "explanation" else 0
         if moment not in self._scenes:
             passes += 1 + bool(moment.off)
-            passes += bool(moment.off) and dataclasses.replace(moment, off=()) not in self._scenes
+            passes += bool(moment.off) and self._whole(moment) is None
         return passes
+
+    def _whole(self, moment: Moment) -> Scene | None:
+        """The scene of the same photograph and class with no block cut, where it was kept."""
+        found = self._scenes.get(dataclasses.replace(moment, off=()))
+        predicted = self._scenes.get(Moment(moment.image))
+        if found is None and predicted is not None and moment.target is not None:
+            return predicted if foremost(predicted.rec) == moment.target else None
+        return found
 
     def _alike(self, moment: Moment) -> Scene | None:
         """A scene with the same tensors: of the same photograph and blocks, for another class."""
