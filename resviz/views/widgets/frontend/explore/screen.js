@@ -46,7 +46,7 @@ export function renderExplore({ model, el }) {
       ...{ opacity: (opacity) => change({ opacity }), image: setImage, whole: (whole) => change({ whole }), files: (files) => questions.add(files), check: () => questions.check() },
     },
   });
-  const anatomy = createAnatomy({ on: { addition: (addition) => change({ addition }), cut: () => cutPlace(placeNow()) } });
+  const anatomy = createAnatomy({ on: { addition: (addition) => change({ addition }), cut: () => cutPlace(placeNow()), measure: () => questions.measure() } });
   const channels = createChannels({
     on: { channel: (channel) => note({ channel }), order: (order) => change({ order }), all: () => mosaic.open() },
   });
@@ -208,6 +208,7 @@ export function renderExplore({ model, el }) {
       ...{ place, addition, chosen, cut, seen: seenSentence({ at, explained, index }), refusal: canCut(place) ? null : `cutting this block out ${NO_KERNEL}` },
       without: cut ? "Its branch is cut out: only the shortcut goes on." : withoutSentence({ scene, at, index, without }),
       waiting: questions.measuring() ? "Without it: being measured …" : null,
+      measurable: shell.live && !without && !questions.busy() && place?.additions.length ? questions.secondsOfCuts() : null,
     };
   }
   function seenSentence({ at, explained, index }) {
