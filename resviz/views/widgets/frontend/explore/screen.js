@@ -22,7 +22,7 @@ const FIRST_STATE = {
 export function renderExplore({ model, el }) {
   const store = createScenes();
   let state = { ...FIRST_STATE };
-  let [header, headerView, last, frame, drawn] = [null, null, null, 0, null];
+  let [header, headerView, last, frame, drawn, spineKey] = [null, null, null, 0, null, ""];
 
   const shell = createShell({ model, el, label: "Explore", keys: exploreKeys() });
   shell.root.classList.add("rv-screen");
@@ -245,8 +245,8 @@ export function renderExplore({ model, el }) {
     const lost = chances ? withoutCurve(without, scene.places, index) : null;
     const seen = chances ? (explained?.lens?.values ?? null) : null;
     const key = JSON.stringify([state.curve, index, state.off, Boolean(lost), Boolean(seen)]);
-    if (fresh || key !== drawSpine.key) {
-      drawSpine.key = key;
+    if (fresh || key !== spineKey) {
+      spineKey = key;
       curves.setOptions(names.map(([value, { label, log }]) => ({ value, label: log ? `${label} (log)` : label })), scene.curves[state.curve] ? state.curve : names[0]?.[0]);
       curves.hide(!names.length);
       curves.input.title = curve?.words ?? "";
