@@ -23,6 +23,7 @@ import plotly.graph_objects as go
 
 from resviz.arguments import caller, public
 from resviz.views import style
+from resviz.views.charts import canvas as charted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,6 +125,8 @@ def _canvas(figure_or_view: Any) -> Canvas:
         raise TypeError(
             f"{caller()}: a {type(figure).__name__}; a plotly Figure or a view is expected."
         )
+    if getattr(figure, "_chart", None) is not None:
+        return charted.Canvas(figure.whole_chart()).drawn()
     drawing = _Drawing(figure)
     drawing.draw()
     return drawing.canvas

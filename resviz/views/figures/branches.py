@@ -10,8 +10,7 @@ import pandas as pd
 from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import Curve, curve, stage_bounds
-from resviz.views.figures.depth import add_curve
-from resviz.views.figures.panels import Panel, add_panel, depth_axis, shade_stages
+from resviz.views.figures.old_panels import Panel, add_curve, add_panel, depth_axis, shade_stages
 from resviz.views.figures.study import (
     BOTTOM,
     TOP,

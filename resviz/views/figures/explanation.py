@@ -14,7 +14,7 @@ from resviz.views.figure import Figure
 from resviz.views.figures.explanation_frames import chosen, draw_clip
 from resviz.views.figures.explanation_lines import CHANNELS, draw_signal, draw_words, on_white
 from resviz.views.figures.map_grid import HEAD, Arrangement, grid, is_grid, wrapped
-from resviz.views.figures.quantities import conditions
+from resviz.views.figures.quantities import escaped_conditions as conditions
 from resviz.views.figures.tiles import LEFT, LINE, Sheet, room_for, short, title_room
 from resviz.views.overlays import (
     MapPanel,

@@ -24,7 +24,7 @@ from resviz.views.figures.checks import (
     randoms_of,
     rows_of,
 )
-from resviz.views.figures.quantities import conditions
+from resviz.views.figures.quantities import escaped_conditions as conditions
 from resviz.views.figures.tiles import room_for, short
 
 _PANEL, _BETWEEN, _UP = 290, 78, 300  # pixels: a panel, the room before the next, its height

@@ -11,7 +11,7 @@ import numpy as np
 from resviz.views import style
 from resviz.views.channels import Channels, channels_of, choose
 from resviz.views.figure import Figure
-from resviz.views.figures.quantities import conditions
+from resviz.views.figures.quantities import escaped_conditions as conditions
 from resviz.views.figures.tiles import title_room
 from resviz.views.pictures import Floats, coloured, data_uri, limits
 

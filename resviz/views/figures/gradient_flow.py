@@ -15,9 +15,16 @@ from resviz.errors import closest
 from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import Curve, curve, stage_bounds
-from resviz.views.figures.depth import add_curve, legend_width
-from resviz.views.figures.panels import Panel, add_panel, depth_axis, shade_stages
-from resviz.views.figures.quantities import QUANTITIES, Quantity, conditions
+from resviz.views.figures.old_panels import (
+    Panel,
+    add_curve,
+    add_panel,
+    depth_axis,
+    legend_width,
+    shade_stages,
+)
+from resviz.views.figures.quantities import QUANTITIES, Quantity
+from resviz.views.figures.quantities import escaped_conditions as conditions
 
 # what can be drawn: (table of the flow, kind of table, column)
 PANELS = {

@@ -13,7 +13,7 @@ from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.landscape_lines import line_figure, wrapped
 from resviz.views.figures.landscape_planes import Plane, Scale
-from resviz.views.figures.quantities import shared_conditions
+from resviz.views.figures.quantities import escaped_shared as shared_conditions
 from resviz.views.figures.tiles import short
 from resviz.views.records import is_landscape
 

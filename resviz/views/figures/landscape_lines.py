@@ -9,7 +9,7 @@ import pandas as pd
 
 from resviz.views import style
 from resviz.views.figure import Figure
-from resviz.views.figures.panels import Panel, add_panel
+from resviz.views.figures.old_panels import Panel, add_panel
 from resviz.views.figures.tiles import room_for, short
 
 _WIDTH, _HEIGHT, _BOTTOM = 900, 560, 56

@@ -12,9 +12,8 @@ from resviz.errors import closest
 from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import about, as_tables
-from resviz.views.figures.depth import legend_width
-from resviz.views.figures.panels import Panel, depth_axis, shade_stages
-from resviz.views.figures.quantities import shared_conditions
+from resviz.views.figures.old_panels import Panel, depth_axis, legend_width, shade_stages
+from resviz.views.figures.quantities import escaped_shared as shared_conditions
 
 _HEIGHT, _TOP, _BOTTOM, _LEFT = 460, 100, 60, 84
 _SYMBOLS = {"identity": "circle", "projection": "diamond-open", "padded": "square-open"}

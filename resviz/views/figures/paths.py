@@ -10,9 +10,8 @@ import pandas as pd
 from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import as_table
-from resviz.views.figures.depth import legend_width
-from resviz.views.figures.panels import add_panel, depth_axis
-from resviz.views.figures.quantities import conditions
+from resviz.views.figures.old_panels import add_panel, depth_axis, legend_width
+from resviz.views.figures.quantities import escaped_conditions as conditions
 
 _HEIGHT, _TOP, _BOTTOM, _LEFT = 560, 110, 60, 92
 

@@ -11,8 +11,8 @@ from resviz.errors import closest
 from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import about, as_table, curve, stage_bounds, table_of
-from resviz.views.figures.panels import Panel, add_panel, depth_axis, shade_stages
-from resviz.views.figures.quantities import conditions
+from resviz.views.figures.old_panels import Panel, add_panel, depth_axis, shade_stages
+from resviz.views.figures.quantities import escaped_conditions as conditions
 
 _SYMBOLS = {"identity": "circle", "projection": "diamond-open", "padded": "triangle-up-open"}
 _SIZES = {"branch_rms": "branch F(x)", "shortcut_rms": "shortcut", "sum_rms": "sum"}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from resviz.views import style
 from resviz.views.figure import Figure
-from resviz.views.figures.panels import Panel, add_panel, depth_axis, shade_stages
+from resviz.views.figures.old_panels import Panel, add_panel, depth_axis, shade_stages
 from resviz.views.figures.study import BOTTOM, TOP, empty_figure, legend_names, say, study_tables
 
 _HEIGHT = 640

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from resviz.views import style
 from resviz.views.figure import Figure
-from resviz.views.figures.panels import Panel, add_panel
-from resviz.views.figures.quantities import conditions
+from resviz.views.figures.old_panels import Panel, add_panel
+from resviz.views.figures.quantities import escaped_conditions as conditions
 from resviz.views.figures.study import BOTTOM, TOP, empty_figure, reference_line, say, study_tables
 
 _HEIGHT = 500

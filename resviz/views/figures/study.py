@@ -10,9 +10,8 @@ import pandas as pd
 from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import as_tables
-from resviz.views.figures.depth import legend_width
-from resviz.views.figures.panels import Panel
-from resviz.views.figures.quantities import shared_conditions
+from resviz.views.figures.old_panels import Panel, legend_width
+from resviz.views.figures.quantities import escaped_shared as shared_conditions
 
 TOP, BOTTOM, LEFT = 100, 56, 88
 

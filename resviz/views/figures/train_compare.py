@@ -13,9 +13,8 @@ from resviz.training.compare.comparison import TrainComparison
 from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import Curve, curve
-from resviz.views.figures.depth import add_curve, legend_width
-from resviz.views.figures.panels import Panel, add_panel, depth_axis
-from resviz.views.figures.quantities import conditions
+from resviz.views.figures.old_panels import Panel, add_curve, add_panel, depth_axis, legend_width
+from resviz.views.figures.quantities import escaped_conditions as conditions
 
 _PLOT, _BOTTOM, _LEFT, _LINE = 330, 56, 76, 16
 _DOMAINS = ((0.0, 0.44), (0.56, 1.0))  # of the two x axes

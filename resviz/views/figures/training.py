@@ -9,7 +9,7 @@ import pandas as pd
 
 from resviz.views import style
 from resviz.views.figure import Figure
-from resviz.views.figures.panels import Panel, add_panel, depth_axis
+from resviz.views.figures.old_panels import Panel, add_panel, depth_axis
 
 _HEIGHT, _TOP, _BOTTOM = 460, 84, 56
 _ERRORS = {"train_error": "training error", "test_error": "test error"}

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from resviz.errors import closest
 from resviz.views import style
 from resviz.views.figure import Figure
-from resviz.views.figures.panels import add_panel
-from resviz.views.figures.quantities import QUANTITIES, Quantity, conditions
+from resviz.views.figures.old_panels import add_panel
+from resviz.views.figures.quantities import QUANTITIES, Quantity
+from resviz.views.figures.quantities import escaped_conditions as conditions
 from resviz.views.records import is_training_record
 
 Floats = NDArray[np.float64]
