@@ -8,16 +8,24 @@ import numpy as np
 import pandas as pd
 
 from resviz.views import style
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Hover, Series, shared
 from resviz.views.figure import Figure
+from resviz.views.figures.curve_marks import curve_marks
 from resviz.views.figures.curves import Curve, curve, stage_bounds
-from resviz.views.figures.old_panels import Panel, add_curve, add_panel, depth_axis, shade_stages
-from resviz.views.figures.study import (
-    BOTTOM,
-    TOP,
-    empty_figure,
-    legend_names,
+from resviz.views.figures.panels import (
+    DEPTH,
+    Panel,
+    add_panel,
+    depth_axis,
     reference_line,
-    say,
+    shade_stages,
+)
+from resviz.views.figures.study import (
+    finished,
+    legend_names,
+    named_title,
+    study_draft,
     study_tables,
 )
 
@@ -32,7 +40,7 @@ class _Shown(NamedTuple):
 
 _PANELS = (
     _Shown("ratio", "|F| / |x| (log)", True, None, (0.78, 1.0)),
-    _Shown("share", "share of F in<br>the variance (log)", True, None, (0.52, 0.74)),
+    _Shown("share", "share of F in\nthe variance (log)", True, None, (0.52, 0.74)),
     _Shown("cosine", "cos(F, x)", False, 0.0, (0.26, 0.48)),
     _Shown("cos_gradient", "cos(F, dL/dx)", False, 0.0, (0.0, 0.22)),
 )
@@ -68,7 +76,7 @@ def plot_branch_study(tables: Any, *, title: str | None = None) -> Figure:
     """
     lists = study_tables("plot_branch_study", tables, _NEEDED, "branch_study")
     _check_lists(lists)
-    fig = empty_figure(_HEIGHT)
+    draft = study_draft(_HEIGHT)
     common, names = legend_names(lists)
     panels = []
     for number, shown in enumerate(_PANELS):
@@ -76,35 +84,25 @@ def plot_branch_study(tables: Any, *, title: str | None = None) -> Figure:
             curve(name, several, "residuals", "depth", shown.column, None)
             for name, several in lists.items()
         ]
-        panel = _add_panel(fig, shown, curves)
-        panels.append(panel)
-        before = len(fig.data)
+        panels.append(_add_panel(draft, shown, curves))
         for index, each in enumerate(curves):
-            add_curve(fig, panel, each, style.colour(index), name=names[each.name])
-        for trace in fig.data[before:] if number else ():
-            trace.showlegend = False
+            look = shared(name=names[each.name], legend=number == 0)
+            draft.add(*curve_marks(panels[-1], each, style.colour(index), **look))
         if shown.column == "share":
-            _add_law(fig, panel, lists)
+            draft.add(_law(panels[-1], lists))
     depths = np.concatenate(
         [t["depth"].to_numpy(float) for several in lists.values() for t in several]
     )
-    title_x = "depth (weighted layers from the input)"
-    depth_axis(fig, panels[-1], float(depths.min()), float(depths.max()), title_x)
+    depth_axis(draft, panels[-1], float(depths.min()), float(depths.max()), DEPTH)
     deepest = max(curves, key=lambda each: float(each.rows["x"].max()))
-    shade_stages(fig, panels, stage_bounds(deepest))
-    whose = f" · stages of {style.escape(deepest.name)}" if len(lists) > 1 else ""
-    say(
-        fig,
-        style.escape(title) if title else _title(lists),
+    shade_stages(draft, panels, stage_bounds(deepest))
+    whose = f" · stages of {deepest.name}" if len(lists) > 1 else ""
+    return finished(
+        draft,
+        title or named_title("Residual branches against their shortcuts", lists),
         f"F: branch, x: shortcut, dL/dx: gradient at the block's input{whose}",
         common + _not_finite(lists),
     )
-    return fig
-
-
-def _title(lists: dict[str, list[pd.DataFrame]]) -> str:
-    name = f": {style.escape(next(iter(lists)))}" if len(lists) == 1 else ""
-    return f"Residual branches against their shortcuts{name}"
 
 
 def _check_lists(lists: dict[str, list[pd.DataFrame]]) -> None:
@@ -117,29 +115,26 @@ def _check_lists(lists: dict[str, list[pd.DataFrame]]) -> None:
             )
 
 
-def _add_panel(fig: Figure, shown: _Shown, curves: list[Curve]) -> Panel:
+def _add_panel(draft: Draft, shown: _Shown, curves: list[Curve]) -> Panel:
     values = np.concatenate([each.values.ravel() for each in curves])
     if shown.line is not None:
         values = np.append(values, [shown.line, 0.02, -0.02])
-    panel = add_panel(
-        fig, shown.domain, values, title=shown.axis, log=shown.log, pixels=_HEIGHT - TOP - BOTTOM
-    )
+    panel = add_panel(draft, shown.domain, values, title=shown.axis, log=shown.log)
     if shown.line is not None:
-        reference_line(fig, panel, shown.line)
+        reference_line(draft, panel, shown.line)
     return panel
 
 
-def _add_law(fig: Figure, panel: Panel, lists: dict[str, list[pd.DataFrame]]) -> None:
+def _law(panel: Panel, lists: dict[str, list[pd.DataFrame]]) -> Series:
     """1 / l of the network with the most additions."""
     longest = max((several[0] for several in lists.values()), key=len)
-    fig.add_scatter(
-        x=longest["depth"],
+    return Series(
+        x=longest["depth"].to_numpy(float),
         y=1 / longest["position"].to_numpy(float),
         yaxis=panel.y,
-        mode="lines",
-        name="1 / l: untrained pre-activation<br>networks (De &amp; Smith 2020)",
-        hovertemplate="1 / l: %{y:.3g}<extra></extra>",
-        line={"color": style.FAINT, "width": 1.5, "dash": "dash"},
+        name="1 / l: untrained pre-activation\nnetworks (De & Smith 2020)",
+        hover=Hover("1 / l: %{y:.3g}"),
+        **shared(colour=style.FAINT, width=1.5, dash="dash"),
     )
 
 

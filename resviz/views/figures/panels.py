@@ -160,15 +160,16 @@ def band(
     panel: Panel, x: Any, low: Floats, high: Floats, colour: str, share: float = 0.18, **fields: Any
 ) -> Area:
     """From low to high along x; on a log axis down to its foot where low is 0. Broken at NaN."""
-    floor = np.where(low > 0, low, panel.low) if panel.log else low
-    ceiling = np.where(high > 0, high, np.nan) if panel.log else high
-    floor = np.where(np.isnan(low), np.nan, floor)
+    floor = np.maximum(low, panel.low) if panel.log else low
+    ceiling = np.where(high > 0, np.maximum(high, panel.low), np.nan) if panel.log else high
     broken = np.isnan(floor) | np.isnan(ceiling)
     xs: list[float | None] = []
     ys: list[float | None] = []
     for part in np.split(np.arange(len(x)), np.flatnonzero(broken)):
         part = part[~broken[part]]
+        if not len(part):
+            continue
         xs += [*x[part], *x[part][::-1], None]
         ys += [*floor[part], *ceiling[part][::-1], None]
     fill = style.translucent(colour, share)
-    return Area(x=xs, y=ys, fill=fill, **({"yaxis": panel.y} | fields))
+    return Area(x=xs[:-1], y=ys[:-1], fill=fill, **({"yaxis": panel.y} | fields))
