@@ -124,7 +124,9 @@ def _trace(mark: Mark | ColourBar) -> dict[str, Any]:
         Heat: _heat,
         Picture: _picture,
     }
-    made = pens[type(mark)](mark) | {"name": escaped(mark.name), **_hover(mark.hover)}
+    made = pens[type(mark)](mark) | _hover(mark.hover)
+    if mark.name:
+        made["name"] = escaped(mark.name)
     if not isinstance(mark, Raster):
         made["showlegend"] = bool(mark.name) and mark.legend
     if mark.group:

@@ -39,7 +39,7 @@ def curve_marks(
     line = order[~each.aside[order]]
     marks: list[Mark] = []
     if each.seeds > 1:
-        own = fields | shared(name=f"{name}, range", group=name, legend=False)
+        own = shared(group=name) | fields | shared(name=f"{name}, range", legend=False)
         marks.append(band(panel, x[line], low[line], high[line], colour, **own))
     size = 5 if len(line) <= _MANY else 0
     marks.append(picked(whole, line, width=2, dash=dash, size=size))

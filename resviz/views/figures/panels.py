@@ -143,7 +143,7 @@ def picked(series: Series, chosen: NDArray[Any], **fields: Any) -> Series:
 
 
 def with_zeros(
-    panel: Panel, series: Series, size: float = 5, symbol: str = "circle"
+    panel: Panel, series: Series, size: float = 5, symbol: str = "circle", name: str | None = None
 ) -> list[Series]:
     """A series on its panel; points that are exactly 0 stand in the strip, where there is one."""
     values = np.asarray(series.y, dtype=float)
@@ -151,7 +151,7 @@ def with_zeros(
     main = replace(series, y=np.where(zero, np.nan, values), yaxis=panel.y)
     if panel.zero is None or not zero.any():
         return [main]
-    name = f"{series.name}, exactly 0" if series.name else ""
+    name = f"{series.name if name is None else name}, exactly 0"
     look = {"width": 0, "size": size, "symbol": symbol, "legend": False}
     return [main, picked(series, zero, yaxis=panel.zero, name=name, **look)]
 
