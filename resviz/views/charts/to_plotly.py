@@ -142,7 +142,7 @@ def _hover(hover: Hover | None) -> dict[str, Any]:
     if hover.rows is not None:
         made["customdata"] = _texts(hover.rows)
     if hover.texts is not None:
-        made["text"] = _texts(hover.texts)
+        made["text"] = np.asarray(_texts(hover.texts)).tolist()
     return made
 
 
@@ -171,6 +171,7 @@ def _series(mark: Series) -> dict[str, Any]:
     }
     if mark.width:
         made["line"] = {"color": mark.colour, "width": mark.width, "dash": mark.dash}
+        made["line"]["simplify"] = False  # plotly would cut the corners of arcs
     if mark.size:
         made["marker"] = {"color": mark.colour, "size": mark.size, "symbol": mark.symbol}
     if mark.unseen:
@@ -210,8 +211,7 @@ def _heat(mark: Heat) -> dict[str, Any]:
     if mark.low is None:
         return made | {"opacity": 0}
     made |= {"zmin": mark.low, "zmax": mark.high, "colorscale": mark.colours}
-    if mark.smooth:
-        made["zsmooth"] = "best"
+    made["zsmooth"] = "best" if mark.smooth else False
     if mark.bar is not None:
         made["colorbar"] = _bar(mark.bar)
     return made

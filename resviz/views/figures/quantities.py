@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from resviz.errors import closest
-from resviz.views import style
 
 
 @dataclass(frozen=True)
@@ -127,17 +126,6 @@ def conditions(about: Mapping[str, Any]) -> dict[str, str]:
     if about.get("changes"):
         words["changes"] = ", ".join(about["changes"])
     return words or {"unknown": "how it was measured is not known"}
-
-
-def escaped_conditions(about: Mapping[str, Any]) -> dict[str, str]:
-    """The same for figures that are not charts yet."""
-    return {name: style.escape(words) for name, words in conditions(about).items()}
-
-
-def escaped_shared(abouts: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
-    """The same for figures that are not charts yet."""
-    common, own = shared_conditions(abouts)
-    return style.escape(common), [style.escape(words) for words in own]
 
 
 def _bands(bands: Sequence[int]) -> str:
