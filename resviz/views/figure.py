@@ -11,11 +11,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from resviz.arguments import caller, public_as
-from resviz.views.charts.marks import Chart
+from resviz.views.charts.chart import Chart
 from resviz.views.charts.to_picture import to_picture
 from resviz.views.charts.to_plotly import to_plotly
 from resviz.views.export import save
-from resviz.views.static import drawn, plain
 
 PLOTLY = "application/vnd.plotly.v1+json"
 # JupyterLab's extension follows the width by itself: window, sidebar, a tab shown again. Plotly's
@@ -57,7 +56,10 @@ class Figure(go.Figure):  # type: ignore[misc]
             ValueError: no ``plot_*`` function made it.
         """
         if self._chart is None:
-            raise ValueError("chart: a figure that no plot_* function made; see rv.plot_*.")
+            raise ValueError(
+                f"{caller()}: a picture of a figure that no plot_* function made; one of plot_* "
+                "would be right. rv.save_html keeps every kind."
+            )
         return self._chart
 
     def whole_chart(self) -> Chart:
@@ -84,7 +86,7 @@ class Figure(go.Figure):  # type: ignore[misc]
         try:
             shown["image/png"] = base64.b64encode(self.picture("png")).decode("ascii")
         except ValueError:
-            shown["text/plain"] += " (no picture: changed after it was made)"
+            shown["text/plain"] += " (no picture: it is not as a plot_* function made it)"
         return shown
 
     def _repr_html_(self) -> None:
@@ -99,8 +101,6 @@ class Figure(go.Figure):  # type: ignore[misc]
         Raises:
             ValueError: the figure was changed after it was made.
         """
-        if self._chart is None:
-            return drawn(self, kind)
         return to_picture(self.whole_chart(), kind)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -146,10 +146,10 @@ def _revived(made: Any, chart: Chart | None) -> Figure:
     return figure
 
 
-def summary(figure: go.Figure) -> str:
-    """One line of text about a figure: its title without the markup."""
-    title = figure.layout.title.text or "untitled"
-    return "Figure: " + "; ".join(plain(title).splitlines())
+def summary(figure: Figure) -> str:
+    """One line of text about a figure: its title, line by line."""
+    chart = figure._chart
+    return "Figure: " + "; ".join([chart.title, *chart.lines] if chart else ["untitled"])
 
 
 def _check_kaleido() -> None:

@@ -9,7 +9,6 @@ its static picture.
 from __future__ import annotations
 
 import functools
-import html
 
 import numpy as np
 import plotly.colors
@@ -48,29 +47,9 @@ def colour_table(name: str) -> NDArray[np.uint8]:
     return np.rint(np.array(rgb) * 255).astype(np.uint8)
 
 
-def escape(text: object) -> str:
-    """`text` for a plotly label: its ``<``, ``>`` and ``&`` are shown, not obeyed.
-
-    Example:
-        >>> escape("a<b>.png")
-        'a&lt;b&gt;.png'
-    """
-    return html.escape(str(text), quote=False)
-
-
 def not_finite(count: int) -> str:
     """What a title says of values that cannot be drawn; "" where there are none."""
     return f" · {count} value{'' if count == 1 else 's'} not finite, not drawn" if count else ""
-
-
-def heading(title: str, *lines: str) -> str:
-    """A plotly title with smaller lines below it; the caller escapes what users wrote."""
-    below = "".join(
-        f'<br><span style="font-size:{SMALL}px;color:{FAINT}">{line}</span>'
-        for line in lines
-        if line
-    )
-    return f"{title}{below}"
 
 
 def _axis() -> dict[str, object]:
@@ -117,22 +96,3 @@ def template() -> go.layout.Template:
             "yaxis": _axis(),
         }
     )
-
-
-def bar_alone(low: float, high: float, colours: str, bar: dict[str, object]) -> dict[str, object]:
-    """A scatter trace that shows nothing but a colour bar, for ``fig.add_scatter(**...)``."""
-    return {
-        "x": [None],
-        "y": [None],
-        "mode": "markers",
-        "showlegend": False,
-        "hoverinfo": "skip",
-        "marker": {
-            "color": [low],
-            "cmin": low,
-            "cmax": high,
-            "colorscale": colours,
-            "showscale": True,
-            "colorbar": bar,
-        },
-    }

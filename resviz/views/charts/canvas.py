@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from resviz.views import style
 from resviz.views.charts import strokes
-from resviz.views.charts.marks import Axis, Chart, ColourBar, Heat, Mark, Note, Rule, Stripe
+from resviz.views.charts.chart import Axis, Chart
+from resviz.views.charts.marks import ColourBar, Heat, Mark, Note, Rule, Stripe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,17 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from resviz.views.charts.marks import (
-    Axis,
-    Chart,
-    ColourBar,
-    Legend,
-    Margin,
-    Mark,
-    Note,
-    Rule,
-    Stripe,
-)
+from resviz.views.charts.chart import Axis, Chart, Legend, Margin
+from resviz.views.charts.marks import ColourBar, Mark, Note, Rule, Stripe
 
 _LETTER = 7.6  # pixels, of the legend
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from resviz.views.charts.canvas import Canvas
-from resviz.views.charts.marks import Chart
+from resviz.views.charts.chart import Chart
 
 KINDS = ("png", "svg", "pdf")
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from resviz.views import style
+from resviz.views.charts.chart import Axis, Chart
 from resviz.views.charts.marks import (
     Area,
-    Axis,
-    Chart,
     ColourBar,
     Heat,
     Hover,

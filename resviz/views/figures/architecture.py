@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from resviz.views import style
+from resviz.views.charts.chart import Legend, Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import Area, Hover, Legend, Margin, Note, Rule, Series, Words, shared
+from resviz.views.charts.marks import Area, Hover, Note, Rule, Series, Words, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.architecture_boxes import (
     GAP,

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resviz.views import style
+from resviz.views.charts.chart import Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import Hover, Margin, Series, shared
+from resviz.views.charts.marks import Hover, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.curve_marks import curve_marks
 from resviz.views.figures.curves import (

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from resviz.views import style
+from resviz.views.charts.chart import Legend, Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import Area, Hover, Legend, Margin, Note, Series, shared
+from resviz.views.charts.marks import Area, Hover, Note, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.checks import (
     CHECKS,

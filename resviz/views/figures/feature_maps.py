@@ -10,8 +10,9 @@ import numpy as np
 
 from resviz.views import style
 from resviz.views.channels import Channels, channels_of, choose
+from resviz.views.charts.chart import Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import ColourBar, Heat, Hover, Margin, Mark, Picture, Words, shared
+from resviz.views.charts.marks import ColourBar, Heat, Hover, Mark, Picture, Words, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.quantities import conditions
 from resviz.views.figures.tiles import cells, title_room

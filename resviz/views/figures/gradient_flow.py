@@ -12,8 +12,9 @@ from resviz.analysis.flow import GradientFlow, growth_words
 from resviz.analysis.theory import Theory
 from resviz.errors import closest
 from resviz.views import style
+from resviz.views.charts.chart import Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import Hover, Margin, Mark, Note, Series, shared
+from resviz.views.charts.marks import Hover, Mark, Note, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.curve_marks import curve_marks
 from resviz.views.figures.curves import Curve, curve, stage_bounds

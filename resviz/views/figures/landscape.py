@@ -10,8 +10,9 @@ import pandas as pd
 
 from resviz.analysis.landscape.bends import bends_of
 from resviz.views import style
+from resviz.views.charts.chart import Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import Margin, Note, shared
+from resviz.views.charts.marks import Note, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.landscape_lines import line_figure, wrapped
 from resviz.views.figures.landscape_planes import Box, Plane, Scale

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from resviz.views import style
+from resviz.views.charts.chart import Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import Hover, Margin, Rule, Series, shared
+from resviz.views.charts.marks import Hover, Rule, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.panels import Panel, add_panel, with_zeros
 from resviz.views.figures.tiles import room_for, short

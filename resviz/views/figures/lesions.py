@@ -10,8 +10,9 @@ import pandas as pd
 
 from resviz.errors import closest
 from resviz.views import style
+from resviz.views.charts.chart import Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import Hover, Margin, Series, shared
+from resviz.views.charts.marks import Hover, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import about, as_tables
 from resviz.views.figures.panels import Bounds, Panel, depth_axis, picked, shade_stages

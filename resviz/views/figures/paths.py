@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from resviz.views import style
+from resviz.views.charts.chart import Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import Hover, Margin, Mark, Series, shared
+from resviz.views.charts.marks import Hover, Mark, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import as_table
 from resviz.views.figures.panels import Floats, Panel, add_panel, band, depth_axis, with_zeros

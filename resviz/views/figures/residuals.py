@@ -9,8 +9,9 @@ import pandas as pd
 
 from resviz.errors import closest
 from resviz.views import style
+from resviz.views.charts.chart import Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import Hover, Margin, Series, shared
+from resviz.views.charts.marks import Hover, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import about, as_table, curve, stage_bounds, table_of
 from resviz.views.figures.panels import (

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from resviz.views.charts.chart import Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import Margin
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import as_tables
 from resviz.views.figures.quantities import shared_conditions

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from resviz.views import style
+from resviz.views.charts.chart import Chart, Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import Chart, ColourBar, Heat, Hover, Margin, Note, Picture
+from resviz.views.charts.marks import ColourBar, Heat, Hover, Note, Picture
 from resviz.views.pictures import Floats, Pixels
 
 LINE = 16  # pixels between two lines of words

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from resviz.training.compare.comparison import TrainComparison
 from resviz.views import style
+from resviz.views.charts.chart import Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import Area, Hover, Margin, Mark, Series, shared
+from resviz.views.charts.marks import Area, Hover, Mark, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.curve_marks import curve_marks
 from resviz.views.figures.curves import Curve, curve

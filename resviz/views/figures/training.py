@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from resviz.views import style
+from resviz.views.charts.chart import Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import Hover, Margin, Series, shared
+from resviz.views.charts.marks import Hover, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.panels import Panel, add_panel, depth_axis, with_zeros
 from resviz.views.figures.study import finished

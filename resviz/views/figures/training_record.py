@@ -12,18 +12,9 @@ from numpy.typing import NDArray
 
 from resviz.errors import closest
 from resviz.views import style
+from resviz.views.charts.chart import Legend, Margin
 from resviz.views.charts.draft import Draft
-from resviz.views.charts.marks import (
-    ColourBar,
-    Heat,
-    Hover,
-    Legend,
-    Margin,
-    Note,
-    Series,
-    Stripe,
-    shared,
-)
+from resviz.views.charts.marks import ColourBar, Heat, Hover, Note, Series, Stripe, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.panels import DEPTH, add_panel
 from resviz.views.figures.quantities import QUANTITIES, Quantity, conditions
