@@ -9,6 +9,7 @@ its static picture.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 
 import numpy as np
 import plotly.colors
@@ -32,6 +33,28 @@ FAMILY = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial,
 def colour(index: int) -> str:
     """The line colour of the n-th network or quantity; repeats after eight."""
     return COLOURS[index % len(COLOURS)]
+
+
+_NETWORKS: dict[str, int] = {}  # number of its colour by name, in the order of first use
+
+
+def colours_of(names: Iterable[str]) -> dict[str, str]:
+    """The line colour of each network: its own in all figures of a session.
+
+    Networks get colours in the order in which figures name them first. From the ninth name on a
+    colour is given again; in one figure the second to come with it takes the first free one.
+
+    Example:
+        >>> first = colours_of(["ResNet-56", "plain-56"])
+        >>> colours_of(["plain-56"])["plain-56"] == first["plain-56"]
+        True
+    """
+    chosen: dict[str, str] = {}
+    for name in names:
+        own = colour(_NETWORKS.setdefault(name, len(_NETWORKS)))
+        free = [each for each in COLOURS if each not in chosen.values()]
+        chosen.setdefault(name, own if own in free or not free else free[0])
+    return chosen
 
 
 def translucent(colour_code: str, opacity: float) -> str:

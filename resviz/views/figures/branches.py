@@ -20,6 +20,7 @@ from resviz.views.figures.panels import (
     depth_axis,
     reference_line,
     shade_stages,
+    shared_bounds,
 )
 from resviz.views.figures.study import (
     finished,
@@ -55,8 +56,8 @@ def plot_branch_study(tables: Any, *, title: str | None = None) -> Figure:
     1 / l as a dashed line, where l counts the additions (De & Smith 2020,
     https://arxiv.org/abs/2002.10444); cosine of branch and shortcut; cosine of the branch and the
     gradient at the block's input, averaged over images (Jastrzebski et al. 2018,
-    https://arxiv.org/abs/1710.04773). Stages are shaded. A line is broken where a block changes the
-    shape, so that there is no cosine with the gradient.
+    https://arxiv.org/abs/1710.04773). Stages are shaded where all networks have the same. A line is
+    broken where a block changes the shape, so that there is no cosine with the gradient.
 
     Args:
         tables: a table of :func:`resviz.branch_study`, or ``{"ResNet-56": table or list}``; of
@@ -78,6 +79,7 @@ def plot_branch_study(tables: Any, *, title: str | None = None) -> Figure:
     _check_lists(lists)
     draft = study_draft(_HEIGHT)
     common, names = legend_names(lists)
+    colours = style.colours_of(lists)
     panels = []
     for number, shown in enumerate(_PANELS):
         curves = [
@@ -85,22 +87,20 @@ def plot_branch_study(tables: Any, *, title: str | None = None) -> Figure:
             for name, several in lists.items()
         ]
         panels.append(_add_panel(draft, shown, curves))
-        for index, each in enumerate(curves):
+        for each in curves:
             look = shared(name=names[each.name], legend=number == 0)
-            draft.add(*curve_marks(panels[-1], each, style.colour(index), **look))
+            draft.add(*curve_marks(panels[-1], each, colours[each.name], **look))
         if shown.column == "share":
             draft.add(_law(panels[-1], lists))
     depths = np.concatenate(
         [t["depth"].to_numpy(float) for several in lists.values() for t in several]
     )
     depth_axis(draft, panels[-1], float(depths.min()), float(depths.max()), DEPTH)
-    deepest = max(curves, key=lambda each: float(each.rows["x"].max()))
-    shade_stages(draft, panels, stage_bounds(deepest))
-    whose = f" · stages of {deepest.name}" if len(lists) > 1 else ""
+    shade_stages(draft, panels, shared_bounds(map(stage_bounds, curves)))
     return finished(
         draft,
         title or named_title("Residual branches against their shortcuts", lists),
-        f"F: branch, x: shortcut, dL/dx: gradient at the block's input{whose}",
+        "F: branch, x: shortcut, dL/dx: gradient at the block's input",
         common + _not_finite(lists),
     )
 

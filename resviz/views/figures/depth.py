@@ -30,6 +30,7 @@ from resviz.views.figures.panels import (
     add_panel,
     depth_axis,
     shade_stages,
+    shared_bounds,
 )
 from resviz.views.figures.quantities import Quantity, quantity_of, shared_conditions
 
@@ -50,7 +51,9 @@ def plot_depth_profile(
 
     With several tables of one network (seeds) the line is their median and the band runs from the
     smallest to the largest. Projections are open markers beside the line. On a log axis exact zeros
-    stand in a strip of their own below it. Stages are shaded. The title says what was measured.
+    stand in a strip of their own below it. Stages are shaded where all networks have the same, and
+    each network keeps its colour through all figures of a session. The title says what was
+    measured.
 
     Args:
         tables: a table of :func:`resviz.gradient_norms`, a part of a Recording (``rec.layers``,
@@ -86,13 +89,14 @@ def plot_depth_profile(
     panel = _add_panel(draft, curves, quantity.axis, log, y)
     xs = np.concatenate([each.rows["x"].to_numpy() for each in curves])
     depth_axis(draft, panel, float(np.nanmin(xs)), float(np.nanmax(xs)), _x_title(x))
-    whose = _shade(draft, panel, curves)
+    shade_stages(draft, [panel], shared_bounds(map(stage_bounds, curves)))
     _add_theory(draft, panel, theory or {}, np.unique(xs[np.isfinite(xs)]))
     common, own = shared_conditions([each.about for each in curves])
-    for number, (each, extra) in enumerate(zip(curves, own, strict=True)):
-        draft.add(*curve_marks(panel, each, style.colour(number), name=_legend(each, extra)))
+    colours = style.colours_of(lists)
+    for each, extra in zip(curves, own, strict=True):
+        draft.add(*curve_marks(panel, each, colours[each.name], name=_legend(each, extra)))
     draft.room_right(draft.legend_width())
-    notes = [quantity.note, _rows_note(kind, one, rows), whose]
+    notes = [quantity.note, _rows_note(kind, one, rows)]
     heading = title or f"{quantity.title} against {_x_title(x)}"
     said = common + _not_finite(curves)
     return Figure.of(draft.chart(heading, " · ".join(filter(None, notes)), said))
@@ -153,15 +157,6 @@ def _rows_note(kind: str, table: Any, rows: str | Sequence[str] | None) -> str:
     frame = table_of(table, kind)
     blocks = "kind" in frame and (frame["kind"] == "block").any()
     return "at the block outputs" if blocks else "at every layer"
-
-
-def _shade(draft: Draft, panel: Panel, curves: Sequence[Curve]) -> str:
-    """Shade stages; where the networks differ in them, the deepest one's, and say whose."""
-    bounds = [stage_bounds(each) for each in curves]
-    deepest = max(range(len(curves)), key=lambda n: curves[n].rows["x"].max())
-    shade_stages(draft, [panel], bounds[deepest])
-    differ = any(each and each != bounds[deepest] for each in bounds)
-    return f"stages of {curves[deepest].name}" if differ else ""
 
 
 def _not_finite(curves: Sequence[Curve]) -> str:

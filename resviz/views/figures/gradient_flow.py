@@ -18,7 +18,16 @@ from resviz.views.charts.marks import Hover, Mark, Note, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.curve_marks import curve_marks
 from resviz.views.figures.curves import Curve, curve, stage_bounds
-from resviz.views.figures.panels import DEPTH, Floats, Panel, add_panel, depth_axis, shade_stages
+from resviz.views.figures.panels import (
+    DEPTH,
+    Bounds,
+    Floats,
+    Panel,
+    add_panel,
+    depth_axis,
+    shade_stages,
+    shared_bounds,
+)
 from resviz.views.figures.quantities import QUANTITIES, Quantity, conditions
 from resviz.views.figures.study import finished
 
@@ -91,6 +100,7 @@ def plot_gradient_flow(
         draft.add(*_marks(made[-1], flow, drawn[name], legend=number == 0))
     draft.add(*_laws(made[0], drawn[panels[0]], theory or {}))
     _finish(draft, made, [c for several in drawn.values() for c in several])
+    shade_stages(draft, made, _stages(list(drawn.values())))
     below = shared(xref="paper", yref="paper", shift=(0, -_FOOT), anchor=("left", "top"))
     draft.add(Note("\n".join(words), 0, 0, size=style.SMALL + 1, **below))
     return finished(draft, title or "Gradients and activations against depth", *_said(flow, panels))
@@ -157,14 +167,15 @@ def _marks(
     panel: Panel, flow: GradientFlow, curves: Sequence[Curve], *, legend: bool
 ) -> list[Mark]:
     modes = flow.growth["batch_stats"].nunique(dropna=True) > 1
-    names = list(dict.fromkeys(each.name for each in _curves(flow, "gradients")))
+    colours = style.colours_of(each.name for each in _curves(flow, "gradients"))
     marks = []
     for each in curves:
         mode = each.about["batch_stats"]
         name = each.name + (f"\n{_MODES[mode]}" if modes else "")
         look = shared(name=name, dash="dash" if mode is False and modes else "solid")
-        colour = style.colour(names.index(each.name))
-        marks += curve_marks(panel, each, colour, **look | ({} if legend else {"legend": False}))
+        marks += curve_marks(
+            panel, each, colours[each.name], **look | ({} if legend else {"legend": False})
+        )
     return marks
 
 
@@ -193,8 +204,12 @@ def _finish(draft: Draft, panels: list[Panel], curves: Sequence[Curve]) -> None:
         )
     xs = np.concatenate([each.rows["x"].to_numpy(dtype=float) for each in curves])
     depth_axis(draft, panels[-1], float(np.nanmin(xs)), float(np.nanmax(xs)), DEPTH)
-    deepest = max(curves, key=lambda each: float(each.rows["x"].max()))
-    shade_stages(draft, panels, stage_bounds(deepest))
+
+
+def _stages(drawn: Sequence[Sequence[Curve]]) -> Bounds:
+    """Where all networks have the same, those of the panel that reaches furthest."""
+    each = [shared_bounds(map(stage_bounds, curves)) for curves in drawn if curves]
+    return max(each, key=lambda found: found[-1][2] - found[0][1]) if all(each) else ()
 
 
 def _said(flow: GradientFlow, panels: Sequence[str]) -> tuple[str, str]:

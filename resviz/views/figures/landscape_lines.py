@@ -54,9 +54,10 @@ def line_figure(
     draft.axis("x", limits=(low - room, high + room), title="α", anchor=foot.y, grid=False)
     for panel in panels.values():
         draft.add(Rule((0, 0), (0, 1), yref=f"{panel.y} domain", dash="dot"))
+    colours = style.colours_of(named)
     for number, (key, table) in enumerate(named.items()):
         for column, panel in panels.items():
-            look = shared(name=names[number], colour=style.colour(number))
+            look = shared(name=names[number], colour=colours[key])
             draft.add(*_curve(panel, table, column, key, **look))
     return Figure.of(draft.chart(title or "Loss and error on a line through the weights", *lines))
 

@@ -15,7 +15,14 @@ from resviz.views.charts.draft import Draft
 from resviz.views.charts.marks import Hover, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import about, as_tables
-from resviz.views.figures.panels import Bounds, Panel, depth_axis, picked, shade_stages
+from resviz.views.figures.panels import (
+    Bounds,
+    Panel,
+    depth_axis,
+    picked,
+    shade_stages,
+    shared_bounds,
+)
 from resviz.views.figures.quantities import shared_conditions
 from resviz.views.figures.study import finished
 
@@ -77,9 +84,10 @@ def plot_lesions(
     xs = np.concatenate([s["depth"].to_numpy(dtype=float) for s in singles.values()])
     low, high = float(np.nanmin(xs)), float(np.nanmax(xs))
     depth_axis(draft, panel, low, high, "depth of the deleted block")
-    shade_stages(draft, [panel], _stages(max(singles.values(), key=len)))
-    for number, (name, table) in enumerate(named.items()):
-        draft.add(*_singles(name, table, y, style.colour(number)))
+    shade_stages(draft, [panel], shared_bounds(map(_stages, singles.values())))
+    colours = style.colours_of(named)
+    for name, table in named.items():
+        draft.add(*_singles(name, table, y, colours[name]))
     if random:
         _add_random_panel(draft, named, y, limits)
     common, _ = shared_conditions([about(table) for table in named.values()])
@@ -204,12 +212,13 @@ def _add_random_panel(
 ) -> None:
     draft.axis("x", domain=(0, 0.62))
     counts: set[float] = set()
-    for number, (name, table) in enumerate(named.items()):
+    colours = style.colours_of(named)
+    for name, table in named.items():
         for what in _RANDOM:
             part = table[table["lesion"] == what]
             if not part.empty:
                 counts.update(part["count"].astype(float))
-                draft.add(*_draws(name, part, what, y, style.colour(number)))
+                draft.add(*_draws(name, part, what, y, colours[name]))
     whole = sorted(counts)
     room = 0.08 * (whole[-1] - whole[0]) + 0.5
     ends, ticks = (whole[0] - room, whole[-1] + room), tuple((c, f"{c:g}") for c in whole)

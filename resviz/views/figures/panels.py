@@ -7,7 +7,7 @@ axis, labelled "0", and are never left out.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,6 +111,12 @@ def shade_stages(draft: Draft, panels: Sequence[Panel], bounds: Bounds) -> None:
             for y in filter(None, (panel.y, panel.zero)):
                 text = stage if y == panels[0].y and room else ""
                 draft.add(Stripe((low, high), y, style.SHADES[number % 2], text))
+
+
+def shared_bounds(several: Iterable[Bounds]) -> Bounds:
+    """The stages of all curves, where all have the same; else none."""
+    first, *others = several
+    return first if all(list(each) == list(first) for each in others) else ()
 
 
 def depth_axis(

@@ -22,6 +22,7 @@ from resviz.views.figures.panels import (
     picked,
     reference_line,
     shade_stages,
+    shared_bounds,
 )
 from resviz.views.figures.study import (
     finished,
@@ -83,9 +84,10 @@ def plot_refinement(tables: Any, *, title: str | None = None) -> Figure:
     draft = study_draft(_HEIGHT)
     common, names = legend_names(lists, without=["seeds"])
     panels = [_add_panel(draft, shown, list(frames.values())) for shown in _PANELS]
-    for number, (name, frame) in enumerate(frames.items()):
+    colours = style.colours_of(frames)
+    for name, frame in frames.items():
         for shown, panel in zip(_PANELS, panels, strict=True):
-            look = shared(colour=style.colour(number), name=names[name], group=names[name])
+            look = shared(colour=colours[name], name=names[name], group=names[name])
             draft.add(*_marks(panel, shown, frame, legend=shown is _PANELS[0], **look))
     faint = shared(x=(), y=(), yaxis=panels[0].y, colour=style.FAINT)
     draft.add(
@@ -94,9 +96,7 @@ def plot_refinement(tables: Any, *, title: str | None = None) -> Figure:
     )
     longest = max(frames.values(), key=len)
     depth_axis(draft, panels[-1], 1.0, float(len(longest)), "block, from the input")
-    bounds = [_stages(frame) for frame in frames.values()]
-    if all(each == bounds[0] for each in bounds):
-        shade_stages(draft, panels, bounds[0])
+    shade_stages(draft, panels, shared_bounds(map(_stages, frames.values())))
     return finished(
         draft,
         title or named_title("Each block's output against its stage's end", frames),

@@ -13,6 +13,7 @@ from resviz.views.charts.draft import Draft
 from resviz.views.charts.marks import Hover, Mark, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.panels import (
+    Bounds,
     Floats,
     Panel,
     add_panel,
@@ -20,6 +21,7 @@ from resviz.views.figures.panels import (
     depth_axis,
     picked,
     shade_stages,
+    shared_bounds,
 )
 from resviz.views.figures.study import (
     finished,
@@ -64,13 +66,15 @@ def plot_response_std(tables: Any, *, log: bool = True, title: str | None = None
     panels = _add_panels(draft, every, log)
     depth_axis(draft, panels[1], 1.0, float(max(map(len, found.values()))), _X)
     common, names = legend_names(lists)
-    for number, (name, values) in enumerate(found.items()):
-        rows, look = lists[name][0], shared(colour=style.colour(number))
+    colours = style.colours_of(found)
+    for name, values in found.items():
+        rows, look = lists[name][0], shared(colour=colours[name])
         look["name"] = look["group"] = names[name] + _middle(values)
         draft.add(*_marks(panels[0], values, rows, **look))
         order, look["legend"] = np.sort(values, axis=0)[::-1], False
         draft.add(*_marks(panels[1], order, _by_size(rows, values), **look))
-    _shade(draft, panels[0], lists)
+    bounds = shared_bounds(_stages(several[0]) for several in lists.values())
+    shade_stages(draft, panels[:1], bounds)
     said = named_title("Standard deviation of layer responses", lists)
     return finished(draft, title or said, _what(lists), common + _below(every, panels[0]))
 
@@ -161,20 +165,10 @@ def _told(rows: pd.DataFrame | None, middle: Floats) -> NDArray[np.object_]:
     return np.array(found, dtype=object)
 
 
-def _shade(draft: Draft, panel: Panel, lists: dict[str, list[pd.DataFrame]]) -> None:
-    """The stages, where all networks have the same."""
-    bounds = []
-    for several in lists.values():
-        runs = (several[0]["stage"] != several[0]["stage"].shift()).cumsum()
-        bounds.append(
-            [
-                (
-                    str(part["stage"].iloc[0]),
-                    part["position"].min() - 0.5,
-                    part["position"].max() + 0.5,
-                )
-                for _, part in several[0].groupby(runs)
-            ]
-        )
-    if all(each == bounds[0] for each in bounds):
-        shade_stages(draft, [panel], bounds[0])
+def _stages(table: pd.DataFrame) -> Bounds:
+    """Runs of one stage, along the positions."""
+    runs = (table["stage"] != table["stage"].shift()).cumsum()
+    return [
+        (str(part["stage"].iloc[0]), part["position"].min() - 0.5, part["position"].max() + 0.5)
+        for _, part in table.groupby(runs)
+    ]

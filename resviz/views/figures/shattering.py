@@ -70,11 +70,12 @@ def plot_gradient_correlation(
     panel = _add_panel(draft, series, log)
     depths = np.unique(np.concatenate([s.points["depth"].to_numpy() for s in series]))
     _add_depth_axis(draft, depths)
-    for number, each in enumerate(series):
-        draft.add(*_marks(panel, each, style.colour(number)))
+    colours = style.colours_of(each.name for each in series)
+    for each in series:
+        draft.add(*_marks(panel, each, colours[each.name]))
     for kind in dict.fromkeys(s.kind for s in series if s.kind in _KINDS and theory):
-        first = next(n for n, s in enumerate(series) if s.kind == kind)
-        draft.add(_law(panel, kind, int(depths.max()), style.colour(first)))
+        first = next(s.name for s in series if s.kind == kind)
+        draft.add(_law(panel, kind, int(depths.max()), colours[first]))
     below = sum(int((s.points["middle"] <= 0).sum()) for s in series) if log else 0
     note = f" · {below} mean{'' if below == 1 else 's'} of 0 or less, not drawn" if below else ""
     return finished(

@@ -84,9 +84,9 @@ def plot_train_compare(
     errors = _error_panel(draft, comparison, list(columns), log)
     profiles = {name: _profiles(comparison.gradients, name) for name in names}
     norms = _norm_panel(draft, [c for each in profiles.values() for c in each])
-    for number, name in enumerate(names):
-        draft.add(*_errors(errors, comparison.curves, name, columns, style.colour(number)))
-        draft.add(*_profile_marks(norms, profiles[name], style.colour(number)))
+    for name, colour in style.colours_of(names).items():
+        draft.add(*_errors(errors, comparison.curves, name, columns, colour))
+        draft.add(*_profile_marks(norms, profiles[name], colour))
     heading = title or "Error against epoch, gradient norm against depth"
     return finished(draft, heading, *lines)
 

@@ -50,10 +50,11 @@ def plot_training(
     panel = add_panel(draft, (0, 1), values, title="error (%)", log=log, limits=limits)
     epochs = np.concatenate([table["epoch"].to_numpy(float) for table in named.values()])
     depth_axis(draft, panel, float(epochs.min()), float(epochs.max()), "epoch")
-    for number, (name, table) in enumerate(named.items()):
+    colours = style.colours_of(named)
+    for name, table in named.items():
         for column in _ERRORS:
             if column in table:
-                draft.add(*_line(panel, name, table, column, style.colour(number)))
+                draft.add(*_line(panel, name, table, column, colours[name]))
     said = "training error dashed, test error bold"
     return finished(draft, title or "Error against epoch", said)
 
