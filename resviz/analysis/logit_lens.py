@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,12 +17,14 @@ from resviz.arguments import caller, public
 from resviz.attribution.targets import Targets
 from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
-from resviz.networks.anatomy.survey import survey
+from resviz.networks.anatomy.resume import Resume
+from resviz.networks.anatomy.survey import steps_in, survey
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import check_finite, output_of
 from resviz.preset import Preset
 from resviz.provenance import preset_or_none, provenance
 from resviz.recording.axes import channel_axis
+from resviz.recording.recording import Recording
 
 Call = tuple[str, int]
 _SAME = 1e-3  # of the scores' norm: other kernels serve other batch sizes
@@ -32,7 +34,7 @@ _REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 
 @dataclass(frozen=True)
 class _Reading:
-    """What the head says of one block's output: (N, T) of the targets, (N, C) of all."""
+    """What the head says of a block: (N, T) of the targets, (N, C) of all; on the CPU."""
 
     scores: Tensor
     numbers: Tensor
@@ -82,10 +84,21 @@ def logit_lens(
         >>> table[["block", "reads", "why"]].values.tolist()[5:7]
         [['layer2.2', False, '32 channels; the head takes 64'], ['layer3.0', True, '']]
     """
+    return lens_of(net, images, targets, preset)
+
+
+def lens_of(
+    net: nn.Module,
+    images: Images,
+    targets: Any = None,
+    preset: Preset | None = None,
+    rec: Recording | None = None,
+) -> pd.DataFrame:
+    """:func:`logit_lens`; with a recording of the network no pass is needed to find its blocks."""
     check_hookable(net)
     inputs, known = check_images(net, images), preset_or_none(net, preset)
     aims = Targets(targets, inputs.count, output_of(known, inputs))
-    blocks = survey(net, inputs, part=aims.output.part).steps
+    blocks = survey(net, inputs, part=aims.output.part).steps if rec is None else _steps_of(rec)
     if not len(blocks):
         raise ValueError(
             f"{caller()}: no blocks or stages in {type(net).__name__}; a network with layers "
@@ -98,6 +111,13 @@ def logit_lens(
     about = provenance(net, inputs, known, batch_stats=False) | aims.about(head.logits)
     table.attrs.update({key: value for key, value in about.items() if key != "classes"})
     return table
+
+
+def _steps_of(rec: Recording) -> pd.DataFrame:
+    residual = rec.residuals.loc[rec.residuals["residual"].astype(bool), "block"]
+    return steps_in(
+        rec.layers, set(residual), set(rec.parameters["layer"]), rec.layers["depth"].max()
+    )
 
 
 def _refused(blocks: pd.DataFrame) -> list[str]:
@@ -120,8 +140,69 @@ def _size(shape: tuple[int, ...], axes: str) -> tuple[int, str]:
     return shape[axis], " x ".join(f"{n:,}" for i, n in enumerate(shape) if i not in (0, axis))
 
 
+class _Passes:
+    """A first pass that keeps the outputs of blocks, and others in which the last one is replaced.
+
+    Args:
+        net: left as found after every pass.
+        inputs: on its device.
+        layer: the last block's call.
+        keep: those of the blocks whose outputs are wanted.
+
+    Attributes:
+        output: what the network returned.
+        kept: the outputs that are tensors, or tuples that begin with one.
+    """
+
+    def __init__(self, net: nn.Module, inputs: Inputs, layer: Call, keep: Collection[Call]) -> None:
+        self._net, self._inputs, self._layer, self._keep = net, inputs, layer, set(keep)
+        self._modules = dict(net.named_modules())
+        self.kept: dict[Call, Tensor] = {}
+        self.output = self._pass({path for path, _ in keep}, self._store)
+
+    def _store(self, call: Call, output: Any) -> None:
+        state = output[0] if isinstance(output, tuple) and output else output
+        if call in self._keep and isinstance(state, Tensor):
+            self.kept[call] = state.detach().clone()
+
+    def run(self, states: Tensor) -> Any:
+        """What the network returns where its last block gives `states`."""
+
+        def replaced(call: Call, output: Any) -> Any:
+            if call != self._layer:
+                return None
+            own = states.clone()  # it may be written to
+            return (own, *output[1:]) if isinstance(output, tuple) else own
+
+        return self._pass({self._layer[0]}, replaced)
+
+    def _pass(self, paths: set[str], after: Callable[[Call, Any], Any]) -> Any:
+        """What the network returns; `after` gets calls and outputs, and may give others."""
+        calls: Counter[str] = Counter()
+
+        def left(path: str, module: nn.Module, args: Any, output: Any) -> Any:
+            call = (path, calls[path])
+            calls[path] += 1
+            return after(call, output)
+
+        with left_as_found(self._net) as hooks:
+            for path in paths:
+                hooks.forward(self._modules[path], partial(left, path))
+            return self._inputs.copies().run(self._net)
+
+
+def _passes(net: nn.Module, inputs: Inputs, layer: Call, keep: Sequence[Call]) -> _Passes | Resume:
+    """Of one image the later passes begin at the last block, where the network allows that."""
+    if inputs.count == 1 and not inputs.listed and len(keep) > 1:
+        try:
+            return Resume(net, inputs, layer, keep)
+        except _REFUSALS:
+            pass
+    return _Passes(net, inputs, layer, keep)
+
+
 class _Head:
-    """A network's first pass, and what runs after its last block on the outputs of others.
+    """What runs after the last block of a network, on the outputs of others.
 
     Args:
         net: left as found after every pass.
@@ -143,50 +224,21 @@ class _Head:
         refused: Sequence[str],
         aims: Targets,
     ) -> None:
-        self._net, self._inputs, self._aims = net, inputs, aims
-        self._modules = dict(net.named_modules())
-        self._last = calls[-1]
-        self._states: dict[Call, Tensor] = {}
+        self._inputs, self.targets, self._last = inputs, aims, calls[-1]
         self.found: dict[Call, _Reading | str] = {
             call: why for call, why in zip(calls, refused, strict=True) if why
         }
-        wanted = {call for call in calls if call not in self.found}
-        returned = self._run({path for path, _ in wanted}, partial(self._keep, wanted))
-        self.logits = check_finite(aims.output.logits(returned).detach())
-        scores = aims.scores(returned)
+        wanted = [call for call in calls if call not in self.found]
+        self._passes = _passes(net, inputs, self._last, wanted)
+        self._states = self._passes.kept
+        self.logits = check_finite(aims.output.logits(self._passes.output).detach())
+        scores = aims.scores(self._passes.output)
         self.output = aims.output.seen(self.logits)
         self.word, numbers = self.output.numbers(self.logits)
-        self.own = _Reading(scores, numbers)
+        self.own = _Reading(scores.detach().cpu(), numbers.cpu())
         aims.warn_of_probabilities(self.logits, net, inputs)
         odd = f"an output that is no tensor of {inputs.count} images"
         self.found |= {call: odd for call in wanted if call not in self._states}
-
-    @property
-    def targets(self) -> Targets:
-        """Resolved."""
-        return self._aims
-
-    def _keep(self, wanted: set[Call], call: Call, output: Any) -> None:
-        state = output[0] if isinstance(output, tuple) and output else output
-        if call in wanted and isinstance(state, Tensor):
-            self._states[call] = state.detach().clone()
-
-    def _run(self, paths: set[str], after: Callable[[Call, Any], Any]) -> Any:
-        """What the network returns; `after` sees the outputs of the modules, and may change them.
-
-        Which call it is stands with each.
-        """
-        calls: Counter[str] = Counter()
-
-        def left(path: str, module: nn.Module, args: Any, output: Any) -> Any:
-            call = (path, calls[path])
-            calls[path] += 1
-            return after(call, output)
-
-        with left_as_found(self._net) as hooks:
-            for path in paths:
-                hooks.forward(self._modules[path], partial(left, path))
-            return self._inputs.copies().run(self._net)
 
     # ---- reading
     def read(self) -> None:
@@ -218,26 +270,19 @@ class _Head:
 
     def _readings(self, states: Sequence[Tensor]) -> list[_Reading]:
         """What the network says with each of the states in place of its last block's output."""
-        count, stacked = len(states), torch.cat(list(states)) if len(states) > 1 else states[0]
-
-        def replaced(call: Call, output: Any) -> Any:
-            if call != self._last:
-                return None
-            own = stacked.clone()  # it may be written to
-            return (own, *output[1:]) if isinstance(output, tuple) else own
-
-        returned = self._run({self._last[0]}, replaced)
+        count = len(states)
+        returned = self._passes.run(torch.cat(list(states)) if count > 1 else states[0])
         scores, numbers = self._said(returned, count)
         pairs = zip(scores.chunk(count), numbers.chunk(count), strict=True)
         return [_Reading(*pair) for pair in pairs]
 
     def _said(self, returned: Any, count: int) -> tuple[Tensor, Tensor]:
         """(scores of the targets, numbers of all) of `count` times as many images."""
-        given = self._aims.again()
-        given = given * count if count > 1 and self._aims.indices and _is_rows(given) else given
-        aims = Targets(given, count * self._inputs.count, self._aims.output)
+        given = self.targets.again()
+        given = given * count if count > 1 and self.targets.indices and _is_rows(given) else given
+        aims = Targets(given, count * self._inputs.count, self.targets.output)
         logits = aims.output.logits(returned).detach()
-        return aims.scores(returned).detach(), self.output.numbers(logits)[1]
+        return aims.scores(returned).detach().cpu(), self.output.numbers(logits)[1].cpu()
 
 
 def _is_rows(given: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from resviz.analysis.logit_lens import logit_lens
+from resviz.analysis.logit_lens import lens_of
 from resviz.errors import UnknownOutput
 from resviz.networks.anatomy.telling import telling
 from resviz.networks.inputs import check_images
@@ -120,7 +120,7 @@ def recorded(
     if not moment.off:
         return Scene(moment, rec, rec)
     # without a block another class may be the predicted one: both lines are of that class
-    same = targets or [_foremost(rec)]
+    same = targets or [foremost(rec)]
     if whole is None or not _is_of(whole, same[0]):
         whole = record(net, images, same, "logit", preset=preset)
     return Scene(moment, rec, whole)
@@ -147,7 +147,7 @@ def _is_of(rec: Any, target: int) -> bool:
     return rec.targets is not None and rec.targets.ndim == 1 and int(rec.targets[0]) == target
 
 
-def _foremost(rec: Any) -> int:
+def foremost(rec: Any) -> int:
     """The target that the network says above all others; of values the first."""
     said = said_by(rec)
     if said is None or said.kind == "values":
@@ -158,9 +158,9 @@ def _foremost(rec: Any) -> int:
 def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
     """The scene with its explanation: a forward and a backward pass; then what the head sees."""
     moment = scene.moment
-    targets = [_foremost(scene.rec) if moment.target is None else moment.target]
+    targets = [foremost(scene.rec) if moment.target is None else moment.target]
     with altered(net, moment.off, images):
-        scene = dataclasses.replace(scene, lens=_seen(net, images, targets, preset))
+        scene = dataclasses.replace(scene, lens=_seen(net, images, targets, preset, scene.rec))
         try:
             exp = explained(net, images, targets, preset, scene.rec.layers, every_block=True)
         except (ValueError, TypeError, RuntimeError) as error:
@@ -168,10 +168,10 @@ def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
     return dataclasses.replace(scene, exp=exp)
 
 
-def _seen(net: Any, images: Any, targets: Any, preset: Any) -> Any:
+def _seen(net: Any, images: Any, targets: Any, preset: Any, rec: Any) -> Any:
     """How the prediction forms along depth; None where no head can be put on the blocks."""
     try:
-        return logit_lens(net, images, targets, preset=preset)
+        return lens_of(net, images, targets, preset, rec)
     except (ValueError, TypeError, RuntimeError):
         return None
 

@@ -10,6 +10,7 @@ from resviz.sessions.scene import (
     KEEP,
     Moment,
     Scene,
+    foremost,
     keep_of,
     recorded,
     with_explanation,
@@ -57,6 +58,14 @@ class Session:
         """A scene that was computed and kept."""
         return self._scenes.get(moment)
 
+    def moments(self) -> list[Moment]:
+        """What was computed and kept, the newest first."""
+        return list(reversed(self._scenes))
+
+    def predicted(self, image: int) -> int:
+        """The class that the whole network predicts; of values the first."""
+        return foremost(self.scene(self.net, Moment(image)).rec)
+
     def show(self, scene: Scene) -> None:
         """Show this scene from now on; older ones stay while there is room."""
         self._scenes.pop(scene.moment, None)
@@ -75,7 +84,7 @@ class Session:
         found = self._scenes.get(moment)
         if found is not None:
             return found
-        whole = self._scenes.get(dataclasses.replace(moment, off=()))
+        whole = self._whole(moment)
         kept = None if whole is None else whole.rec
         images, alike = self.images[moment.image], self._alike(moment)
         made = recorded(net, images, moment, self.preset, alike, kept, self._keep)
@@ -102,11 +111,19 @@ class Session:
 
     def passes(self, what: str, moment: Moment) -> int:
         """How often the network will run; switching blocks off takes one pass to find them."""
-        passes = 3 + bool(moment.off) if what == "explanation" else 0
+        passes = 2 + bool(moment.off) if what == "explanation" else 0
         if moment not in self._scenes:
             passes += 1 + bool(moment.off)
-            passes += bool(moment.off) and dataclasses.replace(moment, off=()) not in self._scenes
+            passes += bool(moment.off) and self._whole(moment) is None
         return passes
+
+    def _whole(self, moment: Moment) -> Scene | None:
+        """The scene of the same photograph and class with no block cut, where it was kept."""
+        found = self._scenes.get(dataclasses.replace(moment, off=()))
+        predicted = self._scenes.get(Moment(moment.image))
+        if found is None and predicted is not None and moment.target is not None:
+            return predicted if foremost(predicted.rec) == moment.target else None
+        return found
 
     def _alike(self, moment: Moment) -> Scene | None:
         """A scene with the same tensors: of the same photograph and blocks, for another class."""

@@ -13,7 +13,7 @@ from torchvision.models import VisionTransformer
 
 import resviz as rv
 from left_as_found import assert_left_as_found
-from resviz.analysis.logit_lens import logit_lens
+from resviz.analysis.logit_lens import lens_of, logit_lens
 from resviz.networks.cifar import cifar_resnet
 
 IMAGES = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(3))
@@ -123,6 +123,35 @@ def test_the_rest_of_the_network_as_it_is(outputs: str):
         without = logits_of(net)
     scores = torch.tensor(table["score"].tolist()).reshape(3, 2)
     torch.testing.assert_close(scores, torch.stack([without[:, 2], whole[:, 2]], 1))
+    one = assert_left_as_found(net, lambda: logit_lens(net, IMAGES[:1], 2))
+    if outputs != "over the batch":
+        assert one["score"].tolist() == pytest.approx(scores[0].tolist(), rel=1e-5)
+    assert one["reads"].all()
+
+
+def test_of_one_image_the_second_pass_begins_at_the_last_block():
+    net = cifar_resnet(20, seed=0)
+    ran: list[int] = []
+    handle = net.layer1[0].conv1.register_forward_hook(lambda *_: ran.append(1))
+    rec = rv.record(net, IMAGES[:1], gradients=False)
+    ran.clear()
+    table = lens_of(net, IMAGES[:1], 3, rec=rec)
+    handle.remove()
+    assert len(ran) == 1
+    assert table.equals(logit_lens(net, IMAGES[:1], 3))
+    several = logit_lens(net, IMAGES, 3).query("image == 0")
+    assert table["score"].tolist() == pytest.approx(
+        several["score"].tolist(), rel=1e-5, nan_ok=True
+    )
+
+
+def test_blocks_are_those_of_a_recording():
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(7200, 5))
+    vit = VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5).eval()
+    for net in (plain, vit, rv.plain_twin(cifar_resnet(8, seed=0), images=IMAGES)):
+        rec = rv.record(net, IMAGES, gradients=False)
+        assert lens_of(net, IMAGES, 3, rec=rec).equals(logit_lens(net, IMAGES, 3))
 
 
 @pytest.mark.parametrize(
@@ -151,6 +180,16 @@ def test_a_function_as_target():
     logits = own_logits(net)
     assert at_the_last(table)["score"].tolist() == (logits[:, 1] - logits[:, 0]).tolist()
     assert (table["index"] == -1).all() and table["probability"].isna().all()
+
+
+def test_images_with_different_numbers_of_targets():
+    net = cifar_resnet(8, seed=0)
+    table = logit_lens(net, IMAGES, [[1, 2], [3], [4, 5]])
+    assert table.query("image == 1")["index"].tolist() == [3, 3, 3]
+    assert table["index"].tolist()[:6] == [1, 2] * 3
+    logits = own_logits(net)
+    wanted = [float(logits[n, c]) for n, c in ((0, 1), (0, 2), (1, 3), (2, 4), (2, 5))]
+    assert at_the_last(table)["score"].tolist() == wanted
 
 
 def test_without_residual_blocks():

@@ -387,3 +387,28 @@ def test_the_numbers_shown_are_those_that_came(page: View) -> None:
     rows = page.saved("Numbers along depth (CSV)")[1].decode().splitlines()[1:]
     found = [float(row.split(",")[4]) for row in rows]
     assert found == told["curves"]["gradient"]["values"]
+
+
+def test_a_page_with_blocks_cut_and_all_photographs(
+    opened: Any, net: Any, images: torch.Tensor, preset: rv.Preset, tmp_path: Path
+) -> None:
+    view = explore(net, images[:2], preset=preset, names=["one.png", "two.png"])
+    view.save_html(tmp_path / "cut.html", lesions=True)
+    page = opened(tmp_path / "cut.html", DRAWN, viewport={"width": 1000, "height": 700})
+    whole = page.at.locator(".rv-class-bar .rv-class-odds").all_inner_texts()
+    click_block(page, 2)
+    page.page.wait_for_timeout(100)
+    assert facts(page).startswith("without layer2.0 · ")
+    with rv.drop_blocks(net, ["layer2.0"], images=images):
+        cut = net.eval()(images[:1]).softmax(1)[0].detach()
+    shown = page.at.locator(".rv-class-bar .rv-class-odds").all_inner_texts()
+    best = cut.sort(descending=True).values[:5].tolist()
+    assert shown[0] == f"{best[0]:.2f}" and shown != whole
+    assert page.at.locator(".rv-explore-over").is_hidden()  # there is a map of it
+    page.at.get_by_role("button", name="put all blocks back").click()
+    page.at.get_by_role("button", name="two.png").click()
+    page.page.wait_for_timeout(100)
+    other = net.eval()(images[1:2]).softmax(1)[0].detach().max()
+    assert page.text(".rv-class-bar .rv-class-odds") == f"{float(other):.2f}"
+    click_block(page, 2)  # cut for the first photograph alone
+    assert "needs a running kernel" in said(page)

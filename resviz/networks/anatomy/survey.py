@@ -125,13 +125,28 @@ class Survey:
         known = any(output.reaches for output in self.outputs)
         felt = [output.reaches or not known for output in self.outputs]
         table = self.table[felt]
-        residual = table[table["layer"].isin(self.residual_blocks)]
-        blocks = table[table["kind"] == "block"]
-        if len(residual) or len(blocks):
-            return residual if len(residual) else blocks
-        before = table[(table["stage"] != "head") & (table["depth"] < self.depth)]
-        weighted = set(before.loc[before["parameters"] > 0, "stage"])
-        return before[before["stage"].isin(weighted)].drop_duplicates("stage", keep="last")
+        weighted = set(table.loc[table["parameters"] > 0, "layer"])
+        return steps_in(table, self.residual_blocks, weighted, self.depth)
+
+
+def steps_in(
+    table: pd.DataFrame, residual: Collection[str], weighted: Collection[str], depth: float
+) -> pd.DataFrame:
+    """:attr:`Survey.steps` of a table of layers.
+
+    Args:
+        table: as :func:`list_layers` or a recording has it.
+        residual: paths of the residual blocks.
+        weighted: paths of layers with parameters of their own.
+        depth: of the output.
+    """
+    own = table[table["layer"].isin(residual)]
+    blocks = table[table["kind"] == "block"]
+    if len(own) or len(blocks):
+        return own if len(own) else blocks
+    before = table[(table["stage"] != "head") & (table["depth"] < depth)]
+    stages = set(before.loc[before["layer"].isin(weighted), "stage"])
+    return before[before["stage"].isin(stages)].drop_duplicates("stage", keep="last")
 
 
 def survey(

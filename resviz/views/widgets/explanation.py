@@ -41,6 +41,8 @@ class ExplanationPage(PageView):
     """The view of :func:`explore_explanation`."""
 
     module = "explanation.js"
+    weight = True  # whether the head's weights are sent
+    pictured = True  # whether the photographs are
     compact = False  # fewer bytes for the head's numbers, at a stated error
 
     def __init__(
@@ -91,7 +93,8 @@ class ExplanationPage(PageView):
     def payload(self) -> Payload:
         """The record's maps, one byte a value; the head's numbers; the checks that were given."""
         exp, packing = self._exp, Packing()
-        pictures = None if exp.pictures is None else packing.add(as_pixels(exp.pictures))
+        pictures = exp.pictures if self.pictured else None
+        pictures = None if pictures is None else packing.add(as_pixels(pictures))
         about = {**exp.provenance}
         said = said_by(exp)
         known = None if said is None else said.scores
@@ -123,7 +126,7 @@ class ExplanationPage(PageView):
                     }
                     for (method, layer), values in exp.maps.items()
                 ],
-                "head": self._head and head_payload(packing, self._head, self.compact),
+                "head": self._head and head_payload(packing, self._head, self.compact, self.weight),
                 "asks": self._maps.asks,
                 "checks": self._checks,
                 "checked": self._checked,

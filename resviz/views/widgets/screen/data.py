@@ -16,9 +16,11 @@ from resviz.views.figures.quantities import conditions
 from resviz.views.payload import Packing
 from resviz.views.pictures import Pixels, as_pixels, shrunk
 from resviz.views.widgets.screen.places import CURVES, Place, curves_of
-from resviz.views.widgets.screen.tiles import addition_tiles, channel_tiles, how_many
+from resviz.views.widgets.screen.tiles import CHANNELS, addition_tiles, channel_tiles, how_many
 
 _SIDE = 72  # pixels of a thumbnail's shorter side
+# channels of a place and of an addition, positions a side: where many scenes share a page
+FEW = (12, 4, 28)
 _MOST = 448  # of the longer side of the photograph
 _ADDITION = ("ratio", "cosine", "grad_branch_share", "branch_rms", "shortcut_rms", "sum_rms")
 
@@ -38,12 +40,15 @@ def thumbnail(images: Any, preset: Any) -> Pixels | None:
 
 
 def scene_data(
-    packing: Packing, scene: Scene, number: int, places: Sequence[Place]
+    packing: Packing, scene: Scene, number: int, places: Sequence[Place], few: bool = False
 ) -> dict[str, Any]:
-    """A recorded scene: everything but its explanation."""
+    """A recorded scene: everything but its explanation.
+
+    `few`: with fewer tiles; of a scene with blocks cut, the photograph is that of the whole one.
+    """
     rec, moment, said = scene.rec, scene.moment, said_by(scene.rec)
     whole = said_by(scene.whole) if moment.off else None
-    pictures = rec.pictures
+    pictures = None if few and moment.off else rec.pictures
     return {
         "number": number,
         "image": moment.image,
@@ -53,8 +58,8 @@ def scene_data(
         "untrained": bool(rec.provenance.get("untrained")),
         "places": [_placed(place, rec) for place in places],
         "curves": _curves(scene, places),
-        "additions": _additions(packing, rec, places),
-        "tiles": [channel_tiles(packing, rec, place) for place in places],
+        "additions": _additions(packing, rec, places, few),
+        "tiles": [None if few else channel_tiles(packing, rec, place) for place in places],
         "picture": None if pictures is None else packing.add(shrunk(as_pixels(pictures)[0], _MOST)),
         "numbers": _numbers(packing, said),
         "before": _numbers(packing, whole),
@@ -62,12 +67,19 @@ def scene_data(
     }
 
 
-def explained_data(packing: Packing, scene: Scene, places: Sequence[Place]) -> dict[str, Any]:
+def explained_data(
+    packing: Packing, scene: Scene, places: Sequence[Place], few: bool = False
+) -> dict[str, Any]:
     """What comes with an explanation: channels that speak for its class, and what the head sees."""
-    known = {} if scene.exp is None else scene.exp.channels
+    known, count = {} if scene.exp is None else scene.exp.channels, FEW[0] if few else CHANNELS
     tiles = [
         channel_tiles(
-            packing, scene.rec, place, known[place.key].contribution[0, 0].float().numpy()
+            packing,
+            scene.rec,
+            place,
+            known[place.key].contribution[0, 0].float().numpy(),
+            count,
+            FEW[2] if few else None,
         )
         if place.key in known
         else None
@@ -151,14 +163,14 @@ def _curves(scene: Scene, places: Sequence[Place]) -> dict[str, Any]:
     }
 
 
-def _additions(packing: Packing, rec: Any, places: Sequence[Place]) -> dict[str, Any]:
+def _additions(packing: Packing, rec: Any, places: Sequence[Place], few: bool) -> dict[str, Any]:
     rows = {str(row["addition"]): row for row in rec.residuals.to_dict("records")}
-    found, count = {}, how_many(places)
+    found, (count, most) = {}, FEW[1:] if few else (how_many(places), None)
     for place in places:
         for name in place.additions:
             row = rows[name]
             numbers = {key: _finite(row.get(key)) for key in _ADDITION}
-            tiles = addition_tiles(packing, rec, name, count)
+            tiles = addition_tiles(packing, rec, name, count, most)
             found[name] = {"kind": str(row["kind"]), "tiles": tiles, **numbers}
     return found
 

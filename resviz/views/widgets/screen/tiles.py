@@ -44,7 +44,12 @@ def pictures_of(rec: Any, key: str) -> Floats | None:
 
 
 def channel_tiles(
-    packing: Packing, rec: Any, place: Place, weights: Floats | None = None
+    packing: Packing,
+    rec: Any,
+    place: Place,
+    weights: Floats | None = None,
+    count: int = CHANNELS,
+    most: int | None = None,
 ) -> dict[str, Any] | None:
     """The strongest channels of a place, one byte a value.
 
@@ -53,31 +58,35 @@ def channel_tiles(
         rec: the recording.
         place: of the network.
         weights: (C,) what each channel contributes to the class; None orders by the largest value.
+        count: how many.
+        most: positions a side; larger pictures are made smaller by means.
     """
     maps = pictures_of(rec, place.key)
     if maps is None or not maps.size:
         return None
     flat = maps.reshape(len(maps), -1)
     with np.errstate(invalid="ignore", over="ignore"):
-        most, mean = flat.max(axis=1), flat.mean(axis=1)
-    keys = most if weights is None else weights
+        peak, mean = flat.max(axis=1), flat.mean(axis=1)
+    keys = peak if weights is None else weights
     order = np.argsort(-np.nan_to_num(keys, nan=-np.inf), kind="stable")
-    chosen = order[:CHANNELS]
+    chosen = order[:count]
     told: dict[str, Any] = {
         "channels": [int(channel) for channel in chosen],
         "total": len(maps),
         "dead": int((flat == 0).all(axis=1).sum()),
         "mean": _listed(mean[chosen]),
-        "max": _listed(most[chosen]),
+        "max": _listed(peak[chosen]),
         "zeros": _listed((flat[chosen] == 0).mean(axis=1)),
-        **packing.add_pixels(maps[chosen], groups=1),
+        **packing.add_pixels(_smaller(maps[chosen], most), groups=1),
     }
     if weights is not None:
         told["weights"] = _listed(weights[chosen])
     return told
 
 
-def addition_tiles(packing: Packing, rec: Any, addition: str, count: int) -> dict[str, Any] | None:
+def addition_tiles(
+    packing: Packing, rec: Any, addition: str, count: int, most: int | None = None
+) -> dict[str, Any] | None:
     """Shortcut, branch and sum of the channels to which the branch adds most, (3, K, h, w)."""
     parts = [pictures_of(rec, f"{addition}:{part}") for part in PARTS]
     whole = [part for part in parts if part is not None]
@@ -87,7 +96,7 @@ def addition_tiles(packing: Packing, rec: Any, addition: str, count: int) -> dic
     with np.errstate(over="ignore", invalid="ignore"):
         rms = np.sqrt((flat**2).mean(axis=1))
     chosen = np.argsort(-np.nan_to_num(rms, nan=-np.inf), kind="stable")[:count]
-    stacked = np.stack([part[chosen] for part in whole])
+    stacked = np.stack([_smaller(part[chosen], most) for part in whole])
     finite = stacked[np.isfinite(stacked)]
     return {
         "channels": [int(channel) for channel in chosen],
@@ -97,6 +106,16 @@ def addition_tiles(packing: Packing, rec: Any, addition: str, count: int) -> dic
         "high": float(finite.max()) if finite.size else 0.0,
         **packing.add_pixels(stacked, groups=2),
     }
+
+
+def _smaller(maps: Floats, most: int | None) -> Floats:
+    """Maps (..., h, w) with at most so many positions a side: means of squares of positions."""
+    height, width = maps.shape[-2:]
+    by = 1 if most is None else -(-max(height, width) // most)
+    if by == 1 or height % by or width % by:
+        return maps
+    squares = maps.reshape(*maps.shape[:-2], height // by, by, width // by, by)
+    return squares.mean(axis=(-3, -1), dtype=np.float32)
 
 
 def how_many(places: Sequence[Place]) -> int:

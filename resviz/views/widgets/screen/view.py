@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from resviz.recording.said import said_by
 from resviz.sessions.scene import Moment, Scene, Watched
 from resviz.sessions.session import Session
 from resviz.sessions.work import Work
-from resviz.views.export import Page
+from resviz.views.export import Page, save_html
 from resviz.views.figure import Figure
 from resviz.views.figures.depth import plot_depth_profile
 from resviz.views.overlays import Whole
@@ -26,6 +27,7 @@ from resviz.views.widgets.feature_maps import MapsView
 from resviz.views.widgets.originals import Source, sources
 from resviz.views.widgets.page_view import PageView
 from resviz.views.widgets.screen.data import explained_data, scene_data, thumbnail, without_data
+from resviz.views.widgets.screen.page import add_scenes, moments_of, small
 from resviz.views.widgets.screen.places import Place, places_of
 from resviz.views.widgets.screen.still import still_of
 
@@ -47,6 +49,7 @@ class ExploreView(PageView):
     """
 
     module = "explore/screen.js"
+    cuts_blocks = True  # a page of it can be written with them cut
 
     def __init__(
         self,
@@ -100,6 +103,16 @@ class ExploreView(PageView):
             "blocks": [place.name for place in self._blocks()],
         }
 
+    def save_html(self, path: str | os.PathLike[str], *, lesions: bool = False) -> None:
+        """Write the view to one HTML file; see :func:`resviz.save_html`.
+
+        Args:
+            path: of the file.
+            lesions: cut every block, one at a time, for the page: its readers can do so, too. Takes
+                about four passes of the network for each block.
+        """
+        save_html(self, path, lesions=lesions)
+
     def _blocks(self) -> list[Place]:
         """The places that can be cut: those with residual additions."""
         return [place for place in self._places if place.additions]
@@ -110,21 +123,43 @@ class ExploreView(PageView):
         self._shown[self._number] = shown.moment
         return scene_data(packing, shown, self._number, self._places)
 
-    def page(self) -> Page:
-        """What :func:`resviz.save_html` needs; explained first where that was not done yet."""
+    def page(self, lesions: bool = False) -> Page:
+        """What :func:`resviz.save_html` needs; explained first where that was not done yet.
+
+        Args:
+            lesions: whether each block is cut for the page, one at a time.
+        """
         session = self._session
-        if session.current.exp is None and not session.current.why:
-            session.show(session.explained(session.net, session.current.moment))
+        session.show(session.explained(session.net, session.current.moment))
         packing = Packing()
-        meta = {"header": self._header(packing), "scene": self._scene_data(packing)}
+        meta: dict[str, Any] = {"header": self._header(packing)}
+        meta |= {"scene": self._scene_data(packing)}
         meta |= {"explained": self._explained_data(packing, session.current, compact=True)}
         if session.current.without:
             meta["without"] = without_data(packing, self._places, session.current.without)
+        names = [place.name for place in self._blocks()]
+        wanted = moments_of(session, names, lesions)
+        meta["more"], left = add_scenes(packing, session, wanted, self._small)
+        meta["left"] = len(left)
         self._payload = packing.payload(meta)
         try:
             return super().page()
         finally:
             self._payload = None
+
+    def _small(self, scene: Scene) -> Payload:
+        """A scene beside the one that a page is about: fewer pictures, one method."""
+        packing, scene = Packing(), small(scene)
+        self._number += 1
+        told = scene_data(packing, scene, self._number, self._places, few=True)
+        explained: dict[str, Any] = {"why": scene.why, "page": None}
+        if scene.exp is not None:
+            view = self._page_of(scene, None)
+            view.compact, view.weight, view.pictured = True, False, False
+            page = view.payload()
+            explained |= {"page": page.meta, "base": packing.add_bytes(page.buffer)}
+        explained |= explained_data(packing, scene, self._places, few=True)
+        return packing.payload({"scene": told, "explained": explained})
 
     def _data(self) -> Payload:
         return self._payload or self.payload()
@@ -136,7 +171,7 @@ class ExploreView(PageView):
         if scene.exp is None:
             return {"why": scene.why, "page": None} | explained_data(packing, scene, self._places)
         view = self._explanation(scene)
-        view.compact = compact
+        view.compact, view.pictured = compact, False  # the scene has the photograph
         page = view.payload()
         sent = explained_data(packing, scene, self._places)
         return sent | {"why": "", "page": page.meta, "base": packing.add_bytes(page.buffer)}
@@ -146,8 +181,13 @@ class ExploreView(PageView):
         known = self._views.get(("explanation", scene.moment))
         if isinstance(known, ExplanationPage) and known.explanation is scene.exp:
             return known
+        view = self._page_of(scene, self._original(scene.moment.image))
+        self._keep_view("explanation", scene.moment, view)
+        return view
+
+    def _page_of(self, scene: Scene, original: Whole | None) -> ExplanationPage:
         moment = scene.moment
-        view = ExplanationPage.inside(
+        return ExplanationPage.inside(
             self,
             "explanation",
             scene.exp,
@@ -156,10 +196,8 @@ class ExploreView(PageView):
             self._session.preset,
             names=[self._names[moment.image]],
             without=moment.off,
-            originals=[self._original(moment.image)],
+            originals=[original],
         )
-        self._keep_view("explanation", moment, view)
-        return view
 
     def _maps(self, scene: Scene) -> MapsView:
         """All channels of all places, as :func:`resviz.explore_feature_maps` has them."""

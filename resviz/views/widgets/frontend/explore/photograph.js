@@ -3,8 +3,10 @@
 import { buttonControl, checkControl, element, rangeControl, searchControl, selectControl } from "../controls.js";
 import { opaquePixels, paintCanvas } from "../explanation_pane.js";
 import { checkOf, headMap, mapScale, mapSource, offeredOf, positivePart, recordedMap } from "../explanation_maps.js";
-import { arrayAt, colourTable, overlayPart, overlayPixels, resizedBilinear } from "../pixels.js";
+import { arrayAt, colourTable, overlayPart } from "../pixels.js";
+import { putPacked } from "./anatomy.js";
 import { foremost, largest } from "./scenes.js";
+import { mapOverPhotograph } from "./tiles.js";
 import { briefNumber, countWords, saidWords, spreadWords } from "./words.js";
 
 const BARS = 5;
@@ -104,10 +106,8 @@ function paintMap(canvas, map, picture, opacity) {
     else paintCanvas(canvas, new Uint8ClampedArray(4), 1, 1);
     return;
   }
-  const [tall, wide] = picture ? [picture.height, picture.width] : [FIELD, Math.round((FIELD * map.width) / map.height)];
-  const values = resizedBilinear(map.values, map.height, map.width, tall, wide);
-  const scale = mapScale(map.values, false);
-  paintCanvas(canvas, overlayPixels(values, scale, colourTable("viridis"), picture?.pixels ?? null, opacity), tall, wide);
+  const field = picture ?? { height: FIELD, width: Math.round((FIELD * map.width) / map.height), pixels: null };
+  putPacked(canvas, mapOverPhotograph(map.values, map, mapScale(map.values, false), field, opacity), field.height, field.width);
 }
 
 /** The map over the photograph in its file, of which the network saw a part. */

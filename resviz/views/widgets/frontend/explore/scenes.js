@@ -76,7 +76,23 @@ export function placeAtDepth(places, depth) {
 /** What is kept of what came, with the newest of each kind by its key. */
 export function createScenes() {
   const [scenes, explained, without] = [new Map(), new Map(), new Map()];
+  /** Scenes of a page, each with a buffer of its own within `view`; the head's weights are of the first. */
+  function addMore(list, view, head) {
+    for (const one of list) {
+      const inner = new DataView(view.buffer, view.byteOffset + one.base);
+      const scene = sceneOf(one.scene, inner);
+      scene.picture ??= [...scenes.values()].find((other) => other.image === scene.image)?.picture ?? null;
+      scenes.set(momentKey(one.scene), scene);
+      const made = explainedOf(one.explained, inner);
+      if (made.page?.head && !made.page.head.weight) {
+        if (head) Object.assign(made.page.head, { weight: head.weight });
+        else made.page.head = null;
+      }
+      explained.set(momentKey(one.scene), made);
+    }
+  }
   return {
+    addMore,
     scene: (moment) => scenes.get(momentKey(moment)),
     explained: (moment) => explained.get(momentKey(moment)),
     without: (moment) => without.get(passKey(moment)),

@@ -22,7 +22,7 @@ const FIRST_STATE = {
 export function renderExplore({ model, el }) {
   const store = createScenes();
   let state = { ...FIRST_STATE };
-  let [header, headerView, last, frame] = [null, null, null, 0];
+  let [header, headerView, last, frame, drawn] = [null, null, null, 0, null];
 
   const shell = createShell({ model, el, label: "Explore", keys: exploreKeys() });
   shell.root.classList.add("rv-screen");
@@ -107,6 +107,12 @@ export function renderExplore({ model, el }) {
     const next = afterCut(state, name, meantClass(state.class, last.scene));
     want({ ...next, class: askedClass(next.class, next.off, predicted()) });
   }
+  /** With a kernel any block; on a page those that were cut for it. */
+  function canCut(place) {
+    if (shell.live || !place?.additions.length) return true;
+    const next = afterCut(state, place.name, meantClass(state.class, last.scene));
+    return Boolean(store.scene(next) ?? store.scene({ ...next, class: null }));
+  }
   function allOn() {
     if (state.off.length) want({ ...state, off: [], class: askedClass(state.class, [], predicted()) });
   }
@@ -115,11 +121,11 @@ export function renderExplore({ model, el }) {
   function take(meta, view) {
     [header, headerView] = [meta.header, view];
     if (!last) state = stateAfter(state, model.get("selection") ?? {}, header);
-    for (const one of meta.scenes ?? []) store.addScene(one, one, view);
     const first = { ...meta.scene };
     store.addScene(first, first, view);
     if (meta.explained) store.addExplained(first, meta.explained, view);
     if (meta.without) store.addWithout(first, meta.without, view);
+    store.addMore(meta.more ?? [], view, store.explained(first)?.page?.head);
     if (!last && !store.scene(state)) Object.assign(state, { image: first.image, class: first.class, off: [...first.off] });
     draw();
     questions.later(0);
@@ -146,14 +152,19 @@ export function renderExplore({ model, el }) {
     frame = 0;
     const found = header && sceneToShow(store, state, last);
     if (!found) return;
-    const fresh = found.scene !== last?.scene || found.moment !== last?.moment;
+    const fresh = found.scene !== last?.scene;
     last = found;
     const seen = look();
-    shell.root.setAttribute("aria-busy", String(questions.busy()));
+    const rest = [found.scene, seen.explained, seen.without, header, state.class, state.contrast, state.method, state.whole, questions.busy()];
+    const onlyMoved = !fresh && drawn && rest.every((one, at) => one === drawn[at]);
+    drawn = rest;
+    if (!onlyMoved) {
+      shell.root.setAttribute("aria-busy", String(questions.busy()));
+      top.draw(seen, questions.busy());
+      photograph.draw(seen);
+    } else photograph.drawMap(seen);
     shell.root.classList.toggle("rv-stale", Boolean(found.stale));
-    top.draw(seen, questions.busy());
     drawSpine(seen, fresh);
-    photograph.draw(seen);
     anatomy.draw(seen.anatomy);
     channels.draw(seen.channels);
     mosaic.follow();
@@ -194,7 +205,7 @@ export function renderExplore({ model, el }) {
     const addition = chosen ? scene.additions[chosen] : null;
     const cut = Boolean(place && state.off.includes(place.name));
     return {
-      ...{ place, addition, chosen, cut, seen: seenSentence({ at, explained, index }), refusal: shell.live || !place?.additions.length ? null : `cutting a block out ${NO_KERNEL}` },
+      ...{ place, addition, chosen, cut, seen: seenSentence({ at, explained, index }), refusal: canCut(place) ? null : `cutting this block out ${NO_KERNEL}` },
       without: cut ? "Its branch is cut out: only the shortcut goes on." : withoutSentence({ scene, at, index, without }),
       waiting: questions.measuring() ? "Without it: being measured …" : null,
     };
@@ -228,9 +239,6 @@ export function renderExplore({ model, el }) {
   }
   function drawSpine({ scene, at, index, className, without, explained }, fresh) {
     const names = Object.entries(scene.curves);
-    curves.setOptions(names.map(([value, { label, log }]) => ({ value, label: log ? `${label} (log)` : label })), scene.curves[state.curve] ? state.curve : names[0]?.[0]);
-    curves.hide(!names.length);
-    curves.input.title = scene.curves[state.curve]?.words ?? "";
     const curve = scene.curves[state.curve] ?? names[0]?.[1] ?? null;
     const chances = header.word !== "value";
     const lost = chances ? withoutCurve(without, scene.places, index) : null;
@@ -238,6 +246,9 @@ export function renderExplore({ model, el }) {
     const key = JSON.stringify([state.curve, index, state.off, Boolean(lost), Boolean(seen)]);
     if (fresh || key !== drawSpine.key) {
       drawSpine.key = key;
+      curves.setOptions(names.map(([value, { label, log }]) => ({ value, label: log ? `${label} (log)` : label })), scene.curves[state.curve] ? state.curve : names[0]?.[0]);
+      curves.hide(!names.length);
+      curves.input.title = curve?.words ?? "";
       spine.draw({ places: scene.places, off: state.off, curve, seen, without: lost, className });
       legend.replaceChildren(...legendNodes(curve, seen, lost, className));
     }

@@ -1,6 +1,6 @@
 // Small pictures from codes, one byte a value. No DOM: pixels of an ImageData.
 
-import { colourTable, limitsOf, overlayPixels, packedMissing, packedTable, resizedBilinear } from "../pixels.js";
+import { colourTable, limitsOf, packedMissing, packedTable } from "../pixels.js";
 
 const CODE_MISSING = 255;
 
@@ -45,13 +45,91 @@ export function tilePixels(tiles, index, scale) {
   return pixels;
 }
 
-/** The picture over a photograph of `side` x `side` (or the photograph's own shape), on its own scale. */
+/** The picture over a photograph, on its own scale: packed pixels of the photograph's size. */
 export function tileOverPhotograph(tiles, index, photograph, opacity) {
   const ends = tileEnds(tiles, index);
   const scale = limitsOf(ends.low, ends.high);
-  const { height, width, pixels } = photograph;
-  const values = resizedBilinear(tileValues(tiles, index), tiles.height, tiles.width, height, width);
-  return overlayPixels(values, scale, colourTable(scale.signed ? "signed" : "viridis"), pixels, opacity);
+  return mapOverPhotograph(tileValues(tiles, index), tiles, scale, photograph, opacity);
+}
+
+/**
+ * Values (h * w) over a photograph in grey, bilinear between pixel centres, as packed pixels.
+ *
+ * photograph: { height, width, pixels } with RGB bytes, or pixels null for the colours alone.
+ */
+export function mapOverPhotograph(values, { height, width }, scale, photograph, opacity) {
+  const [tall, wide] = [photograph.height, photograph.width];
+  const share = photograph.pixels ? opacity : 1;
+  const colours = fadedColours(scale.signed ? "signed" : "viridis", share);
+  const below = photograph.pixels ? greyOf(photograph) : null;
+  const [rows, columns] = [placesBetween(height, tall), placesBetween(width, wide)];
+  const out = new Uint32Array(tall * wide);
+  const line = new Float32Array(width);
+  const span = 255 / (scale.high - scale.low || 1);
+  for (let row = 0; row < tall; row += 1) {
+    const [upper, lower, part] = [rows.first[row] * width, rows.second[row] * width, rows.share[row]];
+    for (let at = 0; at < width; at += 1) {
+      const above = values[upper + at];
+      line[at] = (above + (values[lower + at] - above) * part - scale.low) * span + 0.5;
+    }
+    blendRow(out, row * wide, line, columns, colours, below, 1 - share);
+  }
+  return out;
+}
+
+function blendRow(out, start, line, columns, [red, green, blue], below, rest) {
+  const { first, second, share } = columns;
+  for (let column = 0; column < first.length; column += 1) {
+    const left = line[first[column]];
+    const value = left + (line[second[column]] - left) * share[column];
+    const place = start + column;
+    const grey = below ? below[place] * rest : 0;
+    if (value !== value) out[place] = packedMissing;
+    else {
+      const level = value <= 0 ? 0 : value >= 255 ? 255 : value | 0;
+      out[place] = (0xff000000 | ((blue[level] + grey) << 16) | ((green[level] + grey) << 8) | (red[level] + grey)) >>> 0;
+    }
+  }
+}
+
+const fadedTables = new Map();
+/** Red, green and blue of the 256 colours, times their share of the mixture. */
+function fadedColours(name, share) {
+  const key = `${name} ${share}`;
+  if (!fadedTables.has(key)) {
+    if (fadedTables.size > 64) fadedTables.clear();
+    const table = colourTable(name);
+    fadedTables.set(key, [0, 1, 2].map((part) => Float32Array.from({ length: 256 }, (_, at) => table[at * 3 + part] * share + 0.25)));
+  }
+  return fadedTables.get(key);
+}
+
+const greys = new WeakMap();
+/** The shade of each pixel of a photograph; kept with it. */
+function greyOf(photograph) {
+  if (!greys.has(photograph)) {
+    const { pixels } = photograph;
+    const shade = (_, at) => Math.round(0.299 * pixels[at * 3] + 0.587 * pixels[at * 3 + 1] + 0.114 * pixels[at * 3 + 2]);
+    greys.set(photograph, Float32Array.from({ length: pixels.length / 3 }, shade));
+  }
+  return greys.get(photograph);
+}
+
+const betweens = new Map();
+/** For each of `fresh` places the two of `old` it lies between, and the share of the second; kept. */
+function placesBetween(old, fresh) {
+  const key = old * 65536 + fresh;
+  if (!betweens.has(key)) {
+    const places = { first: new Int32Array(fresh), second: new Int32Array(fresh), share: new Float32Array(fresh) };
+    for (let index = 0; index < fresh; index += 1) {
+      const place = Math.min(Math.max(((index + 0.5) * old) / fresh - 0.5, 0), old - 1);
+      places.first[index] = Math.min(Math.floor(place), Math.max(old - 2, 0));
+      places.second[index] = Math.min(places.first[index] + 1, old - 1);
+      places.share[index] = place - places.first[index];
+    }
+    betweens.set(key, places);
+  }
+  return betweens.get(key);
 }
 
 /** A photograph { pixels (RGB bytes), height, width } whose longer side is `most`: means of areas. */
