@@ -77,7 +77,7 @@ def test_tensors_go_with_a_closed_view(net: Any, images: Any, preset: Any) -> No
     rv.explore(net, images[:1], preset=preset)._repr_mimebundle_()  # what is made once
     gc.collect()
     view = rv.explore(net, images[:1], preset=preset)
-    held = [weakref.ref(tensor) for tensor in view._scene.rec.tensors.values()]
+    held = [weakref.ref(tensor) for tensor in view._session.current.rec.tensors.values()]
     view._repr_mimebundle_()
     view.close()
     del view
@@ -308,7 +308,7 @@ def test_long_work_ends_with_the_view(shell: Shell, net: Any, images: Any, prese
     work = view._works["explanation"]
     shell.run("a")
     work.join(60)
-    assert work._stopped.is_set() and view._scene.exp is None
+    assert work._stopped.is_set() and view._session.current.exp is None
     gone = weakref.ref(work)
     del work
     view._works.clear()

@@ -36,11 +36,11 @@ export function sceneOf(told, view) {
   };
 }
 
-/** The explanation of a scene: { why } or { page, tiles, lens }. */
+/** The explanation of a scene: { page, tiles, lens }; without maps `page` is null, and `why` says why. */
 export function explainedOf(told, view) {
-  if (!told.page) return { why: told.why, page: null, tiles: [], lens: null };
-  const inner = new DataView(view.buffer, view.byteOffset + told.base);
   const tiles = told.tiles.map((one) => tilesOf(one, view));
+  if (!told.page) return { ...told, page: null, tiles };
+  const inner = new DataView(view.buffer, view.byteOffset + told.base);
   return { ...told, page: explanationOf(told.page, inner), tiles };
 }
 
@@ -55,7 +55,7 @@ export function withoutOf(told, view) {
 /** Index of the largest number; of none -1. */
 export function foremost(numbers) {
   let best = -1;
-  for (let index = 0; index < numbers.length; index += 1) if (best < 0 || numbers[index] > numbers[best]) best = index;
+  for (let index = 0; index < numbers.length; index += 1) if (best < 0 || numbers[index] > numbers[best] || Number.isNaN(numbers[best])) best = index;
   return best;
 }
 

@@ -8,9 +8,9 @@ export const SPINE_CURVE = { top: 66, bottom: 138, zero: 149 }; // zero: the str
 
 /** { places: [{ x, from, to, width }], stages: [{ name, from, to }], left, right }. */
 export function spineLayout(places, width) {
-  const [left, right] = [SPINE_LEFT, width - SPINE_RIGHT];
+  const [left, right] = [SPINE_LEFT, Math.max(SPINE_LEFT + 1, width - SPINE_RIGHT)];
   const step = (right - left) / Math.max(1, places.length);
-  const wide = Math.max(1, Math.min(36, step * 0.62));
+  const wide = Math.min(36, Math.max(1, step * 0.62), step);
   const at = places.map((_, index) => {
     const x = left + (index + 0.5) * step;
     return { x, from: left + index * step, to: left + (index + 1) * step, width: wide };
@@ -31,7 +31,8 @@ function stagesOf(places, at) {
 
 /** The way round a block: from before it to behind it, over its top. */
 export function arcPath({ x, width, from, to }) {
-  const [start, end] = [Math.max(from + 1, x - width / 2 - 5), Math.min(to - 1, x + width / 2 + 5)];
+  const margin = Math.min(1, (to - from) / 6); // between this arc and the next
+  const [start, end] = [Math.max(from + margin, x - width / 2 - 5), Math.min(to - margin, x + width / 2 + 5)];
   const middle = SPINE_BLOCKS.top + SPINE_BLOCKS.height / 2;
   const radius = (end - start) / 2;
   const rise = Math.min(24, SPINE_BLOCKS.height / 2 + radius * 0.8);
@@ -75,7 +76,7 @@ export function curvePath(values, axis, layout) {
   return path;
 }
 
-/** Two or three round numbers of the axis: [[value, y], ...]. */
+/** Two to five round numbers of the axis: [[value, y], ...]. */
 export function axisTicks(axis) {
   const { low, high, log } = axis;
   const values = log ? logTicks(low, high) : linearTicks(low, high);
@@ -88,13 +89,13 @@ function logTicks(low, high) {
   const step = Math.max(1, Math.ceil((high - low) / 3));
   for (let power = first; power <= high; power += step) powers.push(10 ** power);
   if (powers.length > 1) return powers;
-  return [10 ** (low + (high - low) * 0.1), 10 ** (low + (high - low) * 0.9)].map((value) => Number(value.toPrecision(1)));
+  return [10 ** (low + (high - low) * 0.1), 10 ** (low + (high - low) * 0.9)].map((value) => Number(value.toPrecision(2)));
 }
 
 function linearTicks(low, high) {
   const rough = (high - low) / 2;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((times) => times * power).find((one) => one >= rough);
+  const step = [5, 2, 1].map((times) => times * power).find((one) => one <= rough * (1 + 1e-9));
   const ticks = [];
   for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step) ticks.push(Number(value.toPrecision(6)));
   return ticks;

@@ -11,7 +11,7 @@ export function stateAfter(state, selection, header) {
   const whole = (value, below) => Number.isInteger(value) && value >= 0 && value < below;
   if (whole(selection.image, header.photographs.length)) next.image = selection.image;
   for (const key of ["class", "contrast"]) {
-    if (key in selection) next[key] = whole(selection[key], header.classes.length) ? selection[key] : null;
+    if (selection[key] === null || whole(selection[key], header.classes.length)) next[key] = selection[key];
   }
   if (Array.isArray(selection.off)) next.off = header.blocks.filter((name) => selection.off.map(String).includes(name));
   if (Number.isFinite(selection.depth)) next.depth = selection.depth;
@@ -43,7 +43,7 @@ export function askedClass(index, off, predicted) {
 export function sceneToShow(store, state, last) {
   const exact = store.scene(state);
   if (exact) return { scene: exact, moment: state, exact: true };
-  if (last && passKey(last.moment) === passKey(state)) return { ...last, exact: false };
+  if (last && passKey(last.moment) === passKey(state)) return { scene: last.scene, moment: last.moment, exact: false };
   const plain = store.scene({ ...state, class: null });
   if (plain) return { scene: plain, moment: { ...state, class: null }, exact: false };
   return last ? { ...last, exact: false, stale: true } : null;

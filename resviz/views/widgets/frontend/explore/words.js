@@ -1,12 +1,17 @@
 // Numbers and findings in words that a student knows. No DOM.
 
-/** Two significant digits, as many as a reader needs: "0.43", "12", "0.0031", "2e-9". */
+/** Two significant digits, as many as a reader needs: "0.43", "12", "0.0031", "2e-9"; three and more before the point: "1235". */
 export function briefNumber(value) {
   if (!Number.isFinite(value)) return "not finite";
   if (value === 0) return "0";
   const size = Math.abs(value);
-  const text = size >= 100 ? String(Math.round(size)) : size < 0.001 ? size.toExponential(0) : String(Number(size.toPrecision(2)));
-  return value < 0 ? `−${text}` : text;
+  return `${value < 0 ? "−" : ""}${sizeText(size)}`;
+}
+
+function sizeText(size) {
+  if (size >= 1e5) return Number(size.toPrecision(2)).toExponential().replace("+", "");
+  if (size >= 100) return String(Math.round(size));
+  return size < 0.001 ? size.toExponential(0) : String(Number(size.toPrecision(2)));
 }
 
 /** A probability with two digits; a very small one says so. */
@@ -22,7 +27,8 @@ export function saidWords(value, { word, units }) {
 export function directionWords(cosine) {
   if (cosine === null) return "";
   const how = cosine >= 0.7 ? "in its direction" : cosine >= 0.3 ? "partly along it" : cosine > -0.3 ? "nearly orthogonal" : "against it";
-  return `${how} (${cosine.toFixed(2).replace("-", "−")})`;
+  const angle = cosine.toFixed(2).replace("-", "−");
+  return `${how} (${angle === "−0.00" ? "0.00" : angle})`;
 }
 
 /** "Adds 0.43 of its input, nearly orthogonal (0.02)." */
@@ -65,6 +71,7 @@ export const countWords = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, "
 export function spreadWords(values) {
   const positive = Array.from(values, (value) => (value > 0 ? value : 0)).sort((a, b) => b - a);
   const sum = positive.reduce((a, b) => a + b, 0);
+  if (!(sum > 0) && values.length && Array.from(values).every(Number.isNaN)) return "This map is not finite: nothing can be read from it.";
   if (!(sum > 0)) return "No evidence for this class here: every value is 0 or below.";
   let [held, count] = [0, 0];
   while (held < sum / 2) held += positive[count++];
