@@ -61,7 +61,9 @@ def test_nothing_is_wrong(opened: Any, pages: Any, axe: str, name: str, scheme: 
 def test_it_would_be_found(opened: Any, pages: Any, axe: str) -> None:
     page = opened(pages("explore"), "() => document.querySelector('.rv-spine-line')")
     page.page.evaluate(axe)
-    page.at.locator(".rv-map-words").evaluate("(one) => (one.style.color = 'rgba(128,128,128,0.4)')")
+    page.at.locator(".rv-map-words").evaluate(
+        "(one) => (one.style.color = 'rgba(128,128,128,0.4)')"
+    )
     page.at.evaluate("(view) => view.append(document.createElement('button'))")
     found = page.page.evaluate(RUN)
     assert {one.split(":")[0] for one in found} == {"button-name", "color-contrast"}
