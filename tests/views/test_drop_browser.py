@@ -161,7 +161,9 @@ def test_what_is_no_picture_is_named(explored: Callable[..., Live]) -> None:
     words = "explore: 'broken.png' cannot be read as a picture; a PNG or JPEG file would be right."
     live.until(lambda: said(live) == words)
     assert len(names(live)) == 2
-    drag(live, ".rv-photograph", NOTES, picture(), picture("again.png", ""))  # a type is not always told
+    drag(
+        live, ".rv-photograph", NOTES, picture(), picture("again.png", "")
+    )  # a type is not always told
     live.until(lambda: names(live)[2:] == ["coffee.png", "again.png"])
 
 

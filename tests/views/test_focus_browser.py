@@ -12,7 +12,8 @@ import torch
 import resviz as rv
 
 pytestmark = pytest.mark.browser
-READY = "() => document.querySelector('canvas.rv-mosaic, .rv-depth-svg path, .rv-class, .rv-spine-line')"
+DRAWN = "canvas.rv-mosaic, .rv-depth-svg path, .rv-class, .rv-spine-line"
+READY = f"() => document.querySelector('{DRAWN}')"
 HELD = "() => document.activeElement === document.querySelector('#rv-root > .rv-view')"
 RING = "view => getComputedStyle(view).outlineStyle"
 SCROLLED = "() => window.scrollY"
