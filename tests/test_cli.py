@@ -492,7 +492,7 @@ def test_what_was_found_is_told_in_plain_lines(here: Path, capsys):
     err = capsys.readouterr().err
     rec = rv.load_recording("b.resviz")
     most = rec.residuals.loc[rec.residuals["ratio"].idxmax()]
-    assert f"{most['block']} adds most: its branch is {most['ratio']:.2g} times its shortcut" in err
+    assert f"{most['block']} adds most: its branch is {most['ratio']:.2f} times its shortcut" in err
     ends = rec.parameters[rec.parameters["weighted"]].iloc[[0, -1]]
     for _, row in ends.iterrows():
         assert f"{row['grad_norm']:.2g} at {row['layer']} (depth {row['depth']})" in err

@@ -31,7 +31,9 @@ def prediction_lines(record: Any, names: Sequence[str]) -> list[str]:
     said = said_by(record)
     if said is None:
         return []
-    untrained = ", of untrained weights" if record.provenance.get("untrained") else ""
+    about = record.provenance
+    random = about.get("untrained") or about.get("weights") == "random"
+    untrained = ", of untrained weights" if random else ""
     lines = []
     for name, numbers in zip(names[:_PICTURES], said.numbers, strict=False):
         order = range(len(numbers)) if said.word == "value" else (-numbers).argsort(kind="stable")
@@ -75,10 +77,15 @@ def _additions(rec: Recording) -> list[str]:
     if not len(table):
         return ["no residual additions: every block hands on what it makes, and nothing else"]
     most, least = table.loc[table["ratio"].idxmax()], table.loc[table["ratio"].idxmin()]
-    line = f"{_block(most)} adds most: its branch is {most['ratio']:.2g} times its shortcut"
+    line = f"{_block(most)} adds most: its branch is {_ratio(most)} times its shortcut"
     if len(table) == 1:
         return [line]
-    return [line, f"{_block(least)} adds least: {least['ratio']:.2g} times"]
+    return [line, f"{_block(least)} adds least: {_ratio(least)} times"]
+
+
+def _ratio(row: Any) -> str:
+    ratio = row["ratio"]
+    return f"{ratio:.2f}" if ratio >= 0.01 else f"{ratio:.2g}"
 
 
 def _block(row: Any) -> str:
