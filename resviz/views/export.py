@@ -100,14 +100,15 @@ def save(view_or_figure: Any, path: str | os.PathLike[str]) -> None:
     Raises:
         TypeError: something else, or no path.
         ValueError: another ending; a picture of a figure that no ``plot_*`` function made, or
-            that something was added to which is not drawn here.
+            that was changed since.
         FileNotFoundError: there is no such folder.
         IsADirectoryError: the path is that of a folder.
 
     Example:
         >>> import pathlib, tempfile
-        >>> from resviz.views.figure import Figure
-        >>> figure = Figure(data=[{"type": "scatter", "y": [1, 3, 2]}])
+        >>> import pandas as pd
+        >>> from resviz.views.figures.training import plot_training
+        >>> figure = plot_training(pd.DataFrame({"epoch": [1, 2], "test_error": [9.0, 8.0]}))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save(figure, pathlib.Path(folder, "points.svg"))
         ...     pathlib.Path(folder, "points.svg").read_text().startswith("<?xml")

@@ -9,7 +9,7 @@ its static picture.
 from __future__ import annotations
 
 import functools
-import html
+from collections.abc import Iterable
 
 import numpy as np
 import plotly.colors
@@ -35,6 +35,28 @@ def colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
+_NETWORKS: dict[str, int] = {}  # number of its colour by name, in the order of first use
+
+
+def colours_of(names: Iterable[str]) -> dict[str, str]:
+    """The line colour of each network: its own in all figures of a session.
+
+    Networks get colours in the order in which figures name them first. From the ninth name on a
+    colour is given again; in one figure the second to come with it takes the first free one.
+
+    Example:
+        >>> first = colours_of(["ResNet-56", "plain-56"])
+        >>> colours_of(["plain-56"])["plain-56"] == first["plain-56"]
+        True
+    """
+    chosen: dict[str, str] = {}
+    for name in names:
+        own = colour(_NETWORKS.setdefault(name, len(_NETWORKS)))
+        free = [each for each in COLOURS if each not in chosen.values()]
+        chosen.setdefault(name, own if own in free or not free else free[0])
+    return chosen
+
+
 def translucent(colour_code: str, opacity: float) -> str:
     """``"#0072B2"`` as a CSS ``rgba(...)``."""
     red, green, blue = (int(colour_code[i : i + 2], 16) for i in (1, 3, 5))
@@ -48,29 +70,9 @@ def colour_table(name: str) -> NDArray[np.uint8]:
     return np.rint(np.array(rgb) * 255).astype(np.uint8)
 
 
-def escape(text: object) -> str:
-    """`text` for a plotly label: its ``<``, ``>`` and ``&`` are shown, not obeyed.
-
-    Example:
-        >>> escape("a<b>.png")
-        'a&lt;b&gt;.png'
-    """
-    return html.escape(str(text), quote=False)
-
-
 def not_finite(count: int) -> str:
     """What a title says of values that cannot be drawn; "" where there are none."""
     return f" · {count} value{'' if count == 1 else 's'} not finite, not drawn" if count else ""
-
-
-def heading(title: str, *lines: str) -> str:
-    """A plotly title with smaller lines below it; the caller escapes what users wrote."""
-    below = "".join(
-        f'<br><span style="font-size:{SMALL}px;color:{FAINT}">{line}</span>'
-        for line in lines
-        if line
-    )
-    return f"{title}{below}"
 
 
 def _axis() -> dict[str, object]:
@@ -117,22 +119,3 @@ def template() -> go.layout.Template:
             "yaxis": _axis(),
         }
     )
-
-
-def bar_alone(low: float, high: float, colours: str, bar: dict[str, object]) -> dict[str, object]:
-    """A scatter trace that shows nothing but a colour bar, for ``fig.add_scatter(**...)``."""
-    return {
-        "x": [None],
-        "y": [None],
-        "mode": "markers",
-        "showlegend": False,
-        "hoverinfo": "skip",
-        "marker": {
-            "color": [low],
-            "cmin": low,
-            "cmax": high,
-            "colorscale": colours,
-            "showscale": True,
-            "colorbar": bar,
-        },
-    }

@@ -126,9 +126,20 @@ def test_runs_of_equal_blocks_are_one_box() -> None:
     assert [n for n in notes(few) if n.startswith("× ")] == ["× 3", "× 2", "× 2"]
 
 
+def pointed_at(trace: Any) -> list[str]:
+    """What the pointer shows, place by place, each once."""
+    shown = []
+    for row in trace.customdata:
+        words = trace.hovertemplate.removesuffix("<extra></extra>")
+        for number, cell in enumerate(row):
+            words = words.replace(f"%{{customdata[{number}]}}", cell)
+        shown.append(words)
+    return list(dict.fromkeys(shown))
+
+
 def test_details_under_the_pointer(padded: pd.DataFrame, read: Any) -> None:
     figure = plot_architecture({"net": padded})
-    details = list(dict.fromkeys(read.named(figure, "net, details").customdata))
+    details = pointed_at(read.named(figure, "net, details"))
     assert len(details) == len(padded)
     assert details[1].split("<br>") == [
         "<b>layer1.0</b>",
@@ -138,7 +149,7 @@ def test_details_under_the_pointer(padded: pd.DataFrame, read: Any) -> None:
         "shortcut: identity, from conv1",
     ]
     run = plot_architecture({"net": padded}, collapse=True)
-    words = list(dict.fromkeys(read.named(run, "net, details").customdata))[1]
+    words = pointed_at(read.named(run, "net, details"))[1]
     assert "layer1.0 … layer1.2" in words and "× 3" in words and "14,016 parameters" in words
 
 

@@ -120,6 +120,27 @@ def test_stages_are_shaded_over_their_depths(norms: Any) -> None:
     assert all(s.yref == "y domain" and (s.y0, s.y1) == (0, 1) for s in figure.layout.shapes)
 
 
+def test_stages_that_differ_are_not_shaded(zeros: pd.DataFrame) -> None:
+    """A band is true for every curve, or there is none."""
+    other = zeros.assign(stage=["layer1", "layer2", "layer2", "layer2"])
+    assert len(rv.plot_depth_profile({"a": zeros, "b": zeros}).layout.shapes) == 4
+    assert not rv.plot_depth_profile({"a": zeros, "b": other}).layout.shapes
+    assert not rv.plot_depth_profile({"a": zeros, "b": zeros.drop(columns="stage")}).layout.shapes
+
+
+def test_a_network_keeps_its_colour(zeros: pd.DataFrame, read: Any) -> None:
+    names = [f"network {number} of this test" for number in range(10)]
+    figure = rv.plot_depth_profile({name: zeros for name in names[:4]})
+    for chosen in (names[2:3], names[3:1:-1], [*names[6:], names[2]]):
+        again = rv.plot_depth_profile({name: zeros for name in chosen})
+        mine = read.named(again, names[2]).line.color
+        assert mine == read.named(figure, names[2]).line.color
+        assert len({t.line.color for t in again.data if t.mode == "lines+markers"}) == len(chosen)
+    training = pd.DataFrame({"epoch": [1, 2], "train_error": [50.0, 40.0]})
+    (line,) = rv.plot_training({names[2]: training}).data
+    assert line.line.color == mine
+
+
 def test_the_strip_is_shaded_and_named_once(zeros: pd.DataFrame) -> None:
     shapes = rv.plot_depth_profile({"toy": zeros}).layout.shapes
     assert [s.label.text for s in shapes] == ["layer1", "", "layer2", ""]

@@ -9,7 +9,7 @@ from torch import nn
 
 import resviz as rv
 from resviz.networks.signals import planted_events, signals_resnet
-from resviz.views.static import plain, static_png
+from resviz.views.static import static_png
 
 
 def words_net() -> nn.Sequential:
@@ -37,7 +37,7 @@ def test_of_many_channels_the_first_eight_are_drawn() -> None:
     net = nn.Sequential(nn.Conv1d(11, 4, 3), nn.ReLU(), *head).eval()
     figure = rv.plot_explanation(rv.explain(net, torch.rand(1, 11, 20), methods="saliency"))
     assert sum(trace.name == "signal" for trace in figure.data) == 8
-    assert "channels 0 to 7 of 11, each on its own scale" in plain(figure.layout.title.text)
+    assert "channels 0 to 7 of 11, each on its own scale" in "\n".join(figure.chart.lines)
 
 
 def test_words_stand_on_the_colour_of_their_value() -> None:
@@ -52,7 +52,7 @@ def test_words_stand_on_the_colour_of_their_value() -> None:
             np.array(texts.customdata)[:, 1], exp.maps["occlusion", "input"][0, 0], rtol=1e-6
         )
     assert len(set(texts.y)) > 1  # more than a row
-    assert "token 0 in place of others" in plain(figure.layout.title.text)
+    assert "token 0 in place of others" in "\n".join(figure.chart.lines)
     assert static_png(figure)[:4] == b"\x89PNG"
 
 

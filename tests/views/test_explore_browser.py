@@ -412,3 +412,17 @@ def test_a_page_with_blocks_cut_and_all_photographs(
     assert page.text(".rv-class-bar .rv-class-odds") == f"{float(other):.2f}"
     click_block(page, 2)  # cut for the first photograph alone
     assert "needs a running kernel" in said(page)
+
+
+def test_cutting_every_block_is_asked_for_where_it_takes_long(live: Live) -> None:
+    """Where a pass is slow, the numbers come on request."""
+    live.at.get_by_role("button", name="two.png").click()
+    live.page.evaluate(
+        "() => { let now = 0; performance.now = () => (now += 60_000); }"
+    )  # every answer seems to have taken minutes
+    button = live.at.locator(".rv-measure")
+    live.until(button.is_visible)
+    assert "about" in button.inner_text() and live.at.locator(".rv-spine-without").count() == 0
+    button.click()
+    live.until(lambda: live.at.locator(".rv-spine-without").count() == 3)
+    assert not button.is_visible()

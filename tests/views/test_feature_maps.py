@@ -275,4 +275,4 @@ def test_frames_that_there_are_not(rec: Any) -> None:
 
 def test_the_title_has_room(rec: Any) -> None:
     figure = rv.plot_feature_maps(rec, "layer3", channels=1)
-    assert figure.layout.width >= title_room(figure.layout.title.text) - 1
+    assert figure.layout.width >= title_room(figure.chart.title, *figure.chart.lines) - 1

@@ -187,7 +187,7 @@ def test_refinement(tables: dict[str, Any], read: Any) -> None:
         for trace, name in ((line, column), (shuffled, control)):
             assert np.isnan(np.array(trace.x, float)).sum() == 3  # a gap after each stage
             np.testing.assert_allclose([v for v in trace.y if not np.isnan(v)], table[name])
-        assert shuffled.line.dash == "dot" and line.line.dash is None
+        assert shuffled.line.dash == "dot" and line.line.dash == "solid"
         inner, outer = (t for t in on(figure, axis, "markers") if t.x[0] is not None)
         assert inner.marker.symbol == "circle" and outer.marker.symbol == "circle-open"
         np.testing.assert_allclose(outer.y, 1.0)

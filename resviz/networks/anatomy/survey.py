@@ -23,6 +23,7 @@ from resviz.networks.inputs import check_hookable, check_images, check_shapes_of
 from resviz.networks.outputs import tensor_or_none
 from resviz.networks.zoo.cifar import CifarResNet
 from resviz.preset import preset_of
+from resviz.torch_private import unwatched
 
 COLUMNS = (
     "layer",
@@ -175,9 +176,10 @@ def survey(
         if tensor is not None and (frame.leaf or frame.block):
             row = {"layer": frame.path, "call": frame.call, "type": frame.type}
             row |= {"kind": "leaf" if frame.leaf else "block", "depth": flow.depth_of(output)}
-            layout = axes.layout_of(tensor)
-            row |= {"shape": tuple(tensor.shape), "axes": letters(layout) if layout else ""}
-            alone = isinstance(output, Tensor) and output.is_floating_point()
+            with unwatched():
+                layout, shape = axes.layout_of(tensor), tuple(tensor.shape)
+                alone = isinstance(output, Tensor) and output.is_floating_point()
+            row |= {"shape": shape, "axes": letters(layout) if layout else ""}
             rows.append(row | {"output": Seen(layout, alone)})
             nodes.append(flow.node_of(output))
 

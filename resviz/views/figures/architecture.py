@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from resviz.views import style
+from resviz.views.charts.chart import Legend, Margin
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Area, Hover, Note, Rule, Series, Words, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.architecture_boxes import (
     GAP,
@@ -21,15 +23,15 @@ from resviz.views.figures.architecture_boxes import (
     check_tables,
     columns_of,
 )
-from resviz.views.figures.architecture_shortcuts import ARC, add_shortcuts
-from resviz.views.figures.architecture_words import counted, hover
+from resviz.views.figures.architecture_shortcuts import ARC, shortcuts
+from resviz.views.figures.architecture_words import counted, told
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 96, 16, 88, 16
 _HEAD = 100  # pixels above the first box: name, totals, image
 _WIDTHS = {1: 390, 2: 270, 3: 224, 4: 204}
 _LEAST = 560
 _HOVER = 22  # pixels between the places that answer to the pointer
-_GREY = "#e9ebee"
+_GREY, _OUTLINE = "#e9ebee", "#8a929c"
 
 
 def plot_architecture(
@@ -68,47 +70,33 @@ def plot_architecture(
     width = _WIDTHS.get(len(named), 204)
     columns = columns_of(named, width - 16, collapse)
     pitch = width + ARC + 44
-    fig = _canvas(columns, pitch)
+    draft = _draft(columns, pitch)
     colours = _colours(columns)
     together = aligned(columns)
     if together:
-        _add_sizes(fig, columns, pitch * len(columns))
+        _add_sizes(draft, columns, pitch * len(columns))
     shown: set[str] = set()
     for number, column in enumerate(columns):
         left = number * pitch + 8.0
-        _add_head(fig, column, left + width / 2)
+        draft.add(*_head(column, left + width / 2))
         if not together:
-            _add_own_sizes(fig, column, left)
-        _add_flow(fig, column, left + width / 2)
-        _add_boxes(fig, column, left, width, colours)
-        add_shortcuts(fig, column, left, width, shown)
-        _add_text(fig, column, left, width)
-    networks = ", ".join(style.escape(column.name) for column in columns)
-    fig.update_layout(
-        title={
-            "text": style.heading(
-                style.escape(title) if title else f"Architecture: {networks}", _conditions(columns)
-            )
-        }
-    )
-    return fig
+            draft.add(*_own_sizes(column, left))
+        draft.add(_flow(column, left + width / 2), *_boxes(column, left, width, colours))
+        draft.add(*shortcuts(column, left, width, shown))
+        _add_text(draft, column, left, width)
+    networks = ", ".join(column.name for column in columns)
+    return Figure.of(draft.chart(title or f"Architecture: {networks}", _conditions(columns)))
 
 
-def _canvas(columns: Sequence[Column], pitch: float) -> Figure:
+def _draft(columns: Sequence[Column], pitch: float) -> Draft:
     tall = max(column.height for column in columns) + 14
-    axis = {"visible": False, "fixedrange": True}
-    wide = pitch * len(columns)
-    return Figure(
-        layout={
-            "template": style.template(),
-            "width": max(wide + _LEFT + _RIGHT, _LEAST),
-            "height": tall + _HEAD + _TOP + _BOTTOM,
-            "margin": {"l": _LEFT, "r": _RIGHT, "t": _TOP, "b": _BOTTOM},
-            "xaxis": axis | {"range": [0, max(wide, _LEAST - _LEFT - _RIGHT)]},
-            "yaxis": axis | {"range": [-tall, _HEAD]},
-            "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"},
-        }
-    )
+    wide, least = pitch * len(columns), _LEAST - _LEFT - _RIGHT
+    size = (tall + _HEAD + _TOP + _BOTTOM, max(wide, least) + _LEFT + _RIGHT)
+    legend = Legend(0, 1, ("left", "bottom"), across=True)
+    draft = Draft(*size, Margin(_LEFT, _RIGHT, _TOP, _BOTTOM), legend)
+    draft.axis("x", visible=False, fixed=True, limits=(0, max(wide, least)))
+    draft.axis("y", visible=False, fixed=True, limits=(-tall, _HEAD))
+    return draft
 
 
 def _colours(columns: Sequence[Column]) -> dict[str, str]:
@@ -130,7 +118,7 @@ def _tint(colour: str, share: float = 0.3) -> str:
     return "#" + "".join(f"{round(255 - share * (255 - part)):02x}" for part in parts)
 
 
-def _add_sizes(fig: Figure, columns: Sequence[Column], wide: float) -> None:
+def _add_sizes(draft: Draft, columns: Sequence[Column], wide: float) -> None:
     """The output size where it changes, at the left; a line across where all change together."""
     starts: dict[float, str] = {}
     for number, column in enumerate(columns):
@@ -143,36 +131,13 @@ def _add_sizes(fig: Figure, columns: Sequence[Column], wide: float) -> None:
     for top, size in sorted(starts.items()):
         if not kept or top - max(kept) > 14:
             kept[top] = size
+    beside = shared(shift=(-10, 0), colour=style.FAINT)
     for top, size in kept.items():
-        fig.add_annotation(
-            x=0,
-            y=-top - (LINE + PADDING) / 2,
-            text=style.escape(size),
-            xanchor="right",
-            yanchor="middle",
-            xshift=-10,
-            showarrow=False,
-            font={"size": style.SMALL + 1, "color": style.FAINT},
-        )
-        fig.add_shape(
-            type="line",
-            x0=0,
-            x1=wide,
-            y0=-top + GAP / 2 + 3,
-            y1=-top + GAP / 2 + 3,
-            line={"color": style.GRID, "width": 1},
-            layer="below",
-        )
-    fig.add_annotation(
-        x=0,
-        y=24,
-        text="output size",
-        xanchor="right",
-        yanchor="top",
-        xshift=-10,
-        showarrow=False,
-        font={"size": style.SMALL, "color": style.FAINT},
-    )
+        middle, line = -top - (LINE + PADDING) / 2, -top + GAP / 2 + 3
+        place = shared(anchor=("right", "middle"), size=style.SMALL + 1)
+        draft.add(Note(size, 0, middle, **place, **beside))
+        draft.add(Rule((0, wide), (line, line), colour=style.GRID))
+    draft.add(Note("output size", 0, 24, anchor=("right", "top"), **beside))
 
 
 def _totals(column: Column) -> tuple[int, int]:
@@ -180,91 +145,64 @@ def _totals(column: Column) -> tuple[int, int]:
     return sum(int(r["parameters"]) for r in rows), sum(int(r["flops"]) for r in rows)
 
 
-def _add_own_sizes(fig: Figure, column: Column, left: float) -> None:
+def _own_sizes(column: Column, left: float) -> list[Note]:
     """The output sizes of one network where they change, above its boxes."""
-    size = ""
+    size, notes = "", []
+    look = shared(anchor=("left", "bottom"), size=style.SMALL - 1, colour=style.FAINT)
     for box in column.boxes:
         if box.size != size:
-            fig.add_annotation(
-                x=left,
-                y=-box.top + 1,
-                text=style.escape(box.size),
-                xanchor="left",
-                yanchor="bottom",
-                showarrow=False,
-                font={"size": style.SMALL - 1, "color": style.FAINT},
-            )
+            notes.append(Note(box.size, left, -box.top + 1, **look))
         size = box.size
+    return notes
 
 
-def _add_head(fig: Figure, column: Column, middle: float) -> None:
+def _head(column: Column, middle: float) -> list[Note]:
     parameters, flops = _totals(column)
     depth = max(int(row["depth"]) for box in column.boxes for row in box.rows)
     aside = sum(column.about.get("not_run", {}).values())
     more = f" (+ {counted(aside)} not run)" if aside else ""
     shape = column.about.get("input_shape", [])
     image = f"image {' × '.join(map(str, shape[1:]))}" if len(shape) == 4 else "input"
-    for y, text, size, colour in (
-        (_HEAD - 10, f"<b>{style.escape(column.name)}</b>", style.FONT + 1, style.INK),
-        (
-            _HEAD - 30,
-            f"depth {depth} · {counted(parameters)} parameters{more}",
-            style.SMALL,
-            style.FAINT,
-        ),
-        (_HEAD - 45, f"{counted(flops)} multiply-adds", style.SMALL, style.FAINT),
-        (26, image, style.SMALL, style.INK),
-    ):
-        fig.add_annotation(
-            x=middle,
-            y=y,
-            text=text,
-            showarrow=False,
-            yanchor="top",
-            font={"size": size, "color": colour},
-        )
+    size = f"depth {depth} · {counted(parameters)} parameters{more}"
+    place, faint = shared(anchor=("center", "top")), shared(colour=style.FAINT)
+    return [
+        Note(column.name, middle, _HEAD - 10, size=style.FONT + 1, bold=True, **place),
+        Note(size, middle, _HEAD - 30, **faint, **place),
+        Note(f"{counted(flops)} multiply-adds", middle, _HEAD - 45, **faint, **place),
+        Note(image, middle, 26, **place),
+    ]
 
 
-def _add_flow(fig: Figure, column: Column, middle: float) -> None:
+def _flow(column: Column, middle: float) -> Series:
     """The line from the image through all boxes."""
     y: list[float | None] = []
     above = -10.0
     for box in column.boxes:
         y += [-above, -box.top, None]
         above = box.bottom
-    fig.add_scatter(
-        x=[middle if value is not None else None for value in y],
-        y=y,
-        mode="lines",
-        line={"color": style.FAINT, "width": 1.2},
-        hoverinfo="skip",
-        showlegend=False,
-        name="",
-    )
+    x = [middle if value is not None else None for value in y]
+    return Series(x=x, y=y, colour=style.FAINT, width=1.2)
 
 
-def _add_boxes(
-    fig: Figure, column: Column, left: float, width: float, colours: Mapping[str, str]
-) -> None:
-    """Filled boxes, one trace for each fill, and their outlines; a run is drawn as a stack."""
+def _boxes(
+    column: Column, left: float, width: float, colours: Mapping[str, str]
+) -> list[Area | Series]:
+    """Filled boxes, a mark for each fill, and their outlines; a run is drawn as a stack."""
     fills: dict[str, list[Box]] = {}
     for box in column.boxes:
         fill = style.BACKGROUND if box.first["kind"] == "pool" else colours[box.size]
         fills.setdefault(fill, []).append(box)
+    marks: list[Area | Series] = []
     for fill, boxes in fills.items():
         x: list[float | None] = []
         y: list[float | None] = []
         for box in boxes:
             for edges in _edges(box, left, left + width):
                 x, y = [*x, *edges[0], None], [*y, *edges[1], None]
-        look: dict[str, Any] = {"hoverinfo": "skip", "showlegend": False, "mode": "lines"}
         name = boxes[0].size if fill != style.BACKGROUND else "pooling"
-        fig.add_scatter(
-            x=x, y=y, fill="toself", fillcolor=fill, line={"width": 0}, name=name, **look
-        )
-        fig.add_scatter(
-            x=x, y=y, line={"width": 0.8, "color": "#8a929c"}, name=f"{name}, outline", **look
-        )
+        look = shared(width=0.8, colour=_OUTLINE, name=f"{name}, outline", legend=False)
+        marks += [Area(x=x, y=y, fill=fill, name=name), Series(x=x, y=y, **look)]
+    return marks
 
 
 def _edges(box: Box, left: float, right: float) -> list[tuple[list[float], list[float]]]:
@@ -280,49 +218,27 @@ def _edges(box: Box, left: float, right: float) -> list[tuple[list[float], list[
     return outlines
 
 
-def _add_text(fig: Figure, column: Column, left: float, width: float) -> None:
+def _add_text(draft: Draft, column: Column, left: float, width: float) -> None:
     """What stands in the boxes and beside runs, and what the pointer shows."""
-    x: list[float] = []
-    y: list[float] = []
-    text: list[str] = []
-    for box in column.boxes:
-        x.append(left + width / 2)
-        y.append(-box.top - box.height / 2)
-        text.append("<br>".join(style.escape(line) for line in box.lines))
+    middles = [-box.top - box.height / 2 for box in column.boxes]
+    for box, y in zip(column.boxes, middles, strict=True):
         if len(box.rows) > 1:
-            fig.add_annotation(
-                x=left + width + ARC + 2 if box.first["shortcut"] else left + width + 12,
-                y=-box.top - box.height / 2,
-                text=f"× {len(box.rows)}",
-                xanchor="left",
-                showarrow=False,
-                font={"size": style.FONT, "color": style.INK},
-            )
-    fig.add_scatter(
-        x=x,
-        y=y,
-        text=text,
-        mode="text",
-        textfont={"size": style.SMALL, "color": style.INK},
-        hoverinfo="skip",
-        showlegend=False,
-        name=style.escape(column.name),
-    )
+            at = left + width + (ARC + 2 if box.first["shortcut"] else 12)
+            look = shared(anchor=("left", "middle"), size=style.FONT)
+            draft.add(Note(f"× {len(box.rows)}", at, y, **look))
+    texts = ["\n".join(box.lines) for box in column.boxes]
+    x = [left + width / 2] * len(middles)
+    draft.add(Words(x=x, y=middles, texts=texts, name=column.name))
     places = np.arange(_HOVER / 2, width, _HOVER)
-    fig.add_scatter(
-        x=np.concatenate([left + places for _ in column.boxes]),
-        y=np.repeat(y, len(places)),
-        mode="markers",
-        marker={"size": _HOVER, "symbol": "square"},
-        opacity=0,
-        customdata=np.repeat([hover(box) for box in column.boxes], len(places)),
-        hovertemplate="%{customdata}<extra></extra>",
-        showlegend=False,
-        name=f"{style.escape(column.name)}, details",
-    )
+    rows = np.array([told(box) for box in column.boxes], dtype=object)
+    hover = Hover("\n%{customdata[1]}", "%{customdata[0]}", rows.repeat(len(places), axis=0))
+    look = shared(size=_HOVER, symbol="square", unseen=True, legend=False)
+    look |= shared(name=f"{column.name}, details", hover=hover)
+    xs = np.concatenate([left + places for _ in column.boxes])
+    draft.add(Series(x=xs, y=np.repeat(middles, len(places)), **look))
 
 
 def _conditions(columns: Sequence[Column]) -> str:
     counts = dict.fromkeys(str(c.about["counted"]) for c in columns if c.about.get("counted"))
     changes = dict.fromkeys(str(each) for c in columns for each in c.about.get("changes") or ())
-    return " · ".join(style.escape(each) for each in (*counts, *changes))
+    return " · ".join([*counts, *changes])

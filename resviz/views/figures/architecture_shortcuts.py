@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from resviz.views import style
-from resviz.views.figure import Figure
+from resviz.views.charts.marks import Series, shared
 from resviz.views.figures.architecture_boxes import GAP, Box, Column
 
 ARC = 34  # pixels that a shortcut bends out at most
@@ -21,8 +20,27 @@ _WORDS = {
 }
 
 
-def add_shortcuts(fig: Figure, column: Column, left: float, width: float, shown: set[str]) -> None:
-    """A trace for each kind of shortcut and line, with every curve of that kind in the column."""
+def shortcuts(column: Column, left: float, width: float, shown: set[str]) -> list[Series]:
+    """A line for each kind of shortcut and dash, with every curve of that kind in the column."""
+    marks = []
+    curves = _curves(column, left, width)
+    for (kind, dash), lines in sorted(curves.items(), key=lambda each: _rank(each[0][0])):
+        name = _legend(kind, dash)
+        points = np.concatenate([np.vstack([line, [np.nan, np.nan]]) for line in lines])
+        look = shared(width=1.5, dash=dash, name=name, group=name, rank=1000 + _rank(kind))
+        marks.append(Series(x=points[:, 0], y=points[:, 1], legend=name not in shown, **look))
+        shown.add(name)
+        ends = np.array([line[-1] for line in lines])
+        symbol = "circle-open" if kind == "concatenation" else "circle"
+        look = shared(size=5, symbol=symbol, name=f"{name}, where it ends", group=name)
+        marks.append(Series(x=ends[:, 0], y=ends[:, 1], legend=False, **look))
+    return marks
+
+
+def _curves(
+    column: Column, left: float, width: float
+) -> dict[tuple[str, str], list[NDArray[np.float64]]]:
+    """By kind and dash: around the box itself, and around several boxes."""
     curves: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
     for number, box in enumerate(column.boxes):
         origins = [(kind, column.origin_of(number, unit)) for kind, unit in box.shortcuts]
@@ -36,33 +54,7 @@ def add_shortcuts(fig: Figure, column: Column, left: float, width: float, shown:
                 dash = _dash(column, number, kind, origin)
                 curve = _far(column, origin, number, left, width)
                 curves.setdefault((kind, dash), []).append(curve)
-    for (kind, dash), lines in sorted(curves.items(), key=lambda each: _rank(each[0][0])):
-        name = _legend(kind, dash)
-        points = np.concatenate([np.vstack([line, [np.nan, np.nan]]) for line in lines])
-        fig.add_scatter(
-            x=points[:, 0],
-            y=points[:, 1],
-            mode="lines",
-            line={"color": style.INK, "width": 1.5, "dash": dash, "simplify": False},
-            name=name,
-            legendgroup=name,
-            legendrank=1000 + _rank(kind),
-            showlegend=name not in shown,
-            hoverinfo="skip",
-        )
-        shown.add(name)
-        ends = np.array([line[-1] for line in lines])
-        joined = kind == "concatenation"
-        fig.add_scatter(
-            x=ends[:, 0],
-            y=ends[:, 1],
-            mode="markers",
-            marker={"size": 5, "color": style.INK, "symbol": "circle-open" if joined else "circle"},
-            name=f"{name}, where it ends",
-            legendgroup=name,
-            showlegend=False,
-            hoverinfo="skip",
-        )
+    return curves
 
 
 def _rank(kind: str) -> int:
@@ -70,7 +62,7 @@ def _rank(kind: str) -> int:
 
 
 def _legend(kind: str, dash: str) -> str:
-    words = _WORDS.get(kind, style.escape(kind))
+    words = _WORDS.get(kind, kind)
     if kind == "projection":
         return f"{words} shortcut, " + ("shape stays" if dash == "solid" else "shape changes")
     return words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from resviz.views import style
 from resviz.views.figures.architecture_boxes import Box
 
 
@@ -22,19 +21,18 @@ def counted(number: float) -> str:
     return f"{number:.{digits if letter else 0}f}{letter}"
 
 
-def hover(box: Box) -> str:
-    """What the pointer shows of a box."""
+def told(box: Box) -> tuple[str, str]:
+    """What the pointer shows of a box: its name, and lines."""
     row, count = box.first, len(box.rows)
     name = str(row["unit"]) + (f" … {box.rows[-1]['unit']}" if count > 1 else "")
     parameters, flops = (sum(int(r[key]) for r in box.rows) for key in ("parameters", "flops"))
     lines = [
-        f"<b>{style.escape(name)}</b>",
-        style.escape(row["label"]) + (f" × {count}" if count > 1 else ""),
+        str(row["label"]) + (f" × {count}" if count > 1 else ""),
         f"output {' × '.join(map(str, tuple(row['shape'])[1:]))}",
         f"{parameters:,} parameters, {counted(flops)} multiply-adds",
     ]
     if row["shortcut"]:
-        source = style.escape(row["shortcut_from"])
+        source = row["shortcut_from"]
         many = int(row["shortcuts"])
         if row["shortcut"] == "concatenation":
             last = int(box.rows[-1]["shortcuts"])
@@ -42,5 +40,5 @@ def hover(box: Box) -> str:
             lines.append(f"concatenated with {span} earlier feature{'' if span == '1' else 's'}")
         else:
             each = f"{many} shortcuts: " if many > 1 else "shortcut: "
-            lines.append(f"{each}{style.escape(row['shortcut'])}, from {source}")
-    return "<br>".join(lines)
+            lines.append(f"{each}{row['shortcut']}, from {source}")
+    return name, "\n".join(lines)

@@ -8,17 +8,25 @@ import numpy as np
 import pandas as pd
 
 from resviz.views import style
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Hover, Series, shared
 from resviz.views.figure import Figure
+from resviz.views.figures.curve_marks import curve_marks
 from resviz.views.figures.curves import Curve, curve, stage_bounds
-from resviz.views.figures.depth import add_curve
-from resviz.views.figures.panels import Panel, add_panel, depth_axis, shade_stages
-from resviz.views.figures.study import (
-    BOTTOM,
-    TOP,
-    empty_figure,
-    legend_names,
+from resviz.views.figures.panels import (
+    DEPTH,
+    Panel,
+    add_panel,
+    depth_axis,
     reference_line,
-    say,
+    shade_stages,
+    shared_bounds,
+)
+from resviz.views.figures.study import (
+    finished,
+    legend_names,
+    named_title,
+    study_draft,
     study_tables,
 )
 
@@ -33,7 +41,7 @@ class _Shown(NamedTuple):
 
 _PANELS = (
     _Shown("ratio", "|F| / |x| (log)", True, None, (0.78, 1.0)),
-    _Shown("share", "share of F in<br>the variance (log)", True, None, (0.52, 0.74)),
+    _Shown("share", "share of F in\nthe variance (log)", True, None, (0.52, 0.74)),
     _Shown("cosine", "cos(F, x)", False, 0.0, (0.26, 0.48)),
     _Shown("cos_gradient", "cos(F, dL/dx)", False, 0.0, (0.0, 0.22)),
 )
@@ -48,8 +56,8 @@ def plot_branch_study(tables: Any, *, title: str | None = None) -> Figure:
     1 / l as a dashed line, where l counts the additions (De & Smith 2020,
     https://arxiv.org/abs/2002.10444); cosine of branch and shortcut; cosine of the branch and the
     gradient at the block's input, averaged over images (Jastrzebski et al. 2018,
-    https://arxiv.org/abs/1710.04773). Stages are shaded. A line is broken where a block changes the
-    shape, so that there is no cosine with the gradient.
+    https://arxiv.org/abs/1710.04773). Stages are shaded where all networks have the same. A line is
+    broken where a block changes the shape, so that there is no cosine with the gradient.
 
     Args:
         tables: a table of :func:`resviz.branch_study`, or ``{"ResNet-56": table or list}``; of
@@ -69,43 +77,32 @@ def plot_branch_study(tables: Any, *, title: str | None = None) -> Figure:
     """
     lists = study_tables("plot_branch_study", tables, _NEEDED, "branch_study")
     _check_lists(lists)
-    fig = empty_figure(_HEIGHT)
+    draft = study_draft(_HEIGHT)
     common, names = legend_names(lists)
+    colours = style.colours_of(lists)
     panels = []
     for number, shown in enumerate(_PANELS):
         curves = [
             curve(name, several, "residuals", "depth", shown.column, None)
             for name, several in lists.items()
         ]
-        panel = _add_panel(fig, shown, curves)
-        panels.append(panel)
-        before = len(fig.data)
-        for index, each in enumerate(curves):
-            add_curve(fig, panel, each, style.colour(index), name=names[each.name])
-        for trace in fig.data[before:] if number else ():
-            trace.showlegend = False
+        panels.append(_add_panel(draft, shown, curves))
+        for each in curves:
+            look = shared(name=names[each.name], legend=number == 0)
+            draft.add(*curve_marks(panels[-1], each, colours[each.name], **look))
         if shown.column == "share":
-            _add_law(fig, panel, lists)
+            draft.add(_law(panels[-1], lists))
     depths = np.concatenate(
         [t["depth"].to_numpy(float) for several in lists.values() for t in several]
     )
-    title_x = "depth (weighted layers from the input)"
-    depth_axis(fig, panels[-1], float(depths.min()), float(depths.max()), title_x)
-    deepest = max(curves, key=lambda each: float(each.rows["x"].max()))
-    shade_stages(fig, panels, stage_bounds(deepest))
-    whose = f" · stages of {style.escape(deepest.name)}" if len(lists) > 1 else ""
-    say(
-        fig,
-        style.escape(title) if title else _title(lists),
-        f"F: branch, x: shortcut, dL/dx: gradient at the block's input{whose}",
+    depth_axis(draft, panels[-1], float(depths.min()), float(depths.max()), DEPTH)
+    shade_stages(draft, panels, shared_bounds(map(stage_bounds, curves)))
+    return finished(
+        draft,
+        title or named_title("Residual branches against their shortcuts", lists),
+        "F: branch, x: shortcut, dL/dx: gradient at the block's input",
         common + _not_finite(lists),
     )
-    return fig
-
-
-def _title(lists: dict[str, list[pd.DataFrame]]) -> str:
-    name = f": {style.escape(next(iter(lists)))}" if len(lists) == 1 else ""
-    return f"Residual branches against their shortcuts{name}"
 
 
 def _check_lists(lists: dict[str, list[pd.DataFrame]]) -> None:
@@ -118,29 +115,26 @@ def _check_lists(lists: dict[str, list[pd.DataFrame]]) -> None:
             )
 
 
-def _add_panel(fig: Figure, shown: _Shown, curves: list[Curve]) -> Panel:
+def _add_panel(draft: Draft, shown: _Shown, curves: list[Curve]) -> Panel:
     values = np.concatenate([each.values.ravel() for each in curves])
     if shown.line is not None:
         values = np.append(values, [shown.line, 0.02, -0.02])
-    panel = add_panel(
-        fig, shown.domain, values, title=shown.axis, log=shown.log, pixels=_HEIGHT - TOP - BOTTOM
-    )
+    panel = add_panel(draft, shown.domain, values, title=shown.axis, log=shown.log)
     if shown.line is not None:
-        reference_line(fig, panel, shown.line)
+        reference_line(draft, panel, shown.line)
     return panel
 
 
-def _add_law(fig: Figure, panel: Panel, lists: dict[str, list[pd.DataFrame]]) -> None:
+def _law(panel: Panel, lists: dict[str, list[pd.DataFrame]]) -> Series:
     """1 / l of the network with the most additions."""
     longest = max((several[0] for several in lists.values()), key=len)
-    fig.add_scatter(
-        x=longest["depth"],
+    return Series(
+        x=longest["depth"].to_numpy(float),
         y=1 / longest["position"].to_numpy(float),
         yaxis=panel.y,
-        mode="lines",
-        name="1 / l: untrained pre-activation<br>networks (De &amp; Smith 2020)",
-        hovertemplate="1 / l: %{y:.3g}<extra></extra>",
-        line={"color": style.FAINT, "width": 1.5, "dash": "dash"},
+        name="1 / l: untrained pre-activation\nnetworks (De & Smith 2020)",
+        hover=Hover("1 / l: %{y:.3g}"),
+        **shared(colour=style.FAINT, width=1.5, dash="dash"),
     )
 
 

@@ -171,7 +171,7 @@ def lines_of(rows: pd.DataFrame, checks: list[Check]) -> list[Line]:
         lines.append(
             Line(
                 f"{short(who, 260, middle=True)}{_values(part, checks, 'value')}",
-                {"color": colour, "dash": dash, "width": 2.2},
+                {"colour": colour, "dash": dash, "width": 2.2},
                 _by_check(part, {check.name: check.curve for check in checks}, who),
             )
         )
@@ -195,7 +195,7 @@ def randoms_of(rows: pd.DataFrame, checks: list[Check]) -> list[Line]:
         curves = _by_check(part, columns, f"random maps at {layer}")
         if curves:
             what = "random map" if len(layers) == 1 else f"random map, {layer}"
-            look = {"color": _GREY, "dash": _DASHES[1:][::-1][number % 3], "width": 1.6}
+            look = {"colour": _GREY, "dash": _DASHES[1:][::-1][number % 3], "width": 1.6}
             values = _values(part, checks, "random")
             lines.append(Line(short(what, 260, middle=True) + values, look, curves, random=True))
     return lines
@@ -255,5 +255,5 @@ def modules(about: Mapping[str, Any], x: NDArray[np.float64]) -> list[str]:
     for number in x.astype(int):
         paths = stages[number - 1] if 0 < number <= len(stages) else []
         ends = list(dict.fromkeys([*paths[:1], *paths[-1:]]))
-        words.append(f": {style.escape(' … '.join(map(str, ends)))}" if ends else "")
+        words.append(f": {' … '.join(map(str, ends))}" if ends else "")
     return words

@@ -111,9 +111,9 @@ def plot_explanation(
         panels = [replace(panel, origin=origin) for panel in panels]
     made = _arranged(panels, picture, scale, columns, name)
     note = "" if picture is not None else "this network has no pictures: maps alone"
-    title = _title(exp, panels, note, scale, clip, name, _whole(origin))
+    said = _said(exp, panels, note, scale, clip, name, _whole(origin))
     barred = bool(made.rows) and scale == "method"
-    wide = max(title_room(title), made.across + LEFT + (LEFT if barred else _MARGIN))
+    wide = max(title_room(*said), made.across + LEFT + (LEFT if barred else _MARGIN))
     sheet = Sheet(made.tile, made.across, made.down, round(wide) - made.across - LEFT)
     for cell in made.cells:
         own = cell.panel is not None and origin is None
@@ -124,8 +124,7 @@ def plot_explanation(
         _draw_bars_of_rows(sheet, made, clip)
     else:
         _draw_bars(sheet, panels, scale, clip, min(cell.top for cell in made.cells))
-    sheet.fig.update_layout(title={"text": title})
-    return sheet.fig
+    return Figure.of(sheet.chart(*said))
 
 
 def _without_photograph(
@@ -148,8 +147,8 @@ def _without_photograph(
     note = _note(exp, line, clip, ids)
     if not moving:
         panels = on_white(panels)
-    title = _title(exp, panels, note, scale, clip_at, name)
-    room = title_room(title)
+    said = _said(exp, panels, note, scale, clip_at, name)
+    room = title_room(*said)
     if moving:
         count = clip.shape[1] if clip is not None else len(panels[0].raw)
         sheet = draw_clip(panels, clip, chosen(frames, count), opacity, room)
@@ -159,8 +158,7 @@ def _without_photograph(
         signal = line if line is not None else np.zeros((0, panels[0].raw.size), np.float32)
         sheet = draw_signal(panels, signal, opacity, room)
     _draw_bars(sheet, panels, scale, clip_at, LINE + 4)
-    sheet.fig.update_layout(title={"text": title})
-    return sheet.fig
+    return Figure.of(sheet.chart(*said))
 
 
 def _check_asked(kind: str, tokens: Any, frames: Any) -> None:
@@ -235,7 +233,7 @@ _SCALES = {
 }
 
 
-def _title(
+def _said(
     exp: Any,
     panels: list[MapPanel],
     note: str,
@@ -243,7 +241,8 @@ def _title(
     clip: float,
     name: str,
     whole: str = "",
-) -> str:
+) -> tuple[str, str, str]:
+    """The lines of the title."""
     about = exp.provenance
     words = conditions(about)
     measured = [words[name] for name in ("output", "dtype", "weights", "bands") if name in words]
@@ -251,10 +250,10 @@ def _title(
         measured.append(note)
     inputs = dict.fromkeys(filter(None, (exp.input_of(panel.layer) for panel in panels)))
     if inputs:
-        listed = " and ".join(f"input {style.escape(each)}" for each in inputs)
+        listed = " and ".join(f"input {each}" for each in inputs)
         measured.append(f"{'maps' if len(panels) > 1 else 'map'} over {listed}")
     names = list(dict.fromkeys(panel.target for panel in panels))
-    shown = [style.escape(short(name, 260)) for name in names[:4]]
+    shown = [short(name, 260) for name in names[:4]]
     if len(names) > 4:
         shown.append(f"{len(names) - 4} more")
     how = _SCALES[scale]
@@ -264,10 +263,10 @@ def _title(
             f" at most {100 - clip:.3g} % of a map's values lie beyond"
         )
     how += whole
-    network = style.escape(about.get("network", "network"))
-    return style.heading(
+    shown_name = short(name, 400)
+    return (
         f"Explanation of {', '.join(shown)}",
-        " · ".join([network, style.escape(short(name, 400)), *measured]),
+        " · ".join([str(about.get("network", "network")), shown_name, *measured]),
         how,
     )
 

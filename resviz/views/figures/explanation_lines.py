@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from resviz.views import style
+from resviz.views.charts.marks import Hover, Series, Words
 from resviz.views.figures.tiles import LEFT, LINE, Sheet, room_for, short
 from resviz.views.overlays import MapPanel
 from resviz.views.pictures import Floats, Pixels, blended, coloured, resized
@@ -71,15 +71,9 @@ def _draw_curve(sheet: Sheet, values: Floats, top: float, room: float) -> None:
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     share = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
-    sheet.fig.add_scatter(
-        x=(np.arange(len(values)) + 0.5) * sheet.tile[1] / len(values),
-        y=top + 3 + (1 - share) * (room - 6),
-        mode="lines",
-        line={"color": style.INK, "width": 1},
-        hoverinfo="skip",
-        showlegend=False,
-        name="signal",
-    )
+    x = (np.arange(len(values)) + 0.5) * sheet.tile[1] / len(values)
+    y = top + 3 + (1 - share) * (room - 6)
+    sheet.draft.add(Series(x=x, y=y, width=1, name="signal", legend=False))
 
 
 def _draw_places(sheet: Sheet, length: int, top: float) -> None:
@@ -156,17 +150,10 @@ def _block(
 def _draw_texts(
     sheet: Sheet, panel: MapPanel, values: Floats, placed: Sequence[_Word], top: float
 ) -> None:
-    heading = f"{style.escape(panel.method)}, {style.escape(panel.layer)}"
-    sheet.fig.add_scatter(
-        x=[word.left + word.width / 2 for word in placed],
-        y=[top + word.top + (_ROW - 3) / 2 for word in placed],
-        mode="text",
-        text=[style.escape(word.text) for word in placed],
-        textposition="middle center",
-        textfont={"size": style.SMALL, "color": style.INK},
-        customdata=np.stack([np.arange(len(placed)), values], axis=1),
-        hovertemplate=f"{heading}<br>{style.escape(panel.target)}<br>position %{{customdata[0]}}"
-        "<br>%{customdata[1]:.4g}<extra></extra>",
-        name=heading,
-        showlegend=False,
-    )
+    where = f"{panel.method}, {panel.layer}"
+    text = f"{where}\n{panel.target}\nposition %{{customdata[0]}}\n%{{customdata[1]:.4g}}"
+    rows = np.stack([np.arange(len(placed)), values], axis=1)
+    x = [word.left + word.width / 2 for word in placed]
+    y = [top + word.top + (_ROW - 3) / 2 for word in placed]
+    texts = [word.text for word in placed]
+    sheet.draft.add(Words(x=x, y=y, texts=texts, name=where, hover=Hover(text, rows=rows)))

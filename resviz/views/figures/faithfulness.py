@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from resviz.views import style
+from resviz.views.charts.chart import Legend, Margin
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Area, Hover, Note, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.checks import (
     CHECKS,
@@ -24,12 +26,13 @@ from resviz.views.figures.checks import (
     randoms_of,
     rows_of,
 )
+from resviz.views.figures.panels import Floats
 from resviz.views.figures.quantities import conditions
 from resviz.views.figures.tiles import room_for, short
 
 _PANEL, _BETWEEN, _UP = 290, 78, 300  # pixels: a panel, the room before the next, its height
 _LEFT, _TOP, _FOOT = 68, 132, 60
-_SHARES = {"tickvals": [0, 0.25, 0.5, 0.75, 1], "ticktext": ["0", "25", "50", "75", "100 %"]}
+_SHARES = ((0, "0"), (0.25, "25"), (0.5, "50"), (0.75, "75"), (1, "100 %"))
 _SETTINGS = {
     "steps": "steps",
     "baseline": "removed pixels become",
@@ -84,18 +87,16 @@ def plot_faithfulness(
     lines += randoms_of(rows, checks)
     words = _title(about, rows, lines, checks, banded=banded)
     if title is not None:
-        words[0] = style.escape(title)
-    fig = _empty(checks, lines, words)
+        words[0] = title
+    draft = _draft(checks, lines, words)
     for number, check in enumerate(checks):
         drawn = [line for line in lines if check.name in line.curves]
-        x = places(check, drawn)
-        _add_axes(fig, number, checks, lines, x, _score(about), banded=banded)
-        for line in drawn if banded else ():
-            if not line.random:
-                _add_band(fig, number, check, line, x)
-        for line in drawn:
-            _add_line(fig, number, check, line, x, about)
-    return fig
+        x, place = places(check, drawn), str(number + 1) if number else ""
+        _add_axes(draft, number, checks, lines, x, _score(about), banded=banded)
+        on = shared(xaxis=f"x{place}", yaxis=f"y{place}")
+        draft.add(*(a for line in drawn for a in _band(check, line, x, banded=banded, **on)))
+        draft.add(*(_curve(check, line, x, about, **on) for line in drawn))
+    return Figure.of(draft.chart(*words))
 
 
 def _title(
@@ -106,16 +107,16 @@ def _title(
     *,
     banded: bool,
 ) -> list[str]:
-    """Lines of the title, escaped: what was measured, on what, how; what lines and legend are."""
-    network = style.escape(about.get("network", "network"))
-    weights = [f"weights: {style.escape(about['weights'])}"] if about.get("weights") else []
+    """Lines of the title: what was measured, on what, how; what lines and legend are."""
+    network = str(about.get("network", "network"))
+    weights = [f"weights: {about['weights']}"] if about.get("weights") else []
     words = conditions(about)
     output = [words["output"]] if "output" in words else []
     how = []
     if any(check.random for check in checks):
-        how.append(f"score: {style.escape(_score(about))}")
+        how.append(f"score: {_score(about)}")
         how += [
-            f"{words}: {style.escape(short(str(about[name]), 200))}"
+            f"{words}: {short(str(about[name]), 200)}"
             for name, words in _SETTINGS.items()
             if about.get(name) is not None
         ]
@@ -131,7 +132,7 @@ def _which(rows: pd.DataFrame, column: str) -> str:
     known = list(dict.fromkeys(rows[column]))
     if len(known) > 1:
         return f"{len(known)} {column}s"
-    return style.escape(short(f"{column} {known[0]}", 400))
+    return short(f"{column} {known[0]}", 400)
 
 
 def _about(table: pd.DataFrame) -> dict[str, Any]:
@@ -171,41 +172,23 @@ def _legend_words(checks: Sequence[Check]) -> str:
     return " / ".join(words[check.name] for check in checks)
 
 
-def _empty(checks: Sequence[Check], lines: Sequence[Line], words: Sequence[str]) -> Figure:
-    """A figure without axes, wide enough for its panels, legend and title."""
+def _draft(checks: Sequence[Check], lines: Sequence[Line], words: Sequence[str]) -> Draft:
+    """A chart without axes, wide enough for its panels, legend and title."""
     across = len(checks) * _PANEL + (len(checks) - 1) * _BETWEEN
     legend = 64 + max(room_for(line.name, style.SMALL + 1) for line in lines)
     title = 48 + max(room_for(line) for line in words)
-    high = max(_UP, 20 * len(lines))
-    return Figure(
-        layout={
-            "template": style.template(),
-            "width": round(max(_LEFT + across + legend, title)),
-            "height": _TOP + high + _FOOT,
-            "margin": {
-                "l": _LEFT,
-                "r": round(max(legend, title - _LEFT - across)),
-                "t": _TOP,
-                "b": _FOOT,
-            },
-            "legend": {
-                "x": 1 + 14 / across,
-                "xanchor": "left",
-                "y": 1.0,
-                "yanchor": "top",
-                "tracegroupgap": 0,
-            },
-            "title": {"text": style.heading(*words)},
-        }
-    )
+    right, high = max(legend, title - _LEFT - across), max(_UP, 20 * len(lines))
+    margin = Margin(_LEFT, round(right), _TOP, _FOOT)
+    wide = round(max(_LEFT + across + legend, title))
+    return Draft(_TOP + high + _FOOT, wide, margin, Legend(1 + 14 / across, gap=0))
 
 
 def _add_axes(
-    fig: Figure,
+    draft: Draft,
     number: int,
     checks: Sequence[Check],
     lines: Sequence[Line],
-    x: NDArray[np.float64],
+    x: Floats,
     score: str,
     *,
     banded: bool,
@@ -214,56 +197,24 @@ def _add_axes(
     check, count, place = checks[number], len(checks), str(number + 1) if number else ""
     whole = count * _PANEL + (count - 1) * _BETWEEN
     left = number * (_PANEL + _BETWEEN) / whole
-    domain = [left, min(left + _PANEL / whole, 1.0)]
-    alike = [
-        c.name for c in checks if (c.name == "randomisation") == (check.name == "randomisation")
-    ]
+    stages = check.name == "randomisation"
+    alike = [c.name for c in checks if (c.name == "randomisation") == stages]
     curves = [line.curves[name] for line in lines for name in alike if name in line.curves]
     low, high = _range([c for each in curves for c in middle(each)[: 3 if banded else 1]])
-    if check.name == "randomisation":
+    across = shared(limits=(-0.02, 1.02), ticks=_SHARES)
+    if stages:
         low, high = min(low, -0.05), max(high, 1.05)
-        across = {"range": [x[0] - 0.3, x[-1] + 0.3], "dtick": -(-len(x) // 10)}
-    else:
-        across = {"range": [-0.02, 1.02], **_SHARES}
-    fig.update_layout(
-        {
-            f"xaxis{place}": {
-                "domain": domain,
-                "anchor": f"y{place}",
-                "title": {"text": check.x},
-                **across,
-            },
-            f"yaxis{place}": {
-                "anchor": f"x{place}",
-                "title": {"text": style.escape(check.y.format(score=score))},
-                "range": [low, high],
-            },
-        }
-    )
-    _add_names(fig, check, domain[0])
+        across = shared(limits=(x[0] - 0.3, x[-1] + 0.3), step=-(-len(x) // 10))
+    domain = (left, min(left + _PANEL / whole, 1.0))
+    draft.axis(f"x{place}", domain=domain, anchor=f"y{place}", title=check.x, **across)
+    y_title = check.y.format(score=score)
+    draft.axis(f"y{place}", anchor=f"x{place}", title=y_title, limits=(low, high))
+    above = shared(xref="paper", yref="paper", anchor=("left", "bottom"))
+    draft.add(Note(check.name, left, 1, shift=(0, 26), size=style.FONT, **above))
+    draft.add(Note(check.better, left, 1, shift=(0, 8), colour=style.FAINT, **above))
 
 
-def _add_names(fig: Figure, check: Check, left: float) -> None:
-    """The check's name and which way is better, above its panel."""
-    for text, shift, size, colour in (
-        (check.name, 26, style.FONT, style.INK),
-        (check.better, 8, style.SMALL, style.FAINT),
-    ):
-        fig.add_annotation(
-            text=text,
-            xref="paper",
-            yref="paper",
-            x=left,
-            y=1,
-            yshift=shift,
-            xanchor="left",
-            yanchor="bottom",
-            showarrow=False,
-            font={"size": size, "color": colour},
-        )
-
-
-def _range(curves: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+def _range(curves: Sequence[Floats]) -> tuple[float, float]:
     """From 0, or the least below it, to 1 where that is near, else a little over the largest."""
     values = np.concatenate(curves)
     values = values[np.isfinite(values)]
@@ -273,54 +224,24 @@ def _range(curves: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
     return (low - room if low < 0 else 0.0), top
 
 
-def _add_band(fig: Figure, number: int, check: Check, line: Line, x: NDArray[np.float64]) -> None:
+def _band(check: Check, line: Line, x: Floats, *, banded: bool, **on: Any) -> list[Area]:
     curves = line.curves[check.name]
-    if len(curves) < 2:
-        return
-    place = str(number + 1) if number else ""
+    if line.random or not banded or len(curves) < 2:
+        return []
     _, low, high = middle(curves)
     kept = np.isfinite(low)
-    fig.add_scatter(
-        x=np.concatenate([x[kept], x[kept][::-1]]),
-        y=np.concatenate([low[kept], high[kept][::-1]]),
-        xaxis=f"x{place}",
-        yaxis=f"y{place}",
-        mode="lines",
-        line={"width": 0},
-        fill="toself",
-        fillcolor=style.translucent(line.look["color"], 0.12),
-        hoverinfo="skip",
-        showlegend=False,
-        legendgroup=style.escape(line.name),
-    )
+    xs = np.concatenate([x[kept], x[kept][::-1]])
+    ys = np.concatenate([low[kept], high[kept][::-1]])
+    fill = style.translucent(line.look["colour"], 0.12)
+    return [Area(x=xs, y=ys, fill=fill, group=line.name, **on)]
 
 
-def _add_line(
-    fig: Figure,
-    number: int,
-    check: Check,
-    line: Line,
-    x: NDArray[np.float64],
-    about: Mapping[str, Any],
-) -> None:
-    curves, place = line.curves[check.name], str(number + 1) if number else ""
-    name = style.escape(line.name)
+def _curve(check: Check, line: Line, x: Floats, about: Mapping[str, Any], **on: Any) -> Series:
     stages = check.name == "randomisation"
     where = f"%{{x}} {check.hover}%{{text}}" if stages else f"%{{x:.0%}} {check.hover}"
-    what = "rank correlation" if stages else style.escape(_score(about))
-    marked: dict[str, Any] = {}
-    if stages:
-        marked = {"marker": {"size": 5, "color": line.look["color"]}, "text": modules(about, x)}
-    fig.add_scatter(
-        x=x,
-        y=middle(curves)[0],
-        xaxis=f"x{place}",
-        yaxis=f"y{place}",
-        mode="lines+markers" if stages else "lines",
-        name=name,
-        legendgroup=name,
-        showlegend=check.name == next(iter(line.curves)),
-        line=dict(line.look),
-        hovertemplate=f"{name}<br>{where}<br>{what} %{{y:.3f}}<extra></extra>",
-        **marked,
-    )
+    what = "rank correlation" if stages else _score(about)
+    told = modules(about, x) if stages else None
+    hover = Hover(f"{line.name}\n{where}\n{what} %{{y:.3f}}", texts=told)
+    first = check.name == next(iter(line.curves))
+    look = shared(name=line.name, group=line.name, legend=first, size=5 if stages else 0)
+    return Series(x=x, y=middle(line.curves[check.name])[0], hover=hover, **look, **line.look, **on)

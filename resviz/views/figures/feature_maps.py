@@ -10,10 +10,15 @@ import numpy as np
 
 from resviz.views import style
 from resviz.views.channels import Channels, channels_of, choose
+from resviz.views.charts.chart import Margin
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import ColourBar, Heat, Hover, Mark, Picture, Words, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.quantities import conditions
-from resviz.views.figures.tiles import title_room
-from resviz.views.pictures import Floats, coloured, data_uri, limits
+from resviz.views.figures.tiles import cells, title_room
+from resviz.views.pictures import Floats, coloured, limits
+
+Ends = tuple[float, float, str]  # low, high, colour scale
 
 SCALES = ("unit", "layer")
 _TILE = 128  # pixels on the screen
@@ -58,17 +63,19 @@ def plot_feature_maps(
         raise ValueError(f"plot_feature_maps: scale={scale!r}; one of {', '.join(SCALES)}.")
     found = channels_of(rec, layer, image, axes=axes, frame=frame)
     shown = choose(found, channels, sort)
-    draw = _draw_tiles if found.maps.ndim == 3 else _draw_rows
-    fig = draw(found, shown, scale)
-    title = _title(rec, found, shown, image, sort, scale)
-    fig.update_layout(title={"text": title})
-    if fig.layout.width is not None:  # tiles; the bar stays beside them
-        more = max(0, round(title_room(title)) - fig.layout.width)
-        fig.update_layout(width=fig.layout.width + more, margin={"r": fig.layout.margin.r + more})
-    return fig
+    draft = (_tiles if found.maps.ndim == 3 else _rows)(found, shown, scale)
+    said = _said(rec, found, shown, image, sort, scale)
+    if draft.width is not None:  # tiles; the bar stays beside them
+        more = max(0, round(title_room(*said)) - draft.width)
+        draft.width += more
+        draft.room_right(draft.margin.right + more)
+    return Figure.of(draft.chart(*said))
 
 
-def _title(rec: Any, found: Channels, shown: Any, image: int, sort: str, scale: str) -> str:
+def _said(
+    rec: Any, found: Channels, shown: Any, image: int, sort: str, scale: str
+) -> tuple[str, str, str]:
+    """The lines of the title."""
     about = rec.provenance
     order = "in order of number" if sort == "index" else f"largest {sort} first"
     if sort == "index" and list(shown) != sorted(shown):
@@ -81,15 +88,16 @@ def _title(rec: Any, found: Channels, shown: Any, image: int, sort: str, scale: 
     measured = "".join(f" · {words}" for words in modes.values())
     unsaid = "" if found.said else " (axes by the shape alone)"
     frame = "" if found.frame is None else " · frame {} of {}".format(*found.frame)
-    return style.heading(
-        f"Feature maps: {style.escape(found.layer)}",
+    return (
+        f"Feature maps: {found.layer}",
         f"image {image}{frame} · {len(shown)} of {len(found.maps)} channels, {order} · {how}",
-        f"{style.escape(about.get('network', 'network'))} · {found.axes}"
+        f"{about.get('network', 'network')} · {found.axes}"
         f" {' × '.join(map(str, found.shape))}{unsaid}{measured}",
     )
 
 
-def _draw_tiles(found: Channels, shown: Any, scale: str) -> Figure:
+def _tiles(found: Channels, shown: Any, scale: str) -> Draft:
+    """A tile for each channel, its number above it."""
     maps = found.maps[shown]
     count, height, width = maps.shape
     columns = min(count, max(1, round(math.sqrt(count * 1.6 * height / width))))
@@ -97,164 +105,72 @@ def _draw_tiles(found: Channels, shown: Any, scale: str) -> Figure:
     factor = _TILE / max(height, width)
     gap, label = 4 / factor, _LABEL / factor
     across, down = width + gap, height + label + gap
-    fig = Figure(
-        layout={
-            "template": style.template(),
-            "height": round(rows * down * factor) + 120,
-            "width": round(columns * across * factor) + 140,
-            "margin": {"l": 16, "r": 124, "t": 96, "b": 24},
-            "showlegend": False,
-            "xaxis": {"visible": False, "range": [-gap, columns * across], "constrain": "domain"},
-            "yaxis": {
-                "visible": False,
-                "range": [rows * down, 0],
-                "scaleanchor": "x",
-                "constrain": "domain",
-                "constraintoward": "top",
-            },
-        }
-    )
-    fig.update_layout(width=max(fig.layout.width, 460))
-    whole = limits(maps)
-    for number, (channel, values) in enumerate(zip(shown, maps, strict=True)):
-        left, top = number % columns * across, number // columns * down + label
-        _add_tile(
-            fig,
-            int(channel),
-            values,
-            left,
-            top,
-            limits(values) if scale == "unit" else whole,
-            whole[2],
-            hover=maps.size <= _HOVER_CELLS,
-        )
-    _add_numbers(fig, [int(c) for c in shown], columns, across, down, label)
-    add_colour_bar(fig, *whole, own=scale == "unit")
-    return fig
+    size = (round(rows * down * factor) + 120, max(round(columns * across * factor) + 140, 460))
+    draft = Draft(*size, margin=Margin(16, 124, 96, 24), legend=None)
+    draft.axis("x", visible=False, limits=(-gap, columns * across))
+    draft.axis("y", visible=False, limits=(rows * down, 0), square=True)
+    whole, places = limits(maps), [divmod(number, columns) for number in range(count)]
+    for (row, column), channel, values in zip(places, shown, maps, strict=True):
+        place = shared(x0=column * across + 0.5, y0=row * down + label + 0.5)
+        place["name"] = f"channel {channel}"
+        ends = _ends(limits(values) if scale == "unit" else whole, whole[2])
+        draft.add(_tile(values, ends, seen=maps.size <= _HOVER_CELLS, **place))
+    x = [column * across for _, column in places]
+    y = [row * down + label * 0.55 for row, _ in places]
+    draft.add(Words(x=x, y=y, texts=[str(int(c)) for c in shown], place="middle right"))
+    draft.add(colour_bar(*whole, own=scale == "unit"))
+    return draft
 
 
-def _add_tile(
-    fig: Figure,
-    channel: int,
-    values: Floats,
-    left: float,
-    top: float,
-    scale: tuple[float, float, str],
-    colours: str,
-    *,
-    hover: bool,
-) -> None:
+def _ends(scale: Ends, colours: str) -> Ends:
+    """Of a channel; one without negatives among signed ones is signed, too."""
     low, high, _ = scale
-    if colours == style.SIGNED and low >= 0:  # a channel without negatives among signed ones
-        low = -high
-    place = {"x0": left + 0.5, "dx": 1, "y0": top + 0.5, "dy": 1, "name": f"channel {channel}"}
-    if not hover:
-        note = f"channel {channel}<br>mean {values.mean():.4g}<br>maximum {values.max():.4g}"
-        fig.add_image(
-            source=data_uri(coloured(values, low, high, colours)),
-            hovertemplate=note + "<extra></extra>",
-            **place,
-        )
-        return
-    rows, columns = np.indices(values.shape, dtype=np.uint16)
-    fig.add_heatmap(
-        z=values,
-        zmin=low,
-        zmax=high,
-        colorscale=colours,
-        showscale=False,
-        customdata=np.stack([rows, columns], axis=-1),
-        hovertemplate=f"channel {channel}<br>row %{{customdata[0]}}, column %{{customdata[1]}}"
-        "<br>%{z:.4g}<extra></extra>",
-        **place,
-    )
+    return (-high if colours == style.SIGNED and low >= 0 else low), high, colours
 
 
-def _add_numbers(
-    fig: Figure, shown: list[int], columns: int, across: float, down: float, label: float
-) -> None:
-    """The channel's number above its tile."""
-    places = [divmod(number, columns) for number in range(len(shown))]
-    fig.add_scatter(
-        x=[column * across for _, column in places],
-        y=[row * down + label * 0.55 for row, _ in places],
-        mode="text",
-        text=[str(c) for c in shown],
-        textposition="middle right",
-        hoverinfo="skip",
-        textfont={"size": style.SMALL, "color": style.INK},
-        showlegend=False,
-        cliponaxis=False,
-    )
+def _tile(values: Floats, ends: Ends, *, seen: bool, **place: Any) -> Mark:
+    """A heat map, or a picture where its values would be too many for the page."""
+    low, high, colours = ends
+    if seen:
+        hover = cells(values, place["name"])
+        return Heat(z=values, low=low, high=high, colours=colours, hover=hover, **place)
+    note = f"{place['name']}\nmean {values.mean():.4g}\nmaximum {values.max():.4g}"
+    return Picture(pixels=coloured(values, low, high, colours), hover=Hover(note), **place)
 
 
-def add_colour_bar(
-    fig: Figure,
-    low: float,
-    high: float,
-    colours: str,
-    *,
-    own: bool = False,
-    title: str = "activation",
-) -> None:
-    """A colour bar at the right, without a trace of its own to see."""
-    bar: dict[str, Any] = {
-        "thickness": 14,
-        "len": 1.0,
-        "x": 1.02,
-        "xanchor": "left",
-        "tickfont": {"size": style.SMALL},
-        "title": {"text": title, "side": "right", "font": {"size": style.SMALL}},
-    }
-    if own:
-        ends = ("−largest", "0", "largest") if low < 0 else ("least", "", "largest")
-        bar |= {"tickvals": [low, (low + high) / 2, high], "ticktext": list(ends)}
-        bar["title"]["text"] = f"{title}, each on its own scale"
-    fig.add_scatter(**style.bar_alone(low, high, colours, bar))
+def colour_bar(low: float, high: float, colours: str, *, own: bool) -> ColourBar:
+    """At the right; in words where each channel is on its own scale."""
+    if not own:
+        return ColourBar(low, high, colours, title="activation")
+    ends = ("−largest", "0", "largest") if low < 0 else ("least", "", "largest")
+    ticks = tuple(zip((low, (low + high) / 2, high), ends, strict=True))
+    return ColourBar(low, high, colours, title="activation, each on its own scale", ticks=ticks)
 
 
-def _draw_rows(found: Channels, shown: Any, scale: str) -> Figure:
+def _rows(found: Channels, shown: Any, scale: str) -> Draft:
+    """One heat map, channels downwards."""
     maps = found.maps[shown]
     low, high, colours = limits(maps)
-    fig = Figure(
-        layout={
-            "template": style.template(),
-            "height": 220 + 16 * min(len(shown), 40),
-            "margin": {"l": 84, "r": 124, "t": 96, "b": 56},
-            "showlegend": False,
-            "xaxis": {
-                "title": {"text": found.position},
-                "range": [-0.5, maps.shape[1] - 0.5],
-                "showgrid": False,
-            },
-            "yaxis": {
-                "title": {"text": "channel"},
-                "range": [len(shown) - 0.5, -0.5],
-                "showgrid": False,
-            },
-        }
-    )
+    draft = Draft(220 + 16 * min(len(shown), 40), margin=Margin(84, 124), legend=None)
+    ends = (-0.5, maps.shape[1] - 0.5)
+    draft.axis("x", title=found.position, limits=ends, grid=False)
     every = -(-len(shown) // 24)
-    fig.update_yaxes(
-        tickvals=list(range(0, len(shown), every)), ticktext=[str(c) for c in shown[::every]]
-    )
+    ticks = tuple((row, str(shown[row])) for row in range(0, len(shown), every))
+    draft.axis("y", title="channel", limits=(len(shown) - 0.5, -0.5), ticks=ticks, grid=False)
     z = maps
     if scale == "unit":  # rows of one heat map share its scale: bring each to its own extremes
-        ends = [limits(row) for row in maps]
-        z = np.stack([(row - a) / (b - a or 1) for row, (a, b, _) in zip(maps, ends, strict=True)])
-        if colours == style.SIGNED:
-            z = np.stack([row / (np.abs(row).max() or 1) for row in maps])
+        z = np.stack([_on_its_own(row, colours) for row in maps])
     span = ((-1 if colours == style.SIGNED else 0), 1) if scale == "unit" else (low, high)
     numbers = np.repeat(np.asarray(shown)[:, None], maps.shape[1], axis=1)
-    fig.add_heatmap(
-        z=z,
-        zmin=span[0],
-        zmax=span[1],
-        colorscale=colours,
-        showscale=False,
-        customdata=np.stack([numbers.astype(np.float32), maps], axis=-1),
-        hovertemplate=f"channel %{{customdata[0]}}, {found.position} %{{x}}"
-        "<br>%{customdata[1]:.4g}<extra></extra>",
-    )
-    add_colour_bar(fig, low, high, colours, own=scale == "unit")
-    return fig
+    rows = np.stack([numbers.astype(np.float32), maps], axis=-1)
+    text = f"channel %{{customdata[0]}}, {found.position} %{{x}}\n%{{customdata[1]:.4g}}"
+    look = shared(low=span[0], high=span[1], colours=colours, hover=Hover(text, rows=rows))
+    draft.add(Heat(z=z, **look), colour_bar(low, high, colours, own=scale == "unit"))
+    return draft
+
+
+def _on_its_own(row: Floats, colours: str) -> Floats:
+    if colours == style.SIGNED:
+        return row / (np.abs(row).max() or 1)
+    low, high, _ = limits(row)
+    return (row - low) / (high - low or 1)

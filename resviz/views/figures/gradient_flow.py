@@ -7,17 +7,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resviz.analysis.flow import GradientFlow, growth_words
 from resviz.analysis.theory import Theory
 from resviz.errors import closest
 from resviz.views import style
+from resviz.views.charts.chart import Margin
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Hover, Mark, Note, Series, shared
 from resviz.views.figure import Figure
+from resviz.views.figures.curve_marks import curve_marks
 from resviz.views.figures.curves import Curve, curve, stage_bounds
-from resviz.views.figures.depth import add_curve, legend_width
-from resviz.views.figures.panels import Panel, add_panel, depth_axis, shade_stages
+from resviz.views.figures.panels import (
+    DEPTH,
+    Bounds,
+    Floats,
+    Panel,
+    add_panel,
+    depth_axis,
+    shade_stages,
+    shared_bounds,
+)
 from resviz.views.figures.quantities import QUANTITIES, Quantity, conditions
+from resviz.views.figures.study import finished
 
 # what can be drawn: (table of the flow, kind of table, column)
 PANELS = {
@@ -77,24 +89,21 @@ def plot_gradient_flow(
         for part in textwrap.wrap(line, _WIDE, subsequent_indent="\u2003")
     ]
     foot = _FOOT + 14 + _LINE * len(words)
-    height = _TOP + foot + len(panels) * _PANEL + (len(panels) - 1) * _GAP
-    inner = height - _TOP - foot
-    margin = {"l": _LEFT, "t": _TOP, "b": foot}
-    fig = Figure(layout={"template": style.template(), "height": height, "margin": margin})
+    inner = len(panels) * _PANEL + (len(panels) - 1) * _GAP
+    draft = Draft(_TOP + inner + foot, margin=Margin(left=_LEFT, top=_TOP, bottom=foot))
     made: list[Panel] = []
-    drawn: dict[str, list[Curve]] = {}
+    drawn = {name: _curves(flow, name) for name in panels}
     for number, name in enumerate(panels):
         top = 1 - number * (_PANEL + _GAP) / inner
         domain = (max(top - _PANEL / inner, 0.0), top)
-        drawn[name] = _curves(flow, name)
-        made.append(_add_panel(fig, domain, drawn[name], _quantity(name), inner))
-        _fill(fig, made[-1], flow, drawn[name], first=number == 0)
-    _add_theory(fig, made[0], drawn[panels[0]], theory or {})
-    _finish(fig, made, [c for several in drawn.values() for c in several])
-    _write(fig, words)
-    fig.update_layout(margin_r=legend_width(fig))
-    fig.update_layout(title={"text": _heading(flow, panels, title)})
-    return fig
+        made.append(_add_panel(draft, domain, drawn[name], _quantity(name)))
+        draft.add(*_marks(made[-1], flow, drawn[name], legend=number == 0))
+    draft.add(*_laws(made[0], drawn[panels[0]], theory or {}))
+    _finish(draft, made, [c for several in drawn.values() for c in several])
+    shade_stages(draft, made, _stages(list(drawn.values())))
+    below = shared(xref="paper", yref="paper", shift=(0, -_FOOT), anchor=("left", "top"))
+    draft.add(Note("\n".join(words), 0, 0, size=style.SMALL + 1, **below))
+    return finished(draft, title or "Gradients and activations against depth", *_said(flow, panels))
 
 
 def _check(flow: object, panels: Sequence[str], theory: Mapping[str, Theory]) -> None:
@@ -147,42 +156,32 @@ def _curves(flow: GradientFlow, name: str) -> list[Curve]:
 
 
 def _add_panel(
-    fig: Figure,
-    domain: tuple[float, float],
-    curves: Sequence[Curve],
-    quantity: Quantity,
-    pixels: float,
+    draft: Draft, domain: tuple[float, float], curves: Sequence[Curve], quantity: Quantity
 ) -> Panel:
-    values = [each.values.ravel() for each in curves] or [np.array([np.nan])]
-    title = style.escape(quantity.axis) + (" (log)" if quantity.magnitude else "")
-    return add_panel(
-        fig, domain, np.concatenate(values), title=title, log=quantity.magnitude, pixels=pixels
-    )
+    values = np.concatenate([each.values.ravel() for each in curves] or [np.array([np.nan])])
+    title = quantity.axis + (" (log)" if quantity.magnitude else "")
+    return add_panel(draft, domain, values, title=title, log=quantity.magnitude)
 
 
-def _fill(
-    fig: Figure, panel: Panel, flow: GradientFlow, curves: Sequence[Curve], *, first: bool
-) -> None:
-    before = len(fig.data)
+def _marks(
+    panel: Panel, flow: GradientFlow, curves: Sequence[Curve], *, legend: bool
+) -> list[Mark]:
     modes = flow.growth["batch_stats"].nunique(dropna=True) > 1
-    names = list(dict.fromkeys(each.name for each in _curves(flow, "gradients")))
+    colours = style.colours_of(each.name for each in _curves(flow, "gradients"))
+    marks = []
     for each in curves:
         mode = each.about["batch_stats"]
-        name = style.escape(each.name) + (f"<br>{_MODES[mode]}" if modes else "")
-        dash = "dash" if mode is False and modes else "solid"
-        add_curve(fig, panel, each, style.colour(names.index(each.name)), name=name, dash=dash)
-    if not first:
-        for trace in fig.data[before:]:
-            trace.showlegend = False
+        name = each.name + (f"\n{_MODES[mode]}" if modes else "")
+        look = shared(name=name, dash="dash" if mode is False and modes else "solid")
+        marks += curve_marks(
+            panel, each, colours[each.name], **look | ({} if legend else {"legend": False})
+        )
+    return marks
 
 
-def _add_theory(
-    fig: Figure,
-    panel: Panel,
-    curves: Sequence[Curve],
-    theory: Mapping[str, Theory],
-) -> None:
-    """A law as a line through the middle one of a network's points."""
+def _laws(panel: Panel, curves: Sequence[Curve], theory: Mapping[str, Theory]) -> list[Series]:
+    """Each law as a line through the middle one of a network's points."""
+    found = []
     for number, (name, law) in enumerate(theory.items()):
         each = next((c for c in curves if c.about["variant"] == name), None)
         if each is None:
@@ -190,55 +189,34 @@ def _add_theory(
         depth = each.rows["x"].to_numpy(dtype=float)
         middle = int(np.argsort(depth)[len(depth) // 2])
         place = depth if law.counts == "layers" else np.arange(len(depth), dtype=float)
-        values: NDArray[np.float64] = np.median(each.values[middle]) * law(place[middle] - place)
-        fig.add_scatter(
-            x=depth,
-            y=values,
-            yaxis=panel.y,
-            mode="lines",
-            name=f"theory: {style.escape(law.name)}",
-            hovertemplate=f"{style.escape(law.source)}<br>%{{y:.3g}}<extra></extra>",
-            line={"color": style.INK, "width": 1.5, "dash": ("dot", "dashdot", "dash")[number % 3]},
-        )
+        values: Floats = np.median(each.values[middle]) * law(place[middle] - place)
+        look = shared(width=1.5, dash=("dot", "dashdot", "dash")[number % 3], yaxis=panel.y)
+        look["hover"] = Hover(f"{law.source}\n%{{y:.3g}}")
+        found.append(Series(x=depth, y=values, name=f"theory: {law.name}", **look))
+    return found
 
 
-def _finish(fig: Figure, panels: list[Panel], curves: Sequence[Curve]) -> None:
+def _finish(draft: Draft, panels: list[Panel], curves: Sequence[Curve]) -> None:
     if not curves:
         raise ValueError(
             "plot_gradient_flow: no residual additions in these networks; the panels 'gradients', "
             "'weights' or 'activations' would be right."
         )
     xs = np.concatenate([each.rows["x"].to_numpy(dtype=float) for each in curves])
-    low, high = float(np.nanmin(xs)), float(np.nanmax(xs))
-    depth_axis(fig, panels[-1], low, high, "depth (weighted layers from the input)")
-    deepest = max(curves, key=lambda each: float(each.rows["x"].max()))
-    shade_stages(fig, panels, stage_bounds(deepest))
+    depth_axis(draft, panels[-1], float(np.nanmin(xs)), float(np.nanmax(xs)), DEPTH)
 
 
-def _write(fig: Figure, words: Sequence[str]) -> None:
-    fig.add_annotation(
-        text="<br>".join(style.escape(line) for line in words),
-        xref="paper",
-        yref="paper",
-        x=0,
-        y=0,
-        yshift=-_FOOT,
-        xanchor="left",
-        yanchor="top",
-        align="left",
-        showarrow=False,
-        font={"size": style.SMALL + 1, "color": style.INK},
-    )
+def _stages(drawn: Sequence[Sequence[Curve]]) -> Bounds:
+    """Where all networks have the same, those of the panel that reaches furthest."""
+    each = [shared_bounds(map(stage_bounds, curves)) for curves in drawn if curves]
+    return max(each, key=lambda found: found[-1][2] - found[0][1]) if all(each) else ()
 
 
-def _heading(flow: GradientFlow, panels: Sequence[str], title: str | None) -> str:
+def _said(flow: GradientFlow, panels: Sequence[str]) -> tuple[str, str]:
+    """What was measured, and how."""
     about: dict[str, Any] = dict(flow.provenance)
     modes = list(dict.fromkeys(flow.growth["batch_stats"].dropna()))
     if len(modes) == 1:
         about["batch_stats"] = modes[0]
     notes = dict.fromkeys(filter(None, (_quantity(name).note for name in panels)))
-    return style.heading(
-        style.escape(title) if title else "Gradients and activations against depth",
-        "; ".join(notes),
-        " · ".join(conditions(about).values()),
-    )
+    return "; ".join(notes), " · ".join(conditions(about).values())

@@ -10,9 +10,12 @@ import pandas as pd
 
 from resviz.analysis.landscape.bends import bends_of
 from resviz.views import style
+from resviz.views.charts.chart import Margin
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Note, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.landscape_lines import line_figure, wrapped
-from resviz.views.figures.landscape_planes import Plane, Scale
+from resviz.views.figures.landscape_planes import Box, Plane, Scale
 from resviz.views.figures.quantities import shared_conditions
 from resviz.views.figures.tiles import short
 from resviz.views.records import is_landscape
@@ -163,50 +166,28 @@ def _plane_figure(
     across = columns * (_SIDE + _ACROSS) - _ACROSS
     down = rows * (_SIDE + _DOWN) - _DOWN
     width = max(across + _LEFT + _RIGHT, _LEAST)
-    heading = [style.escape(title) if title else "Loss on a plane through the weights"]
-    heading += wrapped([*notes, "contour lines at the ticks of the colour bar"], width - 32)
-    top = 26 + 16 * len(heading) + _HEAD
-    fig = Figure(
-        layout={
-            "template": style.template(),
-            "width": width,
-            "height": down + top + _FOOT,
-            "margin": {"l": _LEFT, "r": width - across - _LEFT, "t": top, "b": _FOOT},
-            "showlegend": False,
-            "title": {"text": style.heading(*heading)},
-        }
-    )
+    lines = wrapped([*notes, "contour lines at the ticks of the colour bar"], width - 32)
+    top = 42 + 16 * len(lines) + _HEAD
+    margin = Margin(_LEFT, width - across - _LEFT, top, _FOOT)
+    draft = Draft(down + top + _FOOT, width, margin, legend=None)
     for number, (name, table) in enumerate(named.items()):
         row, column = divmod(number, columns)
         left = column * (_SIDE + _ACROSS)
         foot = (rows - 1 - row) * (_SIDE + _DOWN)
         box = (left / across, (left + _SIDE) / across, foot / down, (foot + _SIDE) / down)
-        panel = Plane(table, str(number + 1) if number else "", scale)
-        panel.add_axes(fig, box)
-        panel.add_colours(fig, name, scale.bar(1 + 18 / across) if number == 0 else None)
-        panel.add_lines(fig)
-        panel.add_marks(fig)
-        _add_caption(fig, box, [name, own[number], *_caption(table)])
-    return fig
+        bar = scale.bar(1 + 18 / across) if number == 0 else None
+        Plane(table, str(number + 1) if number else "", scale).draw(draft, name, box, bar)
+        draft.add(*_over(box, name, [own[number], *_caption(table)]))
+    return Figure.of(draft.chart(title or "Loss on a plane through the weights", *lines))
 
 
-def _add_caption(fig: Figure, box: tuple[float, float, float, float], lines: Sequence[str]) -> None:
-    """The name of a network, unescaped, and small lines below it, escaped, over its panel."""
-    name, *rest = lines
-    rest = [line for line in rest if line]
-    for n, line in enumerate([style.escape(short(name, _SIDE, style.FONT)), *rest]):
-        fig.add_annotation(
-            text=line if n == 0 else short(line, _SIDE + _ACROSS - 8),
-            xref="paper",
-            yref="paper",
-            x=box[0],
-            y=box[3],
-            yshift=8 + 15 * (len(rest) - n),
-            xanchor="left",
-            yanchor="bottom",
-            showarrow=False,
-            font={
-                "size": style.SMALL if n else style.FONT,
-                "color": style.FAINT if n else style.INK,
-            },
-        )
+def _over(box: Box, name: str, lines: Sequence[str]) -> list[Note]:
+    """The name of a network, and small lines below it, over its panel."""
+    shown = [line for line in lines if line]
+    place = shared(xref="paper", yref="paper", anchor=("left", "bottom"))
+    words = short(name, _SIDE, style.FONT)
+    notes = [Note(words, box[0], box[3], shift=(0, 8 + 15 * len(shown)), size=style.FONT, **place)]
+    for n, line in enumerate(reversed(shown)):
+        look = shared(shift=(0, 8 + 15 * n), colour=style.FAINT, **place)
+        notes.insert(1, Note(short(line, _SIDE + _ACROSS - 8), box[0], box[3], **look))
+    return notes

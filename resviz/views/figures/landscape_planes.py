@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from resviz.analysis.landscape.bends import grid_of
 from resviz.views import style
-from resviz.views.figure import Figure
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import ColourBar, Heat, Hover, Series, shared
 
 Floats = NDArray[np.float64]
+Box = tuple[float, float, float, float]  # left, right, foot, top, as shares of the plotting area
 _LINES = ("rgba(255,255,255,0.8)", "rgba(20,20,20,0.65)")  # on dark colours, on light ones
 
 
@@ -48,23 +50,12 @@ class Scale:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(kept <= 0, self.low, np.log10(kept))
 
-    def bar(self, x: float) -> dict[str, Any]:
+    def bar(self, x: float) -> ColourBar:
         """The colour bar, with its ticks at the contour lines."""
-        ticks = self.values(np.array(self.levels)).tolist()
-        words = [f"{level:g}" for level in self.levels]
+        values = self.values(np.array(self.levels)).tolist()
+        ticks = tuple((v, f"{level:g}") for v, level in zip(values, self.levels, strict=True))
         title = f"loss{' (log)' if self.log else ''}"
-        return {
-            "title": {"text": title, "side": "right", "font": {"size": style.SMALL}},
-            "tickfont": {"size": style.SMALL},
-            "tickvals": ticks,
-            "ticktext": words,
-            "thickness": 14,
-            "x": x,
-            "xpad": 0,
-            "ypad": 0,
-            "y": 0.5,
-            "len": 1.0,
-        }
+        return ColourBar(self.low, self.high, style.MAGNITUDE, x, title=title, ticks=ticks)
 
 
 def _levels(low: float, high: float, log: bool) -> list[float]:
@@ -93,113 +84,73 @@ class Plane:
         self.z = scale.values(self.losses)
         self.whole = bool(np.isfinite(self.z).all())
 
-    def add_axes(self, fig: Figure, box: tuple[float, float, float, float]) -> None:
+    def draw(self, draft: Draft, name: str, box: Box, bar: ColourBar | None) -> None:
+        """The plane in its place: colours, contour lines, and what is marked."""
+        self._add_axes(draft, box)
+        draft.add(self._colours(name, bar), *self._lines(), *self._marks())
+
+    def _add_axes(self, draft: Draft, box: Box) -> None:
         """Square axes; whole cells at the rim where the plane is drawn in cells."""
         for axis, other, steps, domain, greek in (
             ("x", "y", self.x, box[:2], "α"),
             ("y", "x", self.y, box[2:], "β"),
         ):
-            ends = np.linspace(steps[0], steps[-1], 5)
+            marked = np.linspace(steps[0], steps[-1], 5).tolist()
             rim = 0.0 if self.whole or len(steps) < 2 else (steps[1] - steps[0]) / 2
-            fig.update_layout(
-                {
-                    f"{axis}axis{self.place}": {
-                        "domain": list(domain),
-                        "anchor": f"{other}{self.place}",
-                        "range": [float(steps[0] - rim), float(steps[-1] + rim)],
-                        "tickvals": ends.tolist(),
-                        "ticktext": [f"{end:.3g}" for end in ends],
-                        "title": {"text": greek},
-                        "showgrid": False,
-                    }
-                }
-            )
+            ends = (float(steps[0] - rim), float(steps[-1] + rim))
+            look = shared(ticks=tuple((end, f"{end:.3g}") for end in marked), grid=False)
+            look |= shared(domain=domain, anchor=f"{other}{self.place}")
+            draft.axis(f"{axis}{self.place}", limits=ends, title=greek, **look)
 
-    def _on(self) -> dict[str, str]:
-        return {"xaxis": f"x{self.place}", "yaxis": f"y{self.place}"}
+    def _on(self) -> dict[str, Any]:
+        return shared(xaxis=f"x{self.place}", yaxis=f"y{self.place}")
 
-    def add_colours(self, fig: Figure, name: str, bar: dict[str, Any] | None) -> None:
+    def _colours(self, name: str, bar: ColourBar | None) -> Heat:
         """The loss as colours; smooth between the points where all are there."""
-        who = style.escape(name)
-        hover = [
+        told = [
             [
-                f"<b>{who}</b><br>α {x:.3g}, β {y:.3g}<br>loss {loss:.4g}, error {error:.3g} %"
+                f"α {x:.3g}, β {y:.3g}\nloss {loss:.4g}, error {error:.3g} %"
                 for x, loss, error in zip(self.x, losses, errors, strict=True)
             ]
             for y, losses, errors in zip(self.y, self.losses, self.errors, strict=True)
         ]
-        fig.add_heatmap(
-            z=self.z,
-            x0=self.x[0],
-            dx=self._step(self.x),
-            y0=self.y[0],
-            dy=self._step(self.y),
-            zmin=self.scale.low,
-            zmax=self.scale.high,
-            zsmooth="best" if self.whole else False,
-            colorscale=style.MAGNITUDE,
-            showscale=bar is not None,
-            colorbar=bar,
-            text=hover,
-            hovertemplate="%{text}<extra></extra>",
-            name=style.escape(name),
-            **self._on(),
-        )
+        place = shared(x0=self.x[0], dx=self._step(self.x), y0=self.y[0], dy=self._step(self.y))
+        look = shared(low=self.scale.low, high=self.scale.high, colours=style.MAGNITUDE, bar=bar)
+        look |= shared(smooth=self.whole, name=name, hover=Hover("\n%{text}", name, texts=told))
+        return Heat(z=self.z, **place, **look, **self._on())
 
     @staticmethod
     def _step(steps: Floats) -> float:
         return float(steps[1] - steps[0]) if len(steps) > 1 else 1.0
 
-    def add_lines(self, fig: Figure) -> None:
+    def _lines(self) -> list[Series]:
         """Contour lines, light on dark colours and dark on light ones."""
         from contourpy import contour_generator
 
         if min(self.z.shape) < 2:
-            return
+            return []
         made = contour_generator(self.x, self.y, np.ma.masked_invalid(self.z))
-        middle = (self.scale.low + self.scale.high) / 2
+        middle, found = (self.scale.low + self.scale.high) / 2, []
         levels = self.scale.values(np.array(self.scale.levels))
         for colour, chosen in zip(
             _LINES, (levels[levels < middle], levels[levels >= middle]), strict=True
         ):
             parts: list[Any] = [line for level in chosen for line in made.lines(float(level))]
-            if not parts:
-                continue
-            gaps = [np.vstack([part, [np.nan, np.nan]]) for part in parts]
-            xy = np.concatenate(gaps)
-            fig.add_scatter(
-                x=xy[:, 0],
-                y=xy[:, 1],
-                mode="lines",
-                line={"color": colour, "width": 1.1},
-                hoverinfo="skip",
-                name="contour lines",
-                **self._on(),
-            )
+            if parts:
+                xy = np.concatenate([np.vstack([part, [np.nan, np.nan]]) for part in parts])
+                look = shared(colour=colour, width=1.1, name="contour lines", **self._on())
+                found.append(Series(x=xy[:, 0], y=xy[:, 1], **look))
+        return found
 
-    def add_marks(self, fig: Figure) -> None:
+    def _marks(self) -> list[Series]:
         """The network itself as a dot, and a cross for each point that is not there."""
         down, right = np.nonzero(~np.isfinite(self.z))
+        marks = []
         if len(down):
-            fig.add_scatter(
-                x=self.x[right],
-                y=self.y[down],
-                mode="markers",
-                marker={"symbol": "x", "size": 6, "color": style.FAINT},
-                name="missing",
-                hoverinfo="skip",
-                **self._on(),
-            )
-        for size, colour in ((9, style.INK), (6, "#ffffff")):
-            fig.add_scatter(
-                x=[0.0],
-                y=[0.0],
-                mode="markers",
-                marker={"size": size, "color": colour},
-                name="the network",
-                hoverinfo="skip",
-                **self._on(),
-            )
+            look = shared(symbol="x", size=6, colour=style.FAINT, name="missing", **self._on())
+            marks.append(Series(x=self.x[right], y=self.y[down], **look))
+        own = shared(x=[0.0], y=[0.0], name="the network", **self._on())
+        return [*marks, Series(size=9, **own), Series(size=6, colour="#ffffff", **own)]
 
 
 def _grids(table: pd.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:

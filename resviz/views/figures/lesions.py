@@ -10,13 +10,22 @@ import pandas as pd
 
 from resviz.errors import closest
 from resviz.views import style
+from resviz.views.charts.chart import Margin
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Hover, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import about, as_tables
-from resviz.views.figures.depth import legend_width
-from resviz.views.figures.panels import Panel, depth_axis, shade_stages
+from resviz.views.figures.panels import (
+    Bounds,
+    Panel,
+    depth_axis,
+    picked,
+    shade_stages,
+    shared_bounds,
+)
 from resviz.views.figures.quantities import shared_conditions
+from resviz.views.figures.study import finished
 
-_HEIGHT, _TOP, _BOTTOM, _LEFT = 460, 100, 60, 84
 _SYMBOLS = {"identity": "circle", "projection": "diamond-open", "padded": "square-open"}
 _WHAT = {
     "accuracy": ("accuracy (%)", "Accuracy without one block"),
@@ -67,25 +76,23 @@ def plot_lesions(
     named = _named(tables)
     y = _column(named, y)
     random = any(table["lesion"].isin(_RANDOM).any() for table in named.values())
-    margin = {"l": _LEFT, "t": _TOP, "b": _BOTTOM}
-    fig = Figure(layout={"template": style.template(), "height": _HEIGHT, "margin": margin})
+    draft = Draft(460, margin=Margin(left=84, top=100, bottom=60))
     limits, (axis, heading) = _limits(named, y), _words(named, y)
-    fig.update_layout(yaxis={"range": limits, "title": {"text": axis}, "anchor": "x"})
+    draft.axis("y", limits=limits, title=axis, anchor="x")
     panel = Panel("y", None, False, *limits)
     singles = {name: t[t["lesion"] == "single"] for name, t in named.items()}
     xs = np.concatenate([s["depth"].to_numpy(dtype=float) for s in singles.values()])
-    depth_axis(fig, panel, float(np.nanmin(xs)), float(np.nanmax(xs)), "depth of the deleted block")
-    shade_stages(fig, [panel], _stages(max(singles.values(), key=len)))
-    for number, (name, table) in enumerate(named.items()):
-        _add_singles(fig, name, table, y, style.colour(number))
+    low, high = float(np.nanmin(xs)), float(np.nanmax(xs))
+    depth_axis(draft, panel, low, high, "depth of the deleted block")
+    shade_stages(draft, [panel], shared_bounds(map(_stages, singles.values())))
+    colours = style.colours_of(named)
+    for name, table in named.items():
+        draft.add(*_singles(name, table, y, colours[name]))
     if random:
-        _add_random_panel(fig, named, y, limits)
+        _add_random_panel(draft, named, y, limits)
     common, _ = shared_conditions([about(table) for table in named.values()])
     below = "a plain block hands its input on" if _plain(named) else ""
-    heading = style.escape(title) if title else heading
-    fig.update_layout(margin_r=legend_width(fig))
-    fig.update_layout(title={"text": style.heading(heading, _note(y, below), common)})
-    return fig
+    return finished(draft, title or heading, _note(y, below), common)
 
 
 def _named(tables: Any) -> dict[str, pd.DataFrame]:
@@ -130,7 +137,7 @@ def _words(named: Mapping[str, pd.DataFrame], y: str) -> tuple[str, str]:
     attrs = [table.attrs for table in named.values()]
     units = {str(each.get("units") or "") for each in attrs}
     if y in ("rmse", "value_change") and len(units) == 1 and units != {""}:
-        axis += f" ({style.escape(units.pop())})"
+        axis += f" ({units.pop()})"
     kinds = {_OUTPUTS.get(str(each.get("output")), "logits") for each in attrs}
     if y == "logit_change" and kinds != {"logits"}:
         what = kinds.pop() if len(kinds) == 1 else "output"
@@ -158,7 +165,7 @@ def _note(y: str, below: str) -> str:
     return "; ".join(filter(None, [words.get(y, ""), below]))
 
 
-def _stages(table: pd.DataFrame) -> list[tuple[str, float, float]]:
+def _stages(table: pd.DataFrame) -> Bounds:
     spans = [
         (str(stage), float(part["depth"].min()) - 1, float(part["depth"].max()) + 1)
         for stage, part in table.groupby("stage", sort=False)
@@ -169,111 +176,64 @@ def _stages(table: pd.DataFrame) -> list[tuple[str, float, float]]:
     return [(s[0], low, high) for s, low, high in zip(spans, edges, edges[1:], strict=False)]
 
 
-def _add_singles(fig: Figure, name: str, table: pd.DataFrame, y: str, colour: str) -> None:
-    single, label = table[table["lesion"] == "single"], style.escape(name)
+def _strokes(x: Any, low: Any, high: Any, colour: str, **fields: Any) -> Series:
+    """A vertical stroke at each place."""
+    ends = [v for a, b in zip(low, high, strict=True) for v in (a, b, None)]
+    faint = style.translucent(colour, 0.45)
+    return Series(x=np.repeat(x, 3), y=ends, colour=faint, width=1.5, **fields)
+
+
+def _singles(name: str, table: pd.DataFrame, y: str, colour: str) -> list[Series]:
+    """A point for each deleted block, joined faintly, and the network as it is."""
+    single, marks = table[table["lesion"] == "single"], []
     x, values = single["depth"].to_numpy(dtype=float), single[y].to_numpy(dtype=float)
     if y == "accuracy":
         errors = single["standard_error"].to_numpy(dtype=float)
-        strokes = [(a, v) for a, b, e in zip(x, values, errors, strict=True)
-                   for v in (b - e, b + e, None)]  # fmt: skip
-        fig.add_scatter(
-            x=[a for a, _ in strokes],
-            y=[v for _, v in strokes],
-            mode="lines",
-            line={"color": style.translucent(colour, 0.45), "width": 1.5},
-            legendgroup=label,
-            showlegend=False,
-            hoverinfo="skip",
-        )
-    fig.add_scatter(
-        x=x,
-        y=values,
-        mode="lines",
-        legendgroup=label,
-        showlegend=False,
-        hoverinfo="skip",
-        line={"color": style.translucent(colour, 0.35), "width": 1},
-    )
+        marks.append(_strokes(x, values - errors, values + errors, colour, group=name))
+    faint = style.translucent(colour, 0.35)
+    marks.append(Series(x=x, y=values, colour=faint, width=1, group=name))
+    points = Series(x=x, y=values, colour=colour, size=8, group=name)
     kinds = single["kind"].astype(str).to_numpy()
     for number, kind in enumerate(dict.fromkeys(kinds)):
-        chosen = kinds == kind
-        fig.add_scatter(
-            x=x[chosen],
-            y=values[chosen],
-            mode="markers",
-            name=f"{label}, one block deleted",
-            legendgroup=label,
-            showlegend=number == 0,
-            customdata=[[style.escape(block)] for block in single["block"][chosen]],
-            hovertemplate=f"<b>%{{customdata[0]}}</b> deleted ({style.escape(kind)})"
-            f"<br>{label}, depth %{{x}}<br>%{{y:.3g}}<extra></extra>",
-            marker={"color": colour, "size": 8, "symbol": _SYMBOLS.get(kind, "circle")},
-        )
+        blocks = np.array([[str(block)] for block in single["block"]], dtype=object)
+        text = f" deleted ({kind})\n{name}, depth %{{x}}\n%{{y:.3g}}"
+        look = shared(symbol=_SYMBOLS.get(kind, "circle"), legend=number == 0)
+        hover = Hover(text, "%{customdata[0]}", blocks[kinds == kind])
+        look |= shared(name=f"{name}, one block deleted", hover=hover)
+        marks.append(picked(points, kinds == kind, **look))
     whole = float(table[table["lesion"] == "none"][y].iloc[0])
-    fig.add_scatter(
-        x=[x.min() - 1, x.max() + 1],
-        y=[whole, whole],
-        mode="lines",
-        name=f"{label}, as it is",
-        legendgroup=label,
-        hovertemplate=f"{label} as it is<br>%{{y:.3g}}<extra></extra>",
-        line={"color": colour, "width": 1.5, "dash": "dash"},
-    )
+    look = shared(colour=colour, width=1.5, dash="dash", name=f"{name}, as it is", group=name)
+    hover = Hover(f"{name} as it is\n%{{y:.3g}}")
+    return [*marks, Series(x=[x.min() - 1, x.max() + 1], y=[whole] * 2, hover=hover, **look)]
 
 
 def _add_random_panel(
-    fig: Figure, named: Mapping[str, pd.DataFrame], y: str, limits: tuple[float, float]
+    draft: Draft, named: Mapping[str, pd.DataFrame], y: str, limits: tuple[float, float]
 ) -> None:
-    fig.update_layout(
-        xaxis={"domain": [0, 0.62]},
-        xaxis2={
-            "domain": [0.7, 1],
-            "anchor": "y2",
-            "title": {"text": "how many, at random"},
-            "showgrid": False,
-        },
-        yaxis2={"anchor": "x2", "range": limits},
-    )
-    counts: list[float] = []
-    for number, (name, table) in enumerate(named.items()):
-        for what, (words, symbol, dash) in _RANDOM.items():
+    draft.axis("x", domain=(0, 0.62))
+    counts: set[float] = set()
+    colours = style.colours_of(named)
+    for name, table in named.items():
+        for what in _RANDOM:
             part = table[table["lesion"] == what]
-            if part.empty:
-                continue
-            groups = part.groupby("count")[y]
-            x = [float(str(count)) for count in groups.groups]
-            counts += x
-            label = f"{style.escape(name)}, {words}"
-            colour = style.colour(number)
-            low, high = groups.min().to_numpy(), groups.max().to_numpy()
-            strokes = [v for a, b in zip(low, high, strict=True) for v in (a, b, None)]
-            fig.add_scatter(
-                x=[v for a in x for v in (a, a, a)],
-                y=strokes,
-                xaxis="x2",
-                yaxis="y2",
-                mode="lines",
-                line={"color": style.translucent(colour, 0.45), "width": 1.5},
-                showlegend=False,
-                hoverinfo="skip",
-            )
-            fig.add_scatter(
-                x=x,
-                y=groups.median(),
-                xaxis="x2",
-                yaxis="y2",
-                mode="lines+markers",
-                name=label,
-                line={"color": colour, "width": 1.5, "dash": dash},
-                marker={"symbol": symbol, "size": 7, "color": colour},
-                hovertemplate=f"{label}<br>%{{x}}: median %{{y:.3g}}<extra></extra>",
-            )
-    whole = sorted(set(counts))
+            if not part.empty:
+                counts.update(part["count"].astype(float))
+                draft.add(*_draws(name, part, what, y, colours[name]))
+    whole = sorted(counts)
     room = 0.08 * (whole[-1] - whole[0]) + 0.5
-    fig.update_layout(
-        xaxis2={
-            "tickvals": whole,
-            "ticktext": [f"{count:g}" for count in whole],
-            "range": [whole[0] - room, whole[-1] + room],
-        }
-    )
+    ends, ticks = (whole[0] - room, whole[-1] + room), tuple((c, f"{c:g}") for c in whole)
+    place = shared(domain=(0.7, 1), anchor="y2", grid=False)
+    draft.axis("x2", title="how many, at random", limits=ends, ticks=ticks, **place)
+    draft.axis("y2", anchor="x2", limits=limits)
+
+
+def _draws(name: str, part: pd.DataFrame, what: str, y: str, colour: str) -> list[Series]:
+    """The median over the draws, and their range."""
+    words, symbol, dash = _RANDOM[what]
+    groups, label = part.groupby("count")[y], f"{name}, {words}"
+    x = np.array([float(str(count)) for count in groups.groups])
+    place = shared(xaxis="x2", yaxis="y2")
+    strokes = _strokes(x, groups.min(), groups.max(), colour, **place)
+    hover = Hover(f"{label}\n%{{x}}: median %{{y:.3g}}")
+    look = shared(colour=colour, width=1.5, dash=dash, symbol=symbol, size=7, hover=hover)
+    return [strokes, Series(x=x, y=groups.median().to_numpy(), name=label, **look, **place)]

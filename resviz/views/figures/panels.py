@@ -7,26 +7,30 @@ axis, labelled "0", and are never left out.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resviz.views import style
-from resviz.views.figure import Figure
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Area, Hover, Rule, Series, Stripe
 
+Floats = NDArray[np.float64]
+Bounds = Sequence[tuple[str, float, float]]  # stage, from, to
+
+DEPTH = "depth (weighted layers from the input)"
 _STRIP = 26  # pixels
 _GAP = 8
-
-
 _STEPS = (1, 2, 5, 10, 20, 50, 100, 200)  # whole layers between the numbers of the depth axis
 _NARROW = 0.04  # of the axis: a stage this short gets no name
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel: the name of its y axis, of its zero strip's (or None), and its log limits."""
+    """One panel: the name of its y axis, of its zero strip's (or None), and its limits."""
 
     y: str
     zero: str | None
@@ -36,81 +40,52 @@ class Panel:
 
 
 def add_panel(
-    fig: Figure,
+    draft: Draft,
     domain: tuple[float, float],
-    values: NDArray[np.float64],
+    values: Floats,
     *,
     title: str,
     log: bool,
-    pixels: float,
     limits: tuple[float, float] | None = None,
+    x: str = "x",
 ) -> Panel:
     """Make the y axis, and the zero strip where a log panel has exact zeros.
 
     Args:
-        fig: gets the axes.
+        draft: gets the axes; its height and margins are those that it will have.
+        domain: (from, to) of the panel, as shares of the plotting area.
+        values: every value that the panel will show, any shape; decides limits and strip.
         title: of the y axis.
         log: a log axis.
-        domain: (from, to) of the panel in paper coordinates.
-        values: every value that the panel will show, any shape; decides limits and strip.
-        pixels: height of the whole plotting area.
         limits: of a linear axis; None: from the values.
+        x: the axis at its foot.
     """
     finite = values[np.isfinite(values)]
     zeros = log and bool((finite == 0).any())
-    names = _axis_names(fig)
     low, high = _log_limits(finite) if log else (limits or _limits(finite))
+    pixels = draft.height - draft.margin.top - draft.margin.bottom
     bottom = domain[0] + ((_STRIP + _GAP) / pixels if zeros else 0)
-    span = [math.log10(low), math.log10(high)] if log else [low, high]
-    axis: dict[str, Any] = {
-        "domain": [bottom, domain[1]],
-        "range": span,
-        "anchor": "x",
-        "title": {"text": title},
-        "type": "log" if log else "linear",
-    }
-    if log:
-        axis |= _log_ticks(span[0], span[1])
-    fig.update_layout({_layout_name(names[0]): axis})
-    if zeros:
-        fig.update_layout(
-            {
-                _layout_name(names[1]): {
-                    "domain": [domain[0], domain[0] + _STRIP / pixels],
-                    "range": [-1, 1],
-                    "anchor": "x",
-                    "tickvals": [0],
-                    "ticktext": ["0"],
-                    "fixedrange": True,
-                    "showgrid": False,
-                }
-            }
-        )
-    return Panel(names[0], names[1] if zeros else None, log, low, high)
+    name = draft.axis_after("y")
+    look = _log_ticks(math.log10(low), math.log10(high)) if log else {}
+    place = {"domain": (bottom, domain[1]), "limits": (low, high), "anchor": x}
+    draft.axis(name, title=title, log=log, **place, **look)
+    strip = draft.axis_after("y") if zeros else None
+    if strip:
+        place = {"domain": (domain[0], domain[0] + _STRIP / pixels), "limits": (-1, 1)}
+        draft.axis(strip, ticks=((0, "0"),), fixed=True, grid=False, anchor=x, **place)
+    return Panel(name, strip, log, low, high)
 
 
 def _log_ticks(low: float, high: float) -> dict[str, Any]:
     """Decades; below two of them also 2 and 5, so that every axis has numbers to read."""
     if high - low >= 2:
-        return {"exponentformat": "power", "dtick": max(1, round((high - low) / 6))}
+        return {"step": max(1, round((high - low) / 6))}
     decades = range(math.floor(low), math.ceil(high) + 1)
     values = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
-    shown = [value for value in values if low <= math.log10(value) <= high]
-    return {"tickvals": shown, "ticktext": [f"{value:g}" for value in shown]}
+    return {"ticks": tuple((v, f"{v:g}") for v in values if low <= math.log10(v) <= high)}
 
 
-def _axis_names(fig: Figure) -> tuple[str, str]:
-    used = [key for key in fig.layout.to_plotly_json() if key.startswith("yaxis")]
-    numbers = [int(key[5:] or 1) for key in used]
-    first = max(numbers, default=0) + 1
-    return (f"y{first}" if first > 1 else "y"), f"y{first + 1}"
-
-
-def _layout_name(axis: str) -> str:
-    return f"{axis[0]}axis{axis[1:]}"
-
-
-def _log_limits(values: NDArray[np.float64]) -> tuple[float, float]:
+def _log_limits(values: Floats) -> tuple[float, float]:
     positive = values[values > 0]
     if not len(positive):
         return 1e-1, 1e1
@@ -119,7 +94,7 @@ def _log_limits(values: NDArray[np.float64]) -> tuple[float, float]:
     return 10 ** max(low - room, -320), 10 ** min(high + room, 308)
 
 
-def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+def _limits(values: Floats) -> tuple[float, float]:
     if not len(values):
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
@@ -127,44 +102,80 @@ def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def shade_stages(fig: Figure, panels: list[Panel], bounds: list[tuple[str, float, float]]) -> None:
+def shade_stages(draft: Draft, panels: Sequence[Panel], bounds: Bounds) -> None:
     """Stages as alternating stripes behind every panel; their names stand in the first panel."""
-    whole = max((high for _, _, high in bounds), default=0) - min((b[1] for b in bounds), default=0)
+    whole = max((b[2] for b in bounds), default=0) - min((b[1] for b in bounds), default=0)
     for number, (stage, low, high) in enumerate(bounds):
         room = high - low > _NARROW * whole
         for panel in panels:
             for y in filter(None, (panel.y, panel.zero)):
-                fig.add_shape(
-                    type="rect",
-                    xref="x",
-                    yref=f"{y} domain",
-                    x0=low,
-                    x1=high,
-                    y0=0,
-                    y1=1,
-                    fillcolor=style.SHADES[number % 2],
-                    line={"width": 0},
-                    layer="below",
-                    label={
-                        "text": style.escape(stage) if y == panels[0].y and room else "",
-                        "textposition": "top center",
-                        "font": {"size": style.SMALL, "color": style.FAINT},
-                    },
-                )
+                text = stage if y == panels[0].y and room else ""
+                draft.add(Stripe((low, high), y, style.SHADES[number % 2], text))
 
 
-def depth_axis(fig: Figure, foot: Panel, low: float, high: float, title: str) -> None:
+def shared_bounds(several: Iterable[Bounds]) -> Bounds:
+    """The stages of all curves, where all have the same; else none."""
+    first, *others = several
+    return first if all(list(each) == list(first) for each in others) else ()
+
+
+def depth_axis(
+    draft: Draft, foot: Panel, low: float, high: float, title: str, x: str = "x"
+) -> None:
     """The x axis that all panels share, below the last one."""
     whole = low.is_integer() and high.is_integer()
     room = max(0.02 * (high - low), 0.6) if whole else 0.03 * (high - low)
     step = next((s for s in _STEPS if s * 10 >= high - low), _STEPS[-1])
-    fig.update_layout(
-        xaxis={
-            "range": [low - room, high + room],
-            "title": {"text": title},
-            "dtick": step if whole else None,
-            "anchor": foot.zero or foot.y,
-            "showgrid": False,
-            "zeroline": False,
-        }
-    )
+    limits, anchor = (low - room, high + room), foot.zero or foot.y
+    step_of = step if whole else None
+    draft.axis(x, limits=limits, title=title, step=step_of, anchor=anchor, grid=False)
+
+
+def reference_line(draft: Draft, panel: Panel, y: float) -> None:
+    """A dotted line across a panel, behind the data."""
+    draft.add(Rule((0, 1), (y, y), xref="x domain", yref=panel.y, dash="dot"))
+
+
+def picked(series: Series, chosen: NDArray[Any], **fields: Any) -> Series:
+    """Some of the points of a series, with what the pointer shows of them."""
+    hover = series.hover
+    if hover is not None:
+        rows, texts = (
+            None if each is None else np.asarray(each)[chosen] for each in (hover.rows, hover.texts)
+        )
+        hover = Hover(hover.text, hover.bold, rows, texts)
+    x, y = np.asarray(series.x)[chosen], np.asarray(series.y)[chosen]
+    return replace(series, **({"x": x, "y": y, "hover": hover} | fields))
+
+
+def with_zeros(
+    panel: Panel, series: Series, size: float = 5, symbol: str = "circle", name: str | None = None
+) -> list[Series]:
+    """A series on its panel; points that are exactly 0 stand in the strip, where there is one."""
+    values = np.asarray(series.y, dtype=float)
+    zero = (values == 0) & panel.log
+    main = replace(series, y=np.where(zero, np.nan, values), yaxis=panel.y)
+    if panel.zero is None or not zero.any():
+        return [main]
+    name = f"{series.name if name is None else name}, exactly 0"
+    look = {"width": 0, "size": size, "symbol": symbol, "legend": False}
+    return [main, picked(series, zero, yaxis=panel.zero, name=name, **look)]
+
+
+def band(
+    panel: Panel, x: Any, low: Floats, high: Floats, colour: str, share: float = 0.18, **fields: Any
+) -> Area:
+    """From low to high along x; on a log axis down to its foot where low is 0. Broken at NaN."""
+    floor = np.maximum(low, panel.low) if panel.log else low
+    ceiling = np.where(high > 0, np.maximum(high, panel.low), np.nan) if panel.log else high
+    broken = np.isnan(floor) | np.isnan(ceiling)
+    xs: list[float | None] = []
+    ys: list[float | None] = []
+    for part in np.split(np.arange(len(x)), np.flatnonzero(broken)):
+        part = part[~broken[part]]
+        if not len(part):
+            continue
+        xs += [*x[part], *x[part][::-1], None]
+        ys += [*floor[part], *ceiling[part][::-1], None]
+    fill = style.translucent(colour, share)
+    return Area(x=xs[:-1], y=ys[:-1], fill=fill, **({"yaxis": panel.y} | fields))

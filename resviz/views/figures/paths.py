@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from resviz.views import style
+from resviz.views.charts.chart import Margin
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Hover, Mark, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import as_table
-from resviz.views.figures.depth import legend_width
-from resviz.views.figures.panels import add_panel, depth_axis
+from resviz.views.figures.panels import Floats, Panel, add_panel, band, depth_axis, with_zeros
 from resviz.views.figures.quantities import conditions
-
-_HEIGHT, _TOP, _BOTTOM, _LEFT = 560, 110, 60, 92
+from resviz.views.figures.study import finished
 
 
 def plot_paths(table: pd.DataFrame, *, title: str | None = None) -> Figure:
@@ -44,30 +45,21 @@ def plot_paths(table: pd.DataFrame, *, title: str | None = None) -> Figure:
     if not isinstance(frame, pd.DataFrame) or "share_of_paths" not in frame:
         raise ValueError("plot_paths: no path study; rv.path_study makes one.")
     known = {str(key): value for key, value in frame.attrs.items()}
-    margin = {"l": _LEFT, "t": _TOP, "b": _BOTTOM}
-    fig = Figure(layout={"template": style.template(), "height": _HEIGHT, "margin": margin})
-    pixels = _HEIGHT - _TOP - _BOTTOM
+    draft = Draft(560, margin=Margin(left=92, top=110, bottom=60))
     spread = np.append(
         frame[["low", "high", "typical"]].to_numpy(dtype=float), known.get("whole", np.nan)
     )
-    upper = add_panel(
-        fig, (0.46, 1), spread, title="gradient over one path (log)", log=True, pixels=pixels
-    )
+    title_y = "gradient over one path (log)"
+    upper = add_panel(draft, (0.46, 1), spread, title=title_y, log=True)
     shares = np.append(frame["share"].to_numpy(dtype=float), _share_of_listed(frame))
-    top = float(np.nanmax(shares)) * 1.08
-    lower = add_panel(
-        fig, (0, 0.38), shares, title="share", log=False, pixels=pixels, limits=(0, top)
-    )
+    limits = (0, float(np.nanmax(shares)) * 1.08)
+    lower = add_panel(draft, (0, 0.38), shares, title="share", log=False, limits=limits)
     lengths = frame["length"].to_numpy(dtype=float)
-    title_x = "path length (branches on the way)"
-    depth_axis(fig, lower, float(lengths.min()), float(lengths.max()), title_x)
-    _add_per_path(fig, upper, frame, known)
-    _add_shares(fig, lower, frame)
-    fig.update_layout(margin_r=legend_width(fig))
-    network = style.escape(known.get("network") or "")
-    heading = style.escape(title) if title else f"Gradient by path length: {network}".rstrip(": ")
-    fig.update_layout(title={"text": style.heading(heading, *_words(known))})
-    return fig
+    low, high = float(lengths.min()), float(lengths.max())
+    depth_axis(draft, lower, low, high, "path length (branches on the way)")
+    draft.add(*_per_path(upper, frame, known), *_shares(lower, frame))
+    heading = title or f"Gradient by path length: {known.get('network') or ''}".rstrip(": ")
+    return finished(draft, heading, *_words(known))
 
 
 def _words(known: dict[str, Any]) -> list[str]:
@@ -83,80 +75,40 @@ def _words(known: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _add_per_path(fig: Figure, panel: Any, frame: pd.DataFrame, known: dict[str, Any]) -> None:
+def _per_path(panel: Panel, frame: pd.DataFrame, known: dict[str, Any]) -> list[Series]:
+    """The typical path of each length, the range of those drawn, and all at once."""
     colour, x = style.colour(0), frame["length"].to_numpy(dtype=float)
     low, high = (frame[c].where(frame[c] > 0).to_numpy() for c in ("low", "high"))
-    fig.add_scatter(
-        x=[v for a in x for v in (a, a, None)],
-        y=[v for a, b in zip(low, high, strict=True) for v in (a, b, None)],
-        yaxis=panel.y,
-        mode="lines",
-        name="smallest to largest drawn path",
-        line={"color": style.translucent(colour, 0.45), "width": 1.5},
-        hoverinfo="skip",
-    )
-    zero = frame["typical"].to_numpy() == 0
-    fig.add_scatter(
-        x=x,
-        y=np.where(zero, np.nan, frame["typical"]),
-        yaxis=panel.y,
-        mode="markers",
-        name="typical path (geometric mean)",
-        customdata=frame[["samples"]].to_numpy(),
-        hovertemplate="length %{x}<br>%{y:.3g}, %{customdata[0]} paths drawn<extra></extra>",
-        marker={"color": colour, "size": 7},
-    )
-    if zero.any() and panel.zero:
-        fig.add_scatter(
-            x=x[zero],
-            y=np.zeros(int(zero.sum())),
-            yaxis=panel.zero,
-            mode="markers",
-            name="exactly 0",
-            showlegend=False,
-            marker={"color": colour, "size": 7},
-        )
+    ends = [v for a, b in zip(low, high, strict=True) for v in (a, b, None)]
+    faint = shared(colour=style.translucent(colour, 0.45), width=1.5, yaxis=panel.y)
+    text = "length %{x}\n%{y:.3g}, %{customdata[0]} paths drawn"
+    look = shared(colour=colour, size=7, hover=Hover(text, rows=frame[["samples"]].to_numpy()))
+    typical = Series(x=x, y=frame["typical"], name="typical path (geometric mean)", **look)
+    marks = [
+        Series(x=np.repeat(x, 3), y=ends, name="smallest to largest drawn path", **faint),
+        *with_zeros(panel, typical, size=7),
+    ]
     if np.isfinite(known.get("whole", np.nan)):
-        fig.add_scatter(
-            x=[x.min(), x.max()],
-            y=[known["whole"]] * 2,
-            yaxis=panel.y,
-            mode="lines",
-            name="all paths at once",
-            hovertemplate="all paths at once: %{y:.3g}<extra></extra>",
-            line={"color": style.INK, "width": 1.5, "dash": "dash"},
-        )
+        look = shared(colour=style.INK, width=1.5, dash="dash", yaxis=panel.y)
+        look |= shared(name="all paths at once", hover=Hover("all paths at once: %{y:.3g}"))
+        marks.append(Series(x=[x.min(), x.max()], y=[known["whole"]] * 2, **look))
+    return marks
 
 
-def _share_of_listed(frame: pd.DataFrame) -> Any:
+def _share_of_listed(frame: pd.DataFrame) -> Floats:
     """Of the paths of all listed lengths, as `share` is of their totals."""
     paths = frame["share_of_paths"].to_numpy(dtype=float)
     return paths / paths.sum()
 
 
-def _add_shares(fig: Figure, panel: Any, frame: pd.DataFrame) -> None:
+def _shares(panel: Panel, frame: pd.DataFrame) -> list[Mark]:
     x, paths = frame["length"].to_numpy(dtype=float), _share_of_listed(frame)
-    fig.add_scatter(
-        x=[x[0], *x, x[-1]],
-        y=[0.0, *paths, 0.0],
-        yaxis=panel.y,
-        mode="lines",
-        fill="toself",
-        fillcolor=style.translucent(style.FAINT, 0.18),
-        line={"width": 0, "color": style.FAINT},
-        showlegend=False,
-        hoverinfo="skip",
-    )
+    marks: list[Mark] = [band(panel, x, np.zeros(len(x)), paths, style.FAINT)]
     for values, words, colour in (
         (paths, "paths of this length (binomial)", style.FAINT),
         (frame["share"].to_numpy(), "number of paths × mean gradient", style.colour(1)),
     ):
-        fig.add_scatter(
-            x=x,
-            y=values,
-            yaxis=panel.y,
-            mode="lines",
-            name=words,
-            hovertemplate=f"length %{{x}}<br>{words}: %{{y:.3g}}<extra></extra>",
-            line={"color": colour, "width": 2},
-        )
+        look = shared(colour=colour, width=2, name=words, yaxis=panel.y)
+        hover = Hover(f"length %{{x}}\n{words}: %{{y:.3g}}")
+        marks.append(Series(x=x, y=values, hover=hover, **look))
+    return marks

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from resviz.errors import closest
-from resviz.views.style import escape
 
 
 @dataclass(frozen=True)
@@ -103,11 +102,11 @@ def conditions(about: Mapping[str, Any]) -> dict[str, str]:
     """
     words: dict[str, str] = {}
     if about.get("data"):
-        words["data"] = escape(about["data"])
+        words["data"] = str(about["data"])
     if about.get("loss"):
-        words["loss"] = f"loss: {escape(about['loss'])}"
+        words["loss"] = f"loss: {about['loss']}"
     if about.get("output"):
-        units = f" in {escape(about['units'])}" if about.get("units") else ""
+        units = f" in {about['units']}" if about.get("units") else ""
         words["output"] = f"output: {_OUTPUTS[about['output']]}{units}"
     if about.get("batch_stats") is not None:
         mode = "batch" if about["batch_stats"] else "running"
@@ -121,11 +120,11 @@ def conditions(about: Mapping[str, Any]) -> dict[str, str]:
     for name in ("dtype", "weights"):
         if about.get(name):
             value = str(about[name]).removeprefix("torch.")
-            words[name] = escape(value if name == "dtype" else f"weights: {value}")
+            words[name] = value if name == "dtype" else f"weights: {value}"
     if about.get("bands"):
         words["bands"] = _bands(about["bands"])
     if about.get("changes"):
-        words["changes"] = escape(", ".join(about["changes"]))
+        words["changes"] = ", ".join(about["changes"])
     return words or {"unknown": "how it was measured is not known"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,15 +10,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from resviz.views import style
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Hover, Series, shared
 from resviz.views.figure import Figure
-from resviz.views.figures.panels import Panel, add_panel, depth_axis, shade_stages
-from resviz.views.figures.study import (
-    BOTTOM,
-    TOP,
-    empty_figure,
-    legend_names,
+from resviz.views.figures.panels import (
+    Bounds,
+    Floats,
+    Panel,
+    add_panel,
+    depth_axis,
+    picked,
     reference_line,
-    say,
+    shade_stages,
+    shared_bounds,
+)
+from resviz.views.figures.study import (
+    finished,
+    legend_names,
+    named_title,
+    study_draft,
     study_tables,
 )
 
@@ -31,17 +42,16 @@ class _Shown(NamedTuple):
 
 
 _PANELS = (
-    _Shown("correlation", "shuffled_correlation", "correlation<br>by channel", False, (0.78, 1.0)),
+    _Shown("correlation", "shuffled_correlation", "correlation\nby channel", False, (0.78, 1.0)),
     _Shown("cosine", "shuffled_cosine", "cosine", False, (0.52, 0.74)),
-    _Shown("mean_error", "", "mean error<br>/ rms of the end", False, (0.26, 0.48)),
-    _Shown("error_std", "", "std of the error<br>/ rms (log)", True, (0.0, 0.22)),
+    _Shown("mean_error", "", "mean error\n/ rms of the end", False, (0.26, 0.48)),
+    _Shown("error_std", "", "std of the error\n/ rms (log)", True, (0.0, 0.22)),
 )
 _HEIGHT = 860
 _NEEDED = (
     *("block", "stage", "position", "blocks", "correlation", "shuffled_correlation", "cosine"),
     *("shuffled_cosine", "mean_error", "error_std", "end_rms"),
 )
-_HOVER = "<b>%{customdata[0]}</b><br>%{customdata[1]}<br>%{customdata[2]}<extra></extra>"
 
 
 def plot_refinement(tables: Any, *, title: str | None = None) -> Figure:
@@ -71,28 +81,28 @@ def plot_refinement(tables: Any, *, title: str | None = None) -> Figure:
     """
     lists = study_tables("plot_refinement", tables, _NEEDED, "refinement_study")
     frames = {name: _only(name, several) for name, several in lists.items()}
-    fig = empty_figure(_HEIGHT)
+    draft = study_draft(_HEIGHT)
     common, names = legend_names(lists, without=["seeds"])
-    panels = [_add_panel(fig, shown, list(frames.values())) for shown in _PANELS]
-    for number, (name, frame) in enumerate(frames.items()):
+    panels = [_add_panel(draft, shown, list(frames.values())) for shown in _PANELS]
+    colours = style.colours_of(frames)
+    for name, frame in frames.items():
         for shown, panel in zip(_PANELS, panels, strict=True):
-            look = style.colour(number)
-            first = shown is _PANELS[0]
-            _draw(fig, panel, shown, frame, names[name], look, first=first)
-    _add_control(fig, panels[0])
+            look = shared(colour=colours[name], name=names[name], group=names[name])
+            draft.add(*_marks(panel, shown, frame, legend=shown is _PANELS[0], **look))
+    faint = shared(x=(), y=(), yaxis=panels[0].y, colour=style.FAINT)
+    draft.add(
+        Series(name="the end's channels shuffled", dash="dot", width=1.3, **faint),
+        Series(name="the stage's end itself", symbol="circle-open", size=6, **faint),
+    )
     longest = max(frames.values(), key=len)
-    depth_axis(fig, panels[-1], 1.0, float(len(longest)), "block, from the input")
-    bounds = [_stages(frame) for frame in frames.values()]
-    if all(each == bounds[0] for each in bounds):
-        shade_stages(fig, panels, bounds[0])
-    name = f": {style.escape(next(iter(frames)))}" if len(frames) == 1 else ""
-    say(
-        fig,
-        style.escape(title) if title else f"Each block's output against its stage's end{name}",
+    depth_axis(draft, panels[-1], 1.0, float(len(longest)), "block, from the input")
+    shade_stages(draft, panels, shared_bounds(map(_stages, frames.values())))
+    return finished(
+        draft,
+        title or named_title("Each block's output against its stage's end", frames),
         "error: output minus that of the stage's last block" + _shuffled(frames),
         common + _not_finite(frames),
     )
-    return fig
 
 
 def _only(name: str, several: list[pd.DataFrame]) -> pd.DataFrame:
@@ -104,7 +114,7 @@ def _only(name: str, several: list[pd.DataFrame]) -> pd.DataFrame:
     return several[0].reset_index(drop=True)
 
 
-def _series(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
+def _series(frame: pd.DataFrame, column: str) -> Floats:
     values = frame[column].to_numpy(float)
     if column not in ("mean_error", "error_std"):
         return values
@@ -117,7 +127,7 @@ def _is_end(frame: pd.DataFrame) -> NDArray[np.bool_]:
     return (frame["position"] == frame["blocks"]).to_numpy(bool)
 
 
-def _add_panel(fig: Figure, shown: _Shown, frames: list[pd.DataFrame]) -> Panel:
+def _add_panel(draft: Draft, shown: _Shown, frames: list[pd.DataFrame]) -> Panel:
     columns = [shown.column, *filter(None, [shown.control])]
     values = np.concatenate([_series(frame, column) for frame in frames for column in columns])
     if not shown.log:
@@ -125,115 +135,61 @@ def _add_panel(fig: Figure, shown: _Shown, frames: list[pd.DataFrame]) -> Panel:
     limits = (
         (float(np.nanmin(values)) - 0.08, 1.2) if shown.control else None
     )  # stages' names on top
-    panel = add_panel(
-        fig,
-        shown.domain,
-        values,
-        title=shown.axis,
-        log=shown.log,
-        pixels=_HEIGHT - TOP - BOTTOM,
-        limits=limits,
-    )
+    panel = add_panel(draft, shown.domain, values, title=shown.axis, log=shown.log, limits=limits)
     if not shown.log:
-        reference_line(fig, panel, 0.0)
+        reference_line(draft, panel, 0.0)
     return panel
 
 
-def _draw(
-    fig: Figure,
-    panel: Panel,
-    shown: _Shown,
-    frame: pd.DataFrame,
-    name: str,
-    colour: str,
-    *,
-    first: bool,
-) -> None:
+def _marks(
+    panel: Panel, shown: _Shown, frame: pd.DataFrame, *, legend: bool, **look: Any
+) -> list[Series]:
+    """The line, its control, and points: open at a stage's end, in the strip where exactly 0."""
     values, end = _series(frame, shown.column), _is_end(frame)
-    hover = _hover(frame, shown, name)
-    x, y = _broken(frame, values)
     zero = (values == 0) & panel.log
-    fig.add_scatter(
-        x=x,
-        y=np.where((y == 0) & panel.log, np.nan, y),
-        yaxis=panel.y,
-        mode="lines",
-        name=name,
-        legendgroup=name,
-        showlegend=first,
-        hoverinfo="skip",
-        line={"color": colour, "width": 2},
-    )
+    x, y = _broken(frame, np.where(zero, np.nan, values))
+    marks = [Series(x=x, y=y, yaxis=panel.y, width=2, legend=legend, **look)]
+    own = look | shared(legend=False, yaxis=panel.y)
     if shown.control:
         x, control = _broken(frame, _series(frame, shown.control))
-        fig.add_scatter(
-            x=x,
-            y=control,
-            yaxis=panel.y,
-            mode="lines",
-            name=f"{name}, channels shuffled",
-            legendgroup=name,
-            showlegend=False,
-            hoverinfo="skip",
-            line={"color": colour, "width": 1.3, "dash": "dot"},
-        )
+        name = f"{look['name']}, channels shuffled"
+        marks.append(Series(x=x, y=control, width=1.3, dash="dot", **own | shared(name=name)))
+    hover = Hover("\n%{customdata[1]}\n%{customdata[2]}", "%{customdata[0]}")
+    hover = replace(hover, rows=_told(frame, shown, look["name"]))
     at = np.arange(1, len(frame) + 1)
-    for chosen, axis, heights, symbol in (
-        (~end & ~zero, panel.y, values, "circle"),
-        (end & ~zero, panel.y, values, "circle-open"),
-        (zero & ~end, panel.zero, np.zeros(len(values)), "circle"),
+    points, finite = Series(x=at, y=values, size=6, hover=hover, **own), np.isfinite(values)
+    for chosen, fields in (
+        (~end & ~zero & finite, shared(symbol="circle")),
+        (end & ~zero & finite, shared(symbol="circle-open")),
+        (zero & ~end & finite, shared(symbol="circle", yaxis=panel.zero)),
     ):
-        chosen = chosen & np.isfinite(values)
-        if axis is not None and chosen.any():
-            fig.add_scatter(
-                x=at[chosen],
-                y=heights[chosen],
-                yaxis=axis,
-                mode="markers",
-                name=name,
-                legendgroup=name,
-                showlegend=False,
-                customdata=hover[chosen],
-                hovertemplate=_HOVER,
-                marker={"symbol": symbol, "size": 6, "color": colour},
-            )
+        if fields.get("yaxis", panel.y) is not None and chosen.any():
+            marks.append(picked(points, chosen, **fields))
+    return marks
 
 
-def _broken(
-    frame: pd.DataFrame, values: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _broken(frame: pd.DataFrame, values: Floats) -> tuple[Floats, Floats]:
     """The points of a line with a gap after each stage's end."""
     gaps = np.flatnonzero(_is_end(frame)) + 1
     at = np.arange(1.0, len(frame) + 1)
     return np.insert(at, gaps, np.nan), np.insert(values, gaps, np.nan)
 
 
-def _hover(frame: pd.DataFrame, shown: _Shown, name: str) -> NDArray[np.object_]:
+def _told(frame: pd.DataFrame, shown: _Shown, name: str) -> NDArray[np.object_]:
     texts = []
     rows: list[Any] = list(frame.itertuples())
     for row, value in zip(rows, _series(frame, shown.column), strict=True):
-        place = f"{name}<br>{style.escape(row.stage)}, block {row.position} of {row.blocks}"
+        place = f"{name}\n{row.stage}, block {row.position} of {row.blocks}"
         if "channels" in frame:
             place += f", {row.channels} channels vary"
-        what = f"{shown.axis.replace('<br>', ' ').removesuffix(' (log)')}: {value:.4g}"
+        what = " ".join(shown.axis.removesuffix(" (log)").split("\n")) + f": {value:.4g}"
         if shown.control:
-            what += f"<br>channels shuffled: {getattr(row, shown.control):.4g}"
-        texts.append([style.escape(row.block), place, what])
+            what += f"\nchannels shuffled: {getattr(row, shown.control):.4g}"
+        texts.append([row.block, place, what])
     return np.array(texts, dtype=object)
 
 
-def _add_control(fig: Figure, panel: Panel) -> None:
-    """Legend entries for the two looks that all networks share."""
-    for words, look in (
-        ("the end's channels shuffled", {"mode": "lines", "line": {"dash": "dot", "width": 1.3}}),
-        ("the stage's end itself", {"mode": "markers", "marker": {"symbol": "circle-open"}}),
-    ):
-        kind = "line" if "line" in look else "marker"
-        coloured = {**look, kind: {**look[kind], "color": style.FAINT}}  # type: ignore[dict-item]
-        fig.add_scatter(x=[None], y=[None], yaxis=panel.y, name=words, hoverinfo="skip", **coloured)
-
-
-def _stages(frame: pd.DataFrame) -> list[tuple[str, float, float]]:
+def _stages(frame: pd.DataFrame) -> Bounds:
     bounds: list[tuple[str, float, float]] = []
     start = 0.5
     for index in np.flatnonzero(_is_end(frame)).tolist():

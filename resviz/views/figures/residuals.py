@@ -9,9 +9,21 @@ import pandas as pd
 
 from resviz.errors import closest
 from resviz.views import style
+from resviz.views.charts.chart import Margin
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Hover, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import about, as_table, curve, stage_bounds, table_of
-from resviz.views.figures.panels import Panel, add_panel, depth_axis, shade_stages
+from resviz.views.figures.panels import (
+    DEPTH,
+    Floats,
+    Panel,
+    add_panel,
+    depth_axis,
+    picked,
+    reference_line,
+    shade_stages,
+)
 from resviz.views.figures.quantities import conditions
 
 _SYMBOLS = {"identity": "circle", "projection": "diamond-open", "padded": "triangle-up-open"}
@@ -21,9 +33,15 @@ _COSINES = {
     "grad_cosine": "cosine of the gradient parts",
     "grad_branch_share": "branch's share of the gradient",
 }
-_HEIGHT, _TOP, _BOTTOM = 720, 96, 56
-_DOMAINS = ((0.62, 1.0), (0.34, 0.56), (0.0, 0.28))
+_HEIGHT = 720
+_DOMAINS = {
+    1: ((0.0, 1.0),),
+    2: ((0.55, 1.0), (0.0, 0.45)),
+    3: ((0.62, 1.0), (0.34, 0.56), (0.0, 0.28)),
+}
 _PANELS = ("size", "ratio", "cosine")
+_LINES = {"ratio": 1.0, "cosine": 0.0}  # what divides a panel
+_FIRST = {"size": 0, "ratio": 3, "cosine": 4}  # number of a panel's first colour
 _SHOWN = {"size": _SIZES, "ratio": {"ratio": "branch / shortcut"}, "cosine": _COSINES}
 _SPLIT = "gradients of the losses summed over the images, split at each block's input"
 
@@ -50,35 +68,28 @@ def plot_residual_branches(
     frame = table_of(table, "residuals").reset_index(drop=True)
     _check(frame, x, panels)
     height = {1: 420, 2: 580}.get(len(panels), _HEIGHT)
-    fig = Figure(
-        layout={
-            "template": style.template(),
-            "height": height,
-            "margin": {"l": 84, "r": 260, "t": _TOP, "b": _BOTTOM},
-        }
-    )
-    made = _add_panels(fig, frame, panels, height - _TOP - _BOTTOM)
+    draft = Draft(height, margin=Margin(left=84, right=260))
+    made = {
+        name: _add_panel(draft, frame, name, domain)
+        for name, domain in zip(panels, _DOMAINS[len(panels)], strict=True)
+    }
     xs = frame[x].to_numpy(dtype=float)
-    title = "depth (weighted layers from the input)" if x == "depth" else style.escape(x)
-    depth_axis(fig, list(made.values())[-1], float(xs.min()), float(xs.max()), title)
-    shade_stages(
-        fig, list(made.values()), stage_bounds(curve("", [frame], "residuals", x, "sum_rms", None))
-    )
+    title = DEPTH if x == "depth" else x
+    depth_axis(draft, list(made.values())[-1], float(xs.min()), float(xs.max()), title)
+    bounds = stage_bounds(curve("", [frame], "residuals", x, "sum_rms", None))
+    shade_stages(draft, list(made.values()), bounds)
     for name, panel in made.items():
-        _fill(fig, panel, frame, xs, name)
-    _add_kinds(fig, made, frame)
-    words = conditions(about(table))
-    network = style.escape(about(table).get("network", ""))
-    fig.update_layout(
-        title={
-            "text": style.heading(
-                f"Residual additions{': ' + network if network else ''}",
-                _SPLIT if any(c.startswith("grad") for c in _drawn(frame, panels)) else "",
-                " · ".join(words.values()) + _not_finite(frame, panels),
-            )
-        }
-    )
-    return fig
+        if name in _LINES:
+            reference_line(draft, panel, _LINES[name])
+        for number, (column, words) in enumerate(_columns(frame, _SHOWN[name]).items()):
+            look = shared(name=words, colour=style.colour(_FIRST[name] + number), group=column)
+            draft.add(*_marks(panel, frame, xs, column, **look))
+    draft.add(*_kinds(next(iter(made.values())), frame))
+    network = about(table).get("network", "")
+    heading = f"Residual additions{': ' + network if network else ''}"
+    split = _SPLIT if any(c.startswith("grad") for c in _drawn(frame, panels)) else ""
+    words = " · ".join(conditions(about(table)).values()) + _not_finite(frame, panels)
+    return Figure.of(draft.chart(heading, split, words))
 
 
 def _check(frame: pd.DataFrame, x: str, panels: tuple[str, ...]) -> None:
@@ -108,122 +119,58 @@ def _columns(frame: pd.DataFrame, names: dict[str, str]) -> dict[str, str]:
     return {n: t for n, t in names.items() if n in frame and frame[n].notna().any()}
 
 
-def _add_panels(
-    fig: Figure, frame: pd.DataFrame, names: tuple[str, ...], pixels: int
-) -> dict[str, Panel]:
-    domains = {1: ((0.0, 1.0),), 2: ((0.55, 1.0), (0.0, 0.45))}.get(len(names), _DOMAINS)
-    made = {}
-    for name, domain in zip(names, domains, strict=True):
-        if name == "size":
-            values = frame[list(_columns(frame, _SIZES))].to_numpy(dtype=float)
-            made[name] = add_panel(fig, domain, values, title="rms (log)", log=True, pixels=pixels)
-        elif name == "ratio":
-            ratios = np.append(frame["ratio"].to_numpy(dtype=float), 1.0)
-            made[name] = add_panel(
-                fig, domain, ratios, title="branch / shortcut (log)", log=True, pixels=pixels
-            )
-        else:
-            values = frame[list(_columns(frame, _COSINES))].to_numpy(dtype=float)
-            finite = values[np.isfinite(values)]
-            low, high = min(-1.0, *finite, 0.0), max(1.0, *finite, 0.0)
-            made[name] = add_panel(
-                fig,
-                domain,
-                values,
-                title="cosine, share",
-                log=False,
-                pixels=pixels,
-                limits=(low - 0.08, high + 0.08),
-            )
-    return made
+def _add_panel(draft: Draft, frame: pd.DataFrame, name: str, domain: tuple[float, float]) -> Panel:
+    values = frame[list(_columns(frame, _SHOWN[name]))].to_numpy(dtype=float)
+    if name == "size":
+        return add_panel(draft, domain, values, title="rms (log)", log=True)
+    if name == "ratio":
+        ratios, title = np.append(values, 1.0), "branch / shortcut (log)"
+        return add_panel(draft, domain, ratios, title=title, log=True)
+    finite = values[np.isfinite(values)]
+    low, high = min(-1.0, *finite, 0.0), max(1.0, *finite, 0.0)
+    limits = (low - 0.08, high + 0.08)
+    return add_panel(draft, domain, values, title="cosine, share", log=False, limits=limits)
 
 
-def _fill(fig: Figure, panel: Panel, frame: pd.DataFrame, xs: Any, name: str) -> None:
-    texts = _SHOWN[name]
-    first = {"size": 0, "ratio": 3, "cosine": 4}[name]
-    line = {"size": None, "ratio": 1.0, "cosine": 0.0}[name]
-    if line is not None:
-        fig.add_shape(
-            type="line",
-            xref="x domain",
-            yref=panel.y,
-            x0=0,
-            x1=1,
-            y0=line,
-            y1=line,
-            layer="below",
-            line={"color": style.FAINT, "width": 1, "dash": "dot"},
-        )
-    for number, (column, text) in enumerate(_columns(frame, texts).items()):
-        _add_series(fig, panel, frame, xs, column, text, style.colour(first + number))
-
-
-def _add_series(
-    fig: Figure, panel: Panel, frame: pd.DataFrame, xs: Any, column: str, text: str, colour: str
-) -> None:
+def _marks(panel: Panel, frame: pd.DataFrame, xs: Floats, column: str, **look: Any) -> list[Series]:
+    """The line, and points whose symbol is the kind of shortcut, in the strip where exactly 0."""
     values = frame[column].to_numpy(dtype=float)
+    zero = (values == 0) & panel.log
+    drawn = np.where(zero, np.nan, values)
+    line = Series(x=xs, y=drawn, yaxis=panel.y, width=2, **look)
+    text = "\n%{customdata[1]} shortcut, %{customdata[2]}\nshape %{customdata[3]}"
+    text += f"\n{look['name']}: %{{customdata[4]}}"
+    hover = Hover(text, "%{customdata[0]}", _told(frame, values))
+    points = Series(x=xs, y=drawn, yaxis=panel.y, size=7, hover=hover, legend=False, **look)
+    symbols = np.array([_SYMBOLS.get(kind, "square-open") for kind in frame["kind"]])
+    marks = [line]
+    for symbol in dict.fromkeys(symbols.tolist()):
+        chosen = symbols == symbol
+        if (chosen & ~zero).any():
+            marks.append(picked(points, chosen & ~zero, symbol=symbol))
+        if panel.zero is not None and (chosen & zero).any():
+            y = np.zeros(int((chosen & zero).sum()))
+            marks.append(picked(points, chosen & zero, symbol=symbol, y=y, yaxis=panel.zero))
+    return marks
+
+
+def _told(frame: pd.DataFrame, values: Floats) -> Any:
+    """(additions, 5) words: addition, kind, stage, shape, value."""
     rows: list[Any] = list(frame.itertuples())
-    hover: Any = np.array(
+    told = [
         [
-            [
-                style.escape(row.addition),
-                style.escape(row.kind),
-                style.escape(getattr(row, "stage", "")),
-                " × ".join(map(str, row.shape)),
-                f"{value:.4g}",
-            ]
-            for row, value in zip(rows, values, strict=True)
-        ],
-        dtype=object,
-    )
-    template = (
-        f"<b>%{{customdata[0]}}</b><br>%{{customdata[1]}} shortcut, %{{customdata[2]}}"
-        f"<br>shape %{{customdata[3]}}<br>{text}: %{{customdata[4]}}<extra></extra>"
-    )
-    symbols = [_SYMBOLS.get(kind, "square-open") for kind in frame["kind"]]
-    zero = values == 0
-    drawn = np.where(zero, np.nan, values) if panel.log else values
-    fig.add_scatter(
-        x=xs,
-        y=drawn,
-        yaxis=panel.y,
-        mode="lines",
-        line={"color": colour, "width": 2},
-        name=text,
-        legendgroup=column,
-        hoverinfo="skip",
-    )
-    for symbol in dict.fromkeys(symbols):
-        chosen = np.array([s == symbol for s in symbols])
-        for part, axis, y in (
-            (chosen & ~(zero & panel.log), panel.y, drawn),
-            (chosen & zero & panel.log, panel.zero, np.zeros(len(xs))),
-        ):
-            if part.any():
-                fig.add_scatter(
-                    x=xs[part],
-                    y=y[part],
-                    yaxis=axis,
-                    mode="markers",
-                    name=text,
-                    legendgroup=column,
-                    showlegend=False,
-                    customdata=hover[part],
-                    hovertemplate=template,
-                    marker={"symbol": symbol, "color": colour, "size": 7},
-                )
+            *(row.addition, row.kind, getattr(row, "stage", "")),
+            *(" × ".join(map(str, row.shape)), f"{value:.4g}"),
+        ]
+        for row, value in zip(rows, values, strict=True)
+    ]
+    return np.array(told, dtype=object)
 
 
-def _add_kinds(fig: Figure, panels: dict[str, Panel], frame: pd.DataFrame) -> None:
+def _kinds(panel: Panel, frame: pd.DataFrame) -> list[Series]:
     """Legend entries that say which marker is which kind of shortcut."""
-    panel = next(iter(panels.values()))
-    for kind in dict.fromkeys(frame["kind"]):
-        fig.add_scatter(
-            x=[None],
-            y=[None],
-            yaxis=panel.y,
-            mode="markers",
-            hoverinfo="skip",
-            name=f"{style.escape(kind)} shortcut",
-            marker={"symbol": _SYMBOLS.get(kind, "square-open"), "color": style.FAINT, "size": 8},
-        )
+    look = shared(x=(), y=(), yaxis=panel.y, colour=style.FAINT, size=8)
+    return [
+        Series(name=f"{kind} shortcut", symbol=_SYMBOLS.get(kind, "square-open"), **look)
+        for kind in dict.fromkeys(frame["kind"])
+    ]

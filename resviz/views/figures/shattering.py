@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from resviz.views import style
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Hover, Mark, Series, shared
 from resviz.views.figure import Figure
-from resviz.views.figures.panels import Panel, add_panel
+from resviz.views.figures.panels import Floats, Panel, add_panel, band, reference_line
 from resviz.views.figures.quantities import conditions
-from resviz.views.figures.study import BOTTOM, TOP, empty_figure, reference_line, say, study_tables
+from resviz.views.figures.study import finished, study_draft, study_tables
 
 _HEIGHT = 500
 _KINDS = {
@@ -66,33 +66,38 @@ def plot_gradient_correlation(
     lists = study_tables("plot_gradient_correlation", tables, needed, "shattering_study")
     every = [table for several in lists.values() for table in several]
     series = _all_series(lists)
-    fig = empty_figure(_HEIGHT)
-    values = np.concatenate(
-        [s.points[["middle", "low", "high"]].to_numpy().ravel() for s in series]
-    )
-    shown = values[values > 0] if log else np.append(values, [-0.04, 1.0])
-    axis = "correlation of gradients" + (" (log)" if log else "")
-    panel = add_panel(fig, (0, 1), shown, title=axis, log=log, pixels=_HEIGHT - TOP - BOTTOM)
-    if not log:
-        reference_line(fig, panel, 0.0)
+    draft = study_draft(_HEIGHT)
+    panel = _add_panel(draft, series, log)
     depths = np.unique(np.concatenate([s.points["depth"].to_numpy() for s in series]))
-    _add_depth_axis(fig, depths)
-    for number, each in enumerate(series):
-        _draw(fig, panel, each, style.colour(number))
-    for kind in dict.fromkeys(s.kind for s in series if s.kind and theory):
-        first = next(n for n, s in enumerate(series) if s.kind == kind)
-        _add_law(fig, panel, kind, int(depths.max()), style.colour(first))
+    _add_depth_axis(draft, depths)
+    colours = style.colours_of(each.name for each in series)
+    for each in series:
+        draft.add(*_marks(panel, each, colours[each.name]))
+    for kind in dict.fromkeys(s.kind for s in series if s.kind in _KINDS and theory):
+        first = next(s.name for s in series if s.kind == kind)
+        draft.add(_law(panel, kind, int(depths.max()), colours[first]))
     below = sum(int((s.points["middle"] <= 0).sum()) for s in series) if log else 0
     note = f" · {below} mean{'' if below == 1 else 's'} of 0 or less, not drawn" if below else ""
-    say(
-        fig,
-        style.escape(title) if title else "Correlation of input gradients against depth",
+    return finished(
+        draft,
+        title or "Correlation of input gradients against depth",
         "cosine of the gradients at two inputs, mean over pairs · "
         + "; ".join(dict.fromkeys(s.band for s in series)),
         _conditions(every) + note,
         _assumption(every) if theory else "",
     )
-    return fig
+
+
+def _add_panel(draft: Draft, series: list[_Series], log: bool) -> Panel:
+    values = np.concatenate(
+        [s.points[["middle", "low", "high"]].to_numpy().ravel() for s in series]
+    )
+    shown = values[values > 0] if log else np.append(values, [-0.04, 1.0])
+    axis = "correlation of gradients" + (" (log)" if log else "")
+    panel = add_panel(draft, (0, 1), shown, title=axis, log=log)
+    if not log:
+        reference_line(draft, panel, 0.0)
+    return panel
 
 
 def _all_series(lists: dict[str, list[pd.DataFrame]]) -> list[_Series]:
@@ -101,12 +106,12 @@ def _all_series(lists: dict[str, list[pd.DataFrame]]) -> list[_Series]:
         whole = [table for table in several if "kind" in table]
         for kind in dict.fromkeys(kind for table in whole for kind in table["kind"]):
             rows = pd.concat([table[table["kind"] == kind] for table in whole])
-            words = _KINDS.get(kind, (style.escape(kind), ""))[0]
-            label = words if len(lists) == 1 else f"{style.escape(name)}: {words}"
+            words = _KINDS.get(kind, (str(kind), ""))[0]
+            label = words if len(lists) == 1 else f"{name}: {words}"
             series.append(_Series(label, str(kind), *_over_seeds(rows)))
         pairs = [table for table in several if "kind" not in table]
         if pairs:
-            series.append(_Series(style.escape(name), "", *_over_pairs(pairs)))
+            series.append(_Series(name, "", *_over_pairs(pairs)))
     return series
 
 
@@ -136,64 +141,41 @@ def _over_pairs(tables: list[pd.DataFrame]) -> tuple[pd.DataFrame, str]:
     return points, "band: one standard error of the pairs"
 
 
-def _add_depth_axis(fig: Figure, depths: NDArray[np.float64]) -> None:
+def _add_depth_axis(draft: Draft, depths: Floats) -> None:
     low, high = float(depths.min()), float(depths.max())
     wide = high / low >= _WIDE
-    axis: dict[str, Any] = {"title": {"text": "depth (layers)" + (", log" if wide else "")}}
-    axis |= {"tickvals": depths.tolist(), "ticktext": [f"{d:g}" for d in depths], "anchor": "y"}
-    axis |= {"showgrid": False, "zeroline": False}
-    if wide:
-        room = 0.04 * math.log10(high / low)
-        axis |= {"type": "log", "range": [math.log10(low) - room, math.log10(high) + room]}
-    else:
-        room = 0.04 * (high - low) or 1.0
-        axis |= {"range": [low - room, high + room]}
-    fig.update_layout(xaxis=axis)
+    room = 0.04 * (high - low) or 1.0
+    share = (high / low) ** 0.04
+    limits = (low / share, high * share) if wide else (low - room, high + room)
+    ticks = tuple((float(depth), f"{depth:g}") for depth in depths)
+    title = "depth (layers)" + (", log" if wide else "")
+    draft.axis("x", title=title, log=wide, limits=limits, ticks=ticks, anchor="y", grid=False)
 
 
-def _draw(fig: Figure, panel: Panel, each: _Series, colour: str) -> None:
+def _marks(panel: Panel, each: _Series, colour: str) -> list[Mark]:
+    """The mean and its band; a band of one place is a bar."""
     points = each.points
     depth, middle = points["depth"].to_numpy(float), points["middle"].to_numpy(float)
     low, high = (points[name].fillna(points["middle"]).to_numpy(float) for name in ("low", "high"))
+    marks: list[Mark] = []
+    own = shared(name=f"{each.name}, range", group=each.name, legend=False)
+    if (high > low).any() and len(depth) > 1:
+        marks.append(band(panel, depth, low, high, colour, **own))
+    elif (high > low).any():
+        ends = np.maximum([*low, *high], panel.low) if panel.log else [*low, *high]
+        look = shared(colour=style.translucent(colour, 0.45), width=3, yaxis=panel.y) | own
+        marks.append(Series(x=[*depth, *depth], y=ends, **look))
     if panel.log:
-        low, high = np.maximum(low, panel.low), np.maximum(high, panel.low)
         middle = np.where(middle > 0, middle, np.nan)
-    if (high > low).any():
-        band = {"x": [*depth, *depth[::-1]], "y": [*low, *high[::-1]], "fill": "toself"}
-        if len(depth) == 1:  # a band of one place is a bar
-            band = {"x": [*depth, *depth], "y": [*low, *high]}
-        width = 0 if "fill" in band else 3
-        fig.add_scatter(
-            **band,
-            yaxis=panel.y,
-            mode="lines",
-            fillcolor=style.translucent(colour, 0.18) if "fill" in band else None,
-            line={"width": width, "color": style.translucent(colour, 0.45)},
-            name=f"{each.name}, range",
-            legendgroup=each.name,
-            showlegend=False,
-            hoverinfo="skip",
-        )
     numbers = points[["middle", "low", "high"]].to_numpy(float)
-    hover = np.array([[f"{m:.3f}", f"{a:.3f} to {b:.3f}"] for m, a, b in numbers], dtype=object)
-    fig.add_scatter(
-        x=depth,
-        y=middle,
-        yaxis=panel.y,
-        mode="lines+markers",
-        name=each.name,
-        legendgroup=each.name,
-        customdata=hover,
-        hovertemplate=f"<b>{each.name}</b><br>depth %{{x}}<br>%{{customdata[0]}}, from "
-        "%{customdata[1]}<extra></extra>",
-        line={"color": colour, "width": 2},
-        marker={"size": 6, "color": colour},
-    )
+    rows = np.array([[f"{m:.3f}", f"{a:.3f} to {b:.3f}"] for m, a, b in numbers], dtype=object)
+    text = "\ndepth %{x}\n%{customdata[0]}, from %{customdata[1]}"
+    look = shared(colour=colour, name=each.name, group=each.name, width=2, size=6)
+    hover = Hover(text, each.name, rows)
+    return [*marks, Series(x=depth, y=middle, yaxis=panel.y, hover=hover, **look)]
 
 
-def _add_law(fig: Figure, panel: Panel, kind: str, deepest: int, colour: str) -> None:
-    if kind not in _KINDS:
-        return
+def _law(panel: Panel, kind: str, deepest: int, colour: str) -> Series:
     depth = np.arange(1, deepest + 1)
     laws = {
         "plain": 0.5**depth,
@@ -201,15 +183,9 @@ def _add_law(fig: Figure, panel: Panel, kind: str, deepest: int, colour: str) ->
         "residual_bn": np.cumprod((2 * depth + 1) / (2 * depth + 2)),
     }
     y = np.where(laws[kind] >= panel.low, laws[kind], np.nan) if panel.log else laws[kind]
-    fig.add_scatter(
-        x=depth,
-        y=y,
-        yaxis=panel.y,
-        mode="lines",
-        name=_KINDS[kind][1],
-        hovertemplate="law under random gates: %{y:.3g}<extra></extra>",
-        line={"color": colour, "width": 1.6, "dash": "dash"},
-    )
+    hover = Hover("law under random gates: %{y:.3g}")
+    look = shared(colour=colour, width=1.6, dash="dash", name=_KINDS[kind][1], hover=hover)
+    return Series(x=depth, y=y, yaxis=panel.y, **look)
 
 
 def _conditions(tables: list[pd.DataFrame]) -> str:
@@ -228,7 +204,7 @@ def _assumption(tables: list[pd.DataFrame]) -> str:
     if not gates:
         return ""
     words = {"random": "random gates", "relu": "gates of rectifiers"}
-    known = " and ".join(words.get(gate, style.escape(gate)) for gate in gates)
+    known = " and ".join(words.get(gate, str(gate)) for gate in gates)
     normed = any((table["kind"] == "residual_bn").any() for table in tables if "kind" in table)
     constant = " · BatchNorm's statistics as constants" if normed else ""
     return f"{known}{constant} · dashed: the laws under random gates"

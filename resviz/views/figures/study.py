@@ -1,4 +1,4 @@
-"""What the figures of the studies share: their tables, an empty figure, names, reference lines."""
+"""What the figures of the studies share: their tables, an empty chart, names, the last touch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from resviz.views import style
+from resviz.views.charts.chart import Margin
+from resviz.views.charts.draft import Draft
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import as_tables
-from resviz.views.figures.depth import legend_width
-from resviz.views.figures.panels import Panel
 from resviz.views.figures.quantities import shared_conditions
-
-TOP, BOTTOM, LEFT = 100, 56, 88
 
 
 def study_tables(
@@ -48,17 +45,9 @@ def study_tables(
     return lists
 
 
-def empty_figure(height: int) -> Figure:
-    """A figure with room for a title of three lines."""
-    margin = {"l": LEFT, "t": TOP, "b": BOTTOM}
-    return Figure(
-        layout={
-            "template": style.template(),
-            "height": height,
-            "showlegend": True,
-            "margin": margin,
-        }
-    )
+def study_draft(height: float) -> Draft:
+    """An empty chart with room for a title of three lines."""
+    return Draft(height, margin=Margin(left=88, top=100))
 
 
 def legend_names(
@@ -71,37 +60,23 @@ def legend_names(
         without: attrs that another line of the figure tells.
     """
     abouts = [
-        {key: value for key, value in several[0].attrs.items() if key not in without}
+        {str(key): value for key, value in several[0].attrs.items() if key not in without}
         for several in lists.values()
     ]
-    common, own = shared_conditions([{str(k): v for k, v in about.items()} for about in abouts])
+    common, own = shared_conditions(abouts)
     named = {}
     for (name, several), extra in zip(lists.items(), own, strict=True):
-        lines = [style.escape(name), extra]
-        if len(several) > 1:
-            lines.append(f"median and range of {len(several)} networks")
-        named[name] = "<br>".join(filter(None, lines))
+        many = f"median and range of {len(several)} networks" if len(several) > 1 else ""
+        named[name] = "\n".join(filter(None, [name, extra, many]))
     return common, named
 
 
-def reference_line(fig: Figure, panel: Panel, y: float) -> None:
-    """A dotted line across a panel, behind the data."""
-    fig.add_shape(
-        type="line",
-        xref="x domain",
-        yref=panel.y,
-        x0=0,
-        x1=1,
-        y0=y,
-        y1=y,
-        layer="below",
-        line={"color": style.FAINT, "width": 1, "dash": "dot"},
-    )
+def named_title(title: str, lists: Mapping[str, object]) -> str:
+    """The title, with the network's name where there is one alone."""
+    return f"{title}: {next(iter(lists))}" if len(lists) == 1 else title
 
 
-def say(fig: Figure, title: str, *lines: str) -> None:
-    """Write the title and make room for the legend, once all traces are there."""
-    fig.update_layout(
-        margin_r=legend_width(fig) if fig.layout.showlegend else 24,
-        title={"text": style.heading(title, *lines)},
-    )
+def finished(draft: Draft, title: str, *lines: str) -> Figure:
+    """The figure, with room for the legend, once all marks are there."""
+    draft.room_right(draft.legend_width())
+    return Figure.of(draft.chart(title, *lines))

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from resviz.views import style
-from resviz.views.figure import Figure
-from resviz.views.pictures import Floats, Pixels, data_uri
+from resviz.views.charts.chart import Chart, Margin
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import ColourBar, Heat, Hover, Note, Picture
+from resviz.views.pictures import Floats, Pixels
 
 LINE = 16  # pixels between two lines of words
 LEFT, TOP, FOOT = 16, 92, 18  # around the sheet; the title stands above it
 _WIDE = 0.6  # a letter's width as a share of its height, on average
-_BAR = 14
 
 
 def room_for(text: str, size: int = style.SMALL) -> float:
@@ -22,12 +23,9 @@ def room_for(text: str, size: int = style.SMALL) -> float:
     return len(text) * size * _WIDE
 
 
-def title_room(title: str) -> float:
+def title_room(title: str, *lines: str) -> float:
     """How wide a figure must be for its title, in pixels."""
-    from resviz.views.static import plain
-
-    first, *others = plain(title).splitlines()
-    return 3 * LEFT + max(room_for(first, 16), *(room_for(line) for line in others))
+    return 3 * LEFT + max(room_for(title, 16), *(room_for(line) for line in lines))
 
 
 def short(text: str, room: float, size: int = style.SMALL, *, middle: bool = False) -> str:
@@ -46,9 +44,9 @@ def short(text: str, room: float, size: int = style.SMALL, *, middle: bool = Fal
 
 
 class Sheet:
-    """A figure under work: x to the right, y downwards, in pixels from the upper left corner."""
+    """A chart under work: x to the right, y downwards, in pixels from the upper left corner."""
 
-    def __init__(self, tile: tuple[int, int], across: int, down: int, right: int) -> None:
+    def __init__(self, tile: tuple[int, int], across: int, down: int, right: float) -> None:
         """An empty sheet.
 
         Args:
@@ -58,33 +56,20 @@ class Sheet:
             right: width of the margin beside it.
         """
         self.tile, self.across, self.down = tile, across, down
-        self.fig = Figure(
-            layout={
-                "template": style.template(),
-                "height": down + TOP + FOOT,
-                "width": across + LEFT + right,
-                "margin": {"l": LEFT, "r": right, "t": TOP, "b": FOOT},
-                "showlegend": False,
-                "xaxis": {"visible": False, "range": [0, across], "constrain": "domain"},
-                "yaxis": {
-                    "visible": False,
-                    "range": [down, 0],
-                    "scaleanchor": "x",
-                    "constrain": "domain",
-                    "constraintoward": "top",
-                },
-                "meta": {"tile": list(tile)},
-            }
-        )
+        margin = Margin(LEFT, right, TOP, FOOT)
+        self.draft = Draft(down + TOP + FOOT, across + LEFT + right, margin, legend=None)
+        self.draft.about["tile"] = list(tile)
+        self.draft.axis("x", visible=False, limits=(0, across))
+        self.draft.axis("y", visible=False, limits=(down, 0), square=True)
+
+    def chart(self, title: str, *lines: str) -> Chart:
+        """The chart, under its title."""
+        return self.draft.chart(title, *lines)
 
     def add_picture(self, left: float, top: float, pixels: Pixels, name: str) -> None:
         """A picture as large as a tile."""
-        self.fig.add_image(
-            source=data_uri(pixels),
-            hoverinfo="skip",
-            name=style.escape(name),
-            **self._spread(left, top, pixels.shape),
-        )
+        where = self._spread(left, top, pixels.shape)
+        self.draft.add(Picture(pixels=pixels, name=name, **where))
 
     def add_values(
         self,
@@ -93,26 +78,13 @@ class Sheet:
         raw: Floats,
         words: Sequence[str],
         frame: tuple[float, float, float, float] = (0, 0, 1, 1),
-        **scale: Any,
     ) -> None:
         """The values under a tile, unseen, for the hover: at their own resolution, as they are.
 
         `frame` is (top, left, bottom, right) of what they cover, as shares of the tile.
         """
-        small = max(raw.shape) <= 256
-        rows, columns = np.indices(raw.shape, dtype=np.uint8 if small else np.uint16)
-        heading = "<br>".join(style.escape(line) for line in words)
-        self.fig.add_heatmap(
-            z=raw,
-            opacity=0,
-            showscale=False,
-            name=style.escape(words[0]),
-            customdata=np.stack([rows, columns], axis=-1),
-            hovertemplate=f"{heading}<br>row %{{customdata[0]}}, column %{{customdata[1]}}"
-            "<br>%{z:.4g}<extra></extra>",
-            **self._spread(left, top, raw.shape, frame),
-            **scale,
-        )
+        where = self._spread(left, top, raw.shape, frame)
+        self.draft.add(Heat(z=raw, name=words[0], hover=cells(raw, *words), **where))
 
     def _spread(
         self,
@@ -120,7 +92,7 @@ class Sheet:
         top: float,
         shape: Sequence[int],
         frame: tuple[float, float, float, float] = (0, 0, 1, 1),
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         height, width = self.tile
         dy = height * (frame[2] - frame[0]) / shape[0]
         dx = width * (frame[3] - frame[1]) / shape[1]
@@ -131,22 +103,12 @@ class Sheet:
         self, left: float, top: float, text: str, *, faint: bool = False, size: int = style.SMALL
     ) -> None:
         """A line of words, its upper left corner at the place."""
-        self._note(left, top, text, faint, size, xanchor="left", yanchor="top")
+        colour = style.FAINT if faint else style.INK
+        self.draft.add(Note(text, left, top, anchor=("left", "top"), size=size, colour=colour))
 
     def add_upright(self, centre: float, middle: float, lines: Sequence[str], size: int) -> None:
         """Words that run upwards, around the place."""
-        place = {"xanchor": "center", "yanchor": "middle", "textangle": -90}
-        self._note(centre, middle, "\n".join(lines), False, size, **place)
-
-    def _note(self, x: float, y: float, text: str, faint: bool, size: int, **place: Any) -> None:
-        self.fig.add_annotation(
-            x=x,
-            y=y,
-            text=style.escape(text).replace("\n", "<br>"),
-            showarrow=False,
-            font={"size": size, "color": style.FAINT if faint else style.INK},
-            **place,
-        )
+        self.draft.add(Note("\n".join(lines), centre, middle, size=size, upright=True))
 
     def add_bar(
         self,
@@ -158,7 +120,7 @@ class Sheet:
         title: str = "",
         ticks: Mapping[float, str] | None = None,
     ) -> None:
-        """A colour bar, its upper left corner at the place, with the trace that carries it.
+        """A colour bar, its upper left corner at the place.
 
         Args:
             scale: (low, high, colour scale).
@@ -168,19 +130,14 @@ class Sheet:
             title: runs along it.
             ticks: the words at some of its values; None: numbers.
         """
-        low, high, colours = scale
-        bar: dict[str, Any] = {
-            "thickness": _BAR,
-            "len": length / self.down,
-            "x": left / self.across,
-            "xanchor": "left",
-            "xpad": 0,
-            "y": 1 - (top + length / 2) / self.down,
-            "yanchor": "middle",
-            "ypad": 0,
-            "tickfont": {"size": style.SMALL},
-            "title": {"text": title, "side": "right", "font": {"size": style.SMALL}},
-        }
-        if ticks is not None:
-            bar |= {"tickvals": list(ticks), "ticktext": list(ticks.values())}
-        self.fig.add_scatter(**style.bar_alone(low, high, colours, bar))
+        x, y = left / self.across, 1 - (top + length / 2) / self.down
+        marked = None if ticks is None else tuple(ticks.items())
+        self.draft.add(ColourBar(*scale, x, y, length / self.down, title, marked))
+
+
+def cells(values: Floats, *words: str) -> Hover:
+    """What the pointer shows of the cells of a map: the words, row, column, value."""
+    small = max(values.shape) <= 256
+    rows, columns = np.indices(values.shape, dtype=np.uint8 if small else np.uint16)
+    where = "row %{customdata[0]}, column %{customdata[1]}"
+    return Hover("\n".join([*words, where, "%{z:.4g}"]), rows=np.stack([rows, columns], axis=-1))

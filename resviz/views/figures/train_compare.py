@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,23 @@ from numpy.typing import NDArray
 
 from resviz.training.compare.comparison import TrainComparison
 from resviz.views import style
+from resviz.views.charts.chart import Margin
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Area, Hover, Mark, Series, shared
 from resviz.views.figure import Figure
+from resviz.views.figures.curve_marks import curve_marks
 from resviz.views.figures.curves import Curve, curve
-from resviz.views.figures.depth import add_curve, legend_width
-from resviz.views.figures.panels import Panel, add_panel, depth_axis
+from resviz.views.figures.panels import (
+    DEPTH,
+    Floats,
+    Panel,
+    add_panel,
+    band,
+    depth_axis,
+    with_zeros,
+)
 from resviz.views.figures.quantities import conditions
+from resviz.views.figures.study import finished
 
 _PLOT, _BOTTOM, _LEFT, _LINE = 330, 56, 76, 16
 _DOMAINS = ((0.0, 0.44), (0.56, 1.0))  # of the two x axes
@@ -67,24 +79,16 @@ def plot_train_compare(
     names = list(dict.fromkeys(comparison.curves["variant"]))
     lines = _lines(comparison, names, training)
     top = 44 + _LINE * len(lines) + 14
-    fig = Figure(
-        layout={
-            "template": style.template(),
-            "height": top + _PLOT + _BOTTOM,
-            "margin": {"l": _LEFT, "t": top, "b": _BOTTOM},
-        }
-    )
+    draft = Draft(top + _PLOT + _BOTTOM, margin=Margin(left=_LEFT, top=top, bottom=_BOTTOM))
     columns = {training: _NAMES[training], "test_error": "test error"}
-    errors = _error_panel(fig, comparison, list(columns), log)
+    errors = _error_panel(draft, comparison, list(columns), log)
     profiles = {name: _profiles(comparison.gradients, name) for name in names}
-    norms = _norm_panel(fig, comparison, [c for each in profiles.values() for c in each])
-    for number, name in enumerate(names):
-        _add_errors(fig, errors, comparison.curves, name, columns, style.colour(number))
-        _add_profiles(fig, norms, profiles[name], style.colour(number))
-    fig.update_layout(margin_r=legend_width(fig))
-    heading = style.escape(title) if title else "Error against epoch, gradient norm against depth"
-    fig.update_layout(title={"text": style.heading(heading, *lines)})
-    return fig
+    norms = _norm_panel(draft, [c for each in profiles.values() for c in each])
+    for name, colour in style.colours_of(names).items():
+        draft.add(*_errors(errors, comparison.curves, name, columns, colour))
+        draft.add(*_profile_marks(norms, profiles[name], colour))
+    heading = title or "Error against epoch, gradient norm against depth"
+    return finished(draft, heading, *lines)
 
 
 def _check(comparison: object, training: str) -> None:
@@ -125,7 +129,7 @@ def _lines(comparison: TrainComparison, names: list[str], training: str) -> list
 
 def _trained(comparison: TrainComparison) -> str:
     about, seeds = comparison.provenance, comparison.curves["seed"].unique()
-    words = [style.escape(about["data"]), style.escape(about["optimiser"])]
+    words = [str(about["data"]), str(about["optimiser"])]
     words += [f"batch {about['batch']}", f"peak rate {about['rate']:g}"]
     words += ["shifted and mirrored"] if about["augment"] else []
     several = len(seeds) > 1
@@ -148,32 +152,24 @@ def _errors_in_words(comparison: TrainComparison, names: list[str], training: st
         known = f"{train:.1f}" if np.isfinite(train) else "–"
         words.append(f"{name} {known} / {test:.1f} %")
     text = f"training / test error after epoch {epoch}{whole}: " + ", ".join(words)
-    return [style.escape(line) for line in textwrap.wrap(text, _WIDE)]
+    return textwrap.wrap(text, _WIDE)
 
 
 # ---- errors
-def _error_panel(fig: Figure, comparison: TrainComparison, columns: list[str], log: bool) -> Panel:
+def _error_panel(draft: Draft, comparison: TrainComparison, columns: list[str], log: bool) -> Panel:
     values = comparison.curves[columns].to_numpy(dtype=float)
-    top = 1.05 * (float(np.nanmax(values, initial=0.0)) or 1.0)
-    return add_panel(
-        fig,
-        (0, 1),
-        values,
-        title="error (%, log)" if log else "error (%)",
-        log=log,
-        pixels=_PLOT,
-        limits=(0.0, top),
-    )
+    limits = (0.0, 1.05 * (float(np.nanmax(values, initial=0.0)) or 1.0))
+    title = "error (%, log)" if log else "error (%)"
+    panel = add_panel(draft, (0, 1), values, title=title, log=log, limits=limits)
+    depth_axis(draft, panel, 0.0, float(comparison.provenance["epochs"]), "epoch")
+    draft.axis("x", domain=_DOMAINS[0])
+    return panel
 
 
-def _add_errors(
-    fig: Figure,
-    panel: Panel,
-    curves: pd.DataFrame,
-    name: str,
-    columns: dict[str, str],
-    colour: str,
-) -> None:
+def _errors(
+    panel: Panel, curves: pd.DataFrame, name: str, columns: dict[str, str], colour: str
+) -> list[Mark]:
+    marks: list[Mark] = []
     for column, what in columns.items():
         wide = curves[curves["variant"] == name].pivot(index="epoch", columns="seed", values=column)
         wide = wide.dropna(how="all")  # there is no running error before training
@@ -183,75 +179,26 @@ def _add_errors(
         middle = np.nanmedian(values, axis=1)
         low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
         if wide.shape[1] > 1:
-            _add_band(fig, panel, epochs, low, high, colour, f"{name}, {what}")
-        _add_line(fig, panel, name, what, epochs, np.stack([low, middle, high]), colour)
+            own = shared(name=f"{name}, {what}, range", group=name)
+            marks.append(band(panel, epochs, low, high, colour, 0.13, **own))
+        marks += _line(panel, name, what, epochs, np.stack([low, middle, high]), colour)
+    return marks
 
 
-def _add_line(
-    fig: Figure,
-    panel: Panel,
-    name: str,
-    what: str,
-    epochs: NDArray[np.int64],
-    values: NDArray[np.float64],
-    colour: str,
-) -> None:
-    low, middle, high = values
+def _line(
+    panel: Panel, name: str, what: str, epochs: NDArray[np.int64], values: Floats, colour: str
+) -> list[Series]:
     bold = what == "test error"
     shown = [
         f"{m:.2f} %" if h == lo else f"median {m:.2f} %, from {lo:.2f} to {h:.2f} %"
-        for lo, m, h in zip(low, middle, high, strict=True)
+        for lo, m, h in values.T
     ]
-    label = style.escape(name)
-    zero = (middle == 0) & (panel.zero is not None)
-    style_of = {"color": colour, "width": 2.8 if bold else 1.4, "dash": "solid" if bold else "dash"}
-    common = {
-        "legendgroup": label,
-        "hovertemplate": f"{label}<br>epoch %{{x}}<br>{what} %{{customdata}}<extra></extra>",
-    }
-    fig.add_scatter(
-        x=epochs,
-        y=np.where(zero, np.nan, middle),
-        yaxis=panel.y,
-        mode="lines",
-        name=label if bold else f"{label}, {what}",
-        showlegend=bold,
-        line=style_of,
-        customdata=shown,
-        **common,
-    )
-    if zero.any():
-        fig.add_scatter(
-            x=epochs[zero],
-            y=np.zeros(int(zero.sum())),
-            yaxis=panel.zero,
-            mode="markers",
-            name=f"{label}, {what}, exactly 0",
-            showlegend=False,
-            marker={"symbol": "circle" if bold else "circle-open", "size": 6, "color": colour},
-            customdata=[text for text, is_zero in zip(shown, zero, strict=True) if is_zero],
-            **common,
-        )
-
-
-def _add_band(
-    fig: Figure, panel: Panel, epochs: Any, low: Any, high: Any, colour: str, name: str
-) -> None:
-    floor = np.where(low > 0, low, panel.low) if panel.log else low
-    ceiling = np.where(high > 0, high, panel.low) if panel.log else high
-    fig.add_scatter(
-        x=[*epochs, *epochs[::-1]],
-        y=[*floor, *ceiling[::-1]],
-        yaxis=panel.y,
-        mode="lines",
-        fill="toself",
-        fillcolor=style.translucent(colour, 0.13),
-        line={"width": 0, "color": colour},
-        name=f"{style.escape(name)}, range",
-        legendgroup=style.escape(name.rpartition(",")[0]),
-        showlegend=False,
-        hoverinfo="skip",
-    )
+    hover = Hover(f"{name}\nepoch %{{x}}\n{what} %{{customdata}}", rows=np.array(shown, object))
+    look = shared(width=2.8 if bold else 1.4, dash="solid" if bold else "dash", group=name)
+    look |= shared(name=name if bold else f"{name}, {what}", legend=bold, hover=hover)
+    line = Series(x=epochs, y=values[1], colour=colour, **look)
+    symbol = "circle" if bold else "circle-open"
+    return with_zeros(panel, line, size=6, symbol=symbol, name=f"{name}, {what}")
 
 
 # ---- gradient norms
@@ -274,39 +221,32 @@ def _profiles(gradients: pd.DataFrame, name: str) -> list[Curve]:
     return found
 
 
-def _norm_panel(fig: Figure, comparison: TrainComparison, curves: list[Curve]) -> Panel:
-    """The right panel, with an x axis of its own; the left one's is made again after it."""
+def _norm_panel(draft: Draft, curves: list[Curve]) -> Panel:
+    """The right panel, over an x axis of its own."""
     values = np.concatenate([each.values.ravel() for each in curves])
-    panel = add_panel(
-        fig,
-        (0, 1),
-        values,
-        title="L2 norm of the weight gradient (log)",
-        log=True,
-        pixels=_PLOT,
-    )
+    title = "L2 norm of the weight gradient (log)"
+    panel = add_panel(draft, (0, 1), values, title=title, log=True, x="x2")
     deepest = max(float(each.rows["x"].max()) for each in curves)
-    depth_axis(fig, panel, 1.0, max(deepest, 2.0), "depth (weighted layers from the input)")
-    right = fig.layout.xaxis.to_plotly_json() | {"domain": _DOMAINS[1]}
-    left_foot = "y2" if panel.y == "y3" else "y"
-    epochs = float(comparison.provenance["epochs"])
-    depth_axis(fig, Panel(left_foot, None, False, 0, 1), 0.0, epochs, "epoch")
-    fig.update_layout(xaxis2=right, xaxis={"domain": _DOMAINS[0]})
-    for axis in filter(None, (panel.y, panel.zero)):
-        fig.update_layout({f"yaxis{axis[1:]}": {"anchor": "x2"}})
+    depth_axis(draft, panel, 1.0, max(deepest, 2.0), DEPTH, x="x2")
+    draft.axis("x2", domain=_DOMAINS[1])
     return panel
 
 
-def _add_profiles(fig: Figure, panel: Panel, curves: list[Curve], colour: str) -> None:
+def _profile_marks(panel: Panel, curves: list[Curve], colour: str) -> list[Mark]:
+    """The latest bold, the one before training thin and dotted."""
+    marks: list[Mark] = []
     for number, each in enumerate(curves):
         latest = number == len(curves) - 1 and len(curves) > 1
-        when = "latest" if latest else "before training"
-        before = len(fig.data)
-        label = f"{style.escape(each.name)}, {when}"
-        add_curve(fig, panel, each, colour, name=label)
-        for trace in fig.data[before:]:
-            trace.update(xaxis="x2", showlegend=False, legendgroup=style.escape(each.name))
-            if not latest and "lines" in (trace.mode or "") and trace.fill is None:
-                trace.update(mode="lines", line={"width": 1, "dash": "dot"})
-            if not latest and trace.fill is not None:
-                trace.fillcolor = style.translucent(colour, 0.07)
+        name = f"{each.name}, {'latest' if latest else 'before training'}"
+        own = shared(xaxis="x2", legend=False, group=each.name)
+        drawn = curve_marks(panel, each, colour, name=name, **own)
+        marks += drawn if latest else [_thin(mark, colour) for mark in drawn]
+    return marks
+
+
+def _thin(mark: Mark, colour: str) -> Mark:
+    if isinstance(mark, Area):
+        return replace(mark, fill=style.translucent(colour, 0.07))
+    if isinstance(mark, Series) and mark.width:
+        return replace(mark, width=1, dash="dot", size=0)
+    return mark

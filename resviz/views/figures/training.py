@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 
 from resviz.views import style
+from resviz.views.charts.chart import Margin
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import Hover, Series, shared
 from resviz.views.figure import Figure
-from resviz.views.figures.panels import Panel, add_panel, depth_axis
+from resviz.views.figures.panels import Panel, add_panel, depth_axis, with_zeros
+from resviz.views.figures.study import finished
 
-_HEIGHT, _TOP, _BOTTOM = 460, 84, 56
 _ERRORS = {"train_error": "training error", "test_error": "test error"}
 
 
@@ -40,41 +43,20 @@ def plot_training(
         ['ResNet-20, training error']
     """
     named = _named(logs)
-    longest = max(map(len, named)) + 16
-    fig = Figure(
-        layout={
-            "template": style.template(),
-            "height": _HEIGHT,
-            "margin": {"l": 84, "r": min(60 + 8 * longest, 330), "t": _TOP, "b": _BOTTOM},
-        }
-    )
+    draft = Draft(460, margin=Margin(left=84, top=84))
     errors = [t[c].to_numpy(float) for t in named.values() for c in _ERRORS if c in t]
     values = np.concatenate(errors)
-    top = 1.05 * (np.nanmax(values, initial=0.0) or 1.0)
-    panel = add_panel(
-        fig,
-        (0, 1),
-        values,
-        title="error (%)",
-        log=log,
-        pixels=_HEIGHT - _TOP - _BOTTOM,
-        limits=(0.0, float(top)),
-    )
+    limits = (0.0, 1.05 * float(np.nanmax(values, initial=0.0) or 1.0))
+    panel = add_panel(draft, (0, 1), values, title="error (%)", log=log, limits=limits)
     epochs = np.concatenate([table["epoch"].to_numpy(float) for table in named.values()])
-    depth_axis(fig, panel, float(epochs.min()), float(epochs.max()), "epoch")
-    for number, (name, table) in enumerate(named.items()):
-        for column, what in _ERRORS.items():
+    depth_axis(draft, panel, float(epochs.min()), float(epochs.max()), "epoch")
+    colours = style.colours_of(named)
+    for name, table in named.items():
+        for column in _ERRORS:
             if column in table:
-                _add_line(fig, panel, name, table, column, what, style.colour(number))
-    fig.update_layout(
-        title={
-            "text": style.heading(
-                style.escape(title) if title else "Error against epoch",
-                "training error dashed, test error bold",
-            )
-        }
-    )
-    return fig
+                draft.add(*_line(panel, name, table, column, colours[name]))
+    said = "training error dashed, test error bold"
+    return finished(draft, title or "Error against epoch", said)
 
 
 def _named(logs: object) -> dict[str, pd.DataFrame]:
@@ -106,38 +88,10 @@ def _check(name: object, table: object) -> None:
         raise ValueError(f"plot_training: the table of {name!r} is empty; an epoch is needed.")
 
 
-def _add_line(
-    fig: Figure,
-    panel: Panel,
-    name: str,
-    table: pd.DataFrame,
-    column: str,
-    what: str,
-    colour: str,
-) -> None:
-    bold = column == "test_error"
-    hover = f"{style.escape(name)}<br>epoch %{{x}}<br>{what} %{{y:.2f}} %<extra></extra>"
-    values = table[column].to_numpy(dtype=np.float64)
-    zero = (values == 0) & (panel.zero is not None)
-    if zero.any():
-        fig.add_scatter(
-            x=table["epoch"][zero],
-            y=np.zeros(int(zero.sum())),
-            yaxis=panel.zero,
-            mode="markers",
-            name=f"{style.escape(name)}, {what}, exactly 0",
-            legendgroup=name,
-            showlegend=False,
-            marker={"symbol": "circle" if bold else "circle-open", "size": 5, "color": colour},
-            hovertemplate=hover,
-        )
-    fig.add_scatter(
-        x=table["epoch"],
-        y=np.where(zero, np.nan, values),
-        yaxis=panel.y,
-        mode="lines",
-        name=f"{style.escape(name)}, {what}",
-        legendgroup=name,
-        line={"color": colour, "width": 3 if bold else 1.4, "dash": "solid" if bold else "dash"},
-        hovertemplate=hover,
-    )
+def _line(panel: Panel, name: str, table: pd.DataFrame, column: str, colour: str) -> list[Series]:
+    bold, what = column == "test_error", _ERRORS[column]
+    hover = Hover(f"{name}\nepoch %{{x}}\n{what} %{{y:.2f}} %")
+    look = shared(width=3 if bold else 1.4, dash="solid" if bold else "dash")
+    x, y = table["epoch"].to_numpy(), table[column].to_numpy(dtype=np.float64)
+    look |= shared(colour=colour, name=f"{name}, {what}", group=name, hover=hover)
+    return with_zeros(panel, Series(x=x, y=y, **look), symbol="circle" if bold else "circle-open")

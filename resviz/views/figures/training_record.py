@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,11 @@ from numpy.typing import NDArray
 
 from resviz.errors import closest
 from resviz.views import style
+from resviz.views.charts.chart import Legend, Margin
+from resviz.views.charts.draft import Draft
+from resviz.views.charts.marks import ColourBar, Heat, Hover, Note, Series, Stripe, shared
 from resviz.views.figure import Figure
-from resviz.views.figures.panels import add_panel
+from resviz.views.figures.panels import DEPTH, add_panel
 from resviz.views.figures.quantities import QUANTITIES, Quantity, conditions
 from resviz.views.records import is_training_record
 
@@ -85,24 +87,17 @@ def plot_training_record(
     has_loss = bool(np.isfinite(loss).any())
     height = max(_ROW * len(shown.rows), _LEAST)
     above = (_LOSS + _GAP) if has_loss else 0
-    fig = Figure(
-        layout={
-            "template": style.template(),
-            "height": height + above + _TOP + _BOTTOM,
-            "margin": {"l": _LEFT, "r": _RIGHT, "t": _TOP, "b": _BOTTOM},
-            "legend": {"x": 1.02, "y": 1.0, "xanchor": "left", "yanchor": "top"}
-            if has_loss
-            else {"x": 0, "y": 1.01, "xanchor": "left", "yanchor": "bottom", "orientation": "h"},
-        }
-    )
+    margin = Margin(_LEFT, _RIGHT, _TOP, _BOTTOM)
+    draft = Draft(height + above + _TOP + _BOTTOM, margin=margin)
+    if not has_loss:
+        draft.legend = Legend(0, 1.01, ("left", "bottom"), across=True)
     share = height / (height + above)
-    _add_map(fig, shown, quantity, log, share)
-    _add_stages(fig, shown, share)
+    _add_map(draft, shown, quantity, log, share)
+    _add_stages(draft, shown)
     if has_loss:
-        pixels = height + above
-        _add_loss(fig, record.steps, shown.steps, 1 - _LOSS / pixels, pixels)
-    fig.update_layout(title={"text": _heading(record, shown, kind, quantity, title)})
-    return fig
+        _add_loss(draft, record.steps, shown.steps, 1 - _LOSS / (height + above))
+    heading = title or f"{quantity.title}, by depth and training step"
+    return Figure.of(draft.chart(heading, *_said(record, shown, quantity)))
 
 
 def _kind(record: Any, y: str) -> str:
@@ -172,105 +167,46 @@ def _on_grid(shown: _Map, width: int) -> Floats:
     return grid
 
 
-def _add_map(fig: Figure, shown: _Map, quantity: Quantity, log: bool, share: float) -> None:
+def _add_map(draft: Draft, shown: _Map, quantity: Quantity, log: bool, share: float) -> None:
     width = _step_width(shown.steps)
     grid = _on_grid(shown, width)
+    place = shared(x0=int(shown.steps[0]), dx=width, hover=_hover(shown, grid))
+    draft.add(_heat(grid, quantity, log, share, **place))
+    if log and (grid == 0).any():
+        zeros = np.where(grid == 0, 1.0, np.nan)
+        draft.add(Heat(z=zeros, low=0, high=1, colours=((0, _ZERO), (1, _ZERO)), **place))
+        draft.add(_in_legend("exactly 0", _ZERO))
+    if not np.isfinite(grid).all():  # grey behind the map: white is a colour of it
+        draft.add(Stripe(None, "y", _BLANK), _in_legend("no finite value", _BLANK))
+    first, last = int(shown.steps[0]), int(shown.steps[0]) + width * (grid.shape[1] - 1)
+    ends = (first - width / 2, last + width / 2)
+    draft.axis("x", limits=ends, title="training step", anchor="y", grid=False)
+    depths = shown.rows["depth"].to_numpy()
+    ticks = tuple((row, f"{depths[row]:g}") for row in _labelled(depths))
+    limits = (-0.5, len(depths) - 0.5)
+    draft.axis("y", limits=limits, domain=(0, share), title=DEPTH, ticks=ticks, grid=False)
+
+
+def _heat(grid: Floats, quantity: Quantity, log: bool, share: float, **place: Any) -> Heat:
     finite = grid[np.isfinite(grid) & ((grid > 0) | (not log))]
     with np.errstate(all="ignore"):
-        colours = np.where(np.isfinite(grid) & (grid > 0), np.log10(grid), np.nan) if log else grid
-    scale, low, high = _range(finite, log)
-    places = {"x0": int(shown.steps[0]), "dx": width, "y0": 0, "dy": 1}
-    names = [f"<b>{style.escape(row.name)}</b><br>depth {row.depth:g}" for row in _rows(shown.rows)]
-    hover = {
-        "text": np.repeat(np.array(names, dtype=object)[:, None], grid.shape[1], axis=1),
-        "customdata": grid,
-        "hovertemplate": "%{text}, step %{x}<br>%{customdata:.4g}<extra></extra>",
-    }
-    ticks = _log_ticks(low, high) if log else {}
-    words = {"text": style.escape(quantity.axis) + (" (log)" if log else ""), "side": "right"}
-    bar: dict[str, Any] = {"len": share, "y": share / 2, "x": 1.1, "thickness": 14}
-    bar["title"] = words | {"font": {"size": style.SMALL}}
-    bar["tickfont"] = {"size": style.SMALL}
-    fig.add_heatmap(
-        z=np.where(np.isfinite(colours), colours, np.nan),
-        colorscale=scale,
-        zmin=low,
-        zmax=high,
-        colorbar=bar | ticks,
-        **places,
-        **hover,
-    )
-    zeros = grid == 0
-    if log and zeros.any():
-        _add_zeros(fig, zeros, places, hover)
-    if not np.isfinite(grid).all():
-        _add_blank(fig)
-    first, last = int(shown.steps[0]), int(shown.steps[0]) + width * (grid.shape[1] - 1)
-    count = len(shown.rows)
-    labelled = _labelled(shown.rows["depth"].to_numpy())
-    fig.update_layout(
-        xaxis={
-            "range": [first - width / 2, last + width / 2],
-            "title": {"text": "training step"},
-            "anchor": "y",
-            "showgrid": False,
-        },
-        yaxis={
-            "range": [-0.5, count - 0.5],
-            "domain": [0, share],
-            "title": {"text": "depth (weighted layers from the input)"},
-            "tickvals": labelled,
-            "ticktext": [f"{shown.rows['depth'][row]:g}" for row in labelled],
-            "showgrid": False,
-        },
-    )
+        values = np.where(np.isfinite(grid) & (grid > 0), np.log10(grid), np.nan) if log else grid
+    colours, low, high = _range(finite, log)
+    title, ticks = quantity.axis + (" (log)" if log else ""), _log_ticks(low, high) if log else None
+    bar = ColourBar(low, high, colours, 1.1, share / 2, share, title, ticks)
+    z = np.where(np.isfinite(values), values, np.nan)
+    return Heat(z=z, low=low, high=high, colours=colours, bar=bar, **place)
 
 
-def _add_zeros(
-    fig: Figure, zeros: NDArray[np.bool_], places: Mapping[str, Any], hover: Mapping[str, Any]
-) -> None:
-    fig.add_heatmap(
-        z=np.where(zeros, 1.0, np.nan),
-        colorscale=[[0, _ZERO], [1, _ZERO]],
-        zmin=0,
-        zmax=1,
-        showscale=False,
-        **places,
-        **hover,
-    )
-    _in_legend(fig, "exactly 0", _ZERO)
+def _hover(shown: _Map, grid: Floats) -> Hover:
+    rows = list(shown.rows.itertuples(index=False))
+    names: Any = np.array([f"{row.name}\ndepth {row.depth:g}" for row in rows], dtype=object)
+    texts = np.repeat(names[:, None], grid.shape[1], axis=1)
+    return Hover(", step %{x}\n%{customdata:.4g}", "%{text}", rows=grid, texts=texts)
 
 
-def _add_blank(fig: Figure) -> None:
-    """Grey behind the map: white is a colour of it."""
-    fig.add_shape(
-        type="rect",
-        xref="x domain",
-        yref="y domain",
-        x0=0,
-        x1=1,
-        y0=0,
-        y1=1,
-        fillcolor=_BLANK,
-        line={"width": 0},
-        layer="below",
-    )
-    _in_legend(fig, "no finite value", _BLANK)
-
-
-def _in_legend(fig: Figure, name: str, colour: str) -> None:
-    fig.add_scatter(
-        x=[None],
-        y=[None],
-        mode="markers",
-        name=name,
-        showlegend=True,
-        marker={"symbol": "square", "size": 10, "color": colour},
-    )
-
-
-def _rows(rows: pd.DataFrame) -> list[Any]:
-    return list(rows.itertuples(index=False))
+def _in_legend(name: str, colour: str) -> Series:
+    return Series(x=(), y=(), name=name, symbol="square", size=10, colour=colour)
 
 
 def _range(values: Floats, log: bool) -> tuple[str, float, float]:
@@ -287,7 +223,7 @@ def _range(values: Floats, log: bool) -> tuple[str, float, float]:
     return style.MAGNITUDE, low, high if high > low else low + (abs(low) or 1.0) * 1e-3
 
 
-def _log_ticks(low: float, high: float) -> dict[str, Any]:
+def _log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
     """Numbers on the colour bar: decades, or 1, 2 and 5 below two of them."""
     digits = (1,) if high - low >= 2 else (1, 2, 5) if high - low >= 0.5 else range(1, 10)
     every = max(1, round((high - low) / 8))
@@ -295,10 +231,7 @@ def _log_ticks(low: float, high: float) -> dict[str, Any]:
     found = [digit * 10.0**e for e in exponents if e % every == 0 for digit in digits]
     inside = [v for v in found if low <= math.log10(v) <= high]
     inside = inside or [10**low, 10**high]
-    return {
-        "tickvals": [math.log10(v) for v in inside],
-        "ticktext": [f"{v:.3g}" for v in inside],
-    }
+    return tuple((math.log10(v), f"{v:.3g}") for v in inside)
 
 
 def _labelled(depths: Floats) -> list[int]:
@@ -312,70 +245,40 @@ def _labelled(depths: Floats) -> list[int]:
     return list(range(0, count, max(1, math.ceil(count / 14))))
 
 
-def _add_stages(fig: Figure, shown: _Map, share: float) -> None:
+def _add_stages(draft: Draft, shown: _Map) -> None:
     """Names of the stages at the right edge, and a white line where one ends."""
     stages = shown.rows["stage"].astype(str).tolist()
     starts = [row for row in range(len(stages)) if row == 0 or stages[row] != stages[row - 1]]
-    left, right = fig.layout.xaxis.range
+    ends = draft.axes["x"].limits
     for start, end in zip(starts, [*starts[1:], len(stages)], strict=True):
         if start:
-            fig.add_scatter(
-                x=[left, right],
-                y=[start - 0.5] * 2,
-                mode="lines",
-                line={"color": style.BACKGROUND, "width": 1.5},
-                showlegend=False,
-                hoverinfo="skip",
-            )
+            line = shared(colour=style.BACKGROUND, width=1.5)
+            draft.add(Series(x=ends, y=[start - 0.5] * 2, **line))
         if stages[start]:
-            fig.add_annotation(
-                x=1,
-                xref="paper",
-                y=(start + end - 1) / 2,
-                yref="y",
-                text=style.escape(stages[start]),
-                xanchor="left",
-                xshift=6,
-                showarrow=False,
-                font={"size": style.SMALL, "color": style.FAINT},
-            )
+            place = shared(xref="paper", shift=(6, 0), anchor=("left", "middle"))
+            draft.add(Note(stages[start], 1, (start + end - 1) / 2, colour=style.FAINT, **place))
 
 
-def _add_loss(
-    fig: Figure, steps: pd.DataFrame, drawn: NDArray[np.int64], foot: float, pixels: float
-) -> None:
+def _add_loss(draft: Draft, steps: pd.DataFrame, drawn: NDArray[np.int64], foot: float) -> None:
     taken = steps[steps["step"].isin(drawn)]
     values = taken["loss"].to_numpy(float)
     finite = np.where(np.isfinite(values), values, np.nan)
-    panel = add_panel(fig, (foot, 1.0), finite, title="loss", log=False, pixels=pixels)
-    fig.add_scatter(
-        x=taken["step"],
-        y=finite,
-        yaxis=panel.y,
-        mode="lines" if len(taken) > 1 else "markers",
-        name="loss",
-        showlegend=False,
-        line={"color": style.INK, "width": 1.6},
-        hovertemplate="step %{x}<br>loss %{y:.4g}<extra></extra>",
-    )
-    skipped = taken[taken["skipped"].eq(True)]
+    panel = add_panel(draft, (foot, 1.0), finite, title="loss", log=False)
+    hover, one = Hover("step %{x}\nloss %{y:.4g}"), len(taken) < 2
+    look = shared(width=0 if one else 1.6, size=6 if one else 0, hover=hover, legend=False)
+    x = taken["step"].to_numpy()
+    draft.add(Series(x=x, y=finite, yaxis=panel.y, name="loss", **look))
+    skipped = x[taken["skipped"].eq(True)]
     if len(skipped):
-        fig.add_scatter(
-            x=skipped["step"],
-            y=np.full(len(skipped), panel.low + 0.05 * (panel.high - panel.low)),
-            yaxis=panel.y,
-            mode="markers",
-            name="skipped step",
-            showlegend=True,
-            marker={"symbol": "x", "size": 7, "color": style.COLOURS[1]},
-            hovertemplate="step %{x}: skipped by the gradient scaler<extra></extra>",
-        )
+        y = np.full(len(skipped), panel.low + 0.05 * (panel.high - panel.low))
+        hover = Hover("step %{x}: skipped by the gradient scaler")
+        look = shared(symbol="x", size=7, colour=style.COLOURS[1], name="skipped step", hover=hover)
+        draft.add(Series(x=skipped, y=y, yaxis=panel.y, **look))
 
 
-def _heading(record: Any, shown: _Map, kind: str, quantity: Quantity, title: str | None) -> str:
-    steps, about = record.steps, dict(record.provenance)
-    first = style.escape(title) if title else f"{quantity.title}, by depth and training step"
-    notes = []
+def _said(record: Any, shown: _Map, quantity: Quantity) -> tuple[str, str]:
+    """What was measured and drawn, and how."""
+    steps, notes = record.steps, []
     if "grad" in quantity.title.lower():
         notes.append("gradients of the loop's own loss" + _treatment(steps, quantity is _USED))
     if shown.left_out:
@@ -383,11 +286,9 @@ def _heading(record: Any, shown: _Map, kind: str, quantity: Quantity, title: str
     if len(shown.steps) < len(steps):
         notes.append(f"{len(shown.steps)} of {len(steps)} recorded steps drawn")
     notes.append(_counts(steps))
-    about = {k: v for k, v in about.items() if k not in ("loss", "weights")}
-    words = list(conditions(about).values())
-    network = style.escape(about.get("network", "network"))
-    below = " · ".join([network, *words])
-    return style.heading(first, " · ".join(filter(None, notes)), below)
+    about = {k: v for k, v in record.provenance.items() if k not in ("loss", "weights")}
+    words = [str(about.get("network", "network")), *conditions(about).values()]
+    return " · ".join(filter(None, notes)), " · ".join(words)
 
 
 def _treatment(steps: pd.DataFrame, used: bool) -> str:

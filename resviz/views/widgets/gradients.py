@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,6 @@ from resviz.views.figures.curves import (
 from resviz.views.figures.depth import plot_depth_profile
 from resviz.views.figures.quantities import QUANTITIES, Quantity, shared_conditions
 from resviz.views.payload import Packing, Payload
-from resviz.views.static import plain
 from resviz.views.widgets.gradient_laws import laws_of
 from resviz.views.widgets.gradient_runs import (
     CALLER,
@@ -109,11 +109,8 @@ class DepthView(PageView):
             shown, column, log=log, rows=self._rows if kind == "layers" else None
         )
         if len(steps) > 1:
-            title = fig.layout.title.text
-            heading, _, below = title.partition("<br>")
-            fig.update_layout(
-                title_text=f"{heading}, {self._step_word} {chosen['step']}<br>{below}"
-            )
+            title = f"{fig.chart.title}, {self._step_word} {chosen['step']}"
+            return Figure.of(replace(fig.chart, title=title))
         return fig
 
     def _at(self, step: int) -> Iterator[Run]:
@@ -350,4 +347,4 @@ def _conditions(runs: Sequence[Run], networks: Sequence[str]) -> tuple[str, list
         for each in abouts:  # the lines' names say it
             each.pop("batch_stats", None)
     common, own = shared_conditions(abouts)
-    return plain(common), [plain(each) for each in own]
+    return common, own

@@ -8,6 +8,13 @@ import { additionWords, briefNumber, countWords, endOf, shareWords, shortcutWord
 const ROWS = 5;
 const COLUMNS = ["shortcut", "branch", "sum"];
 
+const HEADS = {
+  channel: "the channels to which the branch adds most come first",
+  shortcut: "what the block receives, handed on past its layers: x, or a projection of it",
+  "+ branch": "what the block's layers make of it: F(x)",
+  "= sum": "what goes on to the next block: F(x) + x",
+};
+
 /** Put packed pixels on a canvas of their size. */
 export function putPacked(canvas, pixels, height, width) {
   if (canvas.width !== width) canvas.width = width;
@@ -16,19 +23,20 @@ export function putPacked(canvas, pixels, height, width) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-/** on: { addition(name), cut() }. Returns { node, draw(state) }. */
+/** on: { addition(name), cut(), measure() }. Returns { node, draw(state) }. */
 export function createAnatomy({ on }) {
   const title = element("h3", { class: "rv-part-name" });
   const choice = element("div", { class: "rv-anatomy-choice", role: "group", "aria-label": "additions of this block" });
   const cut = element("button", { type: "button", class: "rv-button rv-small", onclick: () => on.cut() });
   const rows = Array.from({ length: ROWS }, tileRow);
   const scale = scaleBar();
-  const head = ["channel", "shortcut", "+ branch", "= sum"].map((words) => element("span", { class: "rv-anatomy-head" }, words));
+  const head = Object.entries(HEADS).map(([words, title]) => element("span", { class: "rv-anatomy-head", title }, words));
   const grid = element("div", { class: "rv-anatomy-grid" }, ...head, ...rows.flatMap((row) => [row.name, ...row.tiles]));
   const none = element("p", { class: "rv-empty" });
   const words = element("div", { class: "rv-part-words", "aria-live": "polite" });
+  const measure = element("button", { type: "button", class: "rv-button rv-small rv-measure", onclick: () => on.measure() });
   const heading = element("div", { class: "rv-part-heading" }, title, choice, scale.node, cut);
-  const node = element("section", { class: "rv-part rv-anatomy", "aria-label": "the block under the cursor" }, heading, grid, none, words);
+  const node = element("section", { class: "rv-part rv-anatomy", "aria-label": "the block under the cursor" }, heading, grid, none, words, measure);
 
   function draw(state) {
     const { place, addition, chosen } = state;
@@ -45,6 +53,8 @@ export function createAnatomy({ on }) {
     none.hidden = Boolean(tiles);
     none.textContent = tiles ? "" : emptyWords(place, addition);
     if (tiles) scale.draw(drawTiles(rows, tiles), tiles.total, Math.min(ROWS, tiles.channels.length));
+    measure.hidden = typeof state.measurable !== "number";
+    measure.textContent = `without each block? about ${Math.ceil(state.measurable ?? 0)} s`;
     words.replaceChildren(...sentences(state).map((one) => element("p", { class: one.strong ? "rv-strong" : "" }, one.text)));
   }
   return { node, draw };

@@ -9,7 +9,8 @@ const PASSES = 5; // of the network, about, that an explanation takes
 
 /**
  * state(): what is looked at; shown(): { scene, moment, exact }; changed(state), arrived(),
- * joined(header, view): what came. Returns { later, busy, measuring, map, maps, add, check, stop, close }.
+ * joined(header, view): what came. Returns
+ * { later, busy, measure, measuring, secondsOfCuts, map, maps, add, check, stop, close }.
  */
 export function createAsking({ shell, store, state, shown, changed, arrived, joined, placeNow }) {
   let [timer, turn, adding] = [0, 0, Promise.resolve()];
@@ -31,7 +32,14 @@ export function createAsking({ shell, store, state, shown, changed, arrived, joi
     if (mine !== turn) return;
     if (!store.explained(moment) && !(await ask("explanation", moment, mine))) return;
     if (mine !== turn || store.without(moment)) return;
-    if (pace.block !== null && pace.block * shown().scene.places.length <= PATIENT) await ask("without", moment, mine);
+    const seconds = secondsOfCuts();
+    if (seconds !== null && seconds <= PATIENT) await ask("without", moment, mine);
+  }
+  /** How long cutting each block once would take, as far as that is known. */
+  const secondsOfCuts = () => (pace.block === null || !shown() ? null : pace.block * shown().scene.places.filter((one) => one.additions.length).length);
+  async function measure() {
+    turn += 1;
+    await ask("without", momentNow(), turn);
   }
 
   /** One question; true where its answer came, and is still wanted. */
@@ -120,7 +128,7 @@ export function createAsking({ shell, store, state, shown, changed, arrived, joi
   }
 
   return {
-    ...{ later, map, check, add },
+    ...{ later, map, check, add, measure, secondsOfCuts },
     maps: mapsOf,
     busy: () => open.size > 0,
     measuring: () => open.has("without"),

@@ -22,7 +22,7 @@ const FIRST_STATE = {
 export function renderExplore({ model, el }) {
   const store = createScenes();
   let state = { ...FIRST_STATE };
-  let [header, headerView, last, frame, drawn] = [null, null, null, 0, null];
+  let [header, headerView, last, frame, drawn, spineKey] = [null, null, null, 0, null, ""];
 
   const shell = createShell({ model, el, label: "Explore", keys: exploreKeys() });
   shell.root.classList.add("rv-screen");
@@ -46,7 +46,7 @@ export function renderExplore({ model, el }) {
       ...{ opacity: (opacity) => change({ opacity }), image: setImage, whole: (whole) => change({ whole }), files: (files) => questions.add(files), check: () => questions.check() },
     },
   });
-  const anatomy = createAnatomy({ on: { addition: (addition) => change({ addition }), cut: () => cutPlace(placeNow()) } });
+  const anatomy = createAnatomy({ on: { addition: (addition) => change({ addition }), cut: () => cutPlace(placeNow()), measure: () => questions.measure() } });
   const channels = createChannels({
     on: { channel: (channel) => note({ channel }), order: (order) => change({ order }), all: () => mosaic.open() },
   });
@@ -208,6 +208,7 @@ export function renderExplore({ model, el }) {
       ...{ place, addition, chosen, cut, seen: seenSentence({ at, explained, index }), refusal: canCut(place) ? null : `cutting this block out ${NO_KERNEL}` },
       without: cut ? "Its branch is cut out: only the shortcut goes on." : withoutSentence({ scene, at, index, without }),
       waiting: questions.measuring() ? "Without it: being measured …" : null,
+      measurable: shell.live && !without && !questions.busy() && place?.additions.length ? questions.secondsOfCuts() : null,
     };
   }
   function seenSentence({ at, explained, index }) {
@@ -244,8 +245,8 @@ export function renderExplore({ model, el }) {
     const lost = chances ? withoutCurve(without, scene.places, index) : null;
     const seen = chances ? (explained?.lens?.values ?? null) : null;
     const key = JSON.stringify([state.curve, index, state.off, Boolean(lost), Boolean(seen)]);
-    if (fresh || key !== drawSpine.key) {
-      drawSpine.key = key;
+    if (fresh || key !== spineKey) {
+      spineKey = key;
       curves.setOptions(names.map(([value, { label, log }]) => ({ value, label: log ? `${label} (log)` : label })), scene.curves[state.curve] ? state.curve : names[0]?.[0]);
       curves.hide(!names.length);
       curves.input.title = curve?.words ?? "";

@@ -53,7 +53,7 @@ export function axisOf(values, wantsLog) {
     const [low, high] = [Math.min(0, ...finite), Math.max(...finite, 0)];
     return { low, high: high > low ? high : low + 1, log, zeros: false };
   }
-  let [low, high] = [Math.log10(Math.min(...positive)), Math.log10(Math.max(...positive))];
+  const [low, high] = [Math.log10(Math.min(...positive)), Math.log10(Math.max(...positive))];
   const slack = Math.max(0.15, (high - low) * 0.08);
   return { low: low - slack, high: high + slack, log, zeros: positive.length < finite.length };
 }

@@ -1,0 +1,1 @@
+"""What a chart is, as frozen data in plain words, and the pens that draw it."""

@@ -1,0 +1,71 @@
+"""`Draft`: a chart under work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from resviz.views.charts.chart import Axis, Chart, Legend, Margin
+from resviz.views.charts.marks import ColourBar, Mark, Note, Rule, Stripe
+
+_LETTER = 7.6  # pixels, of the legend
+
+
+@dataclass
+class Draft:
+    """What a chart will hold; see :class:`resviz.views.charts.marks.Chart`."""
+
+    height: float
+    width: float | None = None
+    margin: Margin = field(default_factory=Margin)
+    legend: Legend | None = field(default_factory=Legend)
+    axes: dict[str, Axis] = field(default_factory=dict)
+    marks: list[Mark | ColourBar] = field(default_factory=list)
+    below: list[Rule | Stripe] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, *drawn: Mark | ColourBar | Rule | Stripe | Note) -> None:
+        """Put marks in front of what is there, rules and stripes behind all marks."""
+        for each in drawn:
+            if isinstance(each, Note):
+                self.notes.append(each)
+            elif isinstance(each, Rule | Stripe):
+                self.below.append(each)
+            else:
+                self.marks.append(each)
+
+    def axis(self, name: str, **fields: Any) -> None:
+        """Make an axis, or change one that is there."""
+        self.axes[name] = replace(self.axes.get(name, Axis()), **fields)
+
+    def axis_after(self, letter: str) -> str:
+        """The name of a further axis: "y", then "y2"."""
+        numbers = [int(name[1:] or 1) for name in self.axes if name[0] == letter]
+        return f"{letter}{max(numbers) + 1}" if numbers else letter
+
+    def room_right(self, pixels: float) -> None:
+        """Set the margin at the right."""
+        self.margin = replace(self.margin, right=pixels)
+
+    def legend_width(self) -> int:
+        """Pixels that the longest line of the legend takes, beside its line and marker."""
+        named = [mark.name for mark in self.marks if isinstance(mark, Mark) and mark.legend]
+        longest = max((len(line) for name in named for line in name.splitlines()), default=0)
+        return min(84 + round(_LETTER * longest), 430)
+
+    def chart(self, title: str, *lines: str) -> Chart:
+        """The chart, under its title and the smaller lines that are not empty."""
+        return Chart(
+            title,
+            tuple(line for line in lines if line),
+            self.height,
+            self.width,
+            self.margin,
+            dict(self.axes),
+            tuple(self.marks),
+            tuple(self.below),
+            tuple(self.notes),
+            self.legend,
+            dict(self.about),
+        )
