@@ -69,6 +69,17 @@ def network() -> tuple[Any, rv.Preset]:
     return torchvision.models.resnet50(weights=None).eval(), preset
 
 
+def forward(net: Any, images: torch.Tensor) -> tuple[float, float]:
+    """Median and worst of five passes: how quick the machine is just now."""
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        with torch.no_grad():
+            net(images)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times), max(times)
+
+
 def until(live: Live, so: Callable[[], Any], began: float) -> float:
     """Seconds from `began` until something is so, both sides talking."""
     end = began + 120
@@ -130,6 +141,7 @@ def main() -> None:
     net, preset = network()
     images = rv.load_images([SAMPLES / "chelsea.png", SAMPLES / "coffee.png"], net, preset=preset)
     rv.record(net, images[:1], preset=preset)  # what is slow once
+    passes = forward(net, images[:1])
     with tempfile.TemporaryDirectory() as folder, started_chromium() as chromium:
         measured, found = [], []
         for _ in range(rounds):
@@ -148,16 +160,19 @@ def main() -> None:
         page = Tab(chromium, Path(folder, "1.html"), DRAWN, viewport=SIZE)
         page.page.wait_for_timeout(1000)
         moves = page.page.evaluate(MOVES, 60)
-    middle = statistics.median(moves)
-    print(f"a move of the cursor, 60: median {middle:.0f} ms, worst {max(moves):.0f} ms")
-    pixels, calls = zip(*measured, strict=True)
-    print(
-        f"first pixels: median {statistics.median(pixels):.2f} s ({min(pixels):.2f} to "
-        f"{max(pixels):.2f}), of which the call {statistics.median(calls):.2f} s; {rounds} rounds"
-    )
+    rows = [("a move of the cursor, ms", statistics.median(moves), max(moves))]
+    for at, what in enumerate(("first pixels", "the call of explore within it")):
+        rows.append(
+            (f"{what}, s", statistics.median(m[at] for m in measured), max(m[at] for m in measured))
+        )
     for what in found[0]:
-        first, whole = (statistics.median(each[what][at] for each in found) for at in (0, 1))
-        print(f"{what}: drawn after a median of {first:.2f} s, its map after {whole:.2f} s")
+        for at, part in enumerate(("drawn", "its map")):
+            seconds = [each[what][at] for each in found]
+            rows.append((f"{what}: {part}, s", statistics.median(seconds), max(seconds)))
+    rows.append(("one forward pass of the network, s", *passes))
+    print(f"{'':42}{'median':>8}{'worst':>8}   (moves: 60; else rounds: {rounds})")
+    for what, middle, worst in rows:
+        print(f"{what:42}{middle:8.2f}{worst:8.2f}")
     print(f"page: {sizes[1]:.1f} MB of one photograph, {sizes[2]:.1f} MB of two")
 
 

@@ -526,6 +526,7 @@ def test_where_the_evidence_is_by_hand(values: list[list[float]], words: str):
     assert _where(np.array(values, dtype=float)) == words
 
 
+@pytest.mark.thorough
 def test_a_plain_network_has_nothing_to_add(here: Path, capsys):
     words = ["record", "../cat.png", "--model", "cifar10-plain20", "--no-gradients"]
     assert cli.main([*words, "--out", "a.csv"]) == 0
