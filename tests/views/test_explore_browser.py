@@ -354,6 +354,9 @@ def test_a_page_says_what_needs_a_kernel(page: View) -> None:
     page.page.wait_for_timeout(50)
     assert page.text(".rv-photograph .rv-part-name") == f"what speaks for {name}"
     assert page.painted(".rv-explore-picture") != before
+    # what is of the recorded class says so
+    assert "another class needs a running kernel" in page.text(".rv-spine-legend")
+    assert page.text(".rv-channels .rv-part-name") == "strongest channels"
 
 
 @pytest.mark.parametrize(
@@ -416,10 +419,10 @@ def test_a_page_with_blocks_cut_and_all_photographs(
 
 def test_cutting_every_block_is_asked_for_where_it_takes_long(live: Live) -> None:
     """Where a pass is slow, the numbers come on request."""
-    live.at.get_by_role("button", name="two.png").click()
     live.page.evaluate(
         "() => { let now = 0; performance.now = () => (now += 60_000); }"
     )  # every answer seems to have taken minutes
+    live.at.get_by_role("button", name="two.png").click()
     button = live.at.locator(".rv-measure")
     live.until(button.is_visible)
     assert "about" in button.inner_text() and live.at.locator(".rv-spine-without").count() == 0

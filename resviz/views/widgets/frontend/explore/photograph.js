@@ -2,34 +2,15 @@
 
 import { buttonControl, checkControl, element, rangeControl, searchControl, selectControl } from "../controls.js";
 import { opaquePixels, paintCanvas } from "../explanation_pane.js";
-import { checkOf, headMap, mapScale, mapSource, offeredOf, positivePart, recordedMap } from "../explanation_maps.js";
+import { checkOf, mapScale } from "../explanation_maps.js";
 import { arrayAt, colourTable, overlayPart } from "../pixels.js";
 import { putPacked } from "./anatomy.js";
-import { foremost, largest } from "./scenes.js";
+import { largest } from "./scenes.js";
 import { mapOverPhotograph } from "./tiles.js";
-import { briefNumber, countWords, saidWords, spreadWords } from "./words.js";
+import { briefNumber, saidWords, spreadWords } from "./words.js";
 
 const BARS = 5;
 const FIELD = 224; // pixels of the map where there is no photograph
-
-/** The values to show of a page of an explanation, or why there are none: { values, height, width } | { why, asks? }. */
-export function mapOf(page, { index, contrast, method, layer, live, asked }) {
-  const chosen = { image: 0, class: index, contrast, recorded: null, method, layer, part: "positive" };
-  const source = mapSource(page, chosen, live);
-  if (source.from === "record") {
-    const { height, width } = source.recorded;
-    return { values: positivePart(recordedMap(source.recorded, 0, source.position)), height, width, blank: source.recorded.blank };
-  }
-  if (source.from === "head") {
-    const terms = contrast === null ? [[index, 1]] : [[index, 1], [contrast, -1]];
-    const { height, width } = page.head;
-    return { values: positivePart(headMap(page.head, 0, terms, source.factor)), height, width };
-  }
-  if (source.from !== "kernel") return { why: source.reason };
-  const key = JSON.stringify([index, contrast, method, layer]);
-  const known = asked.get(key);
-  return known ?? { why: "being explained …", asks: { key, class: index, contrast, method, layer } };
-}
 
 /** on: { class, contrast, method, opacity, image, files, check }. Returns { node, draw(state), drawMap(state) }. */
 export function createPhotograph({ on, live }) {
@@ -96,9 +77,6 @@ export function createPhotograph({ on, live }) {
     },
   };
 }
-
-/** The methods that a page of an explanation offers. */
-export const methodsOf = (page) => (page ? offeredOf(page).methods : []);
 
 function paintMap(canvas, map, picture, opacity) {
   if (!map.values) {
@@ -236,7 +214,3 @@ function stripNode(one, number, view, on) {
   );
 }
 
-/** The class that is meant where none was chosen: the predicted one. */
-export const meantClass = (chosen, scene) => chosen ?? (scene?.numbers ? foremost(scene.numbers) : null);
-/** "1,000 classes". */
-export const classesWords = (count) => `${countWords(count)} classes`;

@@ -59,6 +59,9 @@ export function foremost(numbers) {
   return best;
 }
 
+/** The class that is meant where none was chosen: the predicted one. */
+export const meantClass = (chosen, scene) => chosen ?? (scene?.numbers ? foremost(scene.numbers) : null);
+
 /** Indices of the `count` largest, from the largest on. */
 export function largest(numbers, count) {
   const order = Array.from(numbers, (_, index) => index);

@@ -1,19 +1,19 @@
 // Explore: a network block by block, with what it makes of one photograph, on one screen.
 
-import { buttonControl, element, selectControl } from "../controls.js";
+import { element, selectControl } from "../controls.js";
 import { createShell } from "../shell.js";
 import { createAnatomy } from "./anatomy.js";
 import { createChannels } from "./channels.js";
 import { createMosaic } from "./mosaic.js";
-import { createPhotograph, mapOf, meantClass, methodsOf } from "./photograph.js";
+import { lookAt, spokenWords } from "./look.js";
+import { createPhotograph } from "./photograph.js";
 import { createAsking } from "./questions.js";
 import { exploreFiles } from "./files.js";
-import { createScenes, foremost, placeAtDepth } from "./scenes.js";
+import { createScenes, meantClass, placeAtDepth } from "./scenes.js";
 import { createSpine } from "./spine.js";
-import { afterCut, askedClass, foremostWithout, oldKeyWords, placeAfter, sceneToShow, stateAfter, withoutCurve } from "./state.js";
-import { briefNumber, saidWords, withoutWords } from "./words.js";
+import { afterCut, askedClass, oldKeyWords, placeAfter, sceneToShow, stateAfter } from "./state.js";
+import { createTop } from "./top.js";
 
-const NO_KERNEL = "needs a running kernel; this page has none";
 const FIRST_STATE = {
   ...{ image: 0, class: null, off: [], depth: null, channel: null, curve: "gradient" },
   ...{ method: "grad_cam", contrast: null, opacity: 0.6, order: "class", addition: null, whole: false },
@@ -84,7 +84,7 @@ export function renderExplore({ model, el }) {
     if (!header) return;
     const moved = next.image !== state.image || next.off.length !== state.off.length || next.off.some((name) => !state.off.includes(name));
     if (!shell.live && moved && !store.scene(next) && !store.scene({ ...next, class: null })) {
-      return shell.say(`This photograph, or this block cut, ${NO_KERNEL}.`);
+      return shell.say("This photograph, or this block cut, needs a running kernel; this page has none.");
     }
     state = next;
     schedule();
@@ -172,97 +172,24 @@ export function renderExplore({ model, el }) {
 
   /** Everything that the parts show, worked out once. */
   function look() {
-    const { scene } = last;
-    const at = placeNow();
-    const place = scene.places[at] ?? null;
-    const index = meantClass(state.class, scene);
-    const explained = store.explained({ ...state, ...last.moment });
-    const page = explained?.page ?? null;
-    const without = store.without(state);
-    const className = index === null ? "" : (header.classes[index] ?? `class ${index}`);
-    const layer = explained?.layers?.[at] ?? null;
-    const map = mapNow(page, explained, layer, index);
-    const common = { header, headerView, scene, page, index, className, place, at, layer, map, without, explained };
-    return {
-      ...state,
-      ...common,
-      ...{ methods: methodsOf(page), has: store.images() },
-      anatomy: anatomyOf(common),
-      channels: channelsOf(common),
-    };
+    const asked = { maps: questions.maps(last.moment), measuring: questions.measuring(), busy: questions.busy(), seconds: questions.secondsOfCuts() };
+    const seen = lookAt({ store, state, shown: last, header, headerView, live: shell.live, asked, canCut });
+    if (seen.map.asks) questions.map(seen.map.asks);
+    return seen;
   }
-  function mapNow(page, explained, layer, index) {
-    if (explained?.why) return { why: explained.why };
-    if (page && !layer) return { why: "no map of this layer" };
-    if (!page) return { why: shell.live ? "being explained …" : "no explanation on this page" };
-    const { contrast, method } = state;
-    const found = mapOf(page, { index, contrast, method, layer, live: shell.live, asked: questions.maps(last.moment) });
-    if (found.asks) questions.map(found.asks);
-    return found;
-  }
-  function anatomyOf({ scene, place, at, index, without, explained }) {
-    const chosen = state.addition && place?.additions.includes(state.addition) ? state.addition : place?.additions.at(-1);
-    const addition = chosen ? scene.additions[chosen] : null;
-    const cut = Boolean(place && state.off.includes(place.name));
-    return {
-      ...{ place, addition, chosen, cut, seen: seenSentence({ at, explained, index }), refusal: canCut(place) ? null : `cutting this block out ${NO_KERNEL}` },
-      without: cut ? "Its branch is cut out: only the shortcut goes on." : withoutSentence({ scene, at, index, without }),
-      waiting: questions.measuring() ? "Without it: being measured …" : null,
-      measurable: shell.live && !without && !questions.busy() && place?.additions.length ? questions.secondsOfCuts() : null,
-    };
-  }
-  function seenSentence({ at, explained, index }) {
-    const lens = explained?.lens;
-    if (!lens || index === null) return null;
-    if (lens.values[at] === null) return lens.why[at] ? `No reading here: ${lens.why[at]}.` : null;
-    const label = lens.labels[at];
-    const name = header.classes[index] ?? `class ${index}`;
-    const other = label && label !== name ? `, and takes it for ${label}` : "";
-    return `The head, put here, says ${name} ${saidWords(lens.values[at], header)}${other}.`;
-  }
-  function withoutSentence({ scene, at, index, without }) {
-    const row = without?.rows.get(at);
-    if (without?.failed.has(at)) return "Without it the network cannot run: the shapes do not fit.";
-    if (!row || index === null) return null;
-    const best = [foremost(scene.numbers), foremostWithout(without, at)];
-    return withoutWords(scene.numbers, row, { index, classes: header.classes, best: best[0], bestWithout: best[1], said: header });
-  }
-  function channelsOf({ scene, place, at, explained, className }) {
-    const forClass = explained?.tiles?.[at] ?? null;
-    const plain = scene.tiles[at] ?? null;
-    const tiles = state.order === "class" && forClass ? forClass : plain;
-    const words = tiles === forClass && forClass ? `channels for ${className}` : "strongest channels";
-    return {
-      ...{ tiles, picture: scene.picture, order: state.order, orders: Boolean(forClass), channel: state.channel },
-      title: tiles ? words : `feature maps${place ? ` of ${place.name}` : ""}`,
-      refusal: shell.live ? null : `all channels at once: ${NO_KERNEL}`,
-    };
-  }
-  function drawSpine({ scene, at, index, className, without, explained }, fresh) {
-    const names = Object.entries(scene.curves);
-    const curve = scene.curves[state.curve] ?? names[0]?.[1] ?? null;
-    const chances = header.word !== "value";
-    const lost = chances ? withoutCurve(without, scene.places, index) : null;
-    const seen = chances ? (explained?.lens?.values ?? null) : null;
-    const key = JSON.stringify([state.curve, index, state.off, Boolean(lost), Boolean(seen)]);
+  function drawSpine({ scene, at, line, className }, fresh) {
+    const { curve, seen, lost } = line;
+    const key = JSON.stringify([line.name, line.of, className, state.off, Boolean(lost), Boolean(seen)]);
     if (fresh || key !== spineKey) {
       spineKey = key;
-      curves.setOptions(names.map(([value, { label, log }]) => ({ value, label: log ? `${label} (log)` : label })), scene.curves[state.curve] ? state.curve : names[0]?.[0]);
-      curves.hide(!names.length);
+      curves.setOptions(line.names, line.name);
+      curves.hide(!line.names.length);
       curves.input.title = curve?.words ?? "";
       spine.draw({ places: scene.places, off: state.off, curve, seen, without: lost, className });
-      legend.replaceChildren(...legendNodes(curve, seen, lost, className));
+      legend.replaceChildren(...legendNodes(line, className));
     }
     spine.move(at);
-    spine.speak(spokenWords(scene.places[at], curve?.values[at], curve, lost?.[at], seen?.[at]));
-  }
-  function spokenWords(place, value, curve, lost, seen) {
-    if (!place) return "no block";
-    const words = [place.name, `depth ${place.depth}`];
-    if (curve && value !== null && value !== undefined) words.push(`${curve.label} ${briefNumber(value)}`);
-    if (seen !== null && seen !== undefined) words.push(`as seen here ${saidWords(seen, header)}`);
-    if (lost !== null && lost !== undefined) words.push(`without it ${saidWords(lost, header)}`);
-    return words.join(", ");
+    spine.speak(spokenWords(scene.places[at], at, line, header));
   }
 
   function publish() {
@@ -311,52 +238,14 @@ export function renderExplore({ model, el }) {
   return shell.close;
 }
 
-function legendNodes(curve, seen, lost, className) {
+function legendNodes({ curve, seen, lost, of }, className) {
   const entry = (name, words, title) => element("span", { class: "rv-legend", title }, element("i", { class: `rv-legend-mark ${name}` }), words);
   const nodes = [];
+  if (of) nodes.push(element("span", { class: "rv-legend" }, `of ${of}: another class needs a running kernel`));
   if (curve?.whole) nodes.push(entry("rv-mark-whole", "with all blocks", "the same with no block cut"));
   if (seen) nodes.push(entry("rv-mark-seen", `${className}, as seen so far`, "the network's head applied to the output of each block that it fits"));
   if (lost) nodes.push(entry("rv-mark-without", `${className} without the block`, "what is predicted when this one block is cut out"));
   return nodes;
-}
-
-/** The one line on top: name, conditions, what is cut, buttons. */
-function createTop(shell) {
-  const name = element("strong", { class: "rv-top-name" });
-  const facts = element("span", { class: "rv-faint rv-top-facts" });
-  const all = buttonControl({ text: "put all blocks back", className: "rv-small", title: "0" });
-  const stop = buttonControl({ text: "Stop", className: "rv-small", title: "Escape" });
-  const fillButton = buttonControl({ text: "Fill window", title: "f", onClick: () => fill() });
-  shell.toolbar.prepend(name, facts, all.node, stop.node);
-  shell.toolbar.querySelector(".rv-toolbar-end").prepend(fillButton.node);
-  shell.toolbar.querySelector(".rv-toolbar-end").before(shell.root.querySelector(".rv-status"));
-  [all.node.hidden, stop.node.hidden] = [true, true];
-
-  async function fill() {
-    const { root } = shell;
-    if (document.fullscreenElement === root) return document.exitFullscreen();
-    try {
-      await root.requestFullscreen();
-    } catch {
-      root.classList.toggle("rv-filled"); // where a page may not: over all else
-    }
-  }
-  const keep = () => (fillButton.node.textContent = document.fullscreenElement === shell.root ? "Leave window" : "Fill window");
-  document.addEventListener("fullscreenchange", keep);
-  shell.onClose(() => document.removeEventListener("fullscreenchange", keep));
-  return {
-    fill,
-    onStop: (run) => stop.node.addEventListener("click", run),
-    onAll: (run) => all.node.addEventListener("click", run),
-    draw({ header, scene, off }, busy) {
-      name.textContent = header.network;
-      const cut = off.length ? [`without ${off.join(", ")}`] : [];
-      facts.textContent = [...cut, scene.conditions].join(" · ");
-      facts.title = facts.textContent;
-      all.node.hidden = !off.length;
-      stop.node.hidden = !busy;
-    },
-  };
 }
 
 export default { render: renderExplore };

@@ -1,0 +1,129 @@
+// What every part of the screen shows, worked out from the state and from what came. No DOM.
+
+import { headMap, mapSource, offeredOf, positivePart, recordedMap } from "../explanation_maps.js";
+import { foremost, meantClass, placeAtDepth } from "./scenes.js";
+import { foremostWithout, withoutCurve } from "./state.js";
+import { briefNumber, saidWords, withoutWords } from "./words.js";
+
+const NO_KERNEL = "needs a running kernel; this page has none";
+
+/**
+ * shown: { scene, moment }; asked: { maps, measuring, busy, seconds } of the questions that wait;
+ * canCut(place): whether the network without it can be shown.
+ */
+export function lookAt({ store, state, shown, header, headerView, live, asked, canCut }) {
+  const { scene, moment } = shown;
+  const at = placeAtDepth(scene.places, state.depth);
+  const place = scene.places[at] ?? null;
+  const index = meantClass(state.class, scene);
+  const explained = store.explained(moment);
+  const [page, without] = [explained?.page ?? null, store.without(state)];
+  const layer = explained?.layers?.[at] ?? null;
+  const className = index === null ? "" : nameOf(header, index);
+  const recorded = meantClass(moment.class, scene); // of which curve and channels are
+  const of = index === recorded ? null : nameOf(header, recorded);
+  const common = { header, headerView, scene, page, index, className, place, at, layer, without, explained, live, state, of };
+  return {
+    ...state,
+    ...common,
+    map: mapNow(common, asked.maps),
+    methods: page ? offeredOf(page).methods : [],
+    has: store.images(),
+    anatomy: anatomyOf(common, asked, canCut),
+    channels: channelsOf(common),
+    line: lineOf(common),
+  };
+}
+
+const nameOf = (header, index) => header.classes[index] ?? `class ${index}`;
+
+function mapNow({ page, explained, layer, index, live, state }, asked) {
+  if (explained?.why) return { why: explained.why };
+  if (page && !layer) return { why: "no map of this layer" };
+  if (!page) return { why: live ? "being explained …" : "no explanation on this page" };
+  return mapOf(page, { index, contrast: state.contrast, method: state.method, layer, live, asked });
+}
+
+/** The values to show of a page of an explanation, or why there are none: { values, height, width } | { why, asks? }. */
+export function mapOf(page, { index, contrast, method, layer, live, asked }) {
+  const chosen = { image: 0, class: index, contrast, recorded: null, method, layer, part: "positive" };
+  const source = mapSource(page, chosen, live);
+  if (source.from === "record") {
+    const { height, width } = source.recorded;
+    return { values: positivePart(recordedMap(source.recorded, 0, source.position)), height, width, blank: source.recorded.blank };
+  }
+  if (source.from === "head") {
+    const terms = contrast === null ? [[index, 1]] : [[index, 1], [contrast, -1]];
+    const { height, width } = page.head;
+    return { values: positivePart(headMap(page.head, 0, terms, source.factor)), height, width };
+  }
+  if (source.from !== "kernel") return { why: source.reason };
+  const key = JSON.stringify([index, contrast, method, layer]);
+  const known = asked.get(key);
+  return known ?? { why: "being explained …", asks: { key, class: index, contrast, method, layer } };
+}
+
+function anatomyOf(common, asked, canCut) {
+  const { scene, place, without, live, state } = common;
+  const chosen = state.addition && place?.additions.includes(state.addition) ? state.addition : place?.additions.at(-1);
+  const cut = Boolean(place && state.off.includes(place.name));
+  return {
+    ...{ place, chosen, cut, addition: chosen ? scene.additions[chosen] : null, seen: seenSentence(common) },
+    refusal: canCut(place) ? null : `cutting this block out ${NO_KERNEL}`,
+    without: cut ? "Its branch is cut out: only the shortcut goes on." : withoutSentence(common),
+    waiting: asked.measuring ? "Without it: being measured …" : null,
+    measurable: live && !without && !asked.busy && place?.additions.length ? asked.seconds : null,
+  };
+}
+
+function seenSentence({ at, explained, index, header, of }) {
+  const lens = of ? null : explained?.lens;
+  if (!lens || index === null) return null;
+  if (lens.values[at] === null) return lens.why[at] ? `No reading here: ${lens.why[at]}.` : null;
+  const [label, name] = [lens.labels[at], nameOf(header, index)];
+  const other = label && label !== name ? `, and takes it for ${label}` : "";
+  return `The head, put here, says ${name} ${saidWords(lens.values[at], header)}${other}.`;
+}
+
+function withoutSentence({ scene, at, index, without, header }) {
+  const row = without?.rows.get(at);
+  if (without?.failed.has(at)) return "Without it the network cannot run: the shapes do not fit.";
+  if (!row || index === null) return null;
+  const [best, bestWithout] = [foremost(scene.numbers), foremostWithout(without, at)];
+  return withoutWords(scene.numbers, row, { index, classes: header.classes, best, bestWithout, said: header });
+}
+
+function channelsOf({ scene, place, at, explained, className, live, state, of }) {
+  const forClass = explained?.tiles?.[at] ?? null;
+  const plain = scene.tiles[at] ?? null;
+  const byClass = Boolean(forClass) && ((state.order === "class" && !of) || !plain);
+  const tiles = byClass ? forClass : plain;
+  const title = tiles ? (byClass ? `channels for ${of ?? className}` : "strongest channels") : `feature maps${place ? ` of ${place.name}` : ""}`;
+  return {
+    ...{ tiles, title, picture: scene.picture, order: byClass ? "class" : "max", orders: Boolean(forClass && plain && !of) },
+    ...{ channel: state.channel, refusal: live ? null : `all channels at once: ${NO_KERNEL}` },
+  };
+}
+
+/** What is drawn along depth: the chosen curve, what the head sees, what is left without each block. */
+function lineOf({ scene, index, without, explained, header, state, of, live }) {
+  const names = Object.entries(scene.curves).map(([value, { label, log }]) => ({ value, label: log ? `${label} (log)` : label }));
+  const name = scene.curves[state.curve] ? state.curve : (names[0]?.value ?? null);
+  const chances = header.word !== "value";
+  return {
+    ...{ names, name, curve: scene.curves[name] ?? null, of: live ? null : of },
+    seen: chances && !of ? (explained?.lens?.values ?? null) : null,
+    lost: chances ? withoutCurve(without, scene.places, index) : null,
+  };
+}
+
+/** What a screen reader says of the cursor. */
+export function spokenWords(place, at, { curve, seen, lost }, said) {
+  if (!place) return "no block";
+  const words = [place.name, `depth ${place.depth}`];
+  const known = (value) => value !== null && value !== undefined;
+  if (curve && known(curve.values[at])) words.push(`${curve.label} ${briefNumber(curve.values[at])}`);
+  if (seen && known(seen[at])) words.push(`as seen here ${saidWords(seen[at], said)}`);
+  if (lost && known(lost[at])) words.push(`without it ${saidWords(lost[at], said)}`);
+  return words.join(", ");
+}
