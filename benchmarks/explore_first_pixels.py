@@ -45,7 +45,7 @@ with tempfile.TemporaryDirectory() as folder:
 print("measured", began, called, size)"""
 PAINTED = """() => {
   const look = () => {
-    const canvas = document.querySelector("canvas.rv-mosaic");
+    const canvas = document.querySelector(".rv-channels .rv-tile");
     if (canvas?.width > 1 && !window.paintedAt) {
       requestAnimationFrame(() => { window.paintedAt ??= Date.now() / 1000; });
     } else if (!window.paintedAt) requestAnimationFrame(look);

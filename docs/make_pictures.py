@@ -1,5 +1,7 @@
 """The pictures of the README, made by the project itself: `make pictures`.
 
+    python docs/make_pictures.py explored     # the screen of `explore` alone
+
 Charts are the static pictures of their figures; views are photographed in Chromium from their
 exported pages. With pretrained weights at hand the network is ResNet-50, else the packaged
 ResNet-56.
@@ -7,10 +9,13 @@ ResNet-56.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,6 +26,7 @@ from resviz.views.static import static_png
 HERE = Path(__file__).parent / "pictures"
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 SIZE = {"width": 1100, "height": 640}
+SCREENS = ((1000, 700), (1400, 900))
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -42,9 +48,7 @@ def charts() -> None:
     (HERE / "gradient_flow.png").write_bytes(static_png(figure))
 
 
-def views() -> None:
-    from playwright.sync_api import sync_playwright
-
+def views(browser: Any, folder: Path) -> None:
     net = rv.load_model("resnet50", fallback="cifar10-resnet56")
     images = rv.load_images([SAMPLES / "chelsea.png", SAMPLES / "coffee.png"], net)
     found = rv.record(net, images).residuals["addition"].iloc[:3]
@@ -54,26 +58,57 @@ def views() -> None:
         "feature_maps": rv.explore_feature_maps(rec),
         "residuals": rv.explore_residuals(rec),
         "explanation": rv.explore_explanation(net, images),
-        "explore": rv.explore(net, images, names=["chelsea.png", "coffee.png"]),
     }
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        for name, view in made.items():
-            size = {"width": 1300, "height": 1700} if name == "explore" else SIZE
-            page = browser.new_page(viewport=size)
-            rv.save_html(view, Path(folder) / f"{name}.html")
-            page.goto((Path(folder) / f"{name}.html").as_uri())
-            page.wait_for_timeout(2000)
-            page.screenshot(path=HERE / f"{name}.png")
-        browser.close()
+    for name, view in made.items():
+        rv.save_html(view, folder / f"{name}.html")
+        photograph(browser, folder / f"{name}.html", HERE / f"{name}.png", SIZE, "light")
+
+
+# ---- the one screen of `explore`
+def explored(browser: Any, folder: Path) -> None:
+    """The screen of three kinds of networks, in two sizes and both themes."""
+    for name, net in screen_networks():
+        view = rv.explore(net, [SAMPLES / "chelsea.png", SAMPLES / "coffee.png"])
+        page = folder / f"{name}.html"
+        rv.save_html(view, page)
+        for (wide, high), scheme in itertools.product(SCREENS, ("light", "dark")):
+            file = HERE / f"{name}_{wide}_{scheme}.png"
+            photograph(browser, page, file, {"width": wide, "height": high}, scheme)
+    shutil.copyfile(HERE / "explore_1000_light.png", HERE / "explore.png")
+
+
+def screen_networks() -> Iterator[tuple[str, Any]]:
+    """What the screen is photographed of: file name and network."""
+    yield "explore", rv.load_model("resnet50", fallback="cifar10-resnet56")
+    yield "explore_vgg", rv.load_model("vgg11", weights="random", seed=0)
+    vit = rv.load_model("vit_b_16", weights="random", seed=0)
+    torch.nn.init.normal_(vit.heads.head.weight, std=0.02)  # zero as made: nothing to explain
+    yield "explore_vit", vit
+
+
+def photograph(browser: Any, page: Path, file: Path, viewport: dict[str, int], scheme: str) -> None:
+    opened = browser.new_page(viewport=viewport, color_scheme=scheme)
+    opened.goto(page.as_uri())
+    opened.wait_for_timeout(2000)
+    opened.screenshot(path=file)
+    opened.close()
 
 
 def main() -> None:
+    from playwright.sync_api import sync_playwright
+
     HERE.mkdir(exist_ok=True)
-    charts()
+    only = sys.argv[1:] or ["charts", "views", "explored"]
+    if "charts" in only:
+        charts()
     if shutil.which("chromium") is None:
         sys.exit("make pictures: no Chromium; the charts are made, the views are not.")
-    views()
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        for make in (views, explored):
+            if make.__name__ in only:
+                make(browser, Path(folder))
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -59,6 +59,11 @@ def shell(*words: str, **settings: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, **settings)  # type: ignore[call-overload]
 
 
+def noted(err: str) -> list[str]:
+    """What was said of the command itself; lines of what it found have no such head."""
+    return [line for line in err.splitlines() if line.startswith("resviz ")]
+
+
 class Tags(HTMLParser):
     """The elements of a page, with the names of their attributes."""
 
@@ -75,15 +80,23 @@ class Tags(HTMLParser):
 def test_help_and_version_load_nothing_heavy():
     code = (
         "import sys; from resviz.cli import main; codes = [main(['--help']), main(['--version']),"
-        " main(['explain', '--help']), main(['lab', '--help'])];"
+        " main(['explain', '--help']), main(['lab', '--help']), main(['explore', '--help'])];"
         "print(codes, *(name for name in sys.modules), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     codes, _, loaded = done.stderr.partition("] ")
-    assert codes == "[0, 0, 0, 0"
+    assert codes == "[0, 0, 0, 0, 0"
     heavy = {"torch", "numpy", "pandas", "plotly", "PIL", "matplotlib", "ipywidgets", "anywidget"}
     assert not heavy & {name.partition(".")[0] for name in loaded.split()}
-    for word in ("lab", "explain", "record", "models", "methods", f"resviz {rv.__version__}"):
+    for word in (
+        "lab",
+        "explore",
+        "explain",
+        "record",
+        "models",
+        "methods",
+        f"resviz {rv.__version__}",
+    ):
         assert word in done.stdout
 
 
@@ -109,6 +122,8 @@ def test_python_m_resviz_is_the_command():
         (["explian"], "invalid choice: 'explian'"),
         (["explain"], "required: IMAGE"),
         (["explain", "a.png", "--out", "a.gif"], "'a.gif'; a name that ends in .html"),
+        (["explore"], "required: IMAGE"),
+        (["explore", "a.png", "--out", "a.csv"], "'a.csv'; a name that ends in .html"),
         (["explain", "a.png", "--top", "0"], "'0'; a whole number from 1"),
         (["explain", "a.png", "--top", "2", "--target", "cat"], "not allowed with"),
         (["explain", "a.png", "--mod", "x"], "unrecognized arguments: --mod"),
@@ -213,7 +228,7 @@ def test_explain_writes_every_kind_from_one_pass(here: Path, capsys, monkeypatch
         words += ["--out", out]
     assert cli.main(words) == 0
     out, err = capsys.readouterr()
-    assert out.splitlines() == outs and err == ""
+    assert out.splitlines() == outs and noted(err) == []
     assert names(here) == outs and len(passes) == 1
 
     page = Path("a.html").read_text(encoding="utf-8")
@@ -293,7 +308,7 @@ def test_warnings_are_one_line_on_stderr(here: Path, capsys):
     words = ["record", "../cat.png", *NET, "--batch-stats", "--out", "a.csv"]
     assert cli.main(words) == 0
     out, err = capsys.readouterr()
-    assert out == "a.csv\n" and err.count("\n") == 1
+    assert out == "a.csv\n" and len(noted(err)) == 1
     assert err.startswith("resviz record: warning: ") and ".py" not in err
 
 
@@ -323,7 +338,8 @@ def test_record_keeps_what_is_asked_for(here: Path, capsys):
 
 def test_the_page_of_a_recording_shows_depth_residuals_and_maps(here: Path, capsys):
     assert cli.main(["record", "../cat.png", *NET, "--keep", "layer3"]) == 0
-    assert capsys.readouterr() == ("cat.recorded.html\n", "")
+    out, err = capsys.readouterr()
+    assert out == "cat.recorded.html\n" and noted(err) == []
     page = Path("cat.recorded.html").read_text(encoding="utf-8")
     assert [tag for tag, _ in Tags(page).seen].count("section") == 3
     assert "Feature maps: layer3" in page and "Residual additions" in page
@@ -335,13 +351,14 @@ def test_a_plain_network_has_no_residuals_to_show_and_a_vector_no_maps(here: Pat
     words = ["record", "../cat.png", "--model", "cifar10-plain20", "--keep", last]
     assert cli.main([*words, "--out", "a.png"]) == 0
     out, err = capsys.readouterr()
-    assert out == "a.png\n" and err.startswith("resviz record: not drawn: ")
+    assert out == "a.png\n" and len(noted(err)) == 1
+    assert noted(err)[0].startswith("resviz record: not drawn: ")
 
 
 @pytest.mark.parametrize("view", [thorough("feature-maps"), "residuals", thorough("gradients")])
 def test_a_view_of_a_recording_as_a_page(view: str, here: Path, capsys):
     words = ["record", "../cat.png", *NET, "--keep", "layer3", "--view", view, "--out", "a.html"]
-    assert cli.main(words) == 0
+    assert cli.main([*words, "--quiet"]) == 0
     assert capsys.readouterr() == ("a.html\n", "")
     assert Path("a.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
@@ -369,6 +386,153 @@ def test_a_view_that_has_a_page_is_written_as_that_page(here: Path, monkeypatch,
     assert "<title>a page of its own</title>" in Path("a.html").read_text(encoding="utf-8")
     assert isinstance(seen[0], rv.Explanation) and len(seen) == 1
     assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_of_a_recording_is_that_of_explore(here: Path, capsys):
+    assert cli.main(["record", "../cat.png", *NET, "--out", "a.html", "--out", "a.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "a.html\na.csv\n" and noted(err) == []
+    page = Path("a.html").read_text(encoding="utf-8")
+    assert "<title>Explore CIFAR-10 ResNet-20" in page or "<title>Explore " in page
+    assert "renderExplore" in page and "plotly.js v" not in page
+    words = ["record", "../cat.png", *NET, "--no-gradients", "--out", "b.html"]
+    assert cli.main(words) == 0  # which that screen cannot show
+    assert "plotly.js v" in Path("b.html").read_text(encoding="utf-8")
+    assert cli.main([*words, "--view", "explore", "--force"]) == 2
+    assert "--view explore with --no-gradients; " in capsys.readouterr().err
+
+
+@pytest.mark.thorough
+def test_an_output_that_explore_cannot_read_has_the_overview(here: Path, capsys, monkeypatch):
+    from resviz.errors import UnknownOutput
+
+    def refuse(*_: object, **__: object) -> None:
+        raise UnknownOutput("explore: an output of boxes; logits would be right.")
+
+    monkeypatch.setattr("resviz.views.widgets.explore.explore", refuse)
+    assert cli.main(["record", "../cat.png", *NET, "--out", "a.html"]) == 0
+    told = noted(capsys.readouterr().err)
+    assert told == [
+        "resviz record: the overview instead of the screen of explore: explore: an output of boxes."
+    ]
+    assert "plotly.js v" in Path("a.html").read_text(encoding="utf-8")
+
+
+# ---- explore
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Addresses that a browser was asked to open."""
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: not opened.append(address))
+    return opened
+
+
+def test_explore_writes_a_page_and_opens_it(here: Path, capsys, browser: list[str]):
+    assert cli.main(["explore", "../cat.png", *NET]) == 0
+    out, err = capsys.readouterr()
+    assert out == "cat.explored.html\n" and noted(err) == []
+    assert browser == [(here / "cat.explored.html").as_uri()]
+    page = Path("cat.explored.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>") and 'src="http' not in page
+    assert "renderExplore" in page and "cat.png" in page
+    lines = err.splitlines()
+    assert 3 <= len(lines) <= 6 and lines[0].startswith("cat.png: ")
+    assert (
+        " adds most: " in err and "gradient of the score" in err and "grad_cam at layer3.2" in err
+    )
+
+
+@pytest.mark.thorough
+def test_explore_opens_nothing_where_a_file_is_asked_for(here: Path, capsys, browser: list[str]):
+    words = ["explore", "../cat.png", "../dog.png", *NET]
+    assert cli.main([*words, "--out", "a.html", "--out", "a.png"]) == 0
+    assert cli.main([*words, "--no-open", "--quiet"]) == 0
+    assert browser == []
+    assert capsys.readouterr().out == "a.html\na.png\ncat.explored.html\n"
+    page = Path("a.html").read_text(encoding="utf-8")
+    assert "renderExplore" in page
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    assert cli.main(words) == 1 and browser == []
+    assert "'cat.explored.html' exists; --force writes over it." in capsys.readouterr().err
+
+
+@pytest.mark.thorough
+def test_without_a_browser_the_page_stays(here: Path, capsys, monkeypatch):
+    monkeypatch.setattr("webbrowser.open", lambda _: False)
+    assert cli.main(["explore", "../cat.png", *NET, "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "cat.explored.html\n" and names(here) == ["cat.explored.html"]
+    assert err == "resviz explore: no browser found; open 'cat.explored.html' yourself.\n"
+
+
+def test_explore_says_what_is_wrong(here: Path, capsys, browser: list[str]):
+    Path("bad.png").write_text("no picture")
+    assert cli.main(["explore", "bad.png", *NET]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("resviz explore: ") and "bad.png" in err and err.count("\n") == 1
+    assert cli.main(["explore", "none.png", *NET]) == 1
+    assert capsys.readouterr().err == "resviz explore: no file 'none.png'.\n"
+    assert browser == [] and names(here) == ["bad.png"]
+
+
+# ---- what was found
+def test_what_was_found_is_told_in_plain_lines(here: Path, capsys):
+    assert cli.main(["explain", "../cat.png", *NET, "--out", "a.csv", "--out", "a.resviz"]) == 0
+    err = capsys.readouterr().err
+    best = pd.read_csv("a.csv").iloc[0]
+    assert err.startswith(f"cat.png: {best['label']} {best['probability']:.2f}, ")
+    exp = rv.load_explanation("a.resviz")
+    values = exp.maps["grad_cam", "layer3.2"][0, 0].double().numpy().clip(0)
+    held = np.sort(values, axis=None)[::-1].cumsum()
+    share = round(100 * (1 + int((held < held[-1] / 2).sum())) / values.size)
+    line = f"evidence for {best['label']} (grad_cam at layer3.2): half of it in {share} % of the "
+    assert line in err and err.count("\n") == 2
+
+    assert cli.main(["record", "../cat.png", *NET, "--out", "b.resviz"]) == 0
+    err = capsys.readouterr().err
+    rec = rv.load_recording("b.resviz")
+    most = rec.residuals.loc[rec.residuals["ratio"].idxmax()]
+    assert f"{most['block']} adds most: its branch is {most['ratio']:.2f} times its shortcut" in err
+    ends = rec.parameters[rec.parameters["weighted"]].iloc[[0, -1]]
+    for _, row in ends.iterrows():
+        assert f"{row['grad_norm']:.2g} at {row['layer']} (depth {row['depth']})" in err
+    assert 3 <= err.count("\n") <= 6
+    assert cli.main(["record", "../cat.png", *NET, "--force", "-q", "--out", "b.resviz"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_what_was_found_of_several_pictures(here: Path, capsys):
+    words = ["explain", *["../cat.png", "../dog.png"] * 4, *NET, "--out", "a.csv"]
+    assert cli.main(words) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 12
+    assert lines[5] == "and 3 more pictures" and lines[11] == "and 3 more maps"
+    assert lines[1].startswith("dog.png: ") and " in dog.png (grad_cam" in lines[7]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([[4, 0], [0, 0]], "half of it in 25 % of the picture, most at the top left"),
+        ([[1, 1], [1, 1.5]], "half of it in 50 % of the picture, most at the bottom right"),
+        ([[0, 1, 0]] * 3, "half of it in 22 % of the picture, most at the top"),
+        ([[-1, 0]], "none: no value of the map is above 0"),
+        ([[float("nan"), 1]], "the map is not finite"),
+    ],
+)
+def test_where_the_evidence_is_by_hand(values: list[list[float]], words: str):
+    from resviz.cli.found import _where
+
+    assert _where(np.array(values, dtype=float)) == words
+
+
+@pytest.mark.thorough
+def test_a_plain_network_has_nothing_to_add(here: Path, capsys):
+    words = ["record", "../cat.png", "--model", "cifar10-plain20", "--no-gradients"]
+    assert cli.main([*words, "--out", "a.csv"]) == 0
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "no residual additions: every block hands on what it makes, and nothing else"
+    ]
 
 
 # ---- files
@@ -537,7 +701,8 @@ def test_a_name_that_is_no_unicode(here: Path):
         pytest.skip("this file system takes no such names")
     command = [sys.executable, "-m", "resviz", "explain", name, *NET, "--out", out]
     done = subprocess.run(command, capture_output=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"\xe9.csv\n", b"")
+    assert (done.returncode, done.stdout) == (0, b"\xe9.csv\n")
+    assert done.stderr.startswith("caf\ufffd.png: ".encode()) and b"resviz " not in done.stderr
     assert "caf\ufffd.png" in Path(out).read_text(encoding="utf-8")
     assert cli.main(["explain", name, *NET]) == 0
     page = Path(os.fsdecode(b"caf\xe9.explained.html")).read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """The command ``resviz``: the views of a notebook as single files.
 
+    resviz explore cat.png --model resnet50
     resviz explain cat.png --model resnet50 --method layer_cam --out cat.html
 
 Exit codes: 0, all done; 1, it failed; 2, the command line is wrong; 130, interrupted; 143,
@@ -27,6 +28,7 @@ from resviz.errors import ResvizWarning
 
 PICTURES = (".html", ".png", ".svg", ".pdf")
 _COMMANDS = {
+    "explore": "resviz.cli.explore",
     "explain": "resviz.cli.explain",
     "record": "resviz.cli.record",
     "lab": "resviz.cli.lab",
@@ -122,6 +124,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"resviz {resviz.__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_lab(commands)
+    _add_explore(commands)
     _add_explain(commands)
     _add_record(commands)
     _add_lists(commands)
@@ -147,7 +150,8 @@ def _command(commands: Any, name: str, line: str, epilog: str = "") -> argparse.
     added: argparse.ArgumentParser = commands.add_parser(
         name, help=line, description=f"{line[0].upper()}{line[1:]}.", epilog=epilog
     )
-    added.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    quiet = "show no progress, and say nothing of what was found"
+    added.add_argument("-q", "--quiet", action="store_true", help=quiet)
     added.add_argument("--debug", action="store_true", help="show where an error came from")
     return added
 
@@ -172,6 +176,33 @@ def _add_lab(commands: Any) -> None:
         default=[],
         help="hand an option on to JupyterLab, as in --jupyter=--allow-root; may be repeated",
     )
+
+
+def _add_explore(commands: Any) -> None:
+    explore = _command(
+        commands,
+        "explore",
+        "look into a network: blocks, explanation, feature maps and shortcuts on one screen",
+        "example: resviz explore cat.png --model resnet50\n"
+        "With --out nothing is opened; without it the page is written and opened.",
+    )
+    _add_network(explore)
+    explore.add_argument(
+        "--lesions",
+        action="store_true",
+        help="cut every block of the first picture's network, one at a time, so that readers of "
+        "the page can, too: about four passes for each block",
+    )
+    explore.add_argument("--no-open", action="store_true", help="open no browser")
+    explore.add_argument(
+        "--out",
+        action="append",
+        type=_view_file,
+        metavar="FILE",
+        help=".html: the interactive page; .png, .svg or .pdf: a picture of it (default: "
+        "IMAGE.explored.html in the current folder); may be repeated",
+    )
+    explore.add_argument("--force", action="store_true", help="write over files that exist")
 
 
 def _add_explain(commands: Any) -> None:
@@ -248,10 +279,11 @@ def _add_record(commands: Any) -> None:
     )
     record.add_argument(
         "--view",
-        choices=("overview", "feature-maps", "residuals", "gradients"),
-        default="overview",
-        help="what a page or a picture shows (default: overview, one after the other);"
-        " feature-maps keeps blocks where --keep says nothing",
+        choices=("explore", "overview", "feature-maps", "residuals", "gradients"),
+        help="what a page or a picture shows: explore, the screen of `resviz explore` (default of"
+        " a page, unless --keep, --no-gradients or --batch-stats ask for another recording);"
+        " overview, figures one after the other (default otherwise); feature-maps keeps blocks"
+        " where --keep says nothing",
     )
     _add_out(record, "IMAGE.recorded.html", "the whole recording, for rv.load_recording")
 
@@ -294,8 +326,15 @@ def _add_out(command: argparse.ArgumentParser, default: str, whole: str) -> None
 
 
 def _out_file(text: str) -> pathlib.Path:
+    return _ending_in((*PICTURES, ".csv", ".resviz"), text)
+
+
+def _view_file(text: str) -> pathlib.Path:
+    return _ending_in(PICTURES, text)
+
+
+def _ending_in(endings: Sequence[str], text: str) -> pathlib.Path:
     path = pathlib.Path(text)
-    endings = (*PICTURES, ".csv", ".resviz")
     if path.suffix.lower() not in endings:
         raise argparse.ArgumentTypeError(f"{text!r}; a name that ends in {', '.join(endings)}")
     return path

@@ -42,14 +42,14 @@ class Console:
 
     Args:
         name: "resviz explain", the head of every line on stderr.
-        quiet: no progress.
+        quiet: no progress, and nothing of what was found.
 
     Attributes:
         progress: whether to show progress: on a terminal, unless quiet.
     """
 
     def __init__(self, name: str, quiet: bool = False) -> None:
-        self.name = name
+        self.name, self._quiet = name, quiet
         self.progress = not quiet and sys.stderr is not None and sys.stderr.isatty()
 
     @property
@@ -65,6 +65,11 @@ class Console:
     def note(self, text: str) -> None:
         """One line that is always said."""
         self.write(f"{self.name}: {one_line(text)}\n")
+
+    def found(self, lines: Iterable[str]) -> None:
+        """What a command found, as it is, unless quiet."""
+        if not self._quiet:
+            self.write("".join(f"{one_line(line)}\n" for line in lines))
 
     def error(self, text: str) -> None:
         """One line: what was wrong and what to do."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from resviz.cli.console import Console, Stop, result, shown_name
 from resviz.cli.files import check_pictures, outputs, whole_file
+from resviz.cli.found import evidence_lines, prediction_lines
 from resviz.cli.inputs import load, with_files
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         layers=layers,
         progress=console.bars,
     )
+    names = [shown_name(image) for image in options.images]
+    console.found([*prediction_lines(exp, names), *evidence_lines(exp, names)])
     for file in files:
         with whole_file(file, options.force) as part:
             _write(exp, options, net, images, part)

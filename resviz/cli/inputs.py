@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 def load(options: argparse.Namespace, console: Console) -> tuple[nn.Module, Tensor]:
     """The network of ``--model`` and the pictures as it wants them."""
     from resviz.images import load_images
+
+    net = load_net(options, console)
+    return net, load_images(options.images, net)
+
+
+def load_net(options: argparse.Namespace, console: Console) -> nn.Module:
+    """The network of ``--model``."""
     from resviz.networks.zoo.load import load_model
 
     console.say(f"loading {options.model}")
     try:
         with console.loading():
-            net = load_model(
+            return load_model(
                 options.model,
                 options.weights,
                 device=options.device,
@@ -33,7 +40,6 @@ def load(options: argparse.Namespace, console: Console) -> tuple[nn.Module, Tens
         if os.path.isfile(options.weights):
             raise  # a damaged file, or one of another network
         raise Stop(str(err), code=2) from err
-    return net, load_images(options.images, net)
 
 
 def with_files(table: pd.DataFrame, images: list[pathlib.Path]) -> pd.DataFrame:

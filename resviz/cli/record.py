@@ -7,8 +7,9 @@ import importlib
 import pathlib
 from typing import TYPE_CHECKING, Any
 
-from resviz.cli.console import Console, result, shown_name
+from resviz.cli.console import Console, Stop, result, shown_name
 from resviz.cli.files import check_pictures, outputs, whole_file
+from resviz.cli.found import prediction_lines, recording_lines
 from resviz.cli.inputs import load
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Record the pictures and write what was asked for."""
     check_pictures(options.images)
+    _check_view(options)
     files = outputs(options.out, ".recorded.html", options.images, options.force)
     net, images = load(options, console)
     from resviz.recording.recorder import record
@@ -31,15 +33,41 @@ def run(options: argparse.Namespace, console: Console) -> int:
         batch_stats=options.batch_stats,
         keep=options.keep or (["blocks"] if options.view == "feature-maps" else []),
     )
+    names = [shown_name(image) for image in options.images]
+    console.found([*prediction_lines(rec, names), *recording_lines(rec)])
     for file in files:
         with whole_file(file, options.force) as part:
-            _write(rec, options, console, part)
+            _write(rec, net, options, console, part)
         result(file)
     return 0
 
 
+def _others(options: argparse.Namespace) -> list[str]:
+    """Options that ask for another recording than that of `explore`."""
+    asked = {
+        "--no-gradients": options.no_gradients,
+        "--batch-stats": options.batch_stats,
+        "--keep": options.keep,
+    }
+    return [name for name, value in asked.items() if value]
+
+
+def _check_view(options: argparse.Namespace) -> None:
+    others = _others(options)
+    if options.view == "explore" and others:
+        raise Stop(
+            f"--view explore with {' and '.join(others)}; that screen records blocks and gradients "
+            "in eval mode, nothing else. Leave one out, or take --view overview.",
+            code=2,
+        )
+
+
 def _write(
-    rec: Recording, options: argparse.Namespace, console: Console, part: pathlib.Path
+    rec: Recording,
+    net: Any,
+    options: argparse.Namespace,
+    console: Console,
+    part: pathlib.Path,
 ) -> None:
     ending = part.suffix.lower()
     if ending == ".resviz":
@@ -50,11 +78,37 @@ def _write(
         from resviz.cli.page import write_figures
         from resviz.views.export import save
 
-        if options.view != "overview":
-            save(_view(rec, options.view), part)
+        view = _chosen(options, ending)
+        shown = None
+        if view == "explore":
+            shown = _screen(net, options, console)
+        elif view != "overview":
+            shown = _view(rec, view)
+        if shown is not None:
+            save(shown, part)
             return
         names = ", ".join(shown_name(image) for image in options.images)
         write_figures(_figures(rec, options.images[0], console), f"{names}: recorded", part)
+
+
+def _chosen(options: argparse.Namespace, ending: str) -> str:
+    """The view asked for; else the one screen for a page, where it shows what was recorded."""
+    if options.view is not None:
+        return str(options.view)
+    return "explore" if ending == ".html" and not _others(options) else "overview"
+
+
+def _screen(net: Any, options: argparse.Namespace, console: Console) -> Any:
+    """What ``rv.explore`` makes of the pictures; None where it can make nothing of the output."""
+    from resviz.errors import UnknownOutput
+    from resviz.views.widgets.explore import explore
+
+    names = [shown_name(image) for image in options.images]
+    try:
+        return explore(net, list(options.images), names=names)
+    except UnknownOutput as err:
+        console.note(f"the overview instead of the screen of explore: {str(err).split(';')[0]}.")
+        return None
 
 
 def _view(rec: Recording, name: str) -> Any:

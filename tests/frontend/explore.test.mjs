@@ -242,6 +242,8 @@ test("ticks are round, at least two, and lie on the axis", () => {
   assert.deepEqual(shape.axisTicks(shape.axisOf([1, 1000], true)).map(([value]) => value), [1, 100]);
   assert.deepEqual(shape.axisTicks(shape.axisOf([0, 1], false)).map(([value]) => value), [0, 0.5, 1]);
   assert.deepEqual(shape.axisTicks(shape.axisOf([-2, 6], false)).map(([value]) => value), [-2, 0, 2, 4, 6]);
+  assert.deepEqual(shape.axisTicks(shape.axisOf([0.15, 0.3], true)).map(([value]) => value), [0.2, 0.4]);
+  assert.deepEqual(shape.axisTicks(shape.axisOf([0.12, 0.6], true)).map(([value]) => value), [0.1, 0.5]);
   for (let power = -9; power <= 6; power += 0.05) {
     for (const values of [[10 ** power], [10 ** power, 1.5 * 10 ** power], [10 ** power, 1e3 * 10 ** power], [0, 10 ** power]]) {
       const ticks = shape.axisTicks(shape.axisOf(values, true));

@@ -20,14 +20,16 @@ _CALLER = "explore"
 def explore(
     net: Any, images: Any, *, preset: Any = None, names: Sequence[str] | None = None
 ) -> ExploreView:
-    """Look into a network: four linked views of one photograph, one class, one cursor over depth.
+    """Look into a network on one screen: one photograph, one class, one cursor over depth.
 
-    Profiles along depth (:func:`explore_gradients`), feature maps (:func:`explore_feature_maps`),
-    the explanation (:func:`explore_explanation`) and residual anatomy (:func:`explore_residuals`)
-    of one recorded pass. A layer or a class chosen in one of them is chosen in all. A residual
-    block can be switched off (:func:`drop_blocks`), and everything follows. Photographs can be
-    added from the disk. The network itself is left as it was: what takes longer runs on a copy,
-    says how far it is, and can be stopped.
+    Across the top the network, block by block, with its shortcuts as arcs, a quantity along depth,
+    and the class as the blocks so far see it (:func:`logit_lens`). Below the photograph with the
+    map of the class; the block under the cursor as shortcut + branch = sum; its strongest channels.
+    The branch of a block can be cut out (:func:`drop_blocks`), and everything follows. Photographs
+    can be added from the disk. The network itself is left as it was: what takes longer runs on a
+    copy, says how far it is, and can be stopped. The parts with more room:
+    :func:`explore_gradients`, :func:`explore_explanation`, :func:`explore_residuals`,
+    :func:`explore_feature_maps`.
 
     The gradients are of the logit of the chosen class, for the chosen photograph alone.
 

@@ -89,7 +89,19 @@ function logTicks(low, high) {
   const step = Math.max(1, Math.ceil((high - low) / 3));
   for (let power = first; power <= high; power += step) powers.push(10 ** power);
   if (powers.length > 1) return powers;
+  const ends = [10 ** low, 10 ** high];
+  const round = [[1, 2, 5], [1, 2, 3, 4, 5, 6, 7, 8, 9]].map((digits) => roundBetween(...ends, digits)).find((found) => found.length > 1);
+  if (round) return [round[0], round.at(-1)];
   return [10 ** (low + (high - low) * 0.1), 10 ** (low + (high - low) * 0.9)].map((value) => Number(value.toPrecision(2)));
+}
+
+/** Numbers of one of these digits, as 0.2 and 50, between two positive ones. */
+function roundBetween(least, most, digits) {
+  const found = [];
+  for (let power = Math.floor(Math.log10(least)); 10 ** power <= most; power += 1) {
+    for (const digit of digits) found.push(Number((digit * 10 ** power).toPrecision(1)));
+  }
+  return found.filter((value) => value >= least && value <= most);
 }
 
 function linearTicks(low, high) {
