@@ -14,6 +14,8 @@ BIN := $(VENV)/bin
 # a stamp for each list: with another one, all is installed again
 LOCKED := $(VENV)/.stamp-locked-$(notdir $(LOCK))
 INSTALLED := $(VENV)/.stamp-installed
+# what checks the JavaScript, where there is npm; nothing of it is part of the package
+NODE := node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 # two processes; of quick tests each takes whole files, whose fixtures are then made once; where
 # some take a minute, one that has done its tests takes half of what the other has left
@@ -27,7 +29,7 @@ export OMP_WAIT_POLICY ?= passive
 # what is compiled stays for the next run: with asserts as pytest writes them, 8 of 15 s of collection
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install lab test test-most test-browser check check-all format lint types contract notebooks pictures
+.PHONY: help install lab test test-most test-browser check check-all format lint javascript types contract notebooks pictures
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -60,6 +62,15 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory javascript; else echo "JavaScript: not checked, there is no npm"; fi
+
+$(NODE): package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+javascript: $(NODE)
+	npm run --silent lint
+	npm run --silent types
 
 # against the stubs of one set of versions, the locked one
 types: $(INSTALLED)

@@ -14,12 +14,14 @@ from .analysis.landscape.loss import loss_landscape as loss_landscape
 from .analysis.landscape.surface import LossLandscape as LossLandscape
 from .analysis.landscape.surface import load_landscape as load_landscape
 from .analysis.lesions import lesion_study as lesion_study
+from .analysis.logit_lens import logit_lens as logit_lens
 from .analysis.paths import path_study as path_study
 from .analysis.refinement import refinement_study as refinement_study
 from .analysis.residuals import residual_branches as residual_branches
 from .analysis.responses import response_std as response_std
 from .analysis.shattering import gradient_correlation as gradient_correlation
 from .analysis.shattering import shattering_study as shattering_study
+from .attribution.contributions import channel_contributions as channel_contributions
 from .attribution.explain import explain as explain
 from .attribution.explanation import Explanation as Explanation
 from .attribution.explanation import load_explanation as load_explanation

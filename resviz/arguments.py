@@ -22,6 +22,7 @@ from resviz.errors import closest
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Progress = bool | Callable[[int, int, str], object] | None  # what `progress=` takes
 
 _called: ContextVar[str | None] = ContextVar("_called", default=None)
 _NOBODY = "resviz"  # where no public function is running
@@ -290,12 +291,17 @@ def switch(what: str, value: object) -> bool:
     return bool(value)
 
 
-def progress(value: object) -> bool | None:
+def progress(value: object) -> Progress:
     """None shows a bar over what takes more than a second, True at once, False never.
+
+    Or a function (done, total, what) that is told of each step instead.
 
     Raises:
         TypeError: anything else.
     """
-    if value is not None and not isinstance(value, bool):
-        raise TypeError(f"{caller()}: progress {value!r}; None, True or False.")
+    if value is not None and not isinstance(value, bool) and not callable(value):
+        raise TypeError(
+            f"{caller()}: progress {value!r}; None, True or False, or a function (done, total, "
+            "what)."
+        )
     return value

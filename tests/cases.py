@@ -4,7 +4,8 @@
 - `thorough(*values)`: values as cases of the thorough tier.
 - `thorough_but(values, kept)`: all values as cases, those outside `kept` for the thorough tier.
 - `crossed(*axes)`: all combinations as cases; in the fast tier each value of each axis.
-- `families(names, small)`: networks as cases: one of them fast, small ones thorough, others slow.
+- `families(names, small)`: networks as cases: one of them fast, small ones thorough, others slow;
+  those of `LARGE` long.
 - `every_method()`: the methods of `explain` as cases; in the fast tier some of each kind.
 """
 
@@ -21,6 +22,9 @@ from resviz.attribution.methods.registry import METHODS
 
 # One of each kind, and of "masks" one at a layer and one at the input.
 OF_EACH_KIND = ("grad_cam", "eigen_cam", "cam", "ablation_cam", "occlusion", "saliency")
+
+# Over 40 million parameters, of the same classes as another: resnet50, or vgg11 and vgg16.
+LARGE = ("resnet101", "resnet152", "wide_resnet50_2", "vgg19")
 
 
 def plain(text: str) -> str:
@@ -70,9 +74,18 @@ def crossed(*axes: Iterable[Any]) -> list[Any]:
 def families(
     names: Iterable[str], small: Collection[str], kept: Collection[str] = ("resnet18",)
 ) -> list[Any]:
-    """Networks as cases: those of `kept` are fast, those of `small` thorough, the others slow."""
-    tiers = {name: pytest.mark.thorough if name in small else pytest.mark.slow for name in names}
-    return [pytest.param(n, marks=() if n in kept else mark) for n, mark in tiers.items()]
+    """Networks as cases: those of `kept` are fast, those of `small` thorough, the others slow.
+
+    Those of `LARGE` are for `make check-all`.
+    """
+
+    def marks(name: str) -> list[Any]:
+        if name in kept:
+            return []
+        tier = pytest.mark.thorough if name in small else pytest.mark.slow
+        return [tier, pytest.mark.long] if name in LARGE else [tier]
+
+    return [pytest.param(name, marks=marks(name)) for name in names]
 
 
 def every_method(names: Collection[str] = tuple(METHODS)) -> list[Any]:

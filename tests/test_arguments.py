@@ -478,8 +478,8 @@ def test_no_switch(value: object):
         arguments.switch("batch_stats", value)
 
 
-@pytest.mark.parametrize("value", [None, True, False])
-def test_progress(value: bool | None):
+@pytest.mark.parametrize("value", [None, True, False, print])
+def test_progress(value: object):
     assert arguments.progress(value) is value
 
 

@@ -30,6 +30,7 @@ def faithful(net: nn.Module, images: Any) -> object:
 FUNCTIONS: dict[str, Call] = {
     "architecture": rv.architecture,
     "branch_study": rv.branch_study,
+    "channel_contributions": rv.channel_contributions,
     "drop_blocks": lambda n, x: entered(rv.drop_blocks(n, ["layer1.0"], images=x)),
     "explain": rv.explain,
     "explore": rv.explore,
@@ -42,6 +43,7 @@ FUNCTIONS: dict[str, Call] = {
     "gradient_norms": rv.gradient_norms,
     "lesion_study": rv.lesion_study,
     "list_layers": rv.list_layers,
+    "logit_lens": rv.logit_lens,
     "loss_landscape": lambda n, x: rv.loss_landscape(n, x, [0, 1, 2, 3], points=3),
     "path_study": rv.path_study,
     "plain_twin": lambda n, x: rv.plain_twin(n, images=x),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.analysis.batches import batches_of, how_measured, targets_of
-from resviz.arguments import public
+from resviz.arguments import Progress, public
 from resviz.errors import UnknownOutput
 from resviz.given import Images, Inputs
 from resviz.networks.anatomy.additions import included
@@ -55,7 +55,7 @@ def branch_study(
     *,
     batch_size: int = 32,
     data: str | None = None,
-    progress: bool | None = None,
+    progress: Progress = None,
     include: str | Sequence[str] = (),
     gradients: bool | None = None,
 ) -> pd.DataFrame:
@@ -83,7 +83,8 @@ def branch_study(
         batch_stats: BatchNorm on each batch's statistics; right for an untrained network.
         batch_size: images in one pass; bounds the memory.
         data: name of the data set, for figures.
-        progress: None shows a bar over what takes more than a second, True at once, False never.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
         include: kinds of sums that are not residual, to be studied too, as :func:`resviz.record`
             takes them.
         gradients: False leaves what is measured of them NaN, and so does None where no part of what

@@ -12,7 +12,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from resviz import storage
-from resviz.arguments import caller, public, switch
+from resviz.arguments import Progress, caller, public, switch
 from resviz.arguments import seeds as seeds_of
 from resviz.given import Images
 from resviz.hooks import batch_norms
@@ -114,7 +114,7 @@ def gradient_flow(
     seeds: int | Sequence[int] = 3,
     batch_stats: bool | Sequence[bool] = True,
     data: str | None = None,
-    progress: bool | None = None,
+    progress: Progress = None,
 ) -> GradientFlow:
     """Gradients, activations and branches against depth, for several networks and seeds.
 
@@ -137,7 +137,8 @@ def gradient_flow(
             ``(True, False)`` for both. In an untrained network running statistics make BatchNorm
             nearly the identity, and the picture is another one.
         data: name of the data set, for the figure.
-        progress: None shows a bar over what takes more than a second.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
 
     Returns:
         A :class:`GradientFlow`. Not finite activations are recorded, not refused.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from resviz import arguments
 from resviz.analysis.batches import batches_of, how_measured
-from resviz.arguments import caller, public, whole
+from resviz.arguments import Progress, caller, public, whole
 from resviz.attribution.explain import explain
 from resviz.errors import closest
 from resviz.given import Images, Inputs
@@ -68,7 +68,7 @@ def lesion_study(
     batch_size: int = 64,
     seed: int = 0,
     data: str | None = None,
-    progress: bool | None = None,
+    progress: Progress = None,
 ) -> pd.DataFrame:
     """What each block is worth: the network without it, one block at a time.
 
@@ -95,7 +95,8 @@ def lesion_study(
         batch_size: images in one pass.
         seed: of the draws.
         data: name of the data set, for the figure.
-        progress: None shows a bar over what takes more than a second.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
 
     Returns:
         A row per lesion, the first ("none") of the network as it is: ``lesion`` ("none", "single",
@@ -162,7 +163,7 @@ class _Study:
         self._own_cam = self._cam()
 
     def rows(
-        self, lesions: Sequence[_Lesion], seen: Survey, progress: bool | None
+        self, lesions: Sequence[_Lesion], seen: Survey, progress: Progress
     ) -> list[dict[str, Any]]:
         """What each lesion is, and what it does."""
         found = []

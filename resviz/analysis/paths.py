@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from resviz import arguments
 from resviz.analysis.batches import how_measured
 from resviz.analysis.ways import Ways
-from resviz.arguments import caller, public, whole, wholes
+from resviz.arguments import Progress, caller, public, whole, wholes
 from resviz.errors import NotTraceable
 from resviz.given import Images, Inputs
 from resviz.hooks import Hooks, left_as_found
@@ -77,7 +77,7 @@ def path_study(
     samples: int = 8,
     seed: int = 0,
     data: str | None = None,
-    progress: bool | None = None,
+    progress: Progress = None,
 ) -> pd.DataFrame:
     """The gradient that arrives over paths of each length, and how many such paths there are.
 
@@ -98,7 +98,8 @@ def path_study(
         samples: paths drawn for each length.
         seed: of the draws.
         data: name of the data set, for the figure.
-        progress: None shows a bar over what takes more than a second.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
 
     Returns:
         A row per length: ``length``, ``paths`` (how many there are), ``share_of_paths``,
@@ -201,7 +202,7 @@ def _sample(
     lengths: Sequence[int],
     samples: int,
     seed: int,
-    progress: bool | None,
+    progress: Progress,
 ) -> dict[int, list[float]]:
     generator = np.random.default_rng(seed)
     drawn: dict[int, list[float]] = {}

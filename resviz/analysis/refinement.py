@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resviz import arguments
 from resviz.analysis.batches import batches_of, how_measured
-from resviz.arguments import caller, public
+from resviz.arguments import Progress, caller, public
 from resviz.given import Images, Inputs
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
@@ -60,7 +60,7 @@ def refinement_study(
     seed: int = 0,
     batch_size: int = 32,
     data: str | None = None,
-    progress: bool | None = None,
+    progress: Progress = None,
 ) -> pd.DataFrame:
     """How near each block's output is to the last output of its stage, channel by channel.
 
@@ -85,7 +85,8 @@ def refinement_study(
         seed: draws the shuffle.
         batch_size: images in one pass; bounds the memory.
         data: name of the data set, for figures.
-        progress: None shows a bar over what takes more than a second, True at once, False never.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
 
     Returns:
         A row per block: ``block``, ``call``, ``type``, ``depth``, ``stage``, ``position`` (1 for

@@ -12,7 +12,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from resviz.analysis.batches import batches_of, how_measured
-from resviz.arguments import caller, public
+from resviz.arguments import Progress, caller, public
 from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.structure import is_leaf
@@ -37,7 +37,7 @@ def response_std(
     *,
     batch_size: int = 64,
     data: str | None = None,
-    progress: bool | None = None,
+    progress: Progress = None,
 ) -> pd.DataFrame:
     """Standard deviation of the response of each convolution, over as many images as there are.
 
@@ -58,7 +58,8 @@ def response_std(
         batch_stats: BatchNorm on each batch's statistics instead of the running ones.
         batch_size: images in one pass; bounds the memory.
         data: name of the data set, for figures.
-        progress: None shows a bar over what takes more than a second, True at once, False never.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
 
     Returns:
         A row per call of a convolution, in order of execution: ``layer``, ``call``, ``response``

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resviz import arguments
 from resviz.analysis.batches import batches_of, how_measured, targets_of
-from resviz.arguments import caller, choice, choices, public, whole, wholes
+from resviz.arguments import Progress, caller, choice, choices, public, whole, wholes
 from resviz.errors import NonFinite
 from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
@@ -45,7 +45,7 @@ def gradient_correlation(
     seed: int = 0,
     batch_size: int = 32,
     data: str | None = None,
-    progress: bool | None = None,
+    progress: Progress = None,
 ) -> pd.DataFrame:
     """How alike the input gradients of one network are, for random pairs of images.
 
@@ -66,7 +66,8 @@ def gradient_correlation(
         seed: draws the pairs.
         batch_size: images in one pass, rounded to whole pairs; bounds the memory.
         data: name of the data set, for figures.
-        progress: None shows a bar over what takes more than a second, True at once, False never.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
 
     Returns:
         A row per pair: ``network``, ``depth`` (weighted layers of the network; NaN where it is a
@@ -113,7 +114,7 @@ def shattering_study(
     width: int = 256,
     inputs: int = 64,
     seeds: Iterable[int] = range(8),
-    progress: bool | None = None,
+    progress: Progress = None,
 ) -> pd.DataFrame:
     """How the correlation of gradients falls with depth in random networks, as in the paper.
 
@@ -142,7 +143,8 @@ def shattering_study(
         width: of all layers.
         inputs: how many, at least 2.
         seeds: a network and its inputs for each.
-        progress: None shows a bar over what takes more than a second, True at once, False never.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
 
     Returns:
         A row per kind, depth and seed: ``kind``, ``gates``, ``depth``, ``seed``, ``pairs``,

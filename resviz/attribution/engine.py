@@ -47,6 +47,7 @@ class Captured:
     Attributes:
         activations: (N, C, h, w) of each layer.
         gradients: T gradients of that shape for each layer; none without a backward pass.
+        outputs: what each layer gave, as it gave it. felt: likewise the gradients.
         readings: how each layer's output was read.
         written: the in-place operations that wrote over each layer's output afterwards.
         logits: in what the network returned, None where there are none.
@@ -61,6 +62,8 @@ class Captured:
     logits: Tensor | None
     scores: Tensor
     output_gradients: list[Tensor | None] = field(default_factory=list)
+    outputs: dict[Layer, Tensor] = field(default_factory=dict)
+    felt: dict[Layer, list[Tensor]] = field(default_factory=dict)
 
 
 class _Graph:
@@ -189,14 +192,17 @@ def capture(
         felt = backward and bool(layers or isinstance(output, Tensor))
         found = _felt(net, graph.found, scores, logits, unreached) if felt else ({}, [])
         (gradients, at_output), maps = found, graph.readings
+        outputs = {layer: graph.found[layer].detach() for layer in layers}
         return Captured(
-            {layer: maps[layer].maps(graph.found[layer].detach()) for layer in layers},
+            {layer: maps[layer].maps(output) for layer, output in outputs.items()},
             {layer: [maps[layer].maps(g) for g in several] for layer, several in gradients.items()},
             maps,
             written,
             None if logits is None else logits.detach(),
             scores.detach(),
             at_output,
+            outputs,
+            gradients,
         )
 
 

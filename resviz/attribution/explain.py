@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from resviz.arguments import caller, public
+from resviz.arguments import Progress, caller, public, switch
 from resviz.attribution.about import About, read_input
 from resviz.attribution.choose import first_taken, read_layers, with_positions
 from resviz.attribution.diagnosis import by_shape, evidence, findings, untrained
@@ -43,10 +43,11 @@ def explain(
     preset: Preset | None = None,
     relu: bool = True,
     split: bool = False,
+    channels: bool = False,
     batch_stats: bool = False,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     chunk: int | None = None,
-    progress: bool | None = None,
+    progress: Progress = None,
     reshape: Reshape | None = None,
     input: int | str | None = None,
 ) -> Explanation:
@@ -77,11 +78,14 @@ def explain(
         relu: the last ReLU of the CAM family; False keeps what speaks against the target.
         split: also divide each block's Grad-CAM between branch and shortcut:
             :meth:`Explanation.split`.
+        channels: also what each channel of each layer contributes: :attr:`Explanation.channels`,
+            as :func:`resviz.channel_contributions` tells it.
         batch_stats: BatchNorm on this batch's own statistics, as in training; only for methods that
             need no further passes.
         options: of methods, ``{"integrated_gradients": {"steps": 100}}``.
         chunk: how many masked or perturbed pictures run at once; None: 8 on a CPU, 64 on a GPU.
-        progress: None shows a bar over what takes more than a second, False never.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
         reshape: from a layer's output to (N, C, h, w), where the shape alone does not tell.
         input: of several, the one that the maps are about (position or keyword): whose pixels
             methods change, and whose photograph lies under a map. None: the picture that a layer
@@ -111,6 +115,7 @@ def explain(
     check_hookable(net)
     asked = read_methods(methods, options)
     check_passes(asked, batch_stats, chunk)
+    more = (split, switch("channels", channels))
     inputs, known = _read(net, images, preset)
     inputs = read_input(inputs, input)
     subject = About(net, inputs, None if input is None else inputs.main)
@@ -118,7 +123,7 @@ def explain(
     formulas, backward = needs_of(asked.values())
 
     def passed(wanted: list[Layer]) -> tuple[SharedPass, bool]:
-        given, both = subject.settle(wanted), backward or split or not wanted
+        given, both = subject.settle(wanted), backward or any(more) or not wanted
         check_tokens(asked, given)
         last = _order(net, given, asked)
         several = (batch_stats, reshape, chunk, progress, subject.layers)
@@ -132,7 +137,7 @@ def explain(
         about = _about(shared, asked, known, relu, layers) | _inputs(subject) | origins(images)
         about["layers_refused"] = {key_of(layer): str(why) for layer, why in refused.items()}
         about |= {"channels_last": True} if last else {}
-        return _record(shared, maps, known, about, split)
+        return _record(shared, maps, known, about, *more)
 
 
 def _read(net: nn.Module, images: object, preset: Preset | None) -> tuple[Inputs, Preset | None]:
@@ -190,7 +195,12 @@ def _about(
 
 
 def _record(
-    shared: SharedPass, maps: Maps, known: Preset | None, about: dict[str, Any], split: bool
+    shared: SharedPass,
+    maps: Maps,
+    known: Preset | None,
+    about: dict[str, Any],
+    split: bool,
+    channels: bool,
 ) -> Explanation:
     """The explanation, with what was measured about it."""
     seen, aims = shared.seen, shared.aims
@@ -210,6 +220,7 @@ def _record(
         measured=table,
         heads=tuple(reversed(shared.heads.values())),
         parts=_split(shared) if split else None,
+        channels={key_of(x): c for x, c in shared.channels().items()} if channels else {},
         provenance=about,
     )
 

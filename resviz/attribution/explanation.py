@@ -6,7 +6,7 @@ import functools
 import html
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pandas as pd
@@ -14,14 +14,13 @@ from torch import Tensor
 
 from resviz import storage
 from resviz.arguments import caller, public, public_as
-from resviz.attribution.diagnosis import COLUMNS, findings
+from resviz.attribution.channels import Channels
+from resviz.attribution.diagnosis import findings
 from resviz.attribution.head import AllClasses
 from resviz.attribution.original import origins_of, placed
 from resviz.attribution.places import resized, size_in
+from resviz.attribution.saved import TENSORS, read, write
 from resviz.attribution.split import Split
-
-_TENSORS = ("scores", "logits", "pictures", "inputs")
-_HEAD = ("activations", "weight", "bias")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +46,7 @@ class Explanation:
         measured: the columns of :attr:`evidence`.
         heads: layers that may be followed by pooling and one linear layer: :attr:`all_classes`.
         parts: see :meth:`split`.
+        channels: by layer, what each channel contributes: ``explain(..., channels=True)``.
         provenance: network, weights, device, dtype, versions, layers, options, notes;
             "explained" says which tensor each map belongs to: path, call, shape, how it was read,
             and which in-place operations wrote over it afterwards; "sources" where each image was
@@ -66,6 +66,7 @@ class Explanation:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     inputs: Tensor | None = None
     other_inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    channels: Mapping[str, Channels] = field(default_factory=dict)
 
     @property
     @public
@@ -253,47 +254,22 @@ class Explanation:
     @public
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to one file; :func:`load_explanation` gives it back equal."""
-        tensors: dict[str, Tensor] = {}
-        for i, value in enumerate(self.maps.values()):
-            several = isinstance(value, tuple)
-            tensors |= (
-                {f"map/{i}/{n}": v for n, v in enumerate(value)} if several else {f"map/{i}": value}
-            )
-        for name in _TENSORS:
-            if getattr(self, name) is not None:
-                tensors[f"field/{name}"] = getattr(self, name)
-        tensors |= {f"picture/{name}": value for name, value in self.other_pictures.items()}
-        tensors |= {f"input/{name}": value for name, value in self.other_inputs.items()}
-        meta: dict[str, Any] = {
-            "keys": [list(key) for key in self.maps],
-            "targets": self.targets,
-            "target_names": self.target_names,
-            "provenance": dict(self.provenance),
-            "measured": {name: list(values) for name, values in self.measured.items()},
-        }
-        if self._head is not None:
-            tensors |= {f"head/{name}": getattr(self._head, name) for name in _HEAD}
-            meta["head"] = {name: getattr(self._head, name) for name in ("layer", "tolerance")}
-            meta["head"]["classes"] = list(self._head.classes)
-        if self.parts is not None:
-            tensors |= {f"part/{i}": value for i, value in enumerate(self.parts.maps.values())}
-            meta["parts"] = {
-                "keys": [list(key) for key in self.parts.maps],
-                "table": storage.table_to_json(self.parts.table),
-            }
-        storage.write(path, "explanation", tensors, meta)
+        known = {each.name: getattr(self, each.name) for each in fields(self)}
+        write(path, known | {"heads": () if self._head is None else (self._head,)})
 
     def equals(self, other: Explanation) -> bool:
         """True where both hold the same maps, targets, measurements and provenance."""
         return (
             _same(self.maps, other.maps)
-            and all(storage.tensors_equal(getattr(self, n), getattr(other, n)) for n in _TENSORS)
+            and all(storage.tensors_equal(getattr(self, n), getattr(other, n)) for n in TENSORS)
             and _same(self.other_pictures, other.other_pictures)
             and _same(self.other_inputs, other.other_inputs)
             and (self.targets, self.target_names) == (other.targets, other.target_names)
             and self.evidence.equals(other.evidence)
             and _same(_tensors_of(self._head), _tensors_of(other._head))
             and _same(self._part_maps(), other._part_maps())
+            and list(self.channels) == list(other.channels)
+            and all(_same(c.named(), other.channels[k].named()) for k, c in self.channels.items())
             and dict(self.provenance) == dict(other.provenance)
         )
 
@@ -338,7 +314,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _tensors_of(head: AllClasses | None) -> dict[str, Tensor]:
-    return {name: getattr(head, name) for name in _HEAD} if head is not None else {}
+    return {} if head is None else head.tensors()
 
 
 @public
@@ -349,58 +325,4 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged or no explanation.
     """
-    tensors, meta = storage.read(path, "explanation")
-    try:
-        keys = [(method, layer) for method, layer in meta["keys"]]
-        return Explanation(
-            maps={key: _map(tensors, i, len(meta["targets"])) for i, key in enumerate(keys)},
-            targets=meta["targets"],
-            target_names=meta["target_names"],
-            scores=tensors["field/scores"],
-            logits=tensors.get("field/logits"),
-            pictures=tensors.get("field/pictures"),
-            other_pictures=_named(tensors, "picture/"),
-            inputs=tensors.get("field/inputs"),
-            other_inputs=_named(tensors, "input/"),
-            measured=_measured(meta["measured"]),
-            heads=_heads(tensors, meta.get("head")),
-            parts=_split(tensors, meta.get("parts")),
-            provenance=meta["provenance"],
-        )
-    except (ValueError, *storage.WRONG_CONTENT) as error:
-        raise storage.damaged(path) from error
-
-
-def _map(tensors: Mapping[str, Tensor], number: int, images: int) -> Any:
-    """(N, T, h, w), or a tuple of (T_n, h, w)."""
-    if f"map/{number}" in tensors:
-        return tensors[f"map/{number}"]
-    return tuple(tensors[f"map/{number}/{image}"] for image in range(images))
-
-
-def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """What was stored by name."""
-    found = tensors.items()
-    return {key.removeprefix(prefix): value for key, value in found if key.startswith(prefix)}
-
-
-def _measured(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    if set(columns) != set(COLUMNS) or len({len(values) for values in columns.values()}) > 1:
-        raise ValueError("not the columns of the evidence")
-    return {name: list(columns[name]) for name in COLUMNS}
-
-
-def _heads(tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None) -> tuple[AllClasses, ...]:
-    if meta is None:
-        return ()
-    activations, weight, bias = (tensors[f"head/{name}"] for name in _HEAD)
-    classes, tolerance = tuple(meta["classes"]), float(meta["tolerance"])
-    return (AllClasses(meta["layer"], activations, weight, bias, classes, tolerance),)
-
-
-def _split(tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None) -> Split | None:
-    if meta is None:
-        return None
-    keys = [(layer, part) for layer, part in meta["keys"]]
-    maps = {key: tensors[f"part/{i}"] for i, key in enumerate(keys)}
-    return Split(maps, storage.table_from_json(meta["table"], "layer"))
+    return Explanation(**read(path))

@@ -17,6 +17,8 @@ from resviz.networks.outputs import Output
 
 _SAME = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 
+HEAD_TENSORS = ("activations", "weight", "bias")
+
 
 @dataclass(frozen=True, eq=False)
 class AllClasses:
@@ -38,6 +40,10 @@ class AllClasses:
     bias: Tensor
     classes: tuple[str, ...] = ()
     tolerance: float = 1e-4
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What it is made of, by name."""
+        return {name: getattr(self, name) for name in HEAD_TENSORS}
 
     def makes(self, logits: Tensor | None) -> bool:
         """Whether (N, K) logits are the linear layer of the mean over positions.

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import Progress
 from resviz.attribution.targets import Targets
 from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
@@ -25,7 +26,8 @@ class Scorer:
         inputs: the batch, on its device.
         targets: resolved.
         chunk: variants in one pass; None: 8 on a CPU, where more are slower, 64 on a GPU.
-        progress: None shows a bar over what takes more than a second, True at once, False never.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class Scorer:
         inputs: Images,
         targets: Targets,
         chunk: int | None = None,
-        progress: bool | None = None,
+        progress: Progress = None,
     ) -> None:
         self.net, self.targets = net, targets
         self.inputs = Inputs.of(inputs).copies()

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resviz.arguments import Progress
+from resviz.attribution.channels import Channels, channels_of
 from resviz.attribution.engine import Captured, capture
 from resviz.attribution.head import AllClasses, find_heads
 from resviz.attribution.layer import Layer, key_of
@@ -50,7 +52,7 @@ class SharedPass:
     batch_stats: bool = False
     reshape: Reshape | None = None
     chunk: int | None = None
-    progress: bool | None = None
+    progress: Progress = None
     about: Mapping[Layer, int] = field(default_factory=dict)
     seen: Captured = field(init=False)
     heads: dict[str, AllClasses] = field(init=False)
@@ -116,6 +118,11 @@ class SharedPass:
         """The closed form at a layer, where there is one."""
         head = self.heads.get(key_of(layer))
         return head if head is not None and head.makes(self.seen.logits) else None
+
+    def channels(self) -> dict[Layer, Channels]:
+        """What each channel contributes at each layer; with gradients alone."""
+        blanked = self.aims.blanked
+        return {x: channels_of(self.seen, x, self.columns, blanked) for x in self.layers}
 
     def of_activations(self, formula: Formula, layer: Layer) -> Tensor:
         """(N, T, h, w) of a formula of the activations alone: the same for every target."""

@@ -73,9 +73,12 @@ class Targets:
         return tuple(one[: len(row)] for one, row in zip(columns, self.indices, strict=True))
 
     def blanked(self, scores: Tensor) -> Tensor:
-        """(N, T) with NaN in columns that an image lacks."""
+        """(N, T, ...) with NaN in columns that an image lacks."""
+        if not self.ragged:
+            return scores
         lacking = [[t >= len(row) for t in range(self.columns)] for row in self.indices]
-        return scores.masked_fill(torch.tensor(lacking, device=scores.device), float("nan"))
+        where = torch.tensor(lacking, device=scores.device)
+        return scores.masked_fill(where[(...,) + (None,) * (scores.ndim - 2)], float("nan"))
 
     def about(self, logits: Tensor | None) -> dict[str, Any]:
         """What a record holds of the output; of targets that are functions, too."""

@@ -114,6 +114,22 @@ class Output:
             return scores.softmax(1)
         return scores.sigmoid() if self.kind in ("labels", "logit", "map") else None
 
+    def numbers(self, logits: Tensor) -> tuple[str, Tensor]:
+        """(what they are, (N, T) of them): what the output says of each target.
+
+        "probability"; of a map "share", of the positions that say it; "value" where the output has
+        no probabilities.
+        """
+        sure = self.probabilities(logits)
+        if sure is None:
+            return "value", self.scores(logits)
+        if self.kind != "map":
+            return "probability", sure
+        if sure.shape[1] == 1:
+            return "share", (sure > 0.5).flatten(2).float().mean(2)
+        said = nn.functional.one_hot(sure.argmax(1), sure.shape[1])
+        return "share", said.flatten(1, -2).float().mean(1)
+
     def warn_of_probabilities(
         self, logits: Tensor, again: Callable[[], Tensor] | None = None
     ) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from resviz.arguments import caller, public, whole
-from resviz.given import Images
+from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.first_call import watch_images
 from resviz.networks.inputs import check_images
@@ -53,14 +53,11 @@ def predict(
         ['image', 'rank', 'index', 'label', 'probability']
     """
     check_network(net)
-    inputs = check_images(net, images).copies()
+    inputs = check_images(net, images)
     top = whole("top", top, least=1)
     preset = preset_or_none(net, preset)
-    with left_as_found(net) as hooks:
-        watch_images(net, hooks, inputs)
-        returned = inputs.run(net)
     output = output_of(preset, inputs)
-    logits = _checked(output.logits(returned).detach(), inputs.count)
+    logits = _checked(logits_for(net, inputs, output), inputs.count)
     output = output.seen(logits)
     output.warn_of_probabilities(logits, lambda: output.with_graph(net, inputs))
     column, values = _said(output, logits)
@@ -78,6 +75,19 @@ def predict(
     return table
 
 
+def logits_for(net: nn.Module, inputs: Inputs, output: Output) -> Tensor:
+    """The output tensor for these inputs: one pass in eval mode, the network left as found.
+
+    Raises:
+        UnknownOutput: no part of what the network returns is known to be its output.
+    """
+    given = inputs.copies()
+    with left_as_found(net) as hooks:
+        watch_images(net, hooks, given)
+        returned = given.run(net)
+    return output.logits(returned).detach()
+
+
 def _said(output: Output, logits: Tensor) -> tuple[str, Tensor]:
     """(what the numbers are, (N, T) of them)."""
     if output.kind == UNSAID:
@@ -90,15 +100,7 @@ def _said(output: Output, logits: Tensor) -> tuple[str, Tensor]:
             f"{caller()}: features, as the preset says of the output, predict nothing; a network "
             "with a head would be right."
         )
-    if output.kind == "values":
-        return "value", output.scores(logits)
-    sure = output.probabilities(logits)
-    if sure is None or output.kind != "map":
-        return "probability", output.scores(logits) if sure is None else sure
-    if sure.shape[1] == 1:
-        return "share", (sure > 0.5).flatten(2).float().mean(2)
-    said = nn.functional.one_hot(sure.argmax(1), sure.shape[1])
-    return "share", said.flatten(1, -2).float().mean(1)
+    return output.numbers(logits)
 
 
 def _checked(logits: Tensor, n: int) -> Tensor:

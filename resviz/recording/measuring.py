@@ -144,6 +144,10 @@ class MeasuredPass:
         self.seen.additions[:] = kept
 
     def _before_addition(self, addition: Addition, branch: Tensor, shortcut: Tensor) -> None:
+        with unwatched():
+            self._add_addition(addition, branch, shortcut)
+
+    def _add_addition(self, addition: Addition, branch: Tensor, shortcut: Tensor) -> None:
         row = AdditionRow(
             addition.name,
             addition.owner,
@@ -165,9 +169,10 @@ class MeasuredPass:
 
     def _after_addition(self, addition: Addition, total: Tensor) -> None:
         row, name, call, kept = self.seen.additions[-1], addition.name, addition.call, self._kept
-        row.sum_ms, axes = mean_square(total), self._letters(total)
-        if kept.wants_part(name, "sum"):
-            kept.store(f"{name}:sum", call, total, axes)
+        with unwatched():
+            row.sum_ms, axes = mean_square(total), self._letters(total)
+            if kept.wants_part(name, "sum"):
+                kept.store(f"{name}:sum", call, total, axes)
         if not (self._gradients and total.requires_grad):
             row.reason = (lambda: NOT_REACHED) if self._gradients else None
             return

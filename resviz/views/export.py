@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from resviz.arguments import caller, public
+from resviz.arguments import caller, public, switch
 from resviz.views.payload import Payload
 from resviz.writing import destination, whole_file
 
@@ -122,7 +122,7 @@ def save(view_or_figure: Any, path: str | os.PathLike[str]) -> None:
 
 
 @public
-def save_html(view_or_figure: Any, path: str | os.PathLike[str]) -> None:
+def save_html(view_or_figure: Any, path: str | os.PathLike[str], *, lesions: bool = False) -> None:
     """Write a view or a figure to one HTML file that stays interactive, offline, without Python.
 
     A view's page holds its modules and its data; what needs a kernel is disabled there and says
@@ -131,10 +131,12 @@ def save_html(view_or_figure: Any, path: str | os.PathLike[str]) -> None:
     Args:
         view_or_figure: what an ``explore_*`` or ``plot_*`` function returned.
         path: of the file, ``~`` for home, ending in ``.html``; written over if it is there.
+        lesions: of a view of :func:`resviz.explore`: every block is cut, one at a time, so that
+            readers of the page can cut them, too. Takes about four passes for each block.
 
     Raises:
         TypeError: something else, or no path.
-        ValueError: another ending.
+        ValueError: another ending, or `lesions` of what cuts no blocks.
         FileNotFoundError: there is no such folder.
         IsADirectoryError: the path is that of a folder.
 
@@ -154,14 +156,21 @@ def save_html(view_or_figure: Any, path: str | os.PathLike[str]) -> None:
             "would be right. rv.save(view_or_figure, path) writes pictures, too."
         )
     target = destination(path, _PAGES)
-    data = _page_of(view_or_figure)
+    data = _page_of(view_or_figure, lesions)
     with whole_file(target) as part:
         part.write_bytes(data)
 
 
-def _page_of(view_or_figure: Any) -> bytes:
+def _page_of(view_or_figure: Any, lesions: bool = False) -> bytes:
     """HTML, UTF-8."""
     shown = _drawn(view_or_figure)
+    if switch("lesions", lesions):
+        if not hasattr(shown, "cuts_blocks"):
+            raise ValueError(
+                f"{caller()}: lesions=True, and a {type(shown).__name__} cuts no blocks; a view of "
+                "rv.explore would be right. Leave lesions out."
+            )
+        return page_text(shown.page(lesions=True)).encode()
     if callable(getattr(shown, "page", None)):
         return page_text(shown.page()).encode()
     if hasattr(shown, "to_plotly_json"):

@@ -62,6 +62,10 @@ class Packing:
         self._size += len(data) + padding
         return {"dtype": array.dtype.name, "shape": list(array.shape), "at": at}
 
+    def add_bytes(self, buffer: bytes) -> int:
+        """Append the buffer of another payload; where it begins."""
+        return int(self.add(np.frombuffer(buffer, np.uint8))["at"])
+
     def add_pixels(self, values: ArrayLike, groups: int = 0) -> dict[str, Any]:
         """Append float values as bytes: ``{"codes", "scale", "offset"}``, three references.
 

@@ -7,8 +7,6 @@ the smallest picture that leaves positions.
 
 from __future__ import annotations
 
-import warnings
-
 import pytest
 import torch
 import torchvision
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 import resviz as rv
 from cases import every_method, families
 from left_as_found import left_as_found
+from of_torchvision import made
 from resviz.attribution.methods.registry import METHODS
 
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
@@ -54,9 +53,7 @@ BLOCKS = families(BOTH, QUICK)
 def build(name: str) -> tuple[nn.Module, Tensor]:
     """Random weights, BatchNorm and heads that let something through; an even picture size."""
     torch.manual_seed(2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchvision: the default initialisation will change
-        net = torchvision.models.get_model(name, weights=None, num_classes=10)
+    net = made(name, 10)
     if name.startswith("vit"):
         nn.init.normal_(net.heads.head.weight, std=0.1)  # zeros as torchvision makes it
     side = FAMILIES[name][0]

@@ -12,12 +12,12 @@ from collections import Counter
 
 import pytest
 import torch
-import torchvision
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import get_graph_node_names
 
 from cases import families, thorough_but
 from left_as_found import left_as_found
+from of_torchvision import made
 from recording.rewrites import perturb
 from resviz.networks.anatomy.survey import list_layers
 from resviz.recording.recorder import record
@@ -38,7 +38,7 @@ FAMILIES: dict[str, tuple[int, dict[str, int], int | None]] = {
     "efficientnet_b0": (64, {"identity": 9}, None),
     "efficientnet_v2_s": (64, {"identity": 35}, None),
     "convnext_tiny": (64, {"identity": 18}, None),
-    "vit_b_16": (224, {"identity": 24}, None),
+    "vit_b_16": (64, {"identity": 24}, None),
     "swin_t": (64, {"identity": 24}, None),
     "densenet121": (64, {}, 121),
     "vgg19": (64, {}, 19),
@@ -55,10 +55,7 @@ ALL = families(FAMILIES, QUICK, ("resnet18", "squeezenet1_1"))
 
 def build(name: str) -> tuple[nn.Module, Tensor]:
     torch.manual_seed(2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchvision: the default initialisation will change
-        net = torchvision.models.get_model(name, weights=None, num_classes=10)
-    return perturb(net), torch.randn(2, 3, FAMILIES[name][0], FAMILIES[name][0])
+    return perturb(made(name, 10)), torch.randn(2, 3, FAMILIES[name][0], FAMILIES[name][0])
 
 
 def capture(net: nn.Module, images: Tensor, paths: list[str]) -> dict[tuple[str, int], Tensor]:

@@ -40,15 +40,16 @@ DRAG = """(place, [files, kinds]) => {
 WHOLE = ["dragenter", "dragover", "drop"]
 PLACES = [
     ":scope",  # the blank margin
-    ".rv-explore-head",
-    ".rv-photo >> nth=0",
-    ".rv-part-gradients .rv-depth-slider",
-    ".rv-part-maps canvas.rv-mosaic",
-    ".rv-part-explanation .rv-reason-frame",
-    ".rv-part-explanation input[type=text] >> nth=0",
-    ".rv-part-residuals > summary",
-    ":scope > .rv-status",
+    ".rv-top-facts",
+    ".rv-strip-photo >> nth=0",
+    ".rv-spine",
+    ".rv-channels .rv-tile >> nth=0",
+    ".rv-explore-frame",
+    ".rv-photo-right input[type=text] >> nth=0",
+    ".rv-anatomy .rv-part-name",
+    ".rv-status",
 ]
+DRAWN = "() => document.querySelector('.rv-spine-line')"
 
 
 def coded(content: bytes) -> str:
@@ -74,7 +75,7 @@ def explored(
         view = rv.explore(net, images[:2], preset=preset, names=["one.png", "two.png"])
         page = Live(chromium, view, **options)
         pages.append(page)
-        page.until(lambda: page.at.locator(".rv-part-explanation .rv-class").count())
+        page.until(lambda: page.widget._session.current.exp is not None)
         page.quiet()
         return page
 
@@ -95,11 +96,12 @@ def drag(view: Any, where: str, *files: list[str], kinds: list[str] = WHOLE) -> 
 
 
 def names(view: Any) -> list[str]:
-    return list(view.at.locator(".rv-photo").all_inner_texts())
+    photographs = view.at.locator(".rv-strip-photo")
+    return list(photographs.evaluate_all("all => all.map((one) => one.title)"))
 
 
 def said(view: Any) -> str:
-    return str(view.at.locator(":scope > .rv-status .rv-words").inner_text())
+    return str(view.at.locator(".rv-status .rv-words").first.inner_text())
 
 
 def test_it_is_taken_wherever_it_falls(explored: Callable[..., Live]) -> None:
@@ -108,17 +110,20 @@ def test_it_is_taken_wherever_it_falls(explored: Callable[..., Live]) -> None:
         drag(live, where, picture(f"{number}.png"))
         live.until(lambda number=number: len(names(live)) == 3 + number)
         assert names(live)[-1] == f"{number}.png", where
-    live.until(lambda: live.widget._scene.moment.image == 1 + len(PLACES))
-    live.until(lambda: live.widget._scene.exp is not None)
+    session = live.widget._session
+    live.until(lambda: session.current.moment.image == 1 + len(PLACES))
+    live.until(lambda: session.current.exp is not None)
     live.quiet()
-    assert f"{len(PLACES) - 1}.png" in live.text(".rv-part-explanation .rv-reason figcaption")
+    shown = live.at.locator(".rv-strip-photo[aria-pressed=true]")
+    assert shown.get_attribute("title") == f"{len(PLACES) - 1}.png"
 
 
 def test_its_name_is_text(explored: Callable[..., Live], hostile: str) -> None:
     live = explored()
-    drag(live, ".rv-explore-head", picture(hostile))
+    drag(live, ".rv-spine", picture(hostile))
     live.until(lambda: names(live)[-1] == hostile)
-    assert live.at.locator(".rv-photo script, .rv-photo b").count() == 0
+    assert live.at.locator(".rv-strip script, .rv-strip b").count() == 0
+    assert live.at.locator(".rv-strip-photo").last.get_attribute("aria-label") == hostile
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -128,8 +133,7 @@ def test_it_is_shown_while_a_file_is_over_the_view(
     live = explored(color_scheme=scheme)
     words = live.at.locator(":scope > .rv-drop > .rv-drop-words")
     assert not words.is_visible()
-    live.at.locator(".rv-part-maps canvas.rv-mosaic").scroll_into_view_if_needed()
-    drag(live, ".rv-part-maps canvas.rv-mosaic", picture(), kinds=WHOLE[:2])
+    drag(live, ".rv-channels", picture(), kinds=WHOLE[:2])
     assert words.inner_text() == "Drop the photograph: it joins the others."
     box, size = words.bounding_box(), live.page.viewport_size
     assert 0 <= box["y"] <= size["height"] - box["height"] and box["x"] >= 0
@@ -140,24 +144,26 @@ def test_it_is_shown_while_a_file_is_over_the_view(
         == "dashed"
     )
     keep_screenshot(live.page, f"drop_{scheme}")
-    drag(live, ".rv-part-maps canvas.rv-mosaic", picture(), kinds=["dragleave"])
+    drag(live, ".rv-channels", picture(), kinds=["dragleave"])
     assert not words.is_visible()
-    drag(live, ".rv-explore-head", NOTES, kinds=WHOLE[:2])
+    drag(live, ".rv-spine", NOTES, kinds=WHOLE[:2])
     assert words.inner_text() == "This is no picture."
-    drag(live, ".rv-explore-head", NOTES, kinds=["drop"])
+    drag(live, ".rv-spine", NOTES, kinds=["drop"])
     assert not words.is_visible()
 
 
 def test_what_is_no_picture_is_named(explored: Callable[..., Live]) -> None:
     live = explored()
-    drag(live, ".rv-parts", NOTES)
+    drag(live, ".rv-photograph", NOTES)
     live.until(lambda: said(live) == "notes.txt is no picture; a PNG or JPEG file would be right.")
-    assert live.at.locator(":scope > .rv-status.rv-wrong").count() == 1
-    drag(live, ".rv-parts", BROKEN)
+    assert live.at.locator(".rv-status.rv-wrong").count() == 1
+    drag(live, ".rv-photograph", BROKEN)
     words = "explore: 'broken.png' cannot be read as a picture; a PNG or JPEG file would be right."
     live.until(lambda: said(live) == words)
     assert len(names(live)) == 2
-    drag(live, ".rv-parts", NOTES, picture(), picture("again.png", ""))  # a type is not always told
+    drag(
+        live, ".rv-photograph", NOTES, picture(), picture("again.png", "")
+    )  # a type is not always told
     live.until(lambda: names(live)[2:] == ["coffee.png", "again.png"])
 
 
@@ -177,8 +183,8 @@ def test_a_saved_page_says_that_it_takes_none(
     net: Any, images: torch.Tensor, opened: Callable[..., Any], tmp_path: Path
 ) -> None:
     rv.explore(net, images[:1]).save_html(tmp_path / "page.html")
-    page = opened(tmp_path / "page.html", "() => document.querySelector('canvas.rv-mosaic')")
-    drag(page, ".rv-part-maps", picture(), kinds=WHOLE[:2])
+    page = opened(tmp_path / "page.html", DRAWN)
+    drag(page, ".rv-channels", picture(), kinds=WHOLE[:2])
     assert "needs a running kernel" in page.text(".rv-drop-words")
-    drag(page, ".rv-part-maps", picture(), kinds=["drop"])
+    drag(page, ".rv-channels", picture(), kinds=["drop"])
     assert len(names(page)) == 1

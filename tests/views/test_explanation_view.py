@@ -15,8 +15,9 @@ from torch import nn
 
 import resviz as rv
 from left_as_found import assert_left_as_found
+from resviz.sessions import explaining, maps
 from resviz.views.payload import Payload
-from resviz.views.widgets import explanation, explanation_payload
+from resviz.views.widgets import explanation_payload
 from resviz.views.widgets.explanation import explore_explanation
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -124,7 +125,7 @@ def test_a_network_is_explained_at_every_block_at_once(live: Any, net: Any) -> N
     blocks = rv.list_layers(net, torch.zeros(1, 3, 32, 32)).query("kind == 'block'")["layer"]
     meta = live.payload().meta
     assert {one["layer"] for one in meta["maps"]} == set(blocks)
-    assert {one["method"] for one in meta["maps"]} == set(explanation._FIRST)
+    assert {one["method"] for one in meta["maps"]} == set(explaining._FIRST)
     assert (
         live.selection["layer"] == meta["head"]["layer"] and live.selection["method"] == "grad_cam"
     )
@@ -210,7 +211,7 @@ def test_faithfulness_on_request(
     assert answer["row"]["target"] == "automobile" and answer["row"]["image"] == 0
     assert answer["checked"] == "28 steps, 3 random maps, score: probability"
     assert progress and all(one["type"] == "progress" for one in progress)
-    assert progress[-1]["done"] == progress[-1]["total"] == explanation._PICTURES
+    assert progress[-1]["done"] == progress[-1]["total"] == maps.PICTURES
     # the line is in the page that is saved afterwards
     assert live.payload().meta["checks"] == [answer["row"]]
 
@@ -251,7 +252,7 @@ def test_an_error_in_the_thread_is_told(live: Any, monkeypatch: pytest.MonkeyPat
     def fails(*_: Any, **__: Any) -> Any:
         raise ValueError("faithfulness: no.")
 
-    monkeypatch.setattr(explanation, "faithfulness", fails)
+    monkeypatch.setattr(maps, "faithfulness", fails)
     assert measured(live)[-1] == {"type": "error", "id": "f", "text": "faithfulness: no."}
 
 
@@ -294,7 +295,8 @@ def test_the_figure_follows_the_selection(exp: Any, read: Any) -> None:
 
 
 def raw(view: Any) -> Any:
-    return next(iter(view._shown(int(view.selection["image"])).maps.values()))[0, 0].numpy()
+    chosen = view.selection
+    return next(iter(view._maps.shown(chosen["image"], chosen).maps.values()))[0, 0].numpy()
 
 
 def test_the_figure_of_any_class_and_of_a_difference(exp: Any, read: Any) -> None:

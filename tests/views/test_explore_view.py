@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import threading
 import time
 from pathlib import Path
@@ -21,8 +22,9 @@ from cases import crossed, thorough
 from left_as_found import left_as_found
 from resviz.networks.cifar import cifar_resnet
 from resviz.networks.signals import signals_resnet
+from resviz.sessions.scene import Moment
+from resviz.views.payload import Payload
 from resviz.views.widgets.explore import explore
-from resviz.views.widgets.explore_scene import Moment
 
 SAMPLES = Path(__file__).parents[2] / "sample_images"
 
@@ -62,51 +64,106 @@ def scene(image: int = 0, index: int | None = None, off: tuple[str, ...] = ()) -
 
 def test_everything_comes_in_one_message(view: Any) -> None:
     payload = view.payload()
-    header, views = payload.meta["header"], payload.meta["views"]
+    header, told = payload.meta["header"], payload.meta["scene"]
     assert [one["name"] for one in header["photographs"]] == ["one", "two", "three"]
-    assert [one["name"] for one in header["blocks"]] == ["layer1.0", "layer2.0", "layer3.0"]
-    assert list(views) == ["gradients", "maps", "residuals"] and payload.meta["explain"]
-    for part in views.values():
-        assert part["at"] % 4 == 0 and part["at"] + part["size"] <= len(payload.buffer)
-    keys = [layer["key"] for layer in views["maps"]["meta"]["networks"][0]["layers"]]
-    assert keys == ["relu", "layer1.0", "layer2.0", "layer3.0"]
-    depths = dict(header["places"]["maps"])
-    assert [depths[key] for key in keys] == [1, 3, 5, 7] and header["deepest"] == 7
-    # of the other additions the browser asks for the channels
-    assert list(views["residuals"]["meta"]["kept"]) == ["layer3.0.add"]
-    assert views["residuals"]["meta"]["asks"] == ["layer1.0.add", "layer2.0.add"]
+    assert header["blocks"] == ["layer1.0", "layer2.0", "layer3.0"]
+    places = [(one["name"], one["kind"], one["depth"]) for one in told["places"]]
+    kinds = [*zip(header["blocks"], ("identity", "padded", "padded"), (3, 5, 7), strict=True)]
+    assert places == [("relu", "stem", 1), *kinds]
+    assert set(told["curves"]) == {"gradient", "activation", "ratio", "share"}
+    assert list(told["additions"]) == ["layer1.0.add", "layer2.0.add", "layer3.0.add"]
+    assert all(tiles["channels"] for tiles in told["tiles"])
+    json.dumps(payload.meta, allow_nan=False)
+
+
+def test_the_curves_are_those_of_a_recording(
+    view: Any, net: Any, images: torch.Tensor, preset: rv.Preset
+) -> None:
+    told = view.payload().meta["scene"]
+    rec = rv.record(net, images[:1], preset=preset)
+    blocks = rec.layers[rec.layers["kind"] == "block"].set_index("layer")
+    names = [one["name"] for one in told["places"]][1:]
+    for curve, column in (("gradient", "grad_norm"), ("activation", "rms")):
+        np.testing.assert_allclose(told["curves"][curve]["values"][1:], blocks[column][names])
+    ratio = rec.residuals["ratio"].tolist()
+    assert told["curves"]["ratio"]["values"] == [None, *ratio]
+
+
+def test_the_tiles_are_the_strongest_channels(view: Any) -> None:
+    payload = view.payload()
+    told = payload.meta["scene"]["tiles"][-1]
+    maps = view._session.current.rec["layer3.0"][0]
+    order = maps.flatten(1).amax(1).argsort(descending=True, stable=True)
+    assert told["channels"] == order[:24].tolist() and told["total"] == 64
+    codes, scale, offset = (payload.array(told[n]) for n in ("codes", "scale", "offset"))
+    read = offset[:, None, None] + scale[:, None, None] * codes
+    np.testing.assert_allclose(read, maps[order[:24]], atol=float(scale.max()) / 2 + 1e-6)
+    added = payload.meta["scene"]["additions"]["layer3.0.add"]["tiles"]
+    branch = view._session.current.rec["layer3.0.add:branch"][0]
+    rms = branch.double().square().mean((1, 2)).sqrt()
+    assert added["channels"] == rms.argsort(descending=True, stable=True)[:6].tolist()
+    codes, scale, offset = (payload.array(added[n]) for n in ("codes", "scale", "offset"))
+    parts = offset[..., None, None] + scale[..., None, None] * codes
+    step = float(scale.max())
+    np.testing.assert_allclose(parts[0] + parts[1], parts[2], atol=1.5 * step)
+
+
+def test_the_explanation_names_the_channels_that_speak_for_the_class(
+    view: Any, net: Any, images: torch.Tensor, preset: rv.Preset
+) -> None:
+    sent = listen(view)
+    told = ask(view, sent, "explanation", **scene(0, 4))["explanation"]
+    table = rv.channel_contributions(net, images[:1], 4, preset=preset)
+    for place, tiles in zip(view._places, told["tiles"], strict=True):
+        own = table[table["layer"] == place.name]
+        if place.kind == "stem":
+            assert tiles is None
+            continue
+        best = own.sort_values("contribution", ascending=False, kind="stable")["channel"]
+        assert tiles["channels"] == best[:24].tolist()
+    lens = rv.logit_lens(net, images[:1], 4, preset=preset)
+    known = dict(zip(lens["block"], lens["probability"], strict=True))
+    found = dict(zip([p.name for p in view._places], told["lens"]["values"], strict=True))
+    assert found["layer3.0"] == pytest.approx(known["layer3.0"], rel=1e-5)
+    assert found["layer1.0"] is None and found["relu"] is None
+    words = dict(zip([p.name for p in view._places], told["lens"]["why"], strict=True))
+    assert words["layer1.0"] == "16 channels; the head takes 64"
+
+
+def test_what_each_block_does_for_the_prediction(
+    view: Any, net: Any, images: torch.Tensor, preset: rv.Preset
+) -> None:
+    sent = listen(view)
+    told = ask(view, sent, "without", **scene(1, off=("layer2.0",)))
+    numbers = Payload(told["without"], told["buffers"][0]).array(told["without"]["numbers"])
+    names = [view._places[at].name for at in told["without"]["places"]]
+    assert names == ["layer1.0", "layer3.0"] and told["without"]["failed"] == []
+    for name, found in zip(names, numbers, strict=True):
+        with rv.drop_blocks(net, ["layer2.0", name], images=images):
+            wanted = net.eval()(images[1:2]).softmax(1)[0]
+        np.testing.assert_allclose(found, wanted.detach(), rtol=1e-5)
+    ticks = [m for m in sent if m["type"] == "progress"]
+    assert not ticks or ticks[-1]["total"] == 2
 
 
 def test_the_scene_is_one_recorded_pass_of_one_photograph(
     view: Any, net: Any, images: torch.Tensor, preset: rv.Preset
 ) -> None:
-    sent = listen(view)
-    ask(view, sent, "scene", **scene(1))
-    alone = rv.record(net, images[1:2], preset=preset, keep=["blocks", "additions"])
-    assert view._scene.rec.equals(alone)
-    answer = ask(view, sent, "explanation", **scene(1))
-    places = answer["scene"]["header"]["places"]["explanation"]
-    assert [name for name, _ in places] == ["layer1.0", "layer2.0", "layer3.0"]
-    wanted = rv.explain(net, images[1:2], methods=["grad_cam"], layers=["layer2.0"], preset=preset)
-    found = view._scene.exp.maps["grad_cam", "layer2.0"]
-    torch.testing.assert_close(found, wanted.maps["grad_cam", "layer2.0"])
+    wanted = rv.record(net, images[:1], preset=preset, keep=["blocks", "additions"])
+    assert view._session.current.rec.equals(wanted)
 
 
 def test_a_class_changes_the_loss_and_keeps_the_maps(
     view: Any, net: Any, images: torch.Tensor, preset: rv.Preset
 ) -> None:
-    sent = listen(view)
-    shown = view.payload().meta["header"]["scene"]["number"]
-    answer = ask(view, sent, "scene", **scene(0, 4), shown=shown)
-    assert list(answer["scene"]["views"]) == ["gradients", "residuals"]  # the maps are the same
+    sent, before = listen(view), view._session.current.rec.tensors
+    answer = ask(view, sent, "scene", **scene(0, 4))
+    assert answer["scene"]["class"] == 4
+    assert view._session.current.rec.tensors is before  # the maps are the same
     wanted = rv.record(net, images[:1], [4], "logit", preset=preset)
     np.testing.assert_array_equal(
-        view._scene.rec.parameters["grad_norm"], wanted.parameters["grad_norm"]
+        view._session.current.rec.parameters["grad_norm"], wanted.parameters["grad_norm"]
     )
-    assert 4 in [one["index"] for one in answer["scene"]["header"]["scene"]["predicted"]]
-    # a browser that shows something else gets the maps, too
-    again = ask(view, sent, "scene", **scene(0, 4), shown=0)
-    assert "maps" in again["scene"]["views"]
 
 
 def test_a_block_is_switched_off_and_everything_follows(
@@ -118,25 +175,22 @@ def test_a_block_is_switched_off_and_everything_follows(
     with rv.drop_blocks(net, ["layer2.0"], images=images):
         wanted = rv.record(net, images[:1], preset=preset, keep=["blocks", "additions"])
         exp = rv.explain(net, images[:1], methods=["grad_cam"], layers=["layer3.0"], preset=preset)
-    assert view._scene.rec.equals(wanted)
-    meta = answer["scene"]
-    names = [one["name"] for one in meta["views"]["gradients"]["meta"]["networks"]]
-    assert names == ["toy-net", "without layer2.0"]
-    assert "without layer2.0" in meta["header"]["scene"]["conditions"]
-    first = meta["header"]["scene"]["predicted"][0]
-    whole = view._scenes[Moment(0)].rec.logits.softmax(1)[0]
-    assert first["before"] == pytest.approx(float(whole[first["index"]]), rel=1e-5)
+    assert view._session.current.rec.equals(wanted)
+    told = answer["scene"]
+    assert told["off"] == ["layer2.0"]
+    whole = view._session.find(Moment(0)).rec
+    before = Payload(told, answer["buffers"][0]).array(told["before"])
+    np.testing.assert_allclose(before, whole.logits.softmax(1)[0], rtol=1e-5)
+    now = Payload(told, answer["buffers"][0]).array(told["numbers"])
+    np.testing.assert_allclose(now, wanted.logits.softmax(1)[0], rtol=1e-5)
+    assert told["curves"]["gradient"]["whole"] is not None
     ask(view, sent, "explanation", **scene(0, off=off))
-    found = view._scene.exp.maps["grad_cam", "layer3.0"]
+    found = view._session.current.exp.maps["grad_cam", "layer3.0"]
     torch.testing.assert_close(found, exp.maps["grad_cam", "layer3.0"])
     # a map that the explanation asks for is of the network without the block, too
-    inner = {"type": "ask", "id": "m", "what": "map", "image": 0, "class": 2, "contrast": None}
-    inner |= {"method": "grad_cam", "layer": "layer1.0", "part": "signed"}
-    view._received(view, {"type": "within", "view": "explanation", "content": inner}, [])
-    message = next(m for m in sent if m["type"] == "within")
-    assert message["view"] == "explanation" and message["content"]["type"] == "answer"
-    shape = message["content"]["shape"]
-    values = np.frombuffer(message["buffers"][0], "<f4").reshape(shape)
+    asked = {"class": 2, "contrast": None, "method": "grad_cam", "layer": "layer1.0"}
+    message = ask(view, sent, "map", **asked, part="signed", moment=scene(0, off=off))
+    values = np.frombuffer(message["buffers"][0], "<f4").reshape(message["shape"])
     with rv.drop_blocks(net, ["layer2.0"], images=images):
         exp = rv.explain(
             net, images[:1], 2, methods="grad_cam", layers="layer1.0", relu=False, preset=preset
@@ -144,16 +198,19 @@ def test_a_block_is_switched_off_and_everything_follows(
     np.testing.assert_allclose(values, exp.maps["grad_cam", "layer1.0"][0, 0], rtol=1e-4, atol=1e-7)
 
 
-def test_channels_of_an_addition_on_request(view: Any) -> None:
+def test_all_channels_on_request(view: Any) -> None:
+    answer = ask(view, listen(view), "maps", **scene())
+    (network,) = answer["maps"]["networks"]
+    keys = [(layer["key"], layer["codes"]["shape"][1]) for layer in network["layers"]]
+    assert keys == [("relu", 16), ("layer1.0", 16), ("layer2.0", 32), ("layer3.0", 64)]
+
+
+def test_a_map_is_measured_against_random_ones(view: Any) -> None:
     sent = listen(view)
-    inner = {"type": "ask", "id": "p", "what": "parts", "addition": "layer1.0.add"}
-    view._received(view, {"type": "within", "view": "residuals", "content": inner}, [])
-    content = sent[0]["content"]
-    assert content["type"] == "answer" and list(content["parts"]) == ["shortcut", "branch", "sum"]
-    inner["addition"] = "layer9.9.add"
-    view._received(view, {"type": "within", "view": "residuals", "content": inner}, [])
-    assert "no channels of 'layer9.9.add'" in sent[1]["content"]["text"]
-    assert "layer1.0.add" in view.payload().meta["views"]["residuals"]["meta"]["kept"]
+    told = ask(view, sent, "explanation", **scene())["explanation"]
+    asked = {"class": told["page"]["targets"][0][0], "contrast": None, "method": "grad_cam"}
+    answer = ask(view, sent, "faithfulness", **asked, layer="layer3.0", moment=scene())
+    assert {"deletion", "deletion_random", "insertion", "words"} <= set(answer["row"])
 
 
 def test_a_photograph_joins_the_others(view: Any, net: Any, preset: rv.Preset) -> None:
@@ -165,9 +222,9 @@ def test_a_photograph_joins_the_others(view: Any, net: Any, preset: rv.Preset) -
     assert answer["image"] == 3 and answer["header"]["photographs"][3]["name"] == "<b>cat</b>.png"
     assert answer["header"]["photographs"][3]["picture"]["shape"] == [72, 72, 3]
     torch.testing.assert_close(
-        view._images[3], rv.load_images(SAMPLES / "chelsea.png", net, preset=preset)
+        view._session.images[3], rv.load_images(SAMPLES / "chelsea.png", net, preset=preset)
     )
-    assert ask(view, sent, "scene", **scene(3))["scene"]["header"]["scene"]["image"] == 3
+    assert ask(view, sent, "scene", **scene(3))["scene"]["image"] == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n broken"])
@@ -176,7 +233,7 @@ def test_a_file_that_is_no_picture(view: Any, content: bytes) -> None:
     request = {"type": "ask", "id": "f", "what": "photograph", "name": "notes.txt"}
     view._received(view, request, [content] if content else [])
     assert sent[0]["type"] == "error" and "explore: " in sent[0]["text"]
-    assert "'notes.txt'" in sent[0]["text"] and len(view._images) == 3
+    assert "'notes.txt'" in sent[0]["text"] and len(view._session.images) == 3
 
 
 @pytest.mark.parametrize(
@@ -197,14 +254,14 @@ def test_wrong_questions(view: Any, details: dict[str, Any], message: str) -> No
 def test_unknown_blocks_are_not_looked_for(view: Any) -> None:
     sent = listen(view)
     ask(view, sent, "scene", **scene(0, off=("layer2.0", "__class__")))
-    assert view._scene.moment.off == ("layer2.0",)
+    assert view._session.current.moment.off == ("layer2.0",)
 
 
 def test_a_stopped_scene_is_never_shown(view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import resviz.views.widgets.explore as module
+    import resviz.sessions.session as module
 
     sent, going, go = listen(view), threading.Event(), threading.Event()
-    before, usual = view._scene, module.recorded
+    before, usual = view._session.current, module.recorded
 
     def slow(*args: Any) -> Any:
         going.set()
@@ -219,7 +276,7 @@ def test_a_stopped_scene_is_never_shown(view: Any, monkeypatch: pytest.MonkeyPat
     work = view._works["scene"]
     go.set()
     work.join(30)
-    assert not work.is_alive() and view._scene is before
+    assert not work.is_alive() and view._session.current is before
     assert not [m for m in sent if m["type"] in ("answer", "error")]
     # and a newer question stops the one before
     going.clear(), go.clear()
@@ -230,7 +287,7 @@ def test_a_stopped_scene_is_never_shown(view: Any, monkeypatch: pytest.MonkeyPat
     go.set()
     assert answered(sent, "third")["type"] == "answer"
     old.join(30)
-    assert view._scene.moment.image == 2
+    assert view._session.current.moment.image == 2
     assert [m["id"] for m in sent if m["type"] == "answer"] == ["third"]
 
 
@@ -254,7 +311,7 @@ def test_both_lines_are_of_one_class(view: Any) -> None:
     for image in range(3):
         for off in (("layer1.0",), ("layer2.0", "layer3.0")):
             ask(view, sent, "scene", **scene(image, off=off))
-            scene_now = view._scene
+            scene_now = view._session.current
             assert int(scene_now.whole.targets[0]) == int(scene_now.rec.targets[0])
             assert int(scene_now.rec.targets[0]) == int(scene_now.rec.logits.argmax())
 
@@ -266,33 +323,26 @@ def test_a_network_that_changed_is_recorded_again(images: torch.Tensor, preset: 
     with torch.no_grad():
         net.conv1.weight.mul_(0.5)
     ask(view, sent, "scene", **scene(0, off=("layer1.0",)))
-    fresh = rv.record(net, images[:1], view._scene.rec.targets, "logit", preset=preset)
+    fresh = rv.record(net, images[:1], view._session.current.rec.targets, "logit", preset=preset)
     np.testing.assert_array_equal(
-        view._scene.whole.parameters["grad_norm"], fresh.parameters["grad_norm"]
+        view._session.current.whole.parameters["grad_norm"], fresh.parameters["grad_norm"]
     )
 
 
-def test_a_part_s_question_is_of_the_scene_that_the_browser_shows(view: Any) -> None:
+def test_a_question_about_a_scene_that_is_kept_no_more(view: Any) -> None:
     sent = listen(view)
-    first = view.payload().meta["header"]["scene"]["number"]
-    ask(view, sent, "scene", **scene(1))  # whose answer the browser did not want any more
-    inner = {"type": "ask", "id": "p", "what": "parts", "addition": "layer1.0.add"}
-    message = {"type": "within", "view": "residuals", "scene": first, "content": inner}
+    ask(view, sent, "scene", **scene(1))
+    view._session._scenes.pop(Moment(0))
+    assert "is kept no more" in ask(view, sent, "maps", **scene(0))["text"]
+    inner = {"type": "ask", "id": "p", "what": "weight", "network": 0, "class": 1}
+    message = {"type": "within", "view": "maps", "scene": 99, "content": inner}
     view._received(view, message, [])
-    assert sent[-1]["content"]["type"] == "answer" and view._scene.moment == Moment(0)
-    view._scenes.pop(Moment(1))
-    later = ask(view, sent, "scene", **scene(2))["scene"]["header"]["scene"]["number"]
-    view._scenes.pop(Moment(0))
-    view._received(view, message, [])
-    assert "is shown no more" in sent[-1]["content"]["text"] and view._scene.moment == Moment(2)
-    message |= {"view": "explanation", "scene": later}  # not there yet
-    view._received(view, message, [])
-    assert sent[-1]["content"]["type"] == "error"
+    assert "is kept no more" in sent[-1]["content"]["text"]
 
 
 def test_nonsense_from_python(view: Any) -> None:
     sent = listen(view)
-    for nonsense in ({"views": 5}, {"views": {"maps": "abc"}}, {"depth": "x"}):
+    for nonsense in ({"views": 5}, {"off": "abc"}, {"depth": "x"}, {"class": "x"}):
         view.selection = view.selection | nonsense
         assert view._repr_mimebundle_()[0]["text/plain"].startswith("Figure: Explore")
     assert ask(view, sent, "scene", **scene(1))["type"] == "answer"
@@ -317,11 +367,11 @@ def test_an_explanation_in_a_thread_leaves_the_warning_filters(view: Any) -> Non
 
 
 def test_old_scenes_go_when_there_is_no_room(view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resviz.views.widgets.explore._KEPT", view._scene.size * 2)
+    monkeypatch.setattr("resviz.sessions.session._KEPT", view._session.current.size * 2)
     sent = listen(view)
     for image in (1, 2, 0):
         ask(view, sent, "scene", **scene(image))
-    assert [moment.image for moment in view._scenes] == [2, 0]
+    assert [moment.image for moment in view._session._scenes] == [2, 0]
 
 
 def test_the_network_is_left_as_it_was(net: Any, images: torch.Tensor, preset: rv.Preset) -> None:
@@ -347,15 +397,10 @@ def test_the_static_picture(view: Any, read: Any) -> None:
 
 def test_the_page_explains_first_and_stays_small(view: Any, tmp_path: Path) -> None:
     view.save_html(tmp_path / "explore.html")
-    assert view._scene.exp is not None
+    assert view._session.current.exp is not None
     text = (tmp_path / "explore.html").read_text(encoding="utf-8")
     assert "rv-data" in text and "http://" not in text.replace("http://www.w3.org", "")
-    assert list(view.page().payload.meta["views"]) == [
-        "gradients",
-        "maps",
-        "explanation",
-        "residuals",
-    ]
+    assert view.page().payload.meta["explained"]["page"] is not None
 
 
 def test_hostile_names_stay_text(
@@ -378,12 +423,10 @@ def test_files_give_the_names(preset: rv.Preset, net: Any) -> None:
         assert explore(net, [picture], preset=preset)._names == ["image 0"]
 
 
-def test_the_browser_s_selection_reaches_the_parts(view: Any) -> None:
-    chosen = {"quantity": "layers.rms"}
-    inner = view._views["gradients"].selection | chosen
-    view.selection = view.selection | {"views": {"gradients": inner}}
-    assert view._views["gradients"].selection["quantity"] == "layers.rms"
-    assert "Activations" in view.figure().layout.title.text
+def test_figure_is_the_profile_along_depth(view: Any) -> None:
+    assert "gradient" in view.figure().layout.title.text
+    ask(view, listen(view), "scene", **scene(0, off=("layer1.0",)))
+    assert "toy-net, cut<br>without layer1.0" in [trace.name for trace in view.figure().data]
 
 
 @pytest.mark.parametrize(
@@ -405,26 +448,38 @@ def test_networks_that_lack_something(kind: str, images: torch.Tensor) -> None:
     }
     net, given = made[kind]()
     view = explore(net.eval(), given)
-    views = view.payload().meta["views"]
+    told = view.payload().meta["scene"]
     sent = listen(view)
-    answer = ask(view, sent, "explanation", **scene())
-    explained = answer["scene"]["views"]["explanation"]
+    explained = ask(view, sent, "explanation", **scene())["explanation"]
     if kind == "no positions":
-        assert "no feature maps" in views["maps"]["reason"]
-        assert "no layer with positions" in explained["reason"]
+        assert explained["page"] is None and "no layer with positions" in explained["why"]
+        assert all(tiles is None for tiles in told["tiles"])
     elif kind == "signals":
-        assert "rv.plot_explanation(exp) draws this one" in explained["reason"]
+        assert "rv.plot_explanation(exp) draws this one" in explained["why"]
+        assert all(tiles["codes"]["shape"][1] == 1 for tiles in told["tiles"])
     else:
-        assert "meta" in explained and "meta" in views["maps"]
+        assert explained["page"]["maps"] and told["tiles"][-1]["channels"]
+    names = view.payload().meta["header"]["blocks"]
     if kind == "transformer":
-        names = [one["name"] for one in view.payload().meta["header"]["blocks"]]
         assert len(names) == 2 and "encoder_layer_0" in names[0]
+        assert told["tiles"][-1]["codes"]["shape"][1:] == [4, 4]  # tokens where their patches were
         off = ask(view, sent, "scene", **scene(0, off=(names[1],)))
         assert off["type"] == "answer"
     elif kind != "signals":
-        assert "no residual additions" in views["residuals"]["reason"]
-        assert view.payload().meta["header"]["blocks"] == []
+        assert names == [] and told["additions"] == {}
     assert view._repr_mimebundle_()[0]["text/plain"].startswith("Figure: Explore")
+
+
+def test_a_network_without_blocks_is_drawn_by_its_stages(preset: rv.Preset) -> None:
+    torch.manual_seed(0)
+    net = torchvision.models.vgg11(num_classes=10, init_weights=False).eval()
+    view = explore(net, torch.rand(1, 3, 32, 32), preset=preset)
+    told = view.payload().meta["scene"]
+    assert len(told["places"]) >= 4 and {one["kind"] for one in told["places"]} == {"plain"}
+    assert all(tiles["channels"] for tiles in told["tiles"])
+    explained = ask(view, listen(view), "explanation", **scene())["explanation"]
+    assert explained["layers"] == [one["name"] for one in told["places"]]
+    assert "BatchNorm" not in told["conditions"]
 
 
 def test_errors(net: Any, images: torch.Tensor) -> None:
@@ -501,18 +556,18 @@ def test_without_a_block_what_is_said_has_a_name(
     net, images = Heads(outputs, **shape).eval(), torch.rand(1, 3, 16, 16)
     view = explore(net, images, preset=preset_of_kind(kind, **units))
     answer = ask(view, listen(view), "scene", **scene(off=("blocks.0",)))
-    header = answer["scene"]["header"]
-    assert header["said"] == {"word": word, "units": units.get("units", "")}
+    header, told = view.payload().meta["header"], answer["scene"]
+    assert (header["word"], header["units"]) == (word, units.get("units", ""))
     table = rv.predict(net, images, preset=preset_of_kind(kind, **units))
     whole = dict(zip(table["index"], table.iloc[:, -1], strict=True))
     with rv.drop_blocks(net, ["blocks.0"], images=images):
         table = rv.predict(net, images, preset=preset_of_kind(kind, **units))
     cut = dict(zip(table["index"], table.iloc[:, -1], strict=True))
-    for row in header["scene"]["predicted"]:
-        assert row["before"] == pytest.approx(whole[row["index"]], rel=1e-5)
-        assert row["probability"] == pytest.approx(cut[row["index"]], rel=1e-5)
-    if word == "value":
-        assert [row["index"] for row in header["scene"]["predicted"]] == list(range(outputs))
+    read = Payload(told, answer["buffers"][0])
+    now, before = (read.array(told[name]) for name in ("numbers", "before"))
+    for index in whole:
+        assert before[index] == pytest.approx(whole[index], rel=1e-5)
+        assert now[index] == pytest.approx(cut[index], rel=1e-5)
 
 
 def test_what_has_no_number_to_follow_is_refused_with_the_way_out() -> None:

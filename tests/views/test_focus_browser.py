@@ -12,7 +12,8 @@ import torch
 import resviz as rv
 
 pytestmark = pytest.mark.browser
-READY = "() => document.querySelector('canvas.rv-mosaic, .rv-depth-svg path, .rv-class')"
+DRAWN = "canvas.rv-mosaic, .rv-depth-svg path, .rv-class, .rv-spine-line"
+READY = f"() => document.querySelector('{DRAWN}')"
 HELD = "() => document.activeElement === document.querySelector('#rv-root > .rv-view')"
 RING = "view => getComputedStyle(view).outlineStyle"
 SCROLLED = "() => window.scrollY"
@@ -33,7 +34,7 @@ VIEWS: dict[str, tuple[Callable[..., Any], str, str]] = {
         "s",
         ".rv-bar-ends",
     ),
-    "explore": (lambda net, images, rec: rv.explore(net, images), "[", ".rv-part-maps .rv-heading"),
+    "explore": (lambda net, images, rec: rv.explore(net, images), "[", ".rv-anatomy .rv-part-name"),
 }
 
 

@@ -11,7 +11,7 @@ from views.browsing import View
 from views.lab import SAMPLES
 
 pytestmark = pytest.mark.browser
-PLACES = (".rv-explore-facts", ".rv-part-maps canvas.rv-mosaic", ".rv-reason-frame")
+PLACES = (".rv-top-facts", ".rv-channels .rv-tile", ".rv-explore-frame")
 
 
 def drop(lab: Any, place: Any, file: Path) -> None:
@@ -32,15 +32,15 @@ def drop(lab: Any, place: Any, file: Path) -> None:
 
 def test_a_photograph_is_dropped_anywhere(lab: Any, tmp_path: Path) -> None:
     lab.execute("linked = rv.explore(net, images, names=['cat', 'rocket'])\nlinked")
-    view = View(lab.page, lab.page.locator(".rv-explore"))
-    view.at.locator(".rv-part-explanation .rv-class").first.wait_for(timeout=30_000)
+    view = View(lab.page, lab.page.locator(".rv-screen"))
+    view.at.locator(".rv-mark-seen, .rv-mark-without").first.wait_for(timeout=30_000)
     address, cells = lab.page.url, lab.cells()
     for number, where in enumerate(PLACES):
         drop(lab, view.at.locator(where).first, SAMPLES / "coffee.png")
-        view.at.locator(".rv-photo").nth(2 + number).wait_for(timeout=20_000)
+        view.at.locator(".rv-strip-photo").nth(2 + number).wait_for(timeout=20_000)
     (tmp_path / "notes.txt").write_text("words", encoding="utf-8")
-    drop(lab, view.at.locator(".rv-explore-facts"), tmp_path / "notes.txt")
-    said = view.at.locator(":scope > .rv-wrong .rv-words")
+    drop(lab, view.at.locator(".rv-top-facts"), tmp_path / "notes.txt")
+    said = view.at.locator(".rv-status.rv-wrong .rv-words").first
     said.wait_for(timeout=5_000)
     assert said.inner_text().startswith("notes.txt is no picture")
     maps = lab.view("feature_maps")  # takes none: nothing may happen
@@ -48,5 +48,5 @@ def test_a_photograph_is_dropped_anywhere(lab: Any, tmp_path: Path) -> None:
     lab.page.wait_for_timeout(500)
     assert lab.page.url == address and lab.cells() == cells
     assert len(lab.context.pages) == 1
-    assert view.at.locator(".rv-photo").last.inner_text() == "coffee.png"
+    assert view.at.locator(".rv-strip-photo").last.get_attribute("title") == "coffee.png"
     lab.execute("None")

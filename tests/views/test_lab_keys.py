@@ -29,7 +29,7 @@ RING = "view => getComputedStyle(view).outlineStyle + getComputedStyle(view).out
 SELF = "view => view === document.activeElement"
 WITHIN = "view => view.contains(document.activeElement)"
 BLANK = {
-    "explore": (".rv-explore-facts", ".rv-explore-head", ".rv-part-explanation .rv-heading"),
+    "explore": (".rv-top-facts", ".rv-anatomy .rv-part-words", ".rv-photograph .rv-part-name"),
     "feature_maps": (".rv-heading", ".rv-status"),
     "explanation": (".rv-reason-facts", ".rv-reason-picture", ".rv-toolbar"),
 }
@@ -97,8 +97,8 @@ def test_typing_is_for_the_view(lab: Any) -> None:
 def explore(lab: Any) -> Iterator[View]:
     """`explore` below the last cell, drawn and explained; gone at the end."""
     lab.execute("linked = rv.explore(net, images, names=['cat', 'rocket'])\nlinked")
-    view = View(lab.page, lab.page.locator(".rv-explore"))
-    view.at.locator(".rv-part-explanation .rv-class").first.wait_for(timeout=30_000)
+    view = View(lab.page, lab.page.locator(".rv-screen"))
+    view.at.locator(".rv-mark-seen, .rv-mark-without").first.wait_for(timeout=30_000)
     yield view
     lab.execute("None")
 

@@ -134,7 +134,7 @@ def test_originals_that_are_refused(picture: pathlib.Path, net: nn.Module) -> No
 def test_explore_has_the_files_it_was_given(picture: pathlib.Path, net: nn.Module) -> None:
     view = rv.explore(net, [picture])
     view.page()  # explains
-    part = view._views["explanation"]
+    part = view._explanation(view._session.current)
     (whole,) = part.payload().meta["originals"]
     assert whole["size"] == [60, 120]
     buffer = io.BytesIO()

@@ -21,7 +21,7 @@ from resviz.analysis.landscape.directions import (
 )
 from resviz.analysis.landscape.resumed import Kept, Point, fingerprint
 from resviz.analysis.landscape.surface import LossLandscape
-from resviz.arguments import caller, choice, number, public, switch, whole
+from resviz.arguments import Progress, caller, choice, number, public, switch, whole
 from resviz.errors import NonFinite, warn
 from resviz.given import Images, Inputs
 from resviz.hooks import batch_norms, left_as_found
@@ -51,7 +51,7 @@ def loss_landscape(
     path: str | os.PathLike[str] | None = None,
     preset: Preset | None = None,
     data: str | None = None,
-    progress: bool | None = None,
+    progress: Progress = None,
 ) -> LossLandscape:
     """The loss and the error of a network on a plane, or a line, through its weights.
 
@@ -79,7 +79,8 @@ def loss_landscape(
             and gives the same bits. It is the file of :meth:`LossLandscape.save`.
         preset: for the names of network and weights, instead of the network's own.
         data: name of the data set, for the figure.
-        progress: None shows a bar over what takes more than a second, True at once, False never.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
 
     Returns:
         A :class:`LossLandscape`: its ``table`` has a row per point, alpha, beta, loss (mean
@@ -119,7 +120,7 @@ def _fill(
     labels: Tensor,
     plan: _Plan,
     ways: list[Direction],
-    progress: bool | None,
+    progress: Progress,
 ) -> None:
     """Measure every point that an earlier call did not."""
     grid = plan.grid()

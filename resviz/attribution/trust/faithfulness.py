@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resviz.arguments import public
+from resviz.arguments import Progress, public
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.order import check_order
 from resviz.attribution.places import size_of
@@ -71,7 +71,7 @@ def faithfulness(
     null: str = "noise",
     seed: int = 0,
     chunk: int | None = None,
-    progress: bool | None = None,
+    progress: Progress = None,
     preset: Preset | None = None,
     reshape: Reshape | None = None,
     segments: int | None = None,
@@ -135,7 +135,8 @@ def faithfulness(
             false alarms of noise at 5 %; of smooth random maps it let 10 of 64 pass (ResNet-18).
         seed: of random maps, noise and permutations.
         chunk: how many pictures run at once; None: 8 on a CPU, 64 on a GPU.
-        progress: None shows a bar over what takes more than a second, False never.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
         preset: for class names, instead of the network's own.
         reshape: as :func:`resviz.explain` got it.
         segments: of signals and tokens: remove and show this many equal parts as a whole, in the

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resviz.arguments import caller, choice, number, whole
+from resviz.arguments import Progress, caller, choice, number, whole
 from resviz.arguments import seed as check_seed
 from resviz.attribution.about import read_input
 from resviz.attribution.explanation import Explanation
@@ -282,7 +282,7 @@ def scorer_for(
     targets: Any,
     preset: Preset | None,
     chunk: int | None,
-    progress: bool | None,
+    progress: Progress,
 ) -> Scorer:
     """A scorer of the explanation's targets, after one pass that the scores must agree with.
 

@@ -21,7 +21,7 @@ from resviz.networks.anatomy.judging import Verdict, judged, whole_of_pieces
 from resviz.networks.anatomy.operations import ATTENTION, FRESH, JOINS, WEIGHTED, read_by, step_of
 from resviz.networks.anatomy.stream import settle
 from resviz.networks.anatomy.sums import FAMILIES, STACKED, Term, addition_name, terms
-from resviz.torch_private import version, whole_of
+from resviz.torch_private import unwatched, version, whole_of
 
 # a tensor that joins others, along which axis, and those
 _Joined = tuple[weakref.ref[Tensor], int, tuple[Node | None, ...]]
@@ -181,7 +181,8 @@ class Dataflow(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         operands = list(tensors_in(args)) + (list(tensors_in(kwargs)) if kwargs else [])
-        parents, constants = self._told_apart(operands)
+        with unwatched():  # shapes and versions are read here: no other mode need hear of it
+            parents, constants = self._told_apart(operands)
         added = self._terms(name, args, kwargs)
         number = self._count_additions(name, len(added))
         if not parents:
@@ -189,12 +190,14 @@ class Dataflow(TorchFunctionMode):
         if name in FRESH:
             return func(*args, **kwargs)
         addition = self._announced(name, number, added, self._nodes_of(args, added))
-        versions = {id(t): _version(t) for t in operands}
+        with unwatched():
+            versions = {id(t): _version(t) for t in operands}
         out = func(*args, **kwargs)
         written = args[:1] if name.endswith("_") else ()  # x[:, :3] = y returns nothing
-        self._link(name, args, kwargs, (out, written), tuple(parents), constants, versions)
-        if name in ("stack", "cat"):
-            self._note_joined(name, args, kwargs, out)
+        with unwatched():
+            self._link(name, args, kwargs, (out, written), tuple(parents), constants, versions)
+            if name in ("stack", "cat"):
+                self._note_joined(name, args, kwargs, out)
         self._finish(addition, out)
         return out
 
@@ -281,7 +284,8 @@ class Dataflow(TorchFunctionMode):
         addition = self._announced(name, number, added, nodes)
         out = func(*args, **kwargs)
         if constants:
-            self._derive(name, args, kwargs, out, constants)
+            with unwatched():
+                self._derive(name, args, kwargs, out, constants)
             self._finish(addition, out)
         return out
 

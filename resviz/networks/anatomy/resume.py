@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller
@@ -40,24 +39,35 @@ class Resume:
         net: the network; left as found after every pass.
         inputs: one image each, on its device.
         layer: dotted path and call.
+        keep: calls before it whose outputs are wanted, too.
 
     Attributes:
         activation: (1, ...) what the layer returned.
         output: of the network.
+        kept: what the calls in `keep` returned, and the layer itself; those that are tensors.
 
     Raises:
         RuntimeError: the network gives something else each time it runs.
-        ValueError: a layer whose first axis is not the images.
+        ValueError: a layer whose first axis is not the images, or that gives no tensor.
     """
 
-    def __init__(self, net: nn.Module, inputs: Images, layer: tuple[str, int]) -> None:
-        self._net, self._layer = net, layer
+    def __init__(
+        self,
+        net: nn.Module,
+        inputs: Images,
+        layer: tuple[str, int],
+        keep: Collection[tuple[str, int]] = (),
+    ) -> None:
+        self._net, self._layer, self._keep = net, layer, {layer, *keep}
+        self.kept: dict[tuple[str, int], Tensor] = {}
         self._inputs = Inputs.of(inputs).copies()
         self._modules = dict(net.named_modules())
         self._finished: dict[tuple[str, int], _Finished] = {}
         self._writable = False
-        self.activation = torch.empty(0)
         self.output = self._first_pass()
+        if layer not in self.kept:
+            raise ValueError(f"{caller()}: layer {layer[0]!r} gives no tensor; one would be right.")
+        self.activation = self.kept[layer]
         if len(self.activation) != 1:
             raise ValueError(
                 f"{caller()}: layer {layer[0]!r} gives {tuple(self.activation.shape)} for one "
@@ -121,9 +131,9 @@ class Resume:
             calls = Counter(path for path, _ in inside)
             self._finished[call] = _Finished(_copied(output), calls)
             ended.append(call)
-            if call == self._layer:
-                self.activation = output.detach().clone()
-                done = True
+            if call in self._keep and isinstance(output, Tensor):
+                self.kept[call] = output.detach().clone()
+            done = call == self._layer
 
         with left_as_found(self._net) as hooks:
             walk = Walk(self._net, hooks, entered, left)

@@ -23,6 +23,7 @@ from resviz.networks.inputs import check_hookable, check_images, check_shapes_of
 from resviz.networks.outputs import tensor_or_none
 from resviz.networks.zoo.cifar import CifarResNet
 from resviz.preset import preset_of
+from resviz.torch_private import unwatched
 
 COLUMNS = (
     "layer",
@@ -115,6 +116,39 @@ class Survey:
         owners = [addition.owner for addition in self.additions if addition.residual]
         return [path for path in dict.fromkeys(owners) if path]
 
+    @property
+    def steps(self) -> pd.DataFrame:
+        """Rows of the table: the calls after which the network is read block by block, in order.
+
+        Residual blocks; without any, the blocks that there are; else the last layer of each stage
+        that has weights, without the head. Those that the output is computed from.
+        """
+        known = any(output.reaches for output in self.outputs)
+        felt = [output.reaches or not known for output in self.outputs]
+        table = self.table[felt]
+        weighted = set(table.loc[table["parameters"] > 0, "layer"])
+        return steps_in(table, self.residual_blocks, weighted, self.depth)
+
+
+def steps_in(
+    table: pd.DataFrame, residual: Collection[str], weighted: Collection[str], depth: float
+) -> pd.DataFrame:
+    """:attr:`Survey.steps` of a table of layers.
+
+    Args:
+        table: as :func:`list_layers` or a recording has it.
+        residual: paths of the residual blocks.
+        weighted: paths of layers with parameters of their own.
+        depth: of the output.
+    """
+    own = table[table["layer"].isin(residual)]
+    blocks = table[table["kind"] == "block"]
+    if len(own) or len(blocks):
+        return own if len(own) else blocks
+    before = table[(table["stage"] != "head") & (table["depth"] < depth)]
+    stages = set(before.loc[before["layer"].isin(weighted), "stage"])
+    return before[before["stage"].isin(stages)].drop_duplicates("stage", keep="last")
+
 
 def survey(
     net: nn.Module,
@@ -142,9 +176,10 @@ def survey(
         if tensor is not None and (frame.leaf or frame.block):
             row = {"layer": frame.path, "call": frame.call, "type": frame.type}
             row |= {"kind": "leaf" if frame.leaf else "block", "depth": flow.depth_of(output)}
-            layout = axes.layout_of(tensor)
-            row |= {"shape": tuple(tensor.shape), "axes": letters(layout) if layout else ""}
-            alone = isinstance(output, Tensor) and output.is_floating_point()
+            with unwatched():
+                layout, shape = axes.layout_of(tensor), tuple(tensor.shape)
+                alone = isinstance(output, Tensor) and output.is_floating_point()
+            row |= {"shape": shape, "axes": letters(layout) if layout else ""}
             rows.append(row | {"output": Seen(layout, alone)})
             nodes.append(flow.node_of(output))
 

@@ -15,6 +15,7 @@ from resviz.networks.anatomy.dataflow import Dataflow, Frame
 from resviz.networks.anatomy.structure import is_leaf, may_be_block
 from resviz.networks.first_call import check_first_call
 from resviz.networks.inputs import check_not_inside_vmap
+from resviz.torch_private import unwatched
 
 Entered = Callable[[Frame, tuple[Any, ...]], None]
 Left = Callable[[Frame, Any], None]
@@ -112,7 +113,8 @@ class Walk:
                 return
             check_not_inside_vmap(args, path)
             if leaf and self._check:
-                check_first_call(module, args, self._inputs, path)
+                with unwatched():
+                    check_first_call(module, args, self._inputs, path)
             call = self._calls.get(path, 0)
             self._calls[path] = call + 1
             frame = Frame(path, call, kind, leaf, block)

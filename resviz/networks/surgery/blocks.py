@@ -76,8 +76,22 @@ def drop_blocks(
     """
     check_hookable(net)
     wanted = _listed(blocks)
+    with blocks_dropped(net, wanted, additions_of(net, images, included(include))):
+        yield
+
+
+@contextmanager
+def blocks_dropped(
+    net: nn.Module, wanted: Sequence[str], additions: list[Addition]
+) -> Iterator[None]:
+    """:func:`drop_blocks` where the additions are known: no pass is needed to find them.
+
+    Args:
+        net: the network in which they were found.
+        wanted: blocks or additions.
+        additions: as :func:`additions_of` has found them; they stay good for its next passes.
+    """
     modules = dict(net.named_modules())
-    additions = additions_of(net, images, included(include))
     chosen = {n: _find(n, additions, modules, plain=True) for n in wanted}
     with Hooks() as hooks, _noted(net, f"without {', '.join(wanted)}" if wanted else ""):
         for name, found in chosen.items():

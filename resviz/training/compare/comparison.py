@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resviz.arguments import caller, public
+from resviz.arguments import Progress, caller, public
 from resviz.arguments import seeds as seeds_of
 from resviz.errors import warn
 from resviz.hooks import gradients
@@ -98,7 +98,7 @@ def train_compare(
     checkpoint: str | os.PathLike[str] | None = None,
     record_every: str | int = "epoch",
     on_update: Callable[[TrainComparison], object] | None = None,
-    progress: bool | None = None,
+    progress: Progress = None,
     device: str | torch.device | None = None,
 ) -> TrainComparison:
     """Training curves and gradient norms of several networks, trained in turn epoch by epoch.
@@ -137,7 +137,8 @@ def train_compare(
         record_every: gradient norms are measured before training, then after every "epoch" or
             every so many, and at the end.
         on_update: called with the comparison after each epoch of each network, and after a stop.
-        progress: None shows a bar over what takes more than a second.
+        progress: None shows a bar over what takes more than a second, True at once, False never; or
+            a function (done, total, what), called at each step.
         device: None takes a GPU if there is one.
 
     Returns:
@@ -210,7 +211,7 @@ class _Training:
         }
 
     def go(
-        self, on_update: Callable[[TrainComparison], object] | None, progress: bool | None
+        self, on_update: Callable[[TrainComparison], object] | None, progress: Progress
     ) -> TrainComparison:
         """Advance every run to its end; what an interrupt finds is kept."""
         tell = on_update or (lambda _: None)

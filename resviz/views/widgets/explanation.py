@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import html
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,15 +12,10 @@ import numpy as np
 import pandas as pd
 
 from resviz.arguments import public
-from resviz.attribution.explain import explain
-from resviz.attribution.methods.registry import METHODS
-from resviz.attribution.target import target
-from resviz.attribution.trust.faithfulness import faithfulness
-from resviz.errors import quiet
-from resviz.hooks import Hooks
-from resviz.networks.anatomy.survey import survey
-from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.surgery.blocks import drop_blocks
+from resviz.recording.said import said_by
+from resviz.sessions.explaining import check_maps, explained_first
+from resviz.sessions.maps import PICTURES, Maps
+from resviz.sessions.work import Work
 from resviz.views.figure import Figure
 from resviz.views.figures.explanation import plot_explanation
 from resviz.views.figures.quantities import conditions
@@ -30,10 +23,7 @@ from resviz.views.overlays import Whole
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import as_array, as_pixels
 from resviz.views.records import is_explanation
-from resviz.views.said import said_by
 from resviz.views.widgets.explanation_payload import (
-    CHECKS,
-    HEAD_METHODS,
     check_rows,
     check_words,
     classes_of,
@@ -42,22 +32,17 @@ from resviz.views.widgets.explanation_payload import (
 )
 from resviz.views.widgets.originals import packed, wholes_of
 from resviz.views.widgets.page_view import PageView
-from resviz.views.widgets.working import Work
 
 _CALLER = "explore_explanation"
-_FIRST = ("grad_cam", "grad_cam_pp", "hires_cam", "xgrad_cam", "layer_cam")
-_QUICK = tuple(name for name, row in METHODS.items() if row.kind in ("gradients", "activations"))
 _CHECKED = {"method", "layer", "image", "target"}  # columns of a table of faithfulness
-_KNOWN = 256  # maps kept after they were asked for
-# of a faithfulness: the first pass; a picture, two ends; 27 steps of each curve, for four maps; 3
-# steps of each, for 39 rivals
-_PICTURES = 1 + 3 + 2 * 27 * (1 + 3) + 2 * 3 * 39
 
 
 class ExplanationPage(PageView):
     """The view of :func:`explore_explanation`."""
 
     module = "explanation.js"
+    weight = True  # whether the head's weights are sent
+    pictured = True  # whether the photographs are
     compact = False  # fewer bytes for the head's numbers, at a stated error
 
     def __init__(
@@ -71,14 +56,13 @@ class ExplanationPage(PageView):
         without: Sequence[str] = (),
         originals: Sequence[Whole | None] = (),
     ) -> None:
-        self._without = list(without)
         self._originals = list(originals)
         self._names = _names(names, len(exp.targets))
-        self._exp, self._net, self._images, self._preset = exp, net, images, preset
+        self._exp, self._net = exp, net
         self._checks, self._checked = check_rows(table), check_words(table)
         self._head = head_of(exp)
         self._classes = classes_of(exp, self._head)
-        self._asked: dict[tuple[Any, ...], Any] = {}
+        self._maps = Maps(exp, self._classes, self._head, net, images, preset, without)
         self._work: Work | None = None
         method, layer = self._beginning()
         first = int(exp.targets[0][0])
@@ -93,6 +77,11 @@ class ExplanationPage(PageView):
         network = exp.provenance.get("network", "network")
         super().__init__(f"Explanation of {network}", selection)
 
+    @property
+    def explanation(self) -> Any:
+        """What it shows."""
+        return self._exp
+
     def _beginning(self) -> tuple[str, str]:
         """Grad-CAM at the head where it is recorded; else the last layer of the first method."""
         if self._head is not None and ("grad_cam", self._head.layer) in self._exp.maps:
@@ -104,7 +93,8 @@ class ExplanationPage(PageView):
     def payload(self) -> Payload:
         """The record's maps, one byte a value; the head's numbers; the checks that were given."""
         exp, packing = self._exp, Packing()
-        pictures = None if exp.pictures is None else packing.add(as_pixels(exp.pictures))
+        pictures = exp.pictures if self.pictured else None
+        pictures = None if pictures is None else packing.add(as_pixels(pictures))
         about = {**exp.provenance}
         said = said_by(exp)
         known = None if said is None else said.scores
@@ -130,14 +120,14 @@ class ExplanationPage(PageView):
                     {
                         "method": method,
                         "layer": layer,
-                        "signed": self._is_signed(method),
+                        "signed": self._maps.is_signed(method),
                         "blank": self._blank(method, layer),
                         **packing.add_pixels(_table(values), groups=2),
                     }
                     for (method, layer), values in exp.maps.items()
                 ],
-                "head": self._head and head_payload(packing, self._head, self.compact),
-                "asks": self._asks(),
+                "head": self._head and head_payload(packing, self._head, self.compact, self.weight),
+                "asks": self._maps.asks,
                 "checks": self._checks,
                 "checked": self._checked,
             }
@@ -158,81 +148,19 @@ class ExplanationPage(PageView):
             over[layer] = {"pictures": known[name], "size": list(shape)[-2:]}
         return over
 
-    def _is_signed(self, method: str) -> bool:
-        row = METHODS.get(method)
-        return self._exp.provenance.get("relu") is False or (row is not None and row.signed)
-
     def _blank(self, method: str, layer: str) -> list[str]:
         """Why maps of this method and layer are zero, in the record's own words."""
         start = f"{method} at {layer}, "
         notes = self._exp.provenance.get("notes") or ()
         return [str(note) for note in notes if str(note).startswith(start)]
 
-    def _asks(self) -> dict[str, list[str]] | None:
-        """What the kernel can be asked for; None where there is no network."""
-        if self._net is None:
-            return None
-        layers = [layer for layer in self._exp.layers if layer != "input"]
-        return {"methods": list(_QUICK), "layers": layers}
-
     # ---- what the browser asks for
     def answer(self, what: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         """A map that is not in the record."""
         if what != "map":
             return super().answer(what, request)
-        values = as_array(self._explained(self._wanted(request)).maps_of_one)
+        values = as_array(self._maps.map_of(self._maps.wanted(request)))
         return {"shape": list(values.shape)}, [values.tobytes()]
-
-    def _wanted(self, request: Mapping[str, Any]) -> _Wanted:
-        """The question, read with care: it comes from outside."""
-        if self._net is None:
-            raise ValueError(
-                f"{_CALLER}: this explanation came without its network; "
-                f"{_CALLER}(net, images) computes more."
-            )
-        image, outputs = int(request["image"]), len(self._classes)
-        classes = [request.get("class"), request.get("contrast")]
-        given = [int(each) for each in classes if each is not None]
-        if not 0 <= image < len(self._exp.targets):
-            raise ValueError(f"{_CALLER}: image {image} of {len(self._exp.targets)}.")
-        if classes[0] is None or not all(0 <= index < outputs for index in given):
-            raise ValueError(f"{_CALLER}: class {classes[0]}; 0 to {outputs - 1}.")
-        asks = self._asks() or {}
-        method, layer = str(request["method"]), str(request["layer"])
-        recorded = (method, layer) in self._exp.maps
-        if not recorded and (method not in asks["methods"] or layer not in asks["layers"]):
-            raise ValueError(f"{_CALLER}: no {method} at {layer}.")
-        relu = request.get("part") != "signed"
-        return _Wanted(image, given[0], given[1] if len(given) > 1 else None, method, layer, relu)
-
-    def _explained(self, wanted: _Wanted) -> _One:
-        key = dataclasses.astuple(wanted)
-        if key not in self._asked:
-            made = self._explain(self._net, wanted)
-            while len(self._asked) >= _KNOWN:
-                self._asked.pop(next(iter(self._asked)))
-            self._asked[key] = made
-        return _One(self._asked[key], wanted)
-
-    def _explain(self, net: Any, wanted: _Wanted) -> Any:
-        with quiet(), self._altered(net):  # the view says why a map is blank
-            return explain(
-                net,
-                self._one_image(wanted.image),
-                wanted.target(),
-                methods=wanted.method,
-                layers="auto" if wanted.layer == "input" else _layer(wanted.layer),
-                relu=wanted.relu,
-                preset=self._preset,
-                progress=False,
-            )
-
-    def _altered(self, net: Any) -> AbstractContextManager[None]:
-        """The network as it was explained: some of its blocks may have been switched off."""
-        return altered(net, self._without, self._one_image(0))
-
-    def _one_image(self, image: int) -> Any:
-        return check_images(self._net, self._images).one(image)
 
     # ---- long work: the checks of one map, beside the kernel's own work
     def _answer(self, request: dict[str, Any]) -> None:
@@ -244,36 +172,34 @@ class ExplanationPage(PageView):
     def _start(self, request: dict[str, Any]) -> None:
         number = str(request.get("id"))
         try:
-            wanted = dataclasses.replace(self._wanted(request), relu=True)
-            # a copy: this thread must not change the modes of a network that a cell is using
-            net = copy.deepcopy(self._net)
+            make, total, words = self.measuring(request)
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
             self.send({"type": "error", "id": number, "text": str(error.args[0])})
             return
         if self._work is not None:
             self._work.stop()
-        make = partial(self._measure, net, wanted)
-        self._work = Work(self, number, make, _PICTURES, "faithfulness: pictures")
+        self._work = Work(self, number, make, total, words)
         self._work.start()
 
-    def _measure(self, net: Any, wanted: _Wanted, work: Work) -> tuple[dict[str, Any], list[bytes]]:
-        """`faithfulness` of one map, on a copy of the network; kept for the exported page."""
-        exp = self._explain(net, wanted)
-        with self._altered(net), Hooks() as hooks:
-            hooks.before_forward(net, lambda _, args: work.tick(len(args[0])))
-            table = faithfulness(
-                net,
-                self._one_image(wanted.image),
-                exp,
-                wanted.target() if wanted.contrast is not None else None,
-                checks=CHECKS,
-                preset=self._preset,
-                progress=False,
-            )
-        row = check_rows(table)[0] | {"image": wanted.image, "part": "method"}
-        checked = check_words(table)
-        work.settle(partial(self._keep_check, row, checked))
-        return {"row": row, "checked": checked}, []
+    def measuring(
+        self, request: Mapping[str, Any]
+    ) -> tuple[Callable[[Work], tuple[dict[str, Any], list[bytes]]], int, str]:
+        """What measures a map's faithfulness, on a copy: a cell may be using the network.
+
+        Returns:
+            (a function of the :class:`Work` that runs it, its ticks, what they count).
+        """
+        wanted = self._maps.wanted(request)
+        measured = self._maps.measuring(wanted)
+
+        def make(work: Work) -> tuple[dict[str, Any], list[bytes]]:
+            table = measured(work.tick)
+            row = check_rows(table)[0] | {"image": wanted.image, "part": "method"}
+            checked = check_words(table)
+            work.settle(partial(self._keep_check, row, checked))
+            return {"row": row, "checked": checked}, []
+
+        return make, PICTURES, "faithfulness: pictures"
 
     def _keep_check(self, row: dict[str, Any], checked: str) -> None:
         self._checks, self._checked = [*self._checks, row], checked
@@ -294,7 +220,7 @@ class ExplanationPage(PageView):
         """The chosen map over the photograph."""
         chosen = self.selection
         image, part = int(chosen.get("image") or 0), str(chosen.get("part"))
-        shown = self._shown(image)
+        shown = self._maps.shown(image, chosen)
         (key, values), *_ = shown.maps.items()
         maps = values if part == "signed" else values.clip(min=0)
         whole = self._originals[image] if image < len(self._originals) else None
@@ -313,97 +239,6 @@ class ExplanationPage(PageView):
         name = self._exp.input_of(layer)
         return name is None or name == self._exp.provenance.get("input")
 
-    def _shown(self, image: int) -> Any:
-        """An Explanation of the one chosen map: of the record, of the head, or as asked for."""
-        chosen, exp = self.selection, self._exp
-        if not 0 <= image < len(exp.targets):
-            raise ValueError(f"{_CALLER}: image {image} of {len(exp.targets)}.")
-        key = (str(chosen.get("method")), str(chosen.get("layer")))
-        position = self._position(image)
-        signed = chosen.get("part") == "signed"
-        usable = position is not None and key in exp.maps
-        if usable and (not signed or self._is_signed(key[0])):
-            return self._single(image, key, exp.maps[key][image][position], position)
-        if chosen.get("class") is not None and self._at_head(key):
-            which = target(int(chosen["class"]))
-            if chosen.get("contrast") is not None:
-                which = which - target(int(chosen["contrast"]))
-            values = self._head.map(which, relu=False)[image] * self._factor(key[0])
-            return self._single(image, key, values, None)
-        if self._net is not None and chosen.get("class") is not None:
-            wanted = self._wanted({**chosen, "image": image})
-            return self._single(image, key, self._explained(wanted).maps_of_one, None)
-        if usable:
-            return self._single(image, key, exp.maps[key][image][position], position)
-        raise ValueError(f"{_CALLER}: no {key[0]} at {key[1]} for this target in the record.")
-
-    def _position(self, image: int) -> int | None:
-        """Of the chosen target among the image's recorded ones."""
-        chosen, known = self.selection, self._exp.targets[image]
-        if chosen.get("recorded") is not None:
-            position = int(chosen["recorded"])
-            return position if 0 <= position < len(known) else None
-        if chosen.get("contrast") is not None or chosen.get("class") not in known:
-            return None
-        return int(known.index(chosen["class"]))
-
-    def _at_head(self, key: tuple[str, str]) -> bool:
-        return self._head is not None and key[1] == self._head.layer and key[0] in HEAD_METHODS
-
-    def _factor(self, method: str) -> float:
-        """`AllClasses.map` is Grad-CAM; CAM has no mean over the positions."""
-        return float(np.prod(self._head.activations.shape[2:])) if method == "cam" else 1.0
-
-    def _single(self, image: int, key: tuple[str, str], values: Any, position: int | None) -> Any:
-        exp = self._exp
-        name = self._name() if position is None else exp.target_names[image][position]
-        return dataclasses.replace(
-            exp,
-            maps={key: values[None, None]},
-            targets=[[-1]],
-            target_names=[[name]],
-            scores=exp.scores[image : image + 1, :1],
-            logits=None,
-            pictures=None if exp.pictures is None else exp.pictures[image : image + 1],
-            heads=(),
-            parts=None,
-        )
-
-    def _name(self) -> str:
-        named = [self.selection.get("class"), self.selection.get("contrast")]
-        return " - ".join(self._classes[int(each)] for each in named if each is not None)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Wanted:
-    """One map that is asked for."""
-
-    image: int
-    index: int
-    contrast: int | None
-    method: str
-    layer: str
-    relu: bool
-
-    def target(self) -> Any:
-        """As `explain` takes it."""
-        if self.contrast is None:
-            return self.index
-        return target(self.index) - target(self.contrast)
-
-
-@dataclasses.dataclass(frozen=True)
-class _One:
-    """An explanation of one image and target by one method at one layer."""
-
-    exp: Any
-    wanted: _Wanted
-
-    @property
-    def maps_of_one(self) -> Any:
-        """(h, w)."""
-        return next(iter(self.exp.maps.values()))[0, 0]
-
 
 def _table(values: Any) -> Any:
     """(N, T, h, w); zeros, which no picture shows, where an image has fewer targets."""
@@ -412,11 +247,6 @@ def _table(values: Any) -> Any:
     rows = [as_array(each) for each in values]
     most = max(map(len, rows))
     return np.stack([np.pad(r, ((0, most - len(r)), (0, 0), (0, 0))) for r in rows])
-
-
-def _layer(key: str) -> Any:
-    name, _, call = key.partition("#")
-    return [(name, int(call))] if call else key
 
 
 # ---- the public function
@@ -478,7 +308,7 @@ def explore_explanation(
             "would be right."
         )
     if is_explanation(net_or_exp):
-        _check_maps(net_or_exp)
+        check_maps(net_or_exp)
         wholes = wholes_of(net_or_exp, None, originals, _CALLER)
         return ExplanationPage(net_or_exp, table=table, names=names, originals=wholes)
     if not hasattr(net_or_exp, "forward") or images is None:
@@ -491,24 +321,10 @@ def explore_explanation(
         raise TypeError(
             f"{_CALLER}: explanation is a {type(explanation).__name__}; an Explanation."
         )
-    exp = explanation if explanation is not None else _first(net_or_exp, images, preset)
-    _check_maps(exp)
+    exp = explanation if explanation is not None else explained_first(net_or_exp, images, preset)
+    check_maps(exp)
     wholes = wholes_of(exp, images, originals, _CALLER)
     return ExplanationPage(exp, net_or_exp, images, preset, table, names, originals=wholes)
-
-
-def _check_maps(exp: Any) -> None:
-    """Raise ValueError for maps without rows and columns."""
-    for (method, layer), maps in exp.maps.items():
-        kind = {2: "a signal or text", 4: "video"}.get(maps[0].ndim)
-        given = exp.inputs_of(layer)
-        if given is not None and given.ndim == 4:
-            kind = f"inputs {tuple(given.shape)}, one position wide"
-        if kind is not None:
-            raise ValueError(
-                f"{_CALLER}: {method} at {layer!r} is a map over {kind}; maps over pictures, "
-                "(h, w), would be right. rv.plot_explanation(exp) draws this one."
-            )
 
 
 def _names(names: Sequence[str] | None, count: int) -> list[str]:
@@ -517,55 +333,3 @@ def _names(names: Sequence[str] | None, count: int) -> list[str]:
     if isinstance(names, str) or len(names) != count:
         raise ValueError(f"{_CALLER}: names {names!r}; one for each of {count} photographs.")
     return [str(name) for name in names]
-
-
-def _first(net: Any, images: Any, preset: Any) -> Any:
-    """The predicted classes at every block, by the methods that one pass serves."""
-    check_hookable(net)
-    inputs = check_images(net, images)
-    return explained(net, inputs, None, preset, survey(net, inputs).table)
-
-
-def altered(net: Any, off: Sequence[str], images: Any) -> AbstractContextManager[None]:
-    """The network without the branches of some blocks; put back at the end."""
-    return drop_blocks(net, list(off), images=images) if off else nullcontext()
-
-
-def explained(net: Any, images: Any, targets: Any, preset: Any, table: Any) -> Any:
-    """Every block by the methods of one pass; `table` of layers says which have positions."""
-    layers = [] if table is None else _with_positions(table)
-    with quiet():
-        if layers:
-            return explain(net, images, targets, methods=list(_FIRST), layers=layers, preset=preset)
-        exp = explain(net, images, targets, preset=preset)  # tokens: what "auto" finds
-    _check_maps(exp)
-    return exp
-
-
-def _is_map(shape: Sequence[int], axes: str) -> bool:
-    """True for an output with rows and columns, more than one of each."""
-    if len(shape) != 4:
-        return False
-    told = sorted(axes) == sorted("NCHW")
-    places = [shape[axes.index(each)] for each in "HW"] if told else shape[2:]
-    return (told or not axes or "?" in axes) and min(places) > 1
-
-
-def _with_positions(table: Any) -> list[str]:
-    """Blocks, or the stages' last layers, whose output is (N, C, H, W); none for tokens."""
-    spatial = pd.Series(
-        [_is_map(*each) for each in zip(table["shape"], table["axes"], strict=True)], table.index
-    )
-    tokens = table["shape"].map(lambda s: len(s) == 3)
-    if not (spatial | tokens).any():
-        raise ValueError(
-            f"{_CALLER}: the network has no layer with positions (N, C, H, W); a "
-            "convolutional network would be right."
-        )
-    blocks = table["kind"] == "block"
-    if (blocks & spatial).any():
-        return [str(each) for each in table[blocks & spatial]["layer"].drop_duplicates()]
-    if (blocks & tokens).any():
-        return []
-    ends = table[spatial].groupby("stage", sort=False)["layer"].last()
-    return [str(each) for each in ends]

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from resviz.recording.said import said_by
+from resviz.sessions.maps import CHECKS, HEAD_METHODS
 from resviz.views.payload import Packing, quantised
 from resviz.views.pictures import Floats, as_array
-from resviz.views.said import said_by
 
-HEAD_METHODS = ("grad_cam", "hires_cam", "cam")  # what a class's weights alone determine
-CHECKS = ("deletion", "insertion")
 _EXACT = 4 * 2**20  # bytes up to which numbers of the head go as float32
 _HALF = 32 * 2**20  # bytes up to which they go as float16; above, one byte each
 _TRIED = 2**31  # products for which the error of the head's numbers is measured
@@ -38,19 +37,27 @@ def classes_of(exp: Any, head: Any) -> list[str]:
     return said.names if named else known
 
 
-def head_payload(packing: Packing, head: Any, compact: bool = False) -> dict[str, Any]:
+def head_payload(
+    packing: Packing, head: Any, compact: bool = False, weight: bool = True
+) -> dict[str, Any]:
     """The numbers from which the browser makes any class's map, and how exact they are.
 
-    `compact`: one byte each where there are many, in a page that has to stay small.
+    `compact`: one byte each where there are many, in a page that has to stay small. `weight`:
+    whether the weights come along; of another explanation of the same network they are the same.
     """
     given = as_array(head.activations), as_array(head.weight)
     half = 0 if compact else _HALF
-    kept = [_numbers(packing, v, groups, half) for v, groups in zip(given, (2, 1), strict=True)]
+    apart = Packing()
+    packings = (packing, packing if weight else apart)
+    kept = [
+        _numbers(into, values, groups, half)
+        for into, values, groups in zip(packings, given, (2, 1), strict=True)
+    ]
     cells = float(np.prod(given[0].shape[2:]))
     return {
         "layer": head.layer,
         "activations": kept[0][0],
-        "weight": kept[1][0],
+        "weight": kept[1][0] if weight else None,
         "error": _largest_error(given, (kept[0][1], kept[1][1])),
         "methods": {name: 1.0 if name == "cam" else 1 / cells for name in HEAD_METHODS},
     }

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resviz.arguments import public
+from resviz.recording.said import Said, said_by
 from resviz.views.channels import channels_of, has_maps, maps_of
 from resviz.views.figure import Figure
 from resviz.views.figures.feature_maps import plot_feature_maps
@@ -18,7 +19,6 @@ from resviz.views.figures.quantities import conditions
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats, as_array, as_pixels
 from resviz.views.records import is_explanation, is_recording
-from resviz.views.said import Said, said_by
 from resviz.views.widgets.page_view import PageView
 
 _MOST = 64 * 2**20  # bytes of maps in one message

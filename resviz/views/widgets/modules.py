@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import posixpath
 import re
 from pathlib import Path
 
 FRONTEND = Path(__file__).parent / "frontend"
-_IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"\./([\w.-]+)";[ \t]*\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"(\.{1,2}/[\w./-]+)";[ \t]*\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function|const|let|class)", re.MULTILINE)
 _NAME = re.compile(
     r"^(?:export )?(?:async )?(?:function\*?|const|let|class) ([\w$]+)", re.MULTILINE
@@ -26,7 +27,7 @@ def module_source(name: str) -> str:
     ``export default { render: renderMaps };``; of a view within another, that line goes too.
 
     Args:
-        name: a file of the folder ``frontend``: "feature_maps.js".
+        name: a file of the folder ``frontend``: "feature_maps.js", "explore/screen.js".
 
     Raises:
         ValueError: no such file, a name defined twice, an import in another form, or no entry.
@@ -41,7 +42,7 @@ def module_source(name: str) -> str:
 @functools.cache
 def style_source() -> str:
     """The style sheet of all views: style.css, then the others of the folder."""
-    files = sorted(FRONTEND.glob("*.css"), key=lambda file: (file.name != "style.css", file.name))
+    files = sorted(FRONTEND.rglob("*.css"), key=lambda file: (file.name != "style.css", file.name))
     return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
@@ -80,5 +81,10 @@ def _collect(folder: Path, name: str, texts: dict[str, str], above: tuple[str, .
         raise ValueError(f"module_source: no {name} in {folder.name}.")
     text = file.read_text(encoding="utf-8")
     for inner in _IMPORT.findall(text):
-        _collect(folder, inner, texts, (*above, name))
+        _collect(folder, _resolved(name, inner), texts, (*above, name))
     texts[name] = _COMMENT.sub("", _IMPORT.sub("", text))
+
+
+def _resolved(importer: str, path: str) -> str:
+    """What a file means by "./x.js" or "../x.js", seen from the folder of all."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(importer), path))

@@ -7,7 +7,7 @@ float64, and the peer's error is held against zero: the day a peer is repaired i
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -183,11 +183,26 @@ def resnet() -> nn.Module:
     return net.eval()
 
 
-@pytest.fixture
-def real(use_torch_home: Path) -> Iterator[tuple[nn.Module, Tensor]]:
+@pytest.fixture(scope="module")
+def loaded(torch_home: Path) -> tuple[nn.Module, Tensor]:
     """A trained ResNet-18 and a photograph of a cat."""
-    net = rv.load_model("resnet18", weights="IMAGENET1K_V1", device="cpu")
-    yield net, rv.load_images([SAMPLES / "chelsea.png"], net)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TORCH_HOME", str(torch_home))
+        net = rv.load_model("resnet18", weights="IMAGENET1K_V1", device="cpu")
+    return net, rv.load_images([SAMPLES / "chelsea.png"], net)
+
+
+@pytest.fixture
+def real(loaded: tuple[nn.Module, Tensor]) -> tuple[nn.Module, Tensor]:
+    """A copy of the network, and the photograph."""
+    return copy.deepcopy(loaded[0]), loaded[1]
+
+
+@pytest.fixture
+def near(loaded: tuple[nn.Module, Tensor]) -> tuple[nn.Module, Tensor]:
+    """A copy of the network, and the photograph 128 pixels wide."""
+    image = F.interpolate(loaded[1], size=128, mode="bilinear", antialias=True)
+    return copy.deepcopy(loaded[0]), image
 
 
 # ---- where they are right
@@ -214,19 +229,19 @@ def test_agrees_at_block_outputs(
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("layer", ["layer2", "layer4"])
-def test_agrees_on_a_photograph(real: tuple[nn.Module, Tensor], layer: str) -> None:
+def test_agrees_on_a_photograph(near: tuple[nn.Module, Tensor], layer: str) -> None:
     for name in ("GradCAM", "XGradCAM", "LayerCAM"):
-        mine = ours(OURS[name], *real, layer, [TABBY])
-        assert gap(by_torchcam(name, *real, layer, [TABBY]), mine) < EXACT
-        assert gap(by_grad_cam(name, *real, layer, [TABBY]).relu(), mine) < EXACT
-    mine = ours("grad_cam", *real, layer, [TABBY])
-    assert gap(by_captum(*real, layer, [TABBY]), mine) < EXACT
+        mine = ours(OURS[name], *near, layer, [TABBY])
+        assert gap(by_torchcam(name, *near, layer, [TABBY]), mine) < EXACT
+        assert gap(by_grad_cam(name, *near, layer, [TABBY]).relu(), mine) < EXACT
+    mine = ours("grad_cam", *near, layer, [TABBY])
+    assert gap(by_captum(*near, layer, [TABBY]), mine) < EXACT
 
 
 @pytest.mark.thorough
-def test_cam_agrees_with_torchcam(real: tuple[nn.Module, Tensor]) -> None:
-    theirs = by_torchcam("CAM", *real, "layer4", [TABBY], fc_layer="fc")
-    assert gap(ours("cam", *real, "layer4", [TABBY], relu=False), theirs) < EXACT
+def test_cam_agrees_with_torchcam(near: tuple[nn.Module, Tensor]) -> None:
+    theirs = by_torchcam("CAM", *near, "layer4", [TABBY], fc_layer="fc")
+    assert gap(ours("cam", *near, "layer4", [TABBY], relu=False), theirs) < EXACT
 
 
 def test_finer_cam_agrees(resnet: nn.Module) -> None:
@@ -413,14 +428,14 @@ def formula(name: str, a: Tensor, g: Tensor) -> Tensor:
     ],
 )
 def test_layers_written_over_in_place(
-    real: tuple[nn.Module, Tensor], layer: str, name: str
+    near: tuple[nn.Module, Tensor], layer: str, name: str
 ) -> None:
     """torchcam and grad-cam keep a reference and read what the next operation left there.
 
     All in float64: in float32 a ReLU near 0 may be open by one processor's kernels and shut by
     another's, and a single one moves these maps by more than the bound.
     """
-    net, image = copy.deepcopy(real[0]).double(), real[1].double()
+    net, image = copy.deepcopy(near[0]).double(), near[1].double()
     expected = formula(name, *activations_and_gradients(net, image, layer, [TABBY]))
     assert gap(ours(OURS[name], net, image, layer, [TABBY]), expected) < EXACT
     if name == "GradCAM":
@@ -432,14 +447,14 @@ def test_layers_written_over_in_place(
 
 
 @pytest.mark.thorough
-def test_a_layer_that_nothing_writes_over(real: tuple[nn.Module, Tensor]) -> None:
+def test_a_layer_that_nothing_writes_over(near: tuple[nn.Module, Tensor]) -> None:
     """The shortcut is read by the addition only: there all four agree."""
     layer = "layer2.0.downsample.1"
-    expected = formula("GradCAM", *activations_and_gradients(*real, layer, [TABBY]))
-    assert gap(ours("grad_cam", *real, layer, [TABBY]), expected) < EXACT
-    assert gap(by_captum(*real, layer, [TABBY]), expected) < EXACT
-    assert gap(by_torchcam("GradCAM", *real, layer, [TABBY]), expected) < EXACT
-    assert gap(by_grad_cam("GradCAM", *real, layer, [TABBY]).relu(), expected) < EXACT
+    expected = formula("GradCAM", *activations_and_gradients(*near, layer, [TABBY]))
+    assert gap(ours("grad_cam", *near, layer, [TABBY]), expected) < EXACT
+    assert gap(by_captum(*near, layer, [TABBY]), expected) < EXACT
+    assert gap(by_torchcam("GradCAM", *near, layer, [TABBY]), expected) < EXACT
+    assert gap(by_grad_cam("GradCAM", *near, layer, [TABBY]).relu(), expected) < EXACT
 
 
 @pytest.mark.thorough

@@ -310,14 +310,12 @@ def test_the_words_state_the_test(net: nn.Module, images: Tensor, exp: rv.Explan
     assert table.attrs["provenance"]["rivals"] == 19
 
 
-@pytest.mark.slow
-def test_real_maps_beat_random_ones(use_torch_home: Path, testdata: Path) -> None:
-    """On photographs; a random map put in by hand does not, and the words say so."""
-    net = rv.load_model("resnet18", weights="IMAGENET1K_V1", device="cpu")
-    images = rv.load_images(sorted((testdata / "imagenet").glob("*.jpg"))[7:100:40], net)
-    exp = rv.explain(net, images, methods="grad_cam", layers="layer4")
-    noise = torch.rand(3, 1, 7, 7, generator=torch.Generator().manual_seed(1))
-    mixed = dataclasses.replace(exp, maps={**exp.maps, ("random", "layer4"): noise})
+def beats_noise(net: nn.Module, images: Tensor, layer: str) -> None:
+    """Asserts that Grad-CAM beats random maps; one put in by hand does not, as the words say."""
+    exp = rv.explain(net, images, methods="grad_cam", layers=layer)
+    shape = exp.maps["grad_cam", layer].shape
+    noise = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+    mixed = dataclasses.replace(exp, maps={**exp.maps, ("random", layer): noise})
     checks = ["deletion", "insertion", "randomisation"]
     table = rv.faithfulness(net, images, mixed, checks=checks, steps=10)
     print(*table["words"], sep="\n")
@@ -328,6 +326,25 @@ def test_real_maps_beat_random_ones(use_torch_home: Path, testdata: Path) -> Non
     assert (good["insertion"] - good["deletion"]).mean() > (
         good["insertion_random"] - good["deletion_random"]
     ).mean() + 0.2
+
+
+@pytest.mark.thorough
+def test_real_maps_beat_random_ones(testdata: Path) -> None:
+    """On CIFAR-10."""
+    net = rv.load_model("cifar10-resnet20", device="cpu")
+    stored = np.load(testdata / "cifar10" / "cifar10_test_lossless_502.npz")
+    preset = rv.preset_of(net)
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (preset.mean, preset.std))
+    pixels = torch.from_numpy(stored["images"][:70:30]).permute(0, 3, 1, 2).float() / 255
+    beats_noise(net, (pixels - mean) / std, "layer3")
+
+
+@pytest.mark.slow
+@pytest.mark.long  # a minute, and again what is seen on CIFAR
+def test_real_maps_of_photographs_beat_random_ones(use_torch_home: Path, testdata: Path) -> None:
+    net = rv.load_model("resnet18", weights="IMAGENET1K_V1", device="cpu")
+    images = rv.load_images(sorted((testdata / "imagenet").glob("*.jpg"))[7:100:40], net)
+    beats_noise(net, images, "layer4")
 
 
 # ---- errors

@@ -140,13 +140,16 @@ def test_guided_backprop_is_caught_on_cifar(testdata: Path) -> None:
     preset = rv.preset_of(net)
     pixels = torch.from_numpy(stored["images"][:70:10]).permute(0, 3, 1, 2).float() / 255
     mean, std = (torch.tensor(each).view(3, 1, 1) for each in (preset.mean, preset.std))
-    found = upper(net, (pixels - mean) / std, ["grad_cam", "guided_backprop"], "layer3")
+    methods = ["grad_cam", "guided_backprop", "saliency"]
+    found = upper(net, (pixels - mean) / std, methods, "layer3")
     print({name: (round(v.min(), 2), round(v.max(), 2)) for name, v in found.items()})
     assert (found["guided_backprop"] > LIMIT).all()
     assert (found["grad_cam"] < LIMIT).all()
+    assert (found["saliency"] < LIMIT).all()
 
 
 @pytest.mark.slow
+@pytest.mark.long  # half a minute, and again what is seen on CIFAR
 def test_guided_backprop_is_caught_on_photographs(use_torch_home: Path, testdata: Path) -> None:
     net = rv.load_model("resnet18", weights="IMAGENET1K_V1", device="cpu")
     images = rv.load_images(sorted((testdata / "imagenet").glob("*.jpg"))[3:100:25], net)

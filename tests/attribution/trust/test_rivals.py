@@ -26,6 +26,7 @@ from resviz.attribution.trust.rivals import (
     together,
 )
 from resviz.networks.cifar import cifar_resnet
+from resviz.networks.signals import planted_events
 
 SAMPLES = Path(__file__).resolve().parents[3] / "sample_images"
 
@@ -150,20 +151,10 @@ def test_evidence_known_by_construction(null: str) -> None:
     assert table["words"][1].endswith("no better than a random map")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("null", ["noise", "spectrum"])
-def test_random_maps_pass_once_in_twenty(null: str) -> None:
-    """Of a trained network, over several pictures: noise against noise, smooth against smooth."""
-    net = rv.load_model("cifar10-resnet20", device="cpu")
-    names = ("chelsea.png", "coffee.png", "rocket.jpg")
-    images = rv.load_images([SAMPLES / name for name in names], net)
+def passed(net: nn.Module, images: Tensor, made: Tensor, null: str) -> None:
+    """Asserts that one in twenty passes of random maps (each, 3, ...) of three images at layer3."""
     exp = rv.explain(net, images, methods="grad_cam", layers="layer3")
-    side, each = exp.maps["grad_cam", "layer3"].shape[-1], 100 if null == "noise" else 30
-    random = torch.Generator().manual_seed(1000)
-    made = torch.rand(3 * each, side, side, generator=random)
-    if null == "spectrum":
-        made = smooth(3 * each, side, 1.5, 1000)
-    maps = {(f"{i}", "layer3"): made[3 * i : 3 * i + 3, None] for i in range(each)}
+    maps = {(f"{i}", "layer3"): each[:, None] for i, each in enumerate(made)}
     table = rv.faithfulness(
         net,
         images,
@@ -176,3 +167,30 @@ def test_random_maps_pass_once_in_twenty(null: str) -> None:
     )
     assert (table["p_random"] <= 0.05).mean() <= 0.1
     assert 0.35 < table["p_random"].mean() < 0.65
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("null", ["noise", "spectrum"])
+def test_random_maps_of_signals_pass_once_in_twenty(null: str) -> None:
+    """Of a trained network, over several signals: noise against noise, smooth against smooth."""
+    net = rv.load_model("signals-resnet8", device="cpu")
+    each, random = 100 if null == "noise" else 30, torch.Generator().manual_seed(1000)
+    made = torch.rand(3 * each, 1, 64, generator=random)
+    if null == "spectrum":
+        made = smooth(3 * each, 64, 1.5, 1000)[:, :1]  # a row of each
+    passed(net, planted_events(3, seed=7).signals, made.view(each, 3, 64), null)
+
+
+@pytest.mark.slow
+@pytest.mark.long  # 17,000 passes over pictures: half a minute
+@pytest.mark.parametrize("null", ["noise", "spectrum"])
+def test_random_maps_of_photographs_pass_once_in_twenty(null: str) -> None:
+    """The same over pictures."""
+    net = rv.load_model("cifar10-resnet20", device="cpu")
+    names = ("chelsea.png", "coffee.png", "rocket.jpg")
+    images = rv.load_images([SAMPLES / name for name in names], net)
+    each, random = 100 if null == "noise" else 30, torch.Generator().manual_seed(1000)
+    made = torch.rand(3 * each, 8, 8, generator=random)
+    if null == "spectrum":
+        made = smooth(3 * each, 8, 1.5, 1000)
+    passed(net, images, made.view(each, 3, 8, 8), null)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import resviz as rv
 from cases import families, thorough
 from left_as_found import assert_left_as_found, left_as_found
+from of_torchvision import made
 from resviz.networks.anatomy.architecture.labels import chain, size_of, words
 from resviz.networks.anatomy.architecture.table import COLUMNS, architecture
 from resviz.networks.cifar import cifar_resnet
@@ -35,7 +36,7 @@ FAMILIES: dict[str, tuple[int, dict[str, int]]] = {
     "efficientnet_b0": (64, {"identity": 9}),
     "efficientnet_v2_s": (64, {"identity": 35}),
     "convnext_tiny": (64, {"identity": 18}),
-    "vit_b_16": (224, {"identity": 24}),
+    "vit_b_16": (64, {"identity": 24}),
     "swin_t": (64, {"identity": 24}),
     "swin_v2_t": (64, {"identity": 24}),
     "maxvit_t": (224, {"identity": 51, "projection": 4}),
@@ -61,7 +62,7 @@ def build(name: str) -> nn.Module:
 @pytest.mark.parametrize("name", ALL)
 def test_family(name: str):
     side, shortcuts = FAMILIES[name]
-    net = build(name).eval()
+    net = made(name).eval()
     images = torch.zeros(1, 3, side, side)
     table = assert_left_as_found(net, lambda: architecture(net, images))
     assert tuple(table) == COLUMNS
@@ -174,7 +175,7 @@ def test_cifar_family(shortcut: str):
 
 @pytest.mark.thorough
 def test_vgg_has_a_row_per_layer():
-    features = torchvision.models.vgg19(weights=None).features
+    features = made("vgg19").features
     net = nn.Sequential(features, nn.Flatten(), nn.Linear(2048, 10))
     table = architecture(net, torch.zeros(1, 3, 64, 64))
     assert list(table["kind"]).count("layer") == 16 and list(table["kind"]).count("pool") == 5

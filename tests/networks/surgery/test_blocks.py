@@ -6,11 +6,11 @@ import copy
 
 import pytest
 import torch
-import torchvision
 from torch import Tensor, nn
 
-from cases import thorough, thorough_but
+from cases import families, thorough
 from left_as_found import left_as_found
+from of_torchvision import made
 from resviz.errors import NotTraceable
 from resviz.networks.cifar import cifar_resnet
 from resviz.networks.surgery.altering import altered
@@ -140,10 +140,9 @@ def test_additions_of_children_are_not_counted_as_the_parents():
         assert net(ONE).item() == 4
 
 
-@pytest.mark.parametrize("name", thorough_but(ADDITIONS, []))
+@pytest.mark.parametrize("name", families(ADDITIONS, ADDITIONS, ()))
 def test_every_family(name: str):
-    net = torchvision.models.get_model(name).eval()
-    images = torch.randn(1, 3, *(224, 224) if "vit" in name else (64, 64))
+    net, images = made(name).eval(), torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         own = net(images)
     additions = record(net, images, gradients=False).residuals

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import resviz as rv
 from cases import thorough_but
 from left_as_found import assert_left_as_found, left_as_found
+from of_torchvision import made
 from resviz.errors import NotTraceable, ResvizWarning
 from resviz.networks.cifar import cifar_resnet
 from resviz.networks.surgery.blocks import scale_shortcuts
@@ -77,8 +78,7 @@ OF_EACH_FAMILY = [
 @pytest.mark.filterwarnings("ignore:.*no rule of their own")
 @pytest.mark.parametrize("name", thorough_but(OF_EACH_FAMILY, []))
 def test_every_family(name: str):
-    net = torchvision.models.get_model(name).eval()
-    images = torch.randn(1, 3, *(224, 224) if "vit" in name else (64, 64))
+    net, images = made(name).eval(), torch.randn(1, 3, 64, 64)
     twin = plain_twin(net, "copied", images=images)
     with torch.no_grad(), scale_shortcuts(net, 0, images=images):
         expected = net(images)
@@ -130,7 +130,7 @@ def test_fresh_weights_by_the_rule(use_torch_home):
 
 @pytest.mark.thorough
 def test_parameters_without_a_rule_are_named():
-    net = torchvision.models.vit_b_16().eval()
+    net = made("vit_b_16").eval()
     with pytest.warns(ResvizWarning, match="2 parameters have no rule.*class_token"):
         fresh = untrained_copy(net)
     assert fresh.class_token.std().item() == pytest.approx(0.02, rel=0.1)

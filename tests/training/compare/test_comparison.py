@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import signal
 import subprocess
@@ -272,6 +273,13 @@ def test_interrupted_in_every_pass_and_resumed(
     assert found.finished and steps == {0, 1, 2, 3, 4}  # also in the middle of an epoch
 
 
+@functools.cache
+def is_of_training(file: str) -> bool:
+    """Whether it is run by a training: a file of resviz/training/, or hooks.py."""
+    folder = Path(rv.__file__).parent
+    return Path(file).is_relative_to(folder / "training") or Path(file) == folder / "hooks.py"
+
+
 class Interrupting:
     """Counts the lines run in the files of the training, and raises KeyboardInterrupt in one."""
 
@@ -286,9 +294,7 @@ class Interrupting:
         sys.settrace(None)
 
     def enter(self, frame: FrameType, event: str, _: object) -> Any:
-        path = Path(frame.f_code.co_filename)
-        watched = path.name.startswith("training") or path.name == "hooks.py"
-        return self.line if watched and path.parts[-3:-1] != ("tests", "analysis") else None
+        return self.line if is_of_training(frame.f_code.co_filename) else None
 
     def line(self, frame: FrameType, event: str, _: object) -> Any:
         self.lines += event == "line"
@@ -528,6 +534,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.slow
+@pytest.mark.long  # three trainings, half a minute; the next test asserts it of committed ones
 @pytest.mark.usefixtures("one_thread")
 def test_degradation_on_digits() -> None:
     """Deep plain networks train worse than shallow ones, residual ones do not.
@@ -565,14 +572,15 @@ def test_degradation_in_the_logs_of_the_packaged_networks() -> None:
 def test_cifar10_of_the_test_data(testdata: Path, tmp_path: Path) -> None:
     files = testdata / "cifar10"
     (tmp_path / "train.npz").symlink_to(files / "cifar10_train_lossless_1000.npz")
-    (tmp_path / "test.npz").symlink_to(files / "cifar10_test_lossless_502.npz")
+    test = np.load(files / "cifar10_test_lossless_502.npz")
+    np.savez(tmp_path / "test.npz", images=test["images"][:100], labels=test["labels"][:100])
     variants = {"ResNet-8": {"depth": 8}, "plain-8": {"depth": 8, "shortcut": "none"}}
     build: Callable[..., TrainComparison] = lambda: train_compare(  # noqa: E731
-        variants, "cifar10", folder=tmp_path, subset=256, epochs=1, progress=False, device="cpu"
+        variants, "cifar10", folder=tmp_path, subset=128, epochs=1, progress=False, device="cpu"
     )
     found = build()
     assert found.provenance["augment"] and found.provenance["batch"] == 128
-    assert found.provenance["data"] == "CIFAR-10, 256 of 1000 training images"
+    assert found.provenance["data"] == "CIFAR-10, 128 of 1000 training images"
     assert_same(found, build())
 
 

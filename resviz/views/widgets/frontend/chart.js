@@ -97,7 +97,7 @@ export function depthChart(host, { height = 300, label = "cursor over depth", on
       ...(spec.theory ?? []).map((law, n) => ({ series: { theory: true, colour: n }, key: null, text: `theory: ${law.name}`, tip: law.source })),
       ...(spec.symbols ?? []).map((entry) => ({ symbol: entry.symbol, key: null, text: entry.name })),
     ];
-    const focused = names.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const focused = names.contains(document.activeElement) ? document.activeElement.getAttribute("data-key") : null;
     names.replaceChildren(...entries.map(legendEntry));
     if (focused) [...names.children].find((node) => node.dataset.key === focused)?.focus();
   }

@@ -30,7 +30,12 @@ export function freshId(stem) {
   return `rv-${stem}-${controlStem}-${controlCount}`;
 }
 
-/** What every control shares: `node` to place, `input` to focus, disable(reason), enable(), hide(). */
+/**
+ * What every control shares: `node` to place, `input` to focus, disable(reason), enable(), hide().
+ * @param {string} label
+ * @param {any} input
+ * @param {{ title?: string, className?: string }} more
+ */
 function labelled(label, input, { title, className = "" } = {}) {
   input.id = input.id || freshId("control");
   if (title) input.title = title;
@@ -56,7 +61,10 @@ function labelled(label, input, { title, className = "" } = {}) {
   };
 }
 
-/** A list to choose from. `options`: strings, or { value, label, group, disabled, reason }. */
+/**
+ * A list to choose from. `options`: strings, or { value, label, group, disabled, reason }.
+ * @param {{ label: string, options?: any[], value?: any, onChange?: (value: any) => void, title?: string }} options
+ */
 export function selectControl({ label, options = [], value, onChange, title }) {
   const input = element("select", { class: "rv-select" });
   const control = labelled(label, input, { title });
@@ -88,7 +96,10 @@ export function selectControl({ label, options = [], value, onChange, title }) {
   return control;
 }
 
-/** A slider. onChange is called at most once a frame while it moves, with the newest value. */
+/**
+ * A slider. onChange is called at most once a frame while it moves, with the newest value.
+ * @param {{ label: string, min: number, max: number, step?: number, value: number, onChange?: (value: number) => void, title?: string, words?: (value: any) => string }} options
+ */
 export function rangeControl({ label, min, max, step = 1, value, onChange, title, words = String }) {
   const input = element("input", { type: "range", class: "rv-range", min, max, step, value });
   const control = labelled(label, input, { title });
@@ -121,7 +132,10 @@ export function rangeControl({ label, min, max, step = 1, value, onChange, title
   return control;
 }
 
-/** A box to tick. */
+/**
+ * A box to tick.
+ * @param {{ label: string, value: boolean, onChange?: (value: boolean) => void, title?: string }} options
+ */
 export function checkControl({ label, value = false, onChange, title }) {
   const input = element("input", { type: "checkbox", class: "rv-check" });
   input.checked = value;
@@ -134,7 +148,10 @@ export function checkControl({ label, value = false, onChange, title }) {
   return control;
 }
 
-/** A button; `name` is what a screen reader says where the text is a sign. */
+/**
+ * A button; `name` is what a screen reader says where the text is a sign.
+ * @param {{ text: string, name?: string, onClick?: (event: Event) => any, title?: string, className?: string }} options
+ */
 export function buttonControl({ text, name, onClick, title, className = "" }) {
   const input = element(
     "button",
@@ -169,7 +186,10 @@ export function searchHits(names, typed, most = 12) {
   return [...first, ...later].slice(0, most);
 }
 
-/** A field that finds one of many names (classes) while one types. onChoose gets its index. */
+/**
+ * A field that finds one of many names (classes) while one types. onChoose gets its index.
+ * @param {{ label: string, names: string[], value?: any, onChoose?: (index: any) => any, title?: string, placeholder?: string }} options
+ */
 export function searchControl({ label, names, value, onChoose, title, placeholder = "search" }) {
   const list = element("ul", { class: "rv-hits", role: "listbox", id: freshId("hits"), hidden: true });
   const input = element("input", {

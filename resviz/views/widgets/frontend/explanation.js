@@ -107,6 +107,7 @@ export function renderReasons({ model, el }) {
       words: (value) => `${Math.round(value * 100)} %`,
     }),
     keep: checkControl({
+      value: false,
       label: "keep the scale",
       onChange: (wanted) => {
         kept = wanted && shown?.values ? shown.scale : null;
@@ -354,6 +355,7 @@ export function renderReasons({ model, el }) {
       return drawReadOut();
     }
     const colours = colourTable(scale.signed ? "signed" : state.colours);
+    /** @type {[number, number][]} */
     const [small, large] = [[shown.height, shown.width], [height, width]];
     const over = frame === WHOLE
         ? overlayPixels(resizedBilinear(values, ...small, ...large), scale, colours, pixels, state.opacity)

@@ -48,8 +48,8 @@ export function explanationOf(meta, view) {
   const head = meta.head && {
     ...meta.head,
     activations: headNumbers(view, meta.head.activations),
-    weight: headNumbers(view, meta.head.weight),
-    kinds: [meta.head.activations.kind, meta.head.weight.kind],
+    weight: meta.head.weight && headNumbers(view, meta.head.weight),
+    kinds: [meta.head.activations.kind, meta.head.weight?.kind],
     channels: meta.head.activations.shape[1],
     height: meta.head.activations.shape[2],
     width: meta.head.activations.shape[3],

@@ -39,9 +39,11 @@ function guardKeys(root) {
 function keepFocus(root) {
   let held = false;
   const restore = () => {
+    if (!held) return;
     const { activeElement } = root.getRootNode();
-    held &&= !isGone(root);
-    if (held && (!activeElement || activeElement === document.body)) root.focus({ preventScroll: true });
+    if (activeElement && activeElement !== document.body) return; // asked first: isGone makes a layout
+    held = !isGone(root);
+    if (held) root.focus({ preventScroll: true });
   };
   root.addEventListener("focusin", () => (held = true));
   root.addEventListener("focusout", ({ target, relatedTarget }) => {

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from resviz.analysis.logit_lens import lens_of
 from resviz.errors import UnknownOutput
-from resviz.hooks import Hooks
-from resviz.networks.anatomy.structure import is_leaf
+from resviz.networks.anatomy.telling import telling
+from resviz.networks.inputs import check_images
+from resviz.networks.outputs import output_of
+from resviz.networks.predict import logits_for
+from resviz.networks.surgery.altering import additions_of
+from resviz.networks.surgery.blocks import blocks_dropped
+from resviz.provenance import preset_or_none
 from resviz.recording.recorder import record
-from resviz.views.said import said_by
-from resviz.views.widgets.explanation import altered, explained
-from resviz.views.widgets.working import Work
+from resviz.recording.said import said_by, said_of
+from resviz.sessions.explaining import altered, explained, layers_with_positions
+from resviz.sessions.work import Work
 
 KEEP = ("blocks", "additions")
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,9 @@ class Scene:
         whole: the same of the network with all its blocks; `rec` itself where none is off.
         exp: every block explained; None as long as nobody asked for it.
         why: the reason why there is no explanation.
+        lens: the table of :func:`logit_lens`; None where there is none.
+        without: by block, what the network says (T,) when that block's branch is cut, too; empty
+            as long as nobody asked for it.
     """
 
     moment: Moment
@@ -50,6 +64,8 @@ class Scene:
     whole: Any
     exp: Any = None
     why: str = ""
+    lens: Any = None
+    without: Mapping[str, Floats | None] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -57,8 +73,27 @@ class Scene:
         return sum(t.numel() * t.element_size() for t in self.rec.tensors.values())
 
 
+def keep_of(rec: Any) -> Sequence[str]:
+    """What to keep of a network, by its first recording, so that there is a picture of it.
+
+    Block outputs and additions; of a network without blocks (VGG, AlexNet) its stages' ends.
+    """
+    if any(":" not in key for key in rec.tensors) or (rec.layers["kind"] == "block").any():
+        return KEEP
+    try:
+        return layers_with_positions(rec.layers)
+    except ValueError:  # a table or a sequence: nothing to be drawn as a picture
+        return KEEP
+
+
 def recorded(
-    net: Any, images: Any, moment: Moment, preset: Any, known: Scene | None, whole: Any
+    net: Any,
+    images: Any,
+    moment: Moment,
+    preset: Any,
+    known: Scene | None,
+    whole: Any,
+    keep: Sequence[str] = KEEP,
 ) -> Scene:
     """One recorded pass; and one more of the whole network where blocks are off.
 
@@ -69,6 +104,7 @@ def recorded(
         preset: names and scale of the pictures; None for the network's own.
         known: a scene of the same photograph and blocks: its tensors need not be kept again.
         whole: a recording of the whole network for the same photograph, where there is one.
+        keep: what of it is kept.
 
     Raises:
         UnknownOutput: a network without a number that could be followed back through it.
@@ -77,15 +113,14 @@ def recorded(
     if targets is None and preset is not None and preset.output == "values":
         targets = [0]  # nothing is predicted of values: the first
     loss = None if targets is None else "logit"  # what `record` takes without targets, too
-    keep: Sequence[str] = KEEP if known is None else ()
     with altered(net, moment.off, images):
-        rec = _followed(net, images, targets, loss, keep, preset)
+        rec = _followed(net, images, targets, loss, keep if known is None else (), preset)
     if known is not None:
         rec = dataclasses.replace(rec, tensors=known.rec.tensors)
     if not moment.off:
         return Scene(moment, rec, rec)
     # without a block another class may be the predicted one: both lines are of that class
-    same = targets or [_foremost(rec)]
+    same = targets or [foremost(rec)]
     if whole is None or not _is_of(whole, same[0]):
         whole = record(net, images, same, "logit", preset=preset)
     return Scene(moment, rec, whole)
@@ -112,7 +147,7 @@ def _is_of(rec: Any, target: int) -> bool:
     return rec.targets is not None and rec.targets.ndim == 1 and int(rec.targets[0]) == target
 
 
-def _foremost(rec: Any) -> int:
+def foremost(rec: Any) -> int:
     """The target that the network says above all others; of values the first."""
     said = said_by(rec)
     if said is None or said.kind == "values":
@@ -121,15 +156,57 @@ def _foremost(rec: Any) -> int:
 
 
 def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
-    """The scene with its explanation: one more forward pass, and one backward."""
+    """The scene with its explanation: a forward and a backward pass; then what the head sees."""
     moment = scene.moment
-    targets = [_foremost(scene.rec) if moment.target is None else moment.target]
-    try:
-        with altered(net, moment.off, images):
-            exp = explained(net, images, targets, preset, scene.rec.layers)
-    except (ValueError, TypeError, RuntimeError) as error:
-        return dataclasses.replace(scene, why=str(error.args[0]))
+    targets = [foremost(scene.rec) if moment.target is None else moment.target]
+    with altered(net, moment.off, images):
+        scene = dataclasses.replace(scene, lens=_seen(net, images, targets, preset, scene.rec))
+        try:
+            exp = explained(net, images, targets, preset, scene.rec.layers, every_block=True)
+        except (ValueError, TypeError, RuntimeError) as error:
+            return dataclasses.replace(scene, why=str(error.args[0]))
     return dataclasses.replace(scene, exp=exp)
+
+
+def _seen(net: Any, images: Any, targets: Any, preset: Any, rec: Any) -> Any:
+    """How the prediction forms along depth; None where no head can be put on the blocks."""
+    try:
+        return lens_of(net, images, targets, preset, rec)
+    except (ValueError, TypeError, RuntimeError):
+        return None
+
+
+def without_each(
+    net: Any, images: Any, scene: Scene, blocks: Sequence[str], preset: Any
+) -> Iterator[tuple[str, Floats | None]]:
+    """What the network says when the branch of one more block is cut, block by block.
+
+    Each is one forward pass of the network as the scene has it; one more finds the blocks.
+
+    Args:
+        net: a network that may run here and now.
+        images: (1, 3, H, W), the photograph of the scene.
+        scene: what is shown.
+        blocks: names; those that are off already are left out.
+        preset: names and scale of the pictures; None for the network's own.
+
+    Yields:
+        The block and (T,) numbers as :func:`said_by` has them; None where the network cannot run
+        without it.
+    """
+    inputs, off = check_images(net, images), scene.moment.off
+    output = output_of(preset_or_none(net, preset), inputs)
+    additions = additions_of(net, images)
+    for block in blocks:
+        if block in off:
+            continue
+        try:
+            with blocks_dropped(net, [*off, block], additions):
+                logits = logits_for(net, inputs, output)
+            said = said_of(output.seen(logits), logits)
+        except (ValueError, RuntimeError):
+            said = None
+        yield block, None if said is None else said.numbers[0].astype(np.float64)
 
 
 class Watched:
@@ -149,11 +226,7 @@ class Watched:
                 f"explore: this network cannot be copied ({error}); one that copy.deepcopy takes "
                 "would be right, since other photographs, classes and blocks run on a copy."
             ) from error
-        self.leaves = [module for module in self.net.modules() if is_leaf(module)]
 
-    def telling(self, work: Work) -> Hooks:
-        """Hooks that count every layer's call, and end the work when it was given up."""
-        hooks = Hooks()
-        for leaf in self.leaves:
-            hooks.before_forward(leaf, lambda _, __: work.tick())
-        return hooks
+    def telling(self, work: Work) -> AbstractContextManager[None]:
+        """Every layer's call is counted, and the work ends there when it was given up."""
+        return telling(self.net, work.tick)

@@ -5,16 +5,16 @@ Drawn by Pillow alone: it is made before the view can be shown, and matplotlib t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from resviz.views.channels import channels_of
+from resviz.sessions.scene import Scene
 from resviz.views.overlays import panels_of
 from resviz.views.pictures import Floats, Pixels, as_pixels, coloured, enlarged, limits, mosaic, png
-from resviz.views.widgets.explore_payload import places_of
-from resviz.views.widgets.explore_scene import Scene
+from resviz.views.widgets.screen.places import Place
+from resviz.views.widgets.screen.tiles import pictures_of
 
 _WIDTH, _ROW, _GAP, _LINE = 900, 240, 12, 20
 _CHART, _LEFT = 200, 70  # height of the profile, room for its numbers
@@ -24,14 +24,14 @@ _CHANNELS = 24
 
 
 def still_of(
-    title: str, scene: Scene, views: Mapping[str, Any], depth: float | None
+    title: str, scene: Scene, places: Sequence[Place], depth: float | None
 ) -> tuple[bytes, str]:
     """A PNG, and a line of text."""
     from PIL import Image, ImageDraw, ImageFont
 
     network = str(scene.rec.provenance["network"])
     off = f", without {', '.join(scene.moment.off)}" if scene.moment.off else ""
-    pictures = _pictures(scene, views, depth)
+    pictures = _pictures(scene, places, depth)
     runs = {network: scene.whole} | ({off.strip(", "): scene.rec} if off else {})
     top = _GAP + _LINE + (_ROW + 2 * _LINE if pictures else _LINE)
     sheet = Image.new("RGB", (_WIDTH, top + _CHART + 3 * _LINE), "white")
@@ -96,37 +96,37 @@ def _profile(draw: Any, top: int, lines: Mapping[str, Floats], font: Any) -> Non
 
 
 def _pictures(
-    scene: Scene, views: Mapping[str, Any], depth: float | None
+    scene: Scene, places: Sequence[Place], depth: float | None
 ) -> list[tuple[str, Pixels]]:
     found = []
     if scene.rec.pictures is not None:
         found.append(("photograph", as_pixels(scene.rec.pictures)[0]))
-    layer = _at(scene, "explanation", depth)
-    if scene.exp is not None and layer is not None:
-        method = next((m for m, name in scene.exp.maps if name == layer), None)
+    place = _at(places, depth)
+    if place is None:
+        return found
+    if scene.exp is not None:
+        method = next((m for m, name in scene.exp.maps if name == place.key), None)
         if method is not None:
-            (panel,) = panels_of(scene.exp, 0, [method], [layer], [0], "panel", "Viridis")
+            (panel,) = panels_of(scene.exp, 0, [method], [place.key], [0], "panel", "Viridis")
             photograph = None if not found else enlarged(found[0][1], 224)
-            found.append((f"{method} at {layer}", panel.over(photograph, 0.6)))
-    layer = _at(scene, "maps", depth)
-    if "maps" in views and layer is not None:
-        name, _, call = layer.partition("#")
-        channels = channels_of(scene.rec, (name, int(call)) if call else name, 0, caller="explore")
-        found.append((f"{_CHANNELS} of {len(channels.maps)} channels of {layer}", _tiles(channels)))
+            found.append((f"{method} at {place.name}", panel.over(photograph, 0.6)))
+    maps = pictures_of(scene.rec, place.key)
+    if maps is not None:
+        words = f"{min(_CHANNELS, len(maps))} of {len(maps)} channels of {place.name}"
+        found.append((words, _tiles(maps)))
     return found
 
 
-def _at(scene: Scene, part: str, depth: float | None) -> str | None:
-    """The layer under the cursor, as the browser chooses it."""
-    places = places_of(scene)[part]
-    if not places:
-        return None
-    return next((name for name, at in places if depth is None or at >= depth), places[-1][0])
+def _at(places: Sequence[Place], depth: float | None) -> Place | None:
+    """The place under the cursor."""
+    behind = (place for place in places if depth is None or place.depth >= depth)
+    return next(behind, places[-1] if places else None)
 
 
-def _tiles(channels: Any) -> Pixels:
-    maps = channels.maps[channels.order("max")[:_CHANNELS]]
-    maps = maps if maps.ndim == 3 else maps[:, None, :]
-    low, high, colours = limits(maps)
-    tiles = np.stack([coloured(each, low, high, colours) for each in maps])
+def _tiles(maps: Any) -> Pixels:
+    """The channels with the largest values, on one scale."""
+    order = np.argsort(-np.nan_to_num(maps.reshape(len(maps), -1).max(axis=1)), kind="stable")
+    chosen = maps[order[:_CHANNELS]]
+    low, high, colours = limits(chosen)
+    tiles = np.stack([coloured(each, low, high, colours) for each in chosen])
     return enlarged(mosaic(tiles, 6), 240)

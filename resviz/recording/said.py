@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
-from resviz.networks.outputs import of_record
-from resviz.views.pictures import as_array
+from resviz.networks.outputs import Output, of_record
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -43,23 +43,21 @@ class Said:
 
 def said_by(record: Any) -> Said | None:
     """What the network said; None where no part of what it returned is known to be its output."""
-    output = of_record(record.provenance, record.logits)
-    logits = record.logits
+    return said_of(of_record(record.provenance, record.logits), record.logits)
+
+
+def said_of(output: Output, logits: Any) -> Said | None:
+    """The same of logits at hand; see :func:`said_by`."""
     if logits is None or output.kind == "none" or logits.ndim not in (1, 2, 4):
         return None
-    scores = as_array(output.scores(logits)).astype(np.float64)
-    sure = output.probabilities(logits)
-    numbers = scores if sure is None else as_array(sure).astype(np.float64)
+    scores = _numbers(output.scores(logits))
+    word, values = output.numbers(logits)
     names = [output.name(index) for index in range(scores.shape[1])]
     if scores.ndim == 4:
-        return Said(output.kind, "share", names, _shares(numbers), None)
-    word = "value" if sure is None else "probability"
-    return Said(output.kind, word, names, np.nan_to_num(numbers), scores, output.units)
+        return Said(output.kind, "share", names, _numbers(values), None)
+    return Said(output.kind, word, names, np.nan_to_num(_numbers(values)), scores, output.units)
 
 
-def _shares(sure: Floats) -> Floats:
-    """(N, C): the share of positions at which each class is said."""
-    if sure.shape[1] == 1:
-        return (sure > 0.5).mean(axis=(2, 3))
-    best = sure.argmax(axis=1)
-    return np.stack([(best == c).mean(axis=(1, 2)) for c in range(sure.shape[1])], axis=1)
+def _numbers(tensor: Tensor) -> Floats:
+    """As float64, of any device and dtype."""
+    return tensor.detach().cpu().double().numpy()

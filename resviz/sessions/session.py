@@ -1,0 +1,139 @@
+"""`Session`: a network and its photographs, and the scenes that were computed of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from resviz.sessions.scene import (
+    KEEP,
+    Moment,
+    Scene,
+    foremost,
+    keep_of,
+    recorded,
+    with_explanation,
+    without_each,
+)
+from resviz.sessions.work import Work
+from resviz.torch_private import version
+
+_KEPT = 512 * 2**20  # bytes of tensors in scenes that may be asked for again
+
+
+class Session:
+    """What a view computes with while it is open.
+
+    Scenes stay while there is room, and as long as no weight of the network changes.
+
+    Args:
+        net: the network; whoever computes beside a cell hands in a copy of it instead.
+        images: one (1, 3, H, W) for each photograph; more may be appended.
+        preset: names and scale of the pictures; None for the network's own.
+
+    Attributes:
+        current: the scene that is shown.
+    """
+
+    def __init__(self, net: Any, images: Sequence[Any], preset: Any) -> None:
+        self.net, self.images, self.preset = net, list(images), preset
+        self._keep: Sequence[str] = KEEP
+        self._scenes: dict[Moment, Scene] = {}
+        self._weights = _state_of(net)
+        self.current = self._first()
+
+    def _first(self) -> Scene:
+        """The first photograph; what is kept of the network is decided by its layers."""
+        scene = recorded(self.net, self.images[0], Moment(0), self.preset, None, None)
+        keep = keep_of(scene.rec)
+        if keep != KEEP:
+            scene = recorded(self.net, self.images[0], Moment(0), self.preset, None, None, keep)
+        self._keep = keep
+        self._scenes[scene.moment] = scene
+        return scene
+
+    # ---- what is there
+    def find(self, moment: Moment) -> Scene | None:
+        """A scene that was computed and kept."""
+        return self._scenes.get(moment)
+
+    def moments(self) -> list[Moment]:
+        """What was computed and kept, the newest first."""
+        return list(reversed(self._scenes))
+
+    def predicted(self, image: int) -> int:
+        """The class that the whole network predicts; of values the first."""
+        return foremost(self.scene(self.net, Moment(image)).rec)
+
+    def show(self, scene: Scene) -> None:
+        """Show this scene from now on; older ones stay while there is room."""
+        self._scenes.pop(scene.moment, None)
+        self._scenes[scene.moment] = self.current = scene
+        while len(self._scenes) > 1 and sum(s.size for s in self._scenes.values()) > _KEPT:
+            self._scenes.pop(next(iter(self._scenes)))
+
+    def forget_other_weights(self) -> None:
+        """Drop what was recorded before a weight changed: it is of another network."""
+        if self._weights != _state_of(self.net):
+            self._scenes, self._weights = {}, _state_of(self.net)
+
+    # ---- what is computed, on `net`
+    def scene(self, net: Any, moment: Moment) -> Scene:
+        """The scene, as far as it is not there already."""
+        found = self._scenes.get(moment)
+        if found is not None:
+            return found
+        whole = self._whole(moment)
+        kept = None if whole is None else whole.rec
+        images, alike = self.images[moment.image], self._alike(moment)
+        made = recorded(net, images, moment, self.preset, alike, kept, self._keep)
+        same = {} if alike is None else alike.without
+        return dataclasses.replace(made, without=same)
+
+    def explained(self, net: Any, moment: Moment) -> Scene:
+        """The scene with its explanation, or with the reason why there is none."""
+        scene = self.scene(net, moment)
+        if scene.exp is not None or scene.why:
+            return scene
+        return with_explanation(net, self.images[moment.image], scene, self.preset)
+
+    def without(self, net: Any, moment: Moment, blocks: Sequence[str], work: Work) -> Scene:
+        """The scene with what is said when one more block is cut; `work` ticks at each."""
+        scene = self.scene(net, moment)
+        if scene.without:
+            return scene
+        found = {}
+        for block, said in without_each(net, self.images[moment.image], scene, blocks, self.preset):
+            found[block] = said
+            work.tick()
+        return dataclasses.replace(scene, without=found)
+
+    def passes(self, what: str, moment: Moment) -> int:
+        """How often the network will run; switching blocks off takes one pass to find them."""
+        passes = 2 + bool(moment.off) if what == "explanation" else 0
+        if moment not in self._scenes:
+            passes += 1 + bool(moment.off)
+            passes += bool(moment.off) and self._whole(moment) is None
+        return passes
+
+    def _whole(self, moment: Moment) -> Scene | None:
+        """The scene of the same photograph and class with no block cut, where it was kept."""
+        found = self._scenes.get(dataclasses.replace(moment, off=()))
+        predicted = self._scenes.get(Moment(moment.image))
+        if found is None and predicted is not None and moment.target is not None:
+            return predicted if foremost(predicted.rec) == moment.target else None
+        return found
+
+    def _alike(self, moment: Moment) -> Scene | None:
+        """A scene with the same tensors: of the same photograph and blocks, for another class."""
+        same = [
+            s for m, s in self._scenes.items() if (m.image, m.off) == (moment.image, moment.off)
+        ]
+        return same[-1] if same else None
+
+
+def _state_of(net: Any) -> tuple[tuple[int, int], ...]:
+    """Changes when a weight does: where each tensor lies, and how often it was written to."""
+    tensors = [*net.parameters(), *net.buffers()]
+    return tuple((tensor.data_ptr(), version(tensor)) for tensor in tensors)

@@ -1,0 +1,76 @@
+// All channels of all blocks, over the screen: the view of explore_feature_maps within it.
+
+import { buttonControl, element } from "../controls.js";
+import { renderMaps } from "../feature_maps.js";
+import { momentKey } from "./scenes.js";
+
+/** Returns { node, open, close, toggle, follow }. */
+export function createMosaic({ model, shell, current, channel }) {
+  const body = element("div", { class: "rv-mosaic-body" });
+  const closing = buttonControl({ text: "× back", title: "Escape", onClick: () => close() });
+  const node = element("div", { class: "rv-mosaic-over", role: "dialog", "aria-label": "all channels", hidden: true }, closing.node, body);
+  let [inner, end, shown] = [null, null, ""];
+
+  async function open() {
+    if (!shell.live) return shell.say("All channels at once need a running kernel; this page has none.");
+    node.hidden = false;
+    closing.node.focus();
+    await load();
+  }
+  async function load() {
+    const { moment, scene } = current();
+    shown = momentKey(moment);
+    const answer = await shell.ask("maps", moment);
+    if (!answer) return;
+    end?.();
+    body.replaceChildren();
+    inner = innerModel(model, { scene: scene.number, chosen: answer.content.chosen, channel: channel() });
+    inner.data = { type: "data", meta: answer.content.maps };
+    inner.view = answer.buffers[0];
+    end = renderMaps({ model: inner.model, el: body });
+  }
+  function close() {
+    if (node.hidden) return false;
+    node.hidden = true;
+    shell.root.focus({ preventScroll: true });
+    return true;
+  }
+  shell.onMessage((content, buffers) => {
+    if (content.type === "within" && content.view === "maps") inner?.emit("msg:custom", content.content, buffers);
+  });
+  shell.onClose(() => end?.());
+  return {
+    ...{ node, open, close },
+    toggle: () => (node.hidden ? open() : close()),
+    follow() {
+      if (!node.hidden && current() && momentKey(current().moment) !== shown) load();
+    },
+  };
+}
+
+/** What stands for the widget model of a view within this one. */
+function innerModel(model, { scene, chosen, channel }) {
+  const handlers = {};
+  const traits = { selection: { ...chosen, ...(channel === null ? {} : { channel }) }, about: "", still: "" };
+  const emit = (event, ...details) => [...(handlers[event] ?? [])].forEach((handler) => handler(...details));
+  const held = { data: null, view: null, emit };
+  held.model = {
+    kernel: model.kernel,
+    widget_manager: model.widget_manager,
+    get: (key) => traits[key],
+    set(key, value) {
+      traits[key] = value;
+      emit(`change:${key}`);
+    },
+    save_changes() {},
+    on: (event, handler) => (handlers[event] ??= []).push(handler),
+    off(event, handler) {
+      handlers[event] = (handlers[event] ?? []).filter((known) => known !== handler);
+    },
+    send(content) {
+      if (content.type === "ready") emit("msg:custom", held.data, [held.view]);
+      else model.send({ type: "within", view: "maps", scene, content });
+    },
+  };
+  return held;
+}

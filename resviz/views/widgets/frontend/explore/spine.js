@@ -1,0 +1,189 @@
+// The network along depth: blocks, shortcuts as arcs, one curve, and the class as it forms.
+
+import { element, svgElement } from "../controls.js";
+import {
+  SPINE_BLOCKS,
+  SPINE_CURVE,
+  SPINE_HEIGHT,
+  arcPath,
+  axisOf,
+  axisTicks,
+  curvePath,
+  heightOf,
+  placeNear,
+  spineLayout,
+} from "./spine_shape.js";
+import { briefNumber, endOf } from "./words.js";
+
+const CHANCE_AXIS = { low: 0, high: 1, log: false, zeros: false };
+const MOVED = 4; // pixels from which a press is a drag
+
+/**
+ * on: { cursor(place), cut(place) }. Returns { node, svg, draw(state), move(place), aim(words) }.
+ *
+ * state: { places, off, curve: { label, log, values, whole }, seen, without, className }; `seen` and
+ * `without` hold a probability for each place, or null.
+ */
+export function createSpine({ on }) {
+  const svg = svgElement("svg", { class: "rv-spine-svg", height: SPINE_HEIGHT });
+  const node = element(
+    "div",
+    { class: "rv-spine", role: "slider", tabindex: "0", "aria-label": "depth", "aria-orientation": "horizontal" },
+    svg,
+  );
+  const cursor = svgElement("g", { class: "rv-spine-cursor" });
+  let [state, layout, at, width] = [null, null, 0, 0];
+
+  function draw(wanted = state) {
+    state = wanted;
+    if (!state || !width) return;
+    layout = spineLayout(state.places, width);
+    svg.setAttribute("width", width);
+    svg.setAttribute("viewBox", `0 0 ${width} ${SPINE_HEIGHT}`);
+    svg.replaceChildren(
+      ...stageNodes(layout),
+      ...endNodes(layout, state.places),
+      ...axisNodes(state, layout),
+      ...curveNodes(state, layout),
+      ...state.places.map((place, index) => blockNode(place, layout.places[index], index, state)),
+      cursor,
+    );
+    move(at);
+  }
+  function move(place) {
+    at = place;
+    if (!layout?.places[place]) return;
+    const { x } = layout.places[place];
+    const name = state.places[place].name;
+    const flip = x > width - 150;
+    cursor.replaceChildren(
+      svgElement("line", { x1: x, x2: x, y1: 16, y2: SPINE_CURVE.zero + 4 }),
+      svgElement("text", { x: x + (flip ? -5 : 5), y: SPINE_CURVE.top + 2, "text-anchor": flip ? "end" : "start" }, name),
+    );
+    node.setAttribute("aria-valuemin", 0);
+    node.setAttribute("aria-valuemax", state.places.length - 1);
+    node.setAttribute("aria-valuenow", place);
+  }
+  listenToPointer(svg, { on, layout: () => layout, width: () => width });
+  return {
+    ...{ node, svg, draw, move },
+    resize(wanted) {
+      width = wanted;
+      draw();
+    },
+    /** What a screen reader says of the cursor. */
+    speak: (words) => node.setAttribute("aria-valuetext", words),
+  };
+}
+
+/** A press moves the cursor, a drag goes on moving it; a press on a block that stays there cuts it. */
+function listenToPointer(svg, { on, layout, width }) {
+  let [pressed, dragged] = [null, false];
+  const xOf = (event) => {
+    const box = svg.getBoundingClientRect();
+    return ((event.clientX - box.left) / box.width) * width();
+  };
+  svg.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || !layout()) return;
+    pressed = { x: event.clientX, block: event.target.closest?.("[data-place]") };
+    dragged = false;
+    svg.setPointerCapture(event.pointerId);
+    if (!pressed.block) on.cursor(placeNear(layout(), xOf(event)));
+  });
+  svg.addEventListener("pointermove", (event) => {
+    if (!pressed) return;
+    dragged ||= Math.abs(event.clientX - pressed.x) > MOVED;
+    if (dragged) on.cursor(placeNear(layout(), xOf(event)));
+  });
+  svg.addEventListener("pointerup", () => {
+    if (pressed?.block && !dragged) on.cut(Number(pressed.block.dataset.place));
+    pressed = null;
+  });
+  svg.addEventListener("pointercancel", () => (pressed = null));
+}
+
+function stageNodes({ stages }) {
+  return stages.flatMap(({ name, from, to }, index) => [
+    svgElement("rect", {
+      ...{ x: from, width: to - from, y: 0, height: SPINE_CURVE.zero + 6 },
+      class: index % 2 ? "rv-spine-stage" : "rv-spine-stage rv-spine-odd",
+    }),
+    svgElement("text", { x: (from + to) / 2, y: 11, class: "rv-spine-name" }, endOf(name, Math.floor((to - from) / 6.5))),
+  ]);
+}
+
+/** What comes before the first block and after the last. */
+function endNodes({ left, right }, places) {
+  const middle = SPINE_BLOCKS.top + SPINE_BLOCKS.height / 2;
+  const ends = places[0]?.kind === "stem" ? ["image", "head"] : ["stem", "head"];
+  return ends.map((words, index) =>
+    svgElement("text", { x: index ? right + 6 : left - 6, y: middle + 4, class: index ? "rv-spine-end" : "rv-spine-end rv-spine-first" }, words),
+  ).concat(svgElement("line", { x1: left, x2: right, y1: middle, y2: middle, class: "rv-spine-wire" }));
+}
+
+function blockNode(place, shape, index, { off }) {
+  const cut = off.includes(place.name);
+  const cuttable = place.additions.length > 0;
+  const { top, height } = SPINE_BLOCKS;
+  const box = { x: shape.x - shape.width / 2, y: top, width: shape.width, height, rx: 3 };
+  const group = svgElement("g", { class: `rv-spine-block${cut ? " rv-spine-cut" : ""}${cuttable ? " rv-spine-cuttable" : ""}` });
+  if (cuttable) {
+    group.dataset.place = index;
+    group.append(svgElement("path", { d: arcPath(shape), class: `rv-spine-arc rv-spine-${place.kind}` }));
+  }
+  group.append(svgElement("rect", box));
+  if (cut) {
+    const [l, r, b] = [box.x, box.x + box.width, top + height];
+    group.append(svgElement("path", { d: `M${l},${top}L${r},${b}M${r},${top}L${l},${b}`, class: "rv-spine-cross" }));
+  }
+  const verb = cut ? "click puts its branch back" : "click cuts its branch out; the shortcut stays";
+  group.append(svgElement("title", {}, cuttable ? `${place.name}, ${place.kind} shortcut: ${verb}` : place.name));
+  return group;
+}
+
+function axisNodes({ curve, seen, without }, layout) {
+  const { left, right } = layout;
+  const nodes = [];
+  if (curve) {
+    const axis = axisOf([...curve.values, ...(curve.whole ?? [])], curve.log);
+    for (const [value, y] of axisTicks(axis)) nodes.push(...tickNodes(left, right, y, briefNumber(value)));
+    if (axis.zeros) nodes.push(...tickNodes(left, right, SPINE_CURVE.zero, "0"));
+  }
+  if (seen || without) {
+    for (const value of [0, 1]) {
+      const y = heightOf(value, CHANCE_AXIS);
+      nodes.push(svgElement("text", { x: right + 5, y: y + 4, class: "rv-spine-chance" }, String(value)));
+    }
+  }
+  return nodes;
+}
+
+const tickNodes = (left, right, y, words) => [
+  svgElement("line", { x1: left, x2: right, y1: y, y2: y, class: "rv-spine-grid" }),
+  svgElement("text", { x: left - 5, y: y + 4, class: "rv-spine-tick" }, words),
+];
+
+function curveNodes({ curve, seen, without }, layout) {
+  const nodes = [];
+  if (curve) {
+    const axis = axisOf([...curve.values, ...(curve.whole ?? [])], curve.log);
+    if (curve.whole) nodes.push(svgElement("path", { d: curvePath(curve.whole, axis, layout), class: "rv-spine-line rv-spine-whole" }));
+    nodes.push(svgElement("path", { d: curvePath(curve.values, axis, layout), class: "rv-spine-line" }));
+    nodes.push(...dots(curve.values, axis, layout, "rv-spine-dot", 2.5));
+  }
+  if (seen) {
+    nodes.push(svgElement("path", { d: curvePath(seen, CHANCE_AXIS, layout), class: "rv-spine-line rv-spine-seen" }));
+    nodes.push(...dots(seen, CHANCE_AXIS, layout, "rv-spine-seen-dot", 2.5));
+  }
+  if (without) nodes.push(...dots(without, CHANCE_AXIS, layout, "rv-spine-without", 3.5));
+  return nodes;
+}
+
+function dots(values, axis, layout, name, radius) {
+  const small = layout.step < 6 ? radius / 2 : radius;
+  return values.flatMap((value, index) =>
+    value === null || !Number.isFinite(value)
+      ? []
+      : [svgElement("circle", { cx: layout.places[index].x, cy: heightOf(value, axis), r: small, class: name })],
+  );
+}

@@ -1,0 +1,85 @@
+// Numbers and findings in words that a student knows. No DOM.
+
+/** Two significant digits, as many as a reader needs: "0.43", "12", "0.0031", "2e-9"; three and more before the point: "1235". */
+export function briefNumber(value) {
+  if (!Number.isFinite(value)) return "not finite";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  return `${value < 0 ? "−" : ""}${sizeText(size)}`;
+}
+
+function sizeText(size) {
+  if (size >= 1e5) return Number(size.toPrecision(2)).toExponential().replace("+", "");
+  if (size >= 100) return String(Math.round(size));
+  return size < 0.001 ? size.toExponential(0) : String(Number(size.toPrecision(2)));
+}
+
+/** A probability with two digits; a very small one says so. */
+export const briefChance = (chance) => (chance > 0 && chance < 0.005 ? "< 0.01" : chance.toFixed(2));
+
+/** What the network says in its own unit: a probability, a share, or a value. */
+export function saidWords(value, { word, units }) {
+  if (!Number.isFinite(value)) return "not finite";
+  return word === "value" ? `${briefNumber(value)} ${units}`.trim() : briefChance(value);
+}
+
+/** How the branch lies to the shortcut. */
+export function directionWords(cosine) {
+  if (cosine === null) return "";
+  const how = cosine >= 0.7 ? "in its direction" : cosine >= 0.3 ? "partly along it" : cosine > -0.3 ? "nearly orthogonal" : "against it";
+  const angle = cosine.toFixed(2).replace("-", "−");
+  return `${how} (${angle === "−0.00" ? "0.00" : angle})`;
+}
+
+/** "Adds 0.43 of its input, nearly orthogonal (0.02)." */
+export function additionWords({ ratio, cosine }) {
+  if (ratio === null) return "";
+  return `Adds ${briefNumber(ratio)} of its input${cosine === null ? "" : `, ${directionWords(cosine)}`}.`;
+}
+
+/** How much of the gradient came back through the branch. */
+export function shareWords(share) {
+  if (share === null || share === undefined) return "";
+  if (share < 0 || share > 1) return `The branch's share of the gradient is ${briefNumber(share)}: the two parts work against each other.`;
+  return `${Math.round(share * 100)} % of the gradient comes through the branch.`;
+}
+
+/** "Without it: lynx 0.15 (Egyptian cat 0.86 → 0.12)." */
+export function withoutWords(now, without, { index, classes, best, bestWithout, said }) {
+  const name = (one) => classes[one] ?? `class ${one}`;
+  const own = `${name(index)} ${saidWords(now[index], said)} → ${saidWords(without[index], said)}`;
+  if (said.word === "value" || best === bestWithout) return `Without it: ${own}.`;
+  return `Without it: ${name(bestWithout)} ${saidWords(without[bestWithout], said)} (${own}).`;
+}
+
+const SHORTCUTS = {
+  identity: "The shortcut hands on what it receives, unchanged.",
+  projection: "The shortcut is a projection: it changes the shape.",
+  padded: "The shortcut is padded with zeros to the new shape.",
+};
+export const shortcutWords = (kind) => SHORTCUTS[kind] ?? "";
+
+/** "56 × 56 positions, 256 channels" of a place's output shape without the batch. */
+export function shapeWords(shape) {
+  return shape.length ? shape.join(" × ") : "";
+}
+
+/** 2048 as "2,048". */
+export const countWords = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+
+/** Where a map's evidence lies: "18 % of the picture holds half of it." */
+export function spreadWords(values) {
+  const positive = Array.from(values, (value) => (value > 0 ? value : 0)).sort((a, b) => b - a);
+  const sum = positive.reduce((a, b) => a + b, 0);
+  if (!(sum > 0) && values.length && Array.from(values).every(Number.isNaN)) return "This map is not finite: nothing can be read from it.";
+  if (!(sum > 0)) return "No evidence for this class here: every value is 0 or below.";
+  let [held, count] = [0, 0];
+  while (held < sum / 2) held += positive[count++];
+  const share = Math.max(1, Math.round((100 * count) / positive.length));
+  return `Half of the evidence lies in ${share} % of the picture.`;
+}
+
+/** A name, or as much of its end as has room: the end says most. */
+export function endOf(name, most) {
+  return name.length <= most ? name : most > 3 ? `…${name.slice(-most + 1)}` : "";
+}

@@ -1,0 +1,1 @@
+"""The one screen of `explore`: what it is sent, and what it asks for."""

@@ -1,0 +1,86 @@
+"""What an exported page of `explore` holds: the scene shown, and what a reader would try."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from resviz.progress import bar
+from resviz.sessions.scene import Moment, Scene
+from resviz.sessions.session import Session
+from resviz.views.payload import Packing, Payload
+
+ROOM = 5_300_000  # bytes, compressed, of all data: a page is text, a third larger, and has more
+_LEVEL = 1  # of the compression that sizes are estimated by
+
+Pack = Callable[[Scene], Payload]
+
+
+def moments_of(session: Session, names: list[str], lesions: bool) -> Iterator[Moment]:
+    """What else goes on the page: the other photographs, the classes seen, then blocks cut.
+
+    Args:
+        session: what was computed; its scene is on the page already.
+        names: of the blocks that can be cut.
+        lesions: whether each of them is cut, one at a time, for the photograph that is shown.
+    """
+    shown = session.current.moment
+    for image in range(len(session.images)):
+        yield Moment(image)
+    if lesions:
+        target = shown.target if shown.target is not None else session.predicted(shown.image)
+        for name in names:
+            yield Moment(shown.image, target, (name,))
+    yield from session.moments()
+
+
+def add_scenes(
+    packing: Packing,
+    session: Session,
+    moments: Iterator[Moment],
+    pack: Pack,
+    progress: bool | None = None,
+) -> tuple[list[dict[str, Any]], list[Moment]]:
+    """Scenes on the page, as many as there is room for.
+
+    Args:
+        packing: has what must be there; the scenes are appended.
+        session: computes what is not there yet.
+        moments: what is wanted, the most wanted first.
+        pack: what the browser gets of a scene.
+        progress: as everywhere.
+
+    Returns:
+        What describes each scene, and what found no room.
+    """
+    wanted = [m for m in dict.fromkeys(moments) if m != session.current.moment]
+    size, added = _size(packing.payload({}).buffer), list[dict[str, Any]]()
+    with bar(len(wanted), "scenes of the page", progress) as shown:
+        for moment in wanted:
+            payload = pack(session.explained(session.net, moment))
+            size += _size(payload.buffer)
+            if size > ROOM:
+                break
+            added.append(payload.meta | {"base": packing.add_bytes(payload.buffer)})
+            shown.update(1)
+    return added, wanted[len(added) :]
+
+
+def _size(buffer: bytes) -> int:
+    return len(zlib.compress(buffer, _LEVEL))
+
+
+def small(scene: Scene) -> Scene:
+    """A scene whose explanation has Grad-CAM alone: the other methods stay with the shown one.
+
+    With blocks cut it is of the recorded class alone, too.
+    """
+    exp = scene.exp
+    if exp is None:
+        return scene
+    if scene.moment.off:
+        exp = dataclasses.replace(exp, heads=())
+    maps = {key: values for key, values in exp.maps.items() if key[0] == "grad_cam"}
+    return dataclasses.replace(scene, exp=dataclasses.replace(exp, maps=maps or exp.maps))
