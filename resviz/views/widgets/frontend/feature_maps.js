@@ -31,6 +31,7 @@ import { arrayAt, channelOrder, mosaicLayout, packedTable, paintTiles } from "./
 const MAPS_MEANING = "each picture is one channel of what the layer puts out: bright where the layer found what this channel answers to";
 
 export function renderMaps({ model, el }) {
+  /** @type {any} what the functions below share */
   const view = { el, state: { ...FIRST_MAPS }, networks: [], panes: [], shown: [], width: 0, offered: null };
   view.nodes = mapsNodes();
   view.shell = createShell({ model, el, label: "Feature maps", keys: mapsKeys(view) });
