@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resviz.attribution.positions import read
 from resviz.errors import closest
 from resviz.recording.axes import Order, order_of
 from resviz.views.pictures import Floats, as_array
@@ -137,6 +138,44 @@ def maps_of(rec: Any, key: str) -> tuple[str, Floats]:
     if order is None:
         raise ValueError(f"{key!r} has no maps; ask has_maps first.")
     return order.axes, as_array(rec.tensors[key].permute(*_places(order.axes)))
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A kept tensor as pictures.
+
+    Attributes:
+        maps: (N, C, h, w); one row where positions have one axis.
+        axes: the order of axes the tensor was read in.
+        position: what a position is: "positions", "patches" or "tokens".
+        left_out: tokens that have no place in the picture, such as a class token.
+    """
+
+    maps: Floats
+    axes: str
+    position: str
+    left_out: int = 0
+
+
+def pictures_of(rec: Any, key: str) -> Pictures | None:
+    """A kept tensor as pictures; None for what has no maps.
+
+    Tokens stand where their patches were; a class token has no place, and is left out. What has
+    one axis of positions, or tokens of no known grid, is one row.
+    """
+    if key not in rec.tensors or not has_maps(rec, key):
+        return None
+    axes, maps = maps_of(rec, key)
+    if maps.ndim == 4:
+        return Pictures(maps, axes, "positions")
+    size = rec.provenance.get("input_shape") or ()
+    if axes == "NLC" and len(size) == 4:
+        tokens = np.moveaxis(maps, 1, 2)
+        found = read(tokens.shape, [int(side) for side in size[-2:]], ())
+        if found is not None:
+            kept = maps[:, :, found.leading :].reshape(*maps.shape[:2], *found.grid)
+            return Pictures(np.ascontiguousarray(kept), axes, "patches", found.leading)
+    return Pictures(maps[:, :, None, :], axes, "tokens" if axes == "NLC" else "positions")
 
 
 def _places(axes: str) -> list[int]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 import plotly.colors
 import plotly.graph_objects as go
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C7B00")
 INK = "#222222"
@@ -70,8 +70,9 @@ def colour_table(name: str) -> NDArray[np.uint8]:
     return np.rint(np.array(rgb) * 255).astype(np.uint8)
 
 
-def not_finite(count: int) -> str:
+def not_finite(*values: ArrayLike) -> str:
     """What a title says of values that cannot be drawn; "" where there are none."""
+    count = sum(int((~np.isfinite(np.asarray(each, dtype=float))).sum()) for each in values)
     return f" · {count} value{'' if count == 1 else 's'} not finite, not drawn" if count else ""
 
 

@@ -91,7 +91,10 @@ class View:
         return str(self.at.locator(where).first.inner_text())
 
     def labelled(self, label: str) -> Any:
-        return self.at.get_by_label(label, exact=True).first
+        """A control; the fold that it stands in is opened."""
+        found = self.at.get_by_label(label, exact=True).first
+        found.evaluate("e => e.closest('details')?.setAttribute('open', '')")
+        return found
 
     def choose(self, label: str, option: str) -> None:
         self.labelled(label).select_option(label=option)

@@ -58,18 +58,32 @@ class Maps(Tab):
 
     def tile(self, place: int, pane: int = 0) -> str:
         """The read-out with the pointer in the first value of a tile."""
-        layout = self.page.evaluate(
-            "(n) => { const c = document.querySelectorAll('canvas.rv-mosaic')[n];"
-            "return [c.width, c.getBoundingClientRect().width / c.width]; }",
+        across, down, columns = self.pitch(pane)
+        at = {"x": place % columns * across + 1.5, "y": place // columns * down + 1.5}
+        self.page.locator("canvas.rv-mosaic").nth(pane).hover(position=at)
+        return self.text(".rv-readout")
+
+    def pitch(self, pane: int = 0) -> tuple[float, float, int]:
+        """From a tile to the next, across and down, in pixels of the screen; tiles in a row."""
+        width, zoom, tile, tall = self.page.evaluate(
+            "(n) => { const pane = document.querySelectorAll('.rv-pane')[n];"
+            "const box = (s) => pane.querySelector(s).getBoundingClientRect();"
+            "const [c, t] = [box('canvas.rv-mosaic'), box('.rv-outline-chosen')];"
+            "const zoom = c.width / pane.querySelector('.rv-mosaic').width;"
+            "return [c.width, zoom, t.width, t.height]; }",
             pane,
         )
         size = self.page.locator(".rv-caption").nth(pane).inner_text()
         side = int(re.search(r"of (\d+) ×", size).group(1))  # type: ignore[union-attr]
-        columns = round((layout[0] + 1) / (side + 1))
-        across, down = place % columns * (side + 1), place // columns * (side + 1)
-        at = {"x": (across + 0.5) * layout[1], "y": (down + 0.5) * layout[1]}
-        self.page.locator("canvas.rv-mosaic").nth(pane).hover(position=at)
-        return self.text(".rv-readout")
+        gap = zoom if abs(tile - side * zoom) < 0.5 else 4  # over the photograph: wider
+        return tile + gap, tall + gap, round((width + gap) / (tile + gap))
+
+    def bare(self) -> Maps:
+        """The values alone: not over the photograph, in order of number, on the layer's scale."""
+        self.labelled("over the photograph").uncheck()
+        self.choose("Order", "number")
+        self.choose("Colour scale", "one for the layer")
+        return self
 
 
 @pytest.fixture
@@ -96,15 +110,54 @@ def test_the_colours_are_the_values(tab: Any, recorded: Any) -> None:
     """Every pixel of the first tile against the figure's colours: at most one step off."""
     from resviz.views.pictures import coloured, limits
 
-    one = tab()
+    one = tab().bare()
     found = one.pixels()[:32, :32, :3].astype(int)
     maps = recorded["conv1"].numpy()
     wanted = coloured(maps[0, 0], *limits(maps)).astype(int)
     assert np.abs(found - wanted).max() <= 8 and np.abs(found - wanted).mean() < 1
 
 
+def test_the_strongest_come_first_over_the_photograph(tab: Any, recorded: Any) -> None:
+    """What is seen at first: large tiles, the largest value first, each on its own scale."""
+    from resviz.views.pictures import blended, coloured, grey, limits, resized
+
+    one = tab()
+    assert one.chosen("Order") == "largest value"
+    assert one.chosen("Colour scale") == "each channel its own"
+    maps = recorded["conv1"]
+    order = torch.argsort(-maps[0].amax((1, 2)), stable=True).tolist()
+    assert [int(one.tile(n).split(" ")[1]) for n in (0, 1, 15)] == [order[n] for n in (0, 1, 15)]
+    assert one.text(".rv-panel h4") == f"Channel {order[0]}"
+    assert one.text(".rv-outline-chosen .rv-tile-name") == f"#{order[0]}"
+    side = int(one.pitch()[0]) - 4
+    assert side >= 64
+    found = one.pixels()[:side, :side, :3].astype(int)
+    every = maps[:, order[0]].numpy()
+    low, high, colours = limits(every)
+    if (maps < 0).any() and low >= 0:
+        low, colours = -high, limits(maps.numpy())[2]
+    above = coloured(resized(every[0], (side, side)), low, high, colours)
+    at = np.minimum((np.arange(side) * 32) // side, 31)
+    below = grey(recorded.pictures.numpy()[0])[at][:, at]
+    wanted = blended(below, above, 0.75).astype(int)
+    assert np.abs(found - wanted).mean() < 3
+
+
+def test_all_channels_at_a_key(tab: Any) -> None:
+    one = tab()
+    one.choose("Layer", "layer3 · 64")
+    assert "48 of 64 channels" in one.page.locator(".rv-caption").first.inner_text()
+    large = one.pitch()[0]
+    one.at.get_by_role("button", name="all 64").click()
+    assert "64 channels of" in one.page.locator(".rv-caption").first.inner_text()
+    assert one.pitch()[0] < large
+    one.press("a")
+    assert "48 of 64 channels" in one.page.locator(".rv-caption").first.inner_text()
+
+
 def test_read_out(tab: Any, recorded: Any) -> None:
     one = tab()
+    one.choose("Order", "number")
     for channel in (0, 5, 15):
         words = one.tile(channel)
         assert words.startswith(f"channel {channel} · row 0, column 0 · ")
@@ -119,7 +172,7 @@ def test_read_out(tab: Any, recorded: Any) -> None:
     ("order", "key"),
     [
         ("largest mean", lambda maps: -maps.mean((1, 2))),
-        ("largest maximum", lambda maps: -maps.amax((1, 2))),
+        ("largest value", lambda maps: -maps.amax((1, 2))),
         ("dead first", lambda maps: -(maps == 0).float().mean((1, 2))),
     ],
 )
@@ -127,23 +180,36 @@ def test_orders(tab: Any, recorded: Any, order: str, key: Any) -> None:
     one = tab()
     one.choose("Layer", "layer3 · 64")
     one.choose("Order", order)
+    strongest = int(one.tile(0).split(" ")[1])
+    one.at.get_by_role("button", name="all 64").click()
     keys = key(recorded["layer3"][0])
     first = int(re.search(r"channel (\d+)", one.tile(0)).group(1))  # type: ignore[union-attr]
     last = int(re.search(r"channel (\d+)", one.tile(63)).group(1))  # type: ignore[union-attr]
+    assert first == strongest
     near = 1 / 255 if order == "dead first" else 1e-6  # the share of zeros is one byte
     assert keys[first] <= keys.min() + near and keys[last] >= keys.max() - near
 
 
+def linear_of(net: Any) -> Any:
+    return [module for module in net.modules() if isinstance(module, torch.nn.Linear)][-1]
+
+
 def test_weights_of_a_class(tab: Any, net: Any, recorded: Any) -> None:
     one = tab("weights.html")
+    assert one.text(".rv-heading").endswith("layer3")  # where the weights are
+    assert one.chosen("Order") == "most for a class"
+    added = recorded["layer3"][0].mean((1, 2)) * linear_of(net).weight
+    best = int(added[int(recorded.logits[0].argmax())].argmax())
+    assert one.tile(0).startswith(f"channel {best} ")
+    one.choose("Layer", "conv1 · 16")
+    assert one.chosen("Order") == "largest value"
     option = one.page.locator("option", has_text="weight for a class")
     assert "only at layer3" in option.inner_text() and option.is_disabled()
     one.choose("Layer", "layer3 · 64")
     one.choose("Order", "weight for a class")
-    linear = [module for module in net.modules() if isinstance(module, torch.nn.Linear)][-1]
     name = one.page.get_by_label("Class").input_value()
     index = recorded.provenance["classes"].index(name)
-    best = int(linear.weight[index].argmax())
+    best = int(linear_of(net).weight[index].argmax())
     assert one.tile(0).startswith(f"channel {best} ")
     assert f"weight for {name}" in one.text(".rv-numbers")
 
@@ -173,7 +239,7 @@ def test_every_control_changes_the_picture(tab: Any) -> None:
         ("Layer", "layer1 · 16"),
         ("Order", "largest mean"),
         ("Colours", "cividis"),
-        ("Colour scale", "each channel its own"),
+        ("Colour scale", "one for the layer"),
     ):
         before = one.pixels()
         if option is None:
@@ -189,6 +255,10 @@ def test_every_control_changes_the_picture(tab: Any) -> None:
 
 def test_keys_alone(tab: Any) -> None:
     one = tab()
+    one.choose("Order", "number")
+    one.tile(0)
+    one.page.mouse.down()
+    one.page.mouse.up()
     for _ in range(20):  # tab until the mosaic has the focus
         one.press("Tab")
         if one.page.evaluate("() => document.activeElement.className") == "rv-mosaic-scroll":
@@ -230,6 +300,7 @@ def test_everything_has_a_name(tab: Any) -> None:
 
 def test_a_click_enlarges(tab: Any, recorded: Any) -> None:
     one = tab()
+    one.choose("Order", "number")
     one.tile(3)
     one.page.mouse.down()
     one.page.mouse.up()
@@ -278,6 +349,10 @@ def test_two_layers_and_two_networks(tab: Any) -> None:
 
 def test_export(tab: Any, recorded: Any) -> None:
     one = tab()
+    one.choose("Order", "number")
+    one.tile(0)
+    one.page.mouse.down()
+    one.page.mouse.up()
     name, data = one.saved("Picture (PNG)")
     picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     assert name == "feature_maps_conv1.png" and min(picture.shape[:2]) > 300
@@ -321,6 +396,10 @@ def test_two_thousand_channels(opened: Any, recorded: Any, tmp_path: Path) -> No
     changed = dataclasses.replace(recorded, tensors={"layer4": maps})
     explore_feature_maps(changed, images=[0]).save_html(tmp_path / "many.html")
     one = opened(tmp_path / "many.html", READY, Maps)
+    order = torch.argsort(-maps[0].amax((1, 2)), stable=True).tolist()
+    assert one.tile(47).startswith(f"channel {order[47]} ")
+    one.choose("Order", "number")
+    one.at.get_by_role("button", name="all 2,048").click()
     assert one.tile(2047).startswith("channel 2047 ")
     one.page.focus(".rv-mosaic-scroll")
     one.press("End")

@@ -103,12 +103,25 @@ def test_at_most_a_tenth_more_than_a_byte_a_value() -> None:
     assert len(explore_feature_maps(rec).payload().buffer) <= 1.1 * count
 
 
-def test_tokens(rec: Any) -> None:
-    changed = dataclasses.replace(rec, tensors={"encoder": torch.randn(3, 5, 8)})
+@pytest.mark.parametrize("left_out", [0, 1])
+def test_tokens_stand_where_their_patches_were(rec: Any, left_out: int) -> None:
+    tokens = torch.randn(3, 4 + left_out, 8)
+    changed = dataclasses.replace(rec, tensors={"encoder": tokens})
+    payload = explore_feature_maps(changed).payload()
+    layer = payload.meta["networks"][0]["layers"][0]
+    assert layer["axes"] == "NLC" and layer["position"] == "patches"
+    assert layer["codes"]["shape"] == [3, 8, 2, 2] and layer["left_out"] == left_out
+    kept = tokens[:, left_out:].numpy().transpose(0, 2, 1)
+    assert np.abs(values(payload, layer).reshape(3, 8, 4) - kept).max() < 0.02
+    assert (payload.array(layer["maximum"]) == kept.max(axis=2)).all()
+
+
+def test_tokens_of_no_grid_are_a_row(rec: Any) -> None:
+    changed = dataclasses.replace(rec, tensors={"encoder": torch.randn(3, 47, 8)})
     payload = explore_feature_maps(changed).payload()
     layer = payload.meta["networks"][0]["layers"][0]
     assert layer["axes"] == "NLC" and layer["position"] == "tokens"
-    assert layer["codes"]["shape"] == [3, 8, 1, 5]
+    assert layer["codes"]["shape"] == [3, 8, 1, 47]
     tensor = changed.tensors["encoder"].numpy().transpose(0, 2, 1)
     assert np.abs(values(payload, layer)[:, :, 0] - tensor).max() < 0.02
 
@@ -123,6 +136,30 @@ def test_which_photographs(rec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resviz.views.widgets.feature_maps._MOST", 2 * size)
     network = explore_feature_maps(rec).payload().meta["networks"][0]
     assert len(network["images"]) == 2 and "2 of 3 photographs" in network["conditions"]
+
+
+def test_a_network_without_batch_norm_says_nothing_of_it(images: torch.Tensor) -> None:
+    net = cifar_resnet(8, norm=False, seed=0)
+    rec = rv.record(net, images, gradients=False, keep="blocks")
+    words = explore_feature_maps(rec).payload().meta["networks"][0]["conditions"]
+    assert "BatchNorm" not in words and "float32" in words
+
+
+def test_it_opens_where_the_class_is_made(rec: Any, head: Any) -> None:
+    view = explore_feature_maps(rec, explanation=head)
+    assert view.selection["layer"] == "layer3" and view.selection["sort"] == "contribution"
+    linear = head.all_classes.weight
+    index = int(rec.logits[0].argmax())
+    added = linear[index] * rec["layer3"][0].mean((1, 2))
+    order = torch.argsort(-added, stable=True).tolist()
+    names = [trace.name for trace in view.figure().data if trace.name]
+    assert names == [f"channel {c}" for c in order[:24]]
+
+
+def test_a_stage_is_its_last_block(rec: Any, head: Any) -> None:
+    tensors = {"conv1": rec["conv1"], "layer3.0": rec["layer3"]}
+    view = explore_feature_maps(dataclasses.replace(rec, tensors=tensors), explanation=head)
+    assert view.selection["layer"] == "layer3.0"
 
 
 def test_nothing_big_is_kept_in_the_notebook(rec: Any) -> None:

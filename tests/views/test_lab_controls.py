@@ -22,7 +22,7 @@ def test_feature_maps(lab: Any) -> None:
         ("Layer", "layer1.1 · 16"),
         ("Order", "largest mean"),
         ("Colours", "cividis"),
-        ("Colour scale", "each channel its own"),
+        ("Colour scale", "one for the layer"),
     ):
         before = one.painted("canvas.rv-mosaic")
         one.choose(label, option)

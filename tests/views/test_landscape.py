@@ -77,11 +77,12 @@ def test_contour_lines_lie_at_the_ticks() -> None:
 
 
 def test_squares_of_one_size_and_the_centre() -> None:
-    for count, columns in ((1, 1), (2, 2), (3, 3), (4, 2), (5, 3)):
+    for count, columns in ((1, 1), (2, 2), (3, 2), (4, 2), (5, 2)):
         figure = plot_landscape({str(n): plane() for n in range(count)})
         layout = figure.layout
         across = layout.width - layout.margin.l - layout.margin.r
         down = layout.height - layout.margin.t - layout.margin.b
+        assert layout.width <= 1000  # the colour bar is not cut on a small screen
         lefts = set()
         for n in range(count):
             x, y = (layout[f"{axis}axis{n + 1 if n else ''}"] for axis in "xy")

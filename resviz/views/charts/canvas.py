@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from resviz.views import style
 from resviz.views.charts import strokes
 from resviz.views.charts.chart import Axis, Chart
+from resviz.views.charts.draft import WIDTH
 from resviz.views.charts.marks import ColourBar, Heat, Mark, Note, Rule, Stripe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 900  # pixels of a chart that is as wide as there is room
 _POINT = strokes.POINT
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from resviz.views.charts.chart import Axis, Chart, Legend, Margin
 from resviz.views.charts.marks import ColourBar, Mark, Note, Rule, Stripe
+from resviz.views.charts.words import wrapped
 
+WIDTH = 900  # pixels that a chart is drawn for which is as wide as there is room
 _LETTER = 7.6  # pixels, of the legend
+_LONGEST = 48  # letters in a line of the legend
+_LINE = 21  # pixels of a line of the title
 
 
 @dataclass
@@ -24,6 +29,7 @@ class Draft:
     below: list[Rule | Stripe] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
+    head: float = 0
 
     def add(self, *drawn: Mark | ColourBar | Rule | Stripe | Note) -> None:
         """Put marks in front of what is there, rules and stripes behind all marks."""
@@ -51,21 +57,42 @@ class Draft:
     def legend_width(self) -> int:
         """Pixels that the longest line of the legend takes, beside its line and marker."""
         named = [mark.name for mark in self.marks if isinstance(mark, Mark) and mark.legend]
-        longest = max((len(line) for name in named for line in name.splitlines()), default=0)
-        return min(84 + round(_LETTER * longest), 430)
+        longest = max((len(line) for name in named for line in _broken(name)), default=0)
+        return 84 + round(_LETTER * longest)
 
     def chart(self, title: str, *lines: str) -> Chart:
-        """The chart, under its title and the smaller lines that are not empty."""
+        """The chart, under its title and the smaller lines that are not empty.
+
+        What is longer than the chart is wide goes on in a line of its own, for which the chart
+        grows; names in the legend are broken, too.
+        """
+        room = (self.width or WIDTH) - 32
+        first = "\n".join(wrapped(title, room, 16))
+        small = tuple(each for line in lines if line for each in wrapped(line, room))
+        needed = 12 + _LINE * (first.count("\n") + 1 + len(small)) + self.head
+        more = max(0, needed - self.margin.top)
         return Chart(
-            title,
-            tuple(line for line in lines if line),
-            self.height,
+            first,
+            small,
+            self.height + more,
             self.width,
-            self.margin,
+            replace(self.margin, top=self.margin.top + more),
             dict(self.axes),
-            tuple(self.marks),
+            tuple(_named(mark) for mark in self.marks),
             tuple(self.below),
             tuple(self.notes),
             self.legend,
             dict(self.about),
         )
+
+
+def _broken(name: str) -> list[str]:
+    lines = name.splitlines()
+    return [part for line in lines for part in textwrap.wrap(line, _LONGEST) or [line]]
+
+
+def _named(mark: Mark | ColourBar) -> Mark | ColourBar:
+    """With a name that fits into the legend."""
+    if isinstance(mark, Mark) and mark.legend and _broken(mark.name) != mark.name.splitlines():
+        return replace(mark, name="\n".join(_broken(mark.name)), group=mark.group or mark.name)
+    return mark

@@ -44,7 +44,7 @@ def to_plotly(chart: Chart) -> dict[str, Any]:
         "height": chart.height,
         "margin": dict(zip("lrtb", (getattr(chart.margin, s) for s in _SIDES), strict=True)),
         "showlegend": chart.legend is not None,
-        "title": {"text": _heading(chart)},
+        "title": {"text": _heading(chart), "pad": {"l": 16, "t": 28 if chart.lines else 16}},
     }
     if chart.width is not None:
         layout["width"] = chart.width
@@ -53,7 +53,8 @@ def to_plotly(chart: Chart) -> dict[str, Any]:
     if chart.legend is not None:
         layout["legend"] = _legend(chart)
     layout |= {f"{name[0]}axis{name[1:]}": _axis(name, axis) for name, axis in chart.axes.items()}
-    layout["shapes"] = [_shape(each) for each in chart.below]
+    ordered = sorted(chart.below, key=lambda each: isinstance(each, Rule))  # above the stripes
+    layout["shapes"] = [_shape(each) for each in ordered]
     layout["annotations"] = [_annotation(note) for note in chart.notes]
     return {"data": [_trace(mark) for mark in chart.marks], "layout": layout}
 

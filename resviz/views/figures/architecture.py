@@ -28,7 +28,7 @@ from resviz.views.figures.architecture_words import counted, told
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 96, 16, 88, 16
 _HEAD = 100  # pixels above the first box: name, totals, image
-_WIDTHS = {1: 390, 2: 270, 3: 224, 4: 204}
+_WIDTHS = {1: 390, 2: 270, 3: 218, 4: 204}
 _LEAST = 560
 _HOVER = 22  # pixels between the places that answer to the pointer
 _GREY, _OUTLINE = "#e9ebee", "#8a929c"
@@ -93,7 +93,7 @@ def _draft(columns: Sequence[Column], pitch: float) -> Draft:
     wide, least = pitch * len(columns), _LEAST - _LEFT - _RIGHT
     size = (tall + _HEAD + _TOP + _BOTTOM, max(wide, least) + _LEFT + _RIGHT)
     legend = Legend(0, 1, ("left", "bottom"), across=True)
-    draft = Draft(*size, Margin(_LEFT, _RIGHT, _TOP, _BOTTOM), legend)
+    draft = Draft(*size, Margin(_LEFT, _RIGHT, _TOP, _BOTTOM), legend, head=28)
     draft.axis("x", visible=False, fixed=True, limits=(0, max(wide, least)))
     draft.axis("y", visible=False, fixed=True, limits=(-tall, _HEAD))
     return draft

@@ -46,6 +46,8 @@ _PANELS = (
     _Shown("cos_gradient", "cos(F, dL/dx)", False, 0.0, (0.0, 0.22)),
 )
 _HEIGHT = 860
+# the cosines with the gradient have a reason not to be there
+_EXPECTED = [shown.column for shown in _PANELS if shown.column != "cos_gradient"]
 _NEEDED = ("addition", "position", "depth", "stage", *(shown.column for shown in _PANELS))
 
 
@@ -101,7 +103,7 @@ def plot_branch_study(tables: Any, *, title: str | None = None) -> Figure:
         draft,
         title or named_title("Residual branches against their shortcuts", lists),
         "F: branch, x: shortcut, dL/dx: gradient at the block's input",
-        common + _not_finite(lists),
+        common + style.not_finite(*(t[_EXPECTED] for each in lists.values() for t in each)),
     )
 
 
@@ -136,10 +138,3 @@ def _law(panel: Panel, lists: dict[str, list[pd.DataFrame]]) -> Series:
         hover=Hover("1 / l: %{y:.3g}"),
         **shared(colour=style.FAINT, width=1.5, dash="dash"),
     )
-
-
-def _not_finite(lists: dict[str, list[pd.DataFrame]]) -> str:
-    """Without the cosines with the gradient, which have a reason not to be there."""
-    columns = [shown.column for shown in _PANELS if shown.column != "cos_gradient"]
-    values = [t[columns].to_numpy(float) for several in lists.values() for t in several]
-    return style.not_finite(sum(int((~np.isfinite(each)).sum()) for each in values))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from resviz.errors import closest
 from resviz.views import style
-from resviz.views.figures.tiles import short
+from resviz.views.charts.words import short
 
 _DASHES = ("solid", "dot", "dashdot", "dash")
 FEW = 5  # from so many maps on the band is the standard error, below it least to most
@@ -41,36 +41,19 @@ class Check:
     hover: str
 
 
+_SCORE, _STAGES = "{score} of the target", "stages randomised, from the head down"
 CHECKS = (
     Check(
-        "deletion",
-        "deletion_curve",
-        "deletion",
-        "deletion_random",
-        "lower is better",
-        "share of the pixels removed",
-        "{score} of the target",
-        "of the pixels removed",
+        *("deletion", "deletion_curve", "deletion", "deletion_random", "lower is better"),
+        *("share of the pixels removed", _SCORE, "of the pixels removed"),
     ),
     Check(
-        "insertion",
-        "insertion_curve",
-        "insertion",
-        "insertion_random",
-        "higher is better",
-        "share of the pixels revealed",
-        "{score} of the target",
-        "of the pixels revealed",
+        *("insertion", "insertion_curve", "insertion", "insertion_random", "higher is better"),
+        *("share of the pixels revealed", _SCORE, "of the pixels revealed"),
     ),
     Check(
-        "randomisation",
-        "randomisation_curve",
-        "randomised_upper",
-        "",
-        "lower is better",
-        "stages randomised, from the head down",
-        "rank correlation with the original map",
-        "stages randomised",
+        *("randomisation", "randomisation_curve", "randomised_upper", "", "lower is better"),
+        *(_STAGES, "rank correlation with the original map", "stages randomised"),
     ),
 )
 

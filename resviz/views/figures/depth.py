@@ -98,7 +98,7 @@ def plot_depth_profile(
     draft.room_right(draft.legend_width())
     notes = [quantity.note, _rows_note(kind, one, rows)]
     heading = title or f"{quantity.title} against {_x_title(x)}"
-    said = common + _not_finite(curves)
+    said = common + style.not_finite(*(each.values for each in curves))
     return Figure.of(draft.chart(heading, " · ".join(filter(None, notes)), said))
 
 
@@ -157,10 +157,6 @@ def _rows_note(kind: str, table: Any, rows: str | Sequence[str] | None) -> str:
     frame = table_of(table, kind)
     blocks = "kind" in frame and (frame["kind"] == "block").any()
     return "at the block outputs" if blocks else "at every layer"
-
-
-def _not_finite(curves: Sequence[Curve]) -> str:
-    return style.not_finite(sum(int((~np.isfinite(each.values)).sum()) for each in curves))
 
 
 def _add_theory(draft: Draft, panel: Panel, theory: Mapping[str, Any], xs: Floats) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from resviz.images.origin import Origin
 from resviz.views import style
 from resviz.views.figure import Figure
+from resviz.views.figures.explanation_bars import draw_bars, draw_bars_of_rows
 from resviz.views.figures.explanation_frames import chosen, draw_clip
-from resviz.views.figures.explanation_lines import CHANNELS, draw_signal, draw_words, on_white
+from resviz.views.figures.explanation_lines import draw_signal, draw_words, on_white
+from resviz.views.figures.explanation_words import input_note, said_of, whole_note
 from resviz.views.figures.map_grid import HEAD, Arrangement, grid, is_grid, wrapped
-from resviz.views.figures.quantities import conditions
-from resviz.views.figures.tiles import LEFT, LINE, Sheet, room_for, short, title_room
+from resviz.views.figures.tiles import LEFT, LINE, Sheet, title_room
 from resviz.views.overlays import (
     MapPanel,
     clip_of,
@@ -25,7 +25,7 @@ from resviz.views.overlays import (
     photograph,
     whole_photograph,
 )
-from resviz.views.pictures import Floats, Pixels, enlarged
+from resviz.views.pictures import Pixels, enlarged
 
 _MARGIN = 118  # pixels for the bar beside the sheet
 
@@ -104,6 +104,20 @@ def plot_explanation(
     if any(others) and original is None:
         return _without_photograph(exp, image, panels, opacity, tokens, frames, (scale, clip, name))
     _check_asked("pictures", tokens, frames)
+    return _over_photograph(exp, image, panels, opacity, columns, original, (scale, clip, name))
+
+
+def _over_photograph(
+    exp: Any,
+    image: int,
+    panels: list[MapPanel],
+    opacity: float,
+    columns: int | None,
+    original: Any,
+    titled: tuple[str, float, str],
+) -> Figure:
+    """The figure of maps over a photograph, or over that which it was cut from."""
+    scale, clip, name = titled
     picture, origin = photograph(exp, image), None
     if original is not None:
         whole = whole_photograph(exp, image, original, "plot_explanation")
@@ -111,7 +125,7 @@ def plot_explanation(
         panels = [replace(panel, origin=origin) for panel in panels]
     made = _arranged(panels, picture, scale, columns, name)
     note = "" if picture is not None else "this network has no pictures: maps alone"
-    said = _said(exp, panels, note, scale, clip, name, _whole(origin))
+    said = said_of(exp, panels, note, scale, clip, name, whole_note(origin))
     barred = bool(made.rows) and scale == "method"
     wide = max(title_room(*said), made.across + LEFT + (LEFT if barred else _MARGIN))
     sheet = Sheet(made.tile, made.across, made.down, round(wide) - made.across - LEFT)
@@ -121,9 +135,9 @@ def plot_explanation(
         _draw_cell(sheet, cell.panel, cell.left, cell.top, cell.lines, under, opacity)
     _draw_headings(sheet, made)
     if barred:
-        _draw_bars_of_rows(sheet, made, clip)
+        draw_bars_of_rows(sheet, made, clip)
     else:
-        _draw_bars(sheet, panels, scale, clip, min(cell.top for cell in made.cells))
+        draw_bars(sheet, panels, scale, clip, min(cell.top for cell in made.cells))
     return Figure.of(sheet.chart(*said))
 
 
@@ -144,10 +158,10 @@ def _without_photograph(
     line, clip, ids = line_of(exp, image, layer), clip_of(exp, image, layer), is_tokens(exp, layer)
     moving = clip is not None or axes == {3}
     _check_asked("video" if moving else "text" if ids else "signals", tokens, frames)
-    note = _note(exp, line, clip, ids)
+    note = input_note(exp, line, clip, ids)
     if not moving:
         panels = on_white(panels)
-    said = _said(exp, panels, note, scale, clip_at, name)
+    said = said_of(exp, panels, note, scale, clip_at, name)
     room = title_room(*said)
     if moving:
         count = clip.shape[1] if clip is not None else len(panels[0].raw)
@@ -157,7 +171,7 @@ def _without_photograph(
     else:
         signal = line if line is not None else np.zeros((0, panels[0].raw.size), np.float32)
         sheet = draw_signal(panels, signal, opacity, room)
-    _draw_bars(sheet, panels, scale, clip_at, LINE + 4)
+    draw_bars(sheet, panels, scale, clip_at, LINE + 4)
     return Figure.of(sheet.chart(*said))
 
 
@@ -186,21 +200,6 @@ def _check_alike(exp: Any, panels: list[MapPanel], axes: set[int]) -> None:
         )
 
 
-def _note(exp: Any, line: Floats | None, clip: Floats | None, ids: bool) -> str:
-    """What stands in the title about what the maps lie over."""
-    if line is None and clip is None:
-        return "the input was not kept: maps alone"
-    if clip is not None:
-        return "frames from the clip's least to its largest value"
-    if ids:
-        options = exp.provenance.get("options", {}).values()
-        used = {each["baseline"] for each in options if each.get("baseline") is not None}
-        return f"token {' or '.join(map(str, sorted(used)))} in place of others" if used else ""
-    if line is not None and len(line) > CHANNELS:
-        return f"channels 0 to {CHANNELS - 1} of {len(line)}, each on its own scale"
-    return "each channel on its own scale" if line is not None and len(line) > 1 else ""
-
-
 def _words(ids: Any, tokens: Any) -> list[str]:
     """The words of the tokens, as they were given or made from the ids."""
     numbers = [int(each) for each in ids.tolist()]
@@ -224,60 +223,6 @@ def _arranged(
     scales = {panel.scale for panel in panels}
     ends = scale == "method" and 1 < len(scales) < len(panels)
     return wrapped(panels, shape, columns, shown, ends=ends)
-
-
-_SCALES = {
-    "shared": "one colour scale over all maps",
-    "method": "one colour scale per method",
-    "panel": "each map on its own colour scale",
-}
-
-
-def _said(
-    exp: Any,
-    panels: list[MapPanel],
-    note: str,
-    scale: str,
-    clip: float,
-    name: str,
-    whole: str = "",
-) -> tuple[str, str, str]:
-    """The lines of the title."""
-    about = exp.provenance
-    words = conditions(about)
-    measured = [words[name] for name in ("output", "dtype", "weights", "bands") if name in words]
-    if note:
-        measured.append(note)
-    inputs = dict.fromkeys(filter(None, (exp.input_of(panel.layer) for panel in panels)))
-    if inputs:
-        listed = " and ".join(f"input {each}" for each in inputs)
-        measured.append(f"{'maps' if len(panels) > 1 else 'map'} over {listed}")
-    names = list(dict.fromkeys(panel.target for panel in panels))
-    shown = [short(name, 260) for name in names[:4]]
-    if len(names) > 4:
-        shown.append(f"{len(names) - 4} more")
-    how = _SCALES[scale]
-    if clip < 100:
-        how += (
-            f" · colours end at percentile {clip:g} of |values|:"
-            f" at most {100 - clip:.3g} % of a map's values lie beyond"
-        )
-    how += whole
-    shown_name = short(name, 400)
-    return (
-        f"Explanation of {', '.join(shown)}",
-        " · ".join([str(about.get("network", "network")), shown_name, *measured]),
-        how,
-    )
-
-
-def _whole(origin: Origin | None) -> str:
-    """What is said of a photograph that is shown whole."""
-    if origin is None:
-        return ""
-    height, width = origin.size
-    cropped = "" if origin.whole else ", without colours where it was cropped away"
-    return f" · over the whole photograph ({height} x {width}){cropped}"
 
 
 def _draw_cell(
@@ -310,49 +255,3 @@ def _draw_headings(sheet: Sheet, made: Arrangement) -> None:
         sheet.add_words(left, top, text, faint=faint, size=style.SMALL if faint else HEAD)
     for row in made.rows:
         sheet.add_upright(row.middle, row.top + made.tile[0] / 2, row.heading, HEAD)
-
-
-def _draw_bars_of_rows(sheet: Sheet, made: Arrangement, clip: float) -> None:
-    """A bar beside each method's row; none where there is nothing to see."""
-    for row in made.rows:
-        low, high, colours = row.panels[0].scale
-        if not all(panel.blank() for panel in row.panels):
-            middle = 0.0 if low < 0 else high / 2
-            ticks = {value: f"{value:.2g}" for value in (low, middle, high)}
-            if clip < 100:
-                ticks |= {high: f"≥{high:.2g}"} | ({low: f"≤{low:.2g}"} if low < 0 else {})
-            sheet.add_bar((low, high, colours), row.end, row.top, made.tile[0], ticks=ticks)
-
-
-def _draw_bars(sheet: Sheet, panels: list[MapPanel], scale: str, clip: float, top: float) -> None:
-    """The bar beside the sheet: with numbers where all maps are on one scale, else in words.
-
-    Two of them where some of the maps are signed and some are not.
-    """
-    left, length = sheet.across + 4, min(sheet.down - top - 12, 420)
-    scales = list(dict.fromkeys(panel.scale for panel in panels))
-    if len(scales) == 1:
-        title = _fitting(
-            length, "attribution (raw)", "" if clip == 100 else f" to percentile {clip:g}"
-        )
-        sheet.add_bar(scales[0], left, top, length, title=title)
-        return
-    kinds = list(dict.fromkeys((low < 0, colours) for low, _, colours in scales))
-    share = (length - 24 * (len(kinds) - 1)) / len(kinds)
-    end = "largest" if clip == 100 else f"p{clip:g}"
-    for number, (signed, colours) in enumerate(kinds):
-        what = "attribution" if len(kinds) == 1 else "signed maps" if signed else "unsigned maps"
-        sheet.add_bar(
-            (-1.0 if signed else 0.0, 1.0, colours),
-            left,
-            top + number * (share + 24),
-            share,
-            title=_fitting(
-                share, what, f", each {'map' if scale == 'panel' else 'method'} its own"
-            ),
-            ticks={-1.0: f"−{end}", 0.0: "0", 1.0: end} if signed else {0.0: "0", 1.0: end},
-        )
-
-
-def _fitting(room: float, words: str, more: str) -> str:
-    return words + more if room_for(words + more) <= room else words

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resviz.views.figures.tiles import LEFT, LINE, Sheet, short
+from resviz.views.charts.words import short
+from resviz.views.figures.tiles import LEFT, LINE, Sheet
 from resviz.views.overlays import MapPanel
 from resviz.views.pictures import Floats, Pixels, blended, coloured, enlarged, grey, resized
 
 FRAMES = 6  # drawn where nobody says which
-_LARGEST, _ACROSS, _GAP = 160, 900, 8
+_LARGEST, _ACROSS, _GAP = 160, 860, 8
 
 
 def chosen(frames: Sequence[int] | None, count: int) -> list[int]:

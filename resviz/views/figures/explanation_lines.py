@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from resviz.views.charts.marks import Hover, Series, Words
-from resviz.views.figures.tiles import LEFT, LINE, Sheet, room_for, short
+from resviz.views.charts.words import room_for, short
+from resviz.views.figures.tiles import LEFT, LINE, Sheet
 from resviz.views.overlays import MapPanel
 from resviz.views.pictures import Floats, Pixels, blended, coloured, resized
 

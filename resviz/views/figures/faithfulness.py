@@ -12,6 +12,7 @@ from resviz.views import style
 from resviz.views.charts.chart import Legend, Margin
 from resviz.views.charts.draft import Draft
 from resviz.views.charts.marks import Area, Hover, Note, Series, shared
+from resviz.views.charts.words import short
 from resviz.views.figure import Figure
 from resviz.views.figures.checks import (
     CHECKS,
@@ -28,10 +29,10 @@ from resviz.views.figures.checks import (
 )
 from resviz.views.figures.panels import Floats
 from resviz.views.figures.quantities import conditions
-from resviz.views.figures.tiles import room_for, short
+from resviz.views.figures.tiles import title_room
 
-_PANEL, _BETWEEN, _UP = 290, 78, 300  # pixels: a panel, the room before the next, its height
-_LEFT, _TOP, _FOOT = 68, 132, 60
+_PANEL, _BETWEEN, _UP = 250, 78, 300  # pixels: a panel, the room before the next, its height
+_LEFT, _RIGHT, _HEAD, _FOOT, _LINE = 68, 24, 48, 64, 20
 _SHARES = ((0, "0"), (0.25, "25"), (0.5, "50"), (0.75, "75"), (1, "100 %"))
 _SETTINGS = {
     "steps": "steps",
@@ -173,14 +174,13 @@ def _legend_words(checks: Sequence[Check]) -> str:
 
 
 def _draft(checks: Sequence[Check], lines: Sequence[Line], words: Sequence[str]) -> Draft:
-    """A chart without axes, wide enough for its panels, legend and title."""
+    """A chart without axes, wide enough for its panels and its title; the legend below."""
     across = len(checks) * _PANEL + (len(checks) - 1) * _BETWEEN
-    legend = 64 + max(room_for(line.name, style.SMALL + 1) for line in lines)
-    title = 48 + max(room_for(line) for line in words)
-    right, high = max(legend, title - _LEFT - across), max(_UP, 20 * len(lines))
-    margin = Margin(_LEFT, round(right), _TOP, _FOOT)
-    wide = round(max(_LEFT + across + legend, title))
-    return Draft(_TOP + high + _FOOT, wide, margin, Legend(1 + 14 / across, gap=0))
+    wide = round(max(_LEFT + across + _RIGHT, title_room(*words)))
+    foot = _FOOT + _LINE * len(lines) + 12
+    margin = Margin(_LEFT, wide - _LEFT - across, _HEAD, foot)
+    legend = Legend(0, -_FOOT / _UP, gap=0)
+    return Draft(_HEAD + _UP + foot, wide, margin, legend, head=_HEAD)
 
 
 def _add_axes(

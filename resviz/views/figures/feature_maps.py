@@ -15,7 +15,7 @@ from resviz.views.charts.draft import Draft
 from resviz.views.charts.marks import ColourBar, Heat, Hover, Mark, Picture, Words, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.quantities import conditions
-from resviz.views.figures.tiles import cells, title_room
+from resviz.views.figures.tiles import WIDEST, cells, title_room
 from resviz.views.pictures import Floats, coloured, limits
 
 Ends = tuple[float, float, str]  # low, high, colour scale
@@ -102,7 +102,7 @@ def _tiles(found: Channels, shown: Any, scale: str) -> Draft:
     count, height, width = maps.shape
     columns = min(count, max(1, round(math.sqrt(count * 1.6 * height / width))))
     rows = -(-count // columns)
-    factor = _TILE / max(height, width)
+    factor = min(_TILE / max(height, width), ((WIDEST - 140) / columns - 4) / width)
     gap, label = 4 / factor, _LABEL / factor
     across, down = width + gap, height + label + gap
     size = (round(rows * down * factor) + 120, max(round(columns * across * factor) + 140, 460))

@@ -13,17 +13,17 @@ from resviz.views import style
 from resviz.views.charts.chart import Margin
 from resviz.views.charts.draft import Draft
 from resviz.views.charts.marks import Note, shared
+from resviz.views.charts.words import short
 from resviz.views.figure import Figure
-from resviz.views.figures.landscape_lines import line_figure, wrapped
+from resviz.views.figures.landscape_lines import line_figure
 from resviz.views.figures.landscape_planes import Box, Plane, Scale
 from resviz.views.figures.quantities import shared_conditions
-from resviz.views.figures.tiles import short
 from resviz.views.records import is_landscape
 
 _SIDE, _ACROSS, _DOWN = 300, 64, 128  # pixels: a panel, and the room beside and between them
 _LEFT, _RIGHT, _FOOT, _HEAD = 68, 110, 56, 72  # _HEAD: name and small lines above a panel
 _LEAST = 760  # pixels of width, for the title
-_MOST = 3  # panels in a row
+_MOST = 2  # panels in a row: three are wider than a small screen
 _DIRECTIONS = {
     "filter": "random directions, each filter as long as the weights' filter",
     "layer": "random directions, each layer as long as the layer's weights",
@@ -161,15 +161,13 @@ def _plane_figure(
     own: Sequence[str],
 ) -> Figure:
     scale = Scale.of(np.concatenate([t["loss"].to_numpy(float) for t in named.values()]), log)
-    columns = 2 if len(named) == 4 else min(len(named), _MOST)
+    columns = min(len(named), _MOST)
     rows = -(-len(named) // columns)
     across = columns * (_SIDE + _ACROSS) - _ACROSS
     down = rows * (_SIDE + _DOWN) - _DOWN
     width = max(across + _LEFT + _RIGHT, _LEAST)
-    lines = wrapped([*notes, "contour lines at the ticks of the colour bar"], width - 32)
-    top = 42 + 16 * len(lines) + _HEAD
-    margin = Margin(_LEFT, width - across - _LEFT, top, _FOOT)
-    draft = Draft(down + top + _FOOT, width, margin, legend=None)
+    margin = Margin(_LEFT, width - across - _LEFT, _HEAD, _FOOT)
+    draft = Draft(down + _HEAD + _FOOT, width, margin, legend=None, head=_HEAD)
     for number, (name, table) in enumerate(named.items()):
         row, column = divmod(number, columns)
         left = column * (_SIDE + _ACROSS)
@@ -178,7 +176,8 @@ def _plane_figure(
         bar = scale.bar(1 + 18 / across) if number == 0 else None
         Plane(table, str(number + 1) if number else "", scale).draw(draft, name, box, bar)
         draft.add(*_over(box, name, [own[number], *_caption(table)]))
-    return Figure.of(draft.chart(title or "Loss on a plane through the weights", *lines))
+    said = [*filter(None, notes), "contour lines at the ticks of the colour bar"]
+    return Figure.of(draft.chart(title or "Loss on a plane through the weights", " · ".join(said)))
 
 
 def _over(box: Box, name: str, lines: Sequence[str]) -> list[Note]:

@@ -12,11 +12,11 @@ from resviz.views import style
 from resviz.views.charts.chart import Margin
 from resviz.views.charts.draft import Draft
 from resviz.views.charts.marks import Hover, Rule, Series, shared
+from resviz.views.charts.words import room_for, short
 from resviz.views.figure import Figure
 from resviz.views.figures.panels import Panel, add_panel, with_zeros
-from resviz.views.figures.tiles import room_for, short
 
-_WIDTH, _HEIGHT = 900, 560
+_HEIGHT = 560
 _DOMAINS = {"loss": (0.46, 1.0), "error": (0.0, 0.38)}
 _LEGEND = 300  # pixels at most
 
@@ -44,8 +44,7 @@ def line_figure(
         for (name, extra), lines in zip(zip(named, own, strict=True), captions, strict=True)
     ]
     widest = max(room_for(line) for name in names for line in name.splitlines())
-    lines = wrapped(notes, _WIDTH - 32)
-    margin = Margin(84, round(min(widest, 330)) + 60, 52 + 16 * len(lines))
+    margin = Margin(84, round(min(widest, 330)) + 60)
     draft = Draft(_HEIGHT, margin=margin)
     panels = {column: _add_panel(draft, named, column, log) for column in _DOMAINS}
     ends = np.concatenate([t["alpha"].to_numpy(float) for t in named.values()])
@@ -59,18 +58,8 @@ def line_figure(
         for column, panel in panels.items():
             look = shared(name=names[number], colour=colours[key])
             draft.add(*_curve(panel, table, column, key, **look))
-    return Figure.of(draft.chart(title or "Loss and error on a line through the weights", *lines))
-
-
-def wrapped(notes: Sequence[str], room: float) -> list[str]:
-    """Notes one after the other, divided by dots, in as many lines as `room` pixels demand."""
-    lines: list[str] = []
-    for word in [each for note in notes for each in note.split(" · ") if each]:
-        if lines and room_for(f"{lines[-1]} · {word}") <= room:
-            lines[-1] += f" · {word}"
-        else:
-            lines.append(word)
-    return lines
+    said = " · ".join(filter(None, notes))
+    return Figure.of(draft.chart(title or "Loss and error on a line through the weights", said))
 
 
 def _add_panel(draft: Draft, named: Mapping[str, pd.DataFrame], column: str, log: bool) -> Panel:

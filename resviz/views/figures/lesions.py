@@ -22,6 +22,7 @@ from resviz.views.figures.panels import (
     picked,
     shade_stages,
     shared_bounds,
+    strokes,
 )
 from resviz.views.figures.quantities import shared_conditions
 from resviz.views.figures.study import finished
@@ -176,20 +177,13 @@ def _stages(table: pd.DataFrame) -> Bounds:
     return [(s[0], low, high) for s, low, high in zip(spans, edges, edges[1:], strict=False)]
 
 
-def _strokes(x: Any, low: Any, high: Any, colour: str, **fields: Any) -> Series:
-    """A vertical stroke at each place."""
-    ends = [v for a, b in zip(low, high, strict=True) for v in (a, b, None)]
-    faint = style.translucent(colour, 0.45)
-    return Series(x=np.repeat(x, 3), y=ends, colour=faint, width=1.5, **fields)
-
-
 def _singles(name: str, table: pd.DataFrame, y: str, colour: str) -> list[Series]:
     """A point for each deleted block, joined faintly, and the network as it is."""
     single, marks = table[table["lesion"] == "single"], []
     x, values = single["depth"].to_numpy(dtype=float), single[y].to_numpy(dtype=float)
     if y == "accuracy":
         errors = single["standard_error"].to_numpy(dtype=float)
-        marks.append(_strokes(x, values - errors, values + errors, colour, group=name))
+        marks.append(strokes(x, values - errors, values + errors, colour, group=name))
     faint = style.translucent(colour, 0.35)
     marks.append(Series(x=x, y=values, colour=faint, width=1, group=name))
     points = Series(x=x, y=values, colour=colour, size=8, group=name)
@@ -233,7 +227,7 @@ def _draws(name: str, part: pd.DataFrame, what: str, y: str, colour: str) -> lis
     groups, label = part.groupby("count")[y], f"{name}, {words}"
     x = np.array([float(str(count)) for count in groups.groups])
     place = shared(xaxis="x2", yaxis="y2")
-    strokes = _strokes(x, groups.min(), groups.max(), colour, **place)
+    spread = strokes(x, groups.min(), groups.max(), colour, **place)
     hover = Hover(f"{label}\n%{{x}}: median %{{y:.3g}}")
     look = shared(colour=colour, width=1.5, dash=dash, symbol=symbol, size=7, hover=hover)
-    return [strokes, Series(x=x, y=groups.median().to_numpy(), name=label, **look, **place)]
+    return [spread, Series(x=x, y=groups.median().to_numpy(), name=label, **look, **place)]

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from resviz.views import style
-from resviz.views.figures.tiles import LINE, room_for, short
+from resviz.views.charts.words import room_for, short
+from resviz.views.figures.tiles import LINE
 from resviz.views.overlays import MapPanel
 
 HEAD = style.SMALL + 1  # size of headings
@@ -14,7 +15,7 @@ BAR = 84  # pixels for the bar of a row and its numbers
 _GAP = 12
 _LARGEST = 224  # a tile's longer side
 _NARROWEST = 88  # a tile's width: the words above it must stay legible
-_ACROSS, _DOWN = 960, 760  # what all tiles together should need at most
+_ACROSS, _DOWN = 840, 760  # what all tiles together should need at most
 _PIXELS = "input"  # the layer name of maps over the pixels themselves
 
 

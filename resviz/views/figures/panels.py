@@ -179,3 +179,10 @@ def band(
         ys += [*floor[part], *ceiling[part][::-1], None]
     fill = style.translucent(colour, share)
     return Area(x=xs[:-1], y=ys[:-1], fill=fill, **({"yaxis": panel.y} | fields))
+
+
+def strokes(x: Any, low: Any, high: Any, colour: str, **fields: Any) -> Series:
+    """A faint vertical stroke at each place, from low to high."""
+    ends = [v for a, b in zip(low, high, strict=True) for v in (a, b, None)]
+    faint = style.translucent(colour, 0.45)
+    return Series(x=np.repeat(x, 3), y=ends, colour=faint, width=1.5, **fields)

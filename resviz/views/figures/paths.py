@@ -13,7 +13,15 @@ from resviz.views.charts.draft import Draft
 from resviz.views.charts.marks import Hover, Mark, Series, shared
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import as_table
-from resviz.views.figures.panels import Floats, Panel, add_panel, band, depth_axis, with_zeros
+from resviz.views.figures.panels import (
+    Floats,
+    Panel,
+    add_panel,
+    band,
+    depth_axis,
+    strokes,
+    with_zeros,
+)
 from resviz.views.figures.quantities import conditions
 from resviz.views.figures.study import finished
 
@@ -79,13 +87,11 @@ def _per_path(panel: Panel, frame: pd.DataFrame, known: dict[str, Any]) -> list[
     """The typical path of each length, the range of those drawn, and all at once."""
     colour, x = style.colour(0), frame["length"].to_numpy(dtype=float)
     low, high = (frame[c].where(frame[c] > 0).to_numpy() for c in ("low", "high"))
-    ends = [v for a, b in zip(low, high, strict=True) for v in (a, b, None)]
-    faint = shared(colour=style.translucent(colour, 0.45), width=1.5, yaxis=panel.y)
     text = "length %{x}\n%{y:.3g}, %{customdata[0]} paths drawn"
     look = shared(colour=colour, size=7, hover=Hover(text, rows=frame[["samples"]].to_numpy()))
     typical = Series(x=x, y=frame["typical"], name="typical path (geometric mean)", **look)
     marks = [
-        Series(x=np.repeat(x, 3), y=ends, name="smallest to largest drawn path", **faint),
+        strokes(x, low, high, colour, yaxis=panel.y, name="smallest to largest drawn path"),
         *with_zeros(panel, typical, size=7),
     ]
     if np.isfinite(known.get("whole", np.nan)):

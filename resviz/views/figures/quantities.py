@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -126,6 +127,20 @@ def conditions(about: Mapping[str, Any]) -> dict[str, str]:
     if about.get("changes"):
         words["changes"] = ", ".join(about["changes"])
     return words or {"unknown": "how it was measured is not known"}
+
+
+def conditions_of(rec: Any, seen: Sequence[str] = ()) -> list[str]:
+    """How a recording was measured, as plain text: no word on BatchNorm where there is none.
+
+    Args:
+        rec: a Recording.
+        seen: names of conditions that are left out: what the view shows anyway.
+    """
+    about = {**rec.provenance}
+    if not rec.layers["type"].str.contains("BatchNorm").any():
+        about.pop("batch_stats", None)
+    words = conditions(about)
+    return [html.unescape(each) for name, each in words.items() if name not in seen]
 
 
 def _bands(bands: Sequence[int]) -> str:

@@ -48,6 +48,7 @@ _PANELS = (
     _Shown("error_std", "", "std of the error\n/ rms (log)", True, (0.0, 0.22)),
 )
 _HEIGHT = 860
+_MEASURED = [shown.column for shown in _PANELS]
 _NEEDED = (
     *("block", "stage", "position", "blocks", "correlation", "shuffled_correlation", "cosine"),
     *("shuffled_cosine", "mean_error", "error_std", "end_rms"),
@@ -101,7 +102,7 @@ def plot_refinement(tables: Any, *, title: str | None = None) -> Figure:
         draft,
         title or named_title("Each block's output against its stage's end", frames),
         "error: output minus that of the stage's last block" + _shuffled(frames),
-        common + _not_finite(frames),
+        common + style.not_finite(*(f[_MEASURED] for f in frames.values())),
     )
 
 
@@ -201,9 +202,3 @@ def _stages(frame: pd.DataFrame) -> Bounds:
 def _shuffled(frames: dict[str, pd.DataFrame]) -> str:
     seeds = dict.fromkeys(seed for f in frames.values() for seed in f.attrs.get("seeds", []))
     return f" · channels shuffled with seed {', '.join(map(str, seeds))}" if seeds else ""
-
-
-def _not_finite(frames: dict[str, pd.DataFrame]) -> str:
-    columns = ["correlation", "cosine", "mean_error", "error_std"]
-    values = [frame[columns].to_numpy(float) for frame in frames.values()]
-    return style.not_finite(sum(int((~np.isfinite(each)).sum()) for each in values))

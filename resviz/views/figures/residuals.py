@@ -88,7 +88,8 @@ def plot_residual_branches(
     network = about(table).get("network", "")
     heading = f"Residual additions{': ' + network if network else ''}"
     split = _SPLIT if any(c.startswith("grad") for c in _drawn(frame, panels)) else ""
-    words = " · ".join(conditions(about(table)).values()) + _not_finite(frame, panels)
+    words = " · ".join(conditions(about(table)).values())
+    words += style.not_finite(frame[_drawn(frame, panels)])
     return Figure.of(draft.chart(heading, split, words))
 
 
@@ -108,11 +109,6 @@ def _check(frame: pd.DataFrame, x: str, panels: tuple[str, ...]) -> None:
 
 def _drawn(frame: pd.DataFrame, panels: tuple[str, ...]) -> list[str]:
     return [column for name in panels for column in _columns(frame, _SHOWN[name])]
-
-
-def _not_finite(frame: pd.DataFrame, panels: tuple[str, ...]) -> str:
-    values = frame[_drawn(frame, panels)].to_numpy(dtype=float)
-    return style.not_finite(int((~np.isfinite(values)).sum()))
 
 
 def _columns(frame: pd.DataFrame, names: dict[str, str]) -> dict[str, str]:

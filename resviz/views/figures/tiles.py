@@ -11,36 +11,19 @@ from resviz.views import style
 from resviz.views.charts.chart import Chart, Margin
 from resviz.views.charts.draft import Draft
 from resviz.views.charts.marks import ColourBar, Heat, Hover, Note, Picture
+from resviz.views.charts.words import room_for
 from resviz.views.pictures import Floats, Pixels
 
 LINE = 16  # pixels between two lines of words
 LEFT, TOP, FOOT = 16, 92, 18  # around the sheet; the title stands above it
-_WIDE = 0.6  # a letter's width as a share of its height, on average
-
-
-def room_for(text: str, size: int = style.SMALL) -> float:
-    """About how many pixels the words take."""
-    return len(text) * size * _WIDE
+WIDEST = 1000  # pixels of a figure: what is wider is cut in a notebook on a small screen
+_TITLE = 820
 
 
 def title_room(title: str, *lines: str) -> float:
-    """How wide a figure must be for its title, in pixels."""
-    return 3 * LEFT + max(room_for(title, 16), *(room_for(line) for line in lines))
-
-
-def short(text: str, room: float, size: int = style.SMALL, *, middle: bool = False) -> str:
-    """`text` cut to `room` pixels, at the end or in the middle.
-
-    Example:
-        >>> short("Egyptian cat", 60, 10)
-        'Egyptian…'
-    """
-    most = max(4, int(room / (size * _WIDE)))
-    if len(text) <= most:
-        return text
-    if middle:
-        return text[: (most - 1) // 2] + "…" + text[-(most // 2) :]
-    return text[: most - 1].rstrip() + "…"
+    """How wide a figure is for its title, in pixels: so wide that few lines are broken."""
+    wide = 3 * LEFT + max(room_for(title, 16), *(room_for(line) for line in lines))
+    return min(wide, _TITLE)
 
 
 class Sheet:

@@ -117,11 +117,10 @@ def _lines(comparison: TrainComparison, names: list[str], training: str) -> list
     )
     about = {str(k): v for k, v in comparison.gradients.attrs.items()}
     how = conditions({k: v for k, v in about.items() if k not in ("data", "seeds", "dtype")})
-    wrong = int((~np.isfinite(comparison.gradients["grad_norm"])).sum())
     right = " · ".join(["gradient of the mean loss over training images", *how.values()])
     return [
         f"left: {_TRAINING[training]} · right: before training dotted, {when}",
-        f"{right}{style.not_finite(wrong)}",
+        right + style.not_finite(comparison.gradients["grad_norm"]),
         *_errors_in_words(comparison, names, training),
         _trained(comparison),
     ]

@@ -90,7 +90,7 @@ def plot_training_record(
     margin = Margin(_LEFT, _RIGHT, _TOP, _BOTTOM)
     draft = Draft(height + above + _TOP + _BOTTOM, margin=margin)
     if not has_loss:
-        draft.legend = Legend(0, 1.01, ("left", "bottom"), across=True)
+        draft.legend, draft.head = Legend(0, 1.01, ("left", "bottom"), across=True), 24
     share = height / (height + above)
     _add_map(draft, shown, quantity, log, share)
     _add_stages(draft, shown)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from resviz.arguments import public
 from resviz.recording.said import Said, said_by
-from resviz.views.channels import channels_of, has_maps, maps_of
+from resviz.views.channels import Pictures, has_maps, maps_of, pictures_of
 from resviz.views.figure import Figure
 from resviz.views.figures.feature_maps import plot_feature_maps
-from resviz.views.figures.quantities import conditions
+from resviz.views.figures.quantities import conditions_of
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats, as_array, as_pixels
 from resviz.views.records import is_explanation, is_recording
@@ -24,11 +23,18 @@ from resviz.views.widgets.page_view import PageView
 _MOST = 64 * 2**20  # bytes of maps in one message
 _NAMED = 5  # classes per photograph whose weights come along
 _STILL = 24  # channels in the static picture
+_SEEN = ("images", "output", "loss")  # conditions that do not change a feature map
 _CALLER = "explore_feature_maps"
 
 
 class MapsView(PageView):
-    """The view of :func:`explore_feature_maps`."""
+    """The view of :func:`explore_feature_maps`.
+
+    ``selection`` holds ``network``, ``layer``, ``image``, ``channel``, ``class``, ``sort``
+    ("contribution", "max", "mean", "index", "dead", "weight"), ``scale`` ("channel", "layer",
+    "network"), ``show`` ("strongest", "all"), ``over`` (the photograph), ``colours``, ``compare``
+    and ``beside``.
+    """
 
     module = "feature_maps.js"
 
@@ -41,8 +47,12 @@ class MapsView(PageView):
         self._heads = [_head_of(record, explanation) for record in self._records]
         names = _names(self._records)
         self._names = names
-        selection = {"network": 0, "layer": self._layers[0][0], "image": 0, "channel": 0}
-        selection |= {"sort": "index", "scale": "layer", "colours": "viridis", "class": None}
+        head = self._heads[0]
+        weighed = isinstance(head, Head) and head.layer in self._layers[0]
+        layer = head.layer if isinstance(head, Head) and weighed else self._layers[0][0]
+        selection = {"network": 0, "layer": layer, "image": 0, "channel": None, "class": None}
+        selection |= {"sort": "contribution" if weighed else "max", "scale": "channel"}
+        selection |= {"show": "strongest", "over": True, "colours": "viridis"}
         compare = {"compare": "none" if other is None else "network", "beside": None}
         super().__init__(f"Feature maps of {' and '.join(names)}", selection | compare)
 
@@ -66,22 +76,36 @@ class MapsView(PageView):
         number = int(chosen.get("network") or 0)
         rec, image = self._records[number], self._images[number][int(chosen.get("image") or 0)]
         sort, layer = str(chosen.get("sort")), str(chosen.get("layer"))
-        found = channels_of(rec, _key(layer), image, caller=_CALLER)
-        order = self._order(number, found, sort)
+        found = pictures_of(rec, layer)
+        order = (
+            np.arange(0) if found is None else self._order(number, layer, found.maps[image], sort)
+        )
         if sort not in ("mean", "max"):
             sort = "index"
         scale = "unit" if chosen.get("scale") == "channel" else "layer"
-        listed = [int(channel) for channel in order[:_STILL]]
+        listed = [int(channel) for channel in order[:_STILL]] or _STILL
         return plot_feature_maps(rec, _key(layer), image, channels=listed, sort=sort, scale=scale)
 
-    def _order(self, number: int, found: Any, sort: str) -> NDArray[np.int64]:
-        head, index = self._heads[number], self.selection.get("class")
-        if sort == "dead":
-            dead = (found.maps.reshape(len(found.maps), -1) == 0).mean(axis=1)
-            return np.argsort(-dead, kind="stable")
-        if sort == "weight" and isinstance(head, Head) and head.layer == found.layer:
-            return np.argsort(-head.weight[int(index or 0)], kind="stable")
-        return found.order(sort if sort in ("mean", "max") else "index")
+    def _order(self, number: int, layer: str, maps: Floats, sort: str) -> NDArray[np.int64]:
+        """Channels of (C, h, w) maps as the browser orders them."""
+        head, index = self._heads[number], int(self.selection.get("class") or 0)
+        if self.selection.get("class") is None and isinstance(head, Head):
+            index = self._foremost(number)
+        flat = maps.reshape(len(maps), -1)
+        if sort in ("weight", "contribution"):
+            if not isinstance(head, Head) or head.layer != layer:
+                return _largest_first(flat.max(axis=1))
+            weight = head.weight[index]
+            return _largest_first(weight if sort == "weight" else weight * flat.mean(axis=1))
+        keys = {"dead": (flat == 0).mean(axis=1), "mean": flat.mean(axis=1)}
+        keys["max"] = flat.max(axis=1)
+        return _largest_first(keys[sort]) if sort in keys else np.arange(len(flat))
+
+    def _foremost(self, number: int) -> int:
+        """The class that the network says first of the chosen photograph."""
+        said = said_by(self._records[number])
+        image = self._images[number][int(self.selection.get("image") or 0)]
+        return 0 if said is None else int(np.argmax(said.numbers[image]))
 
     def answer(self, what: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         """The last layer's weights for a class."""
@@ -94,6 +118,10 @@ class MapsView(PageView):
         if not 0 <= index < len(head.weight):
             raise ValueError(f"{_CALLER}: class {index}; 0 to {len(head.weight) - 1}.")
         return {"class": index}, [head.weight[index].tobytes()]
+
+
+def _largest_first(keys: NDArray[Any]) -> NDArray[np.int64]:
+    return np.argsort(-np.nan_to_num(keys, nan=-np.inf), kind="stable")
 
 
 @dataclass(frozen=True)
@@ -157,20 +185,28 @@ def _head_of(rec: Any, explanation: Any) -> Head | str:
     except ValueError:
         return "no single linear layer at the end"
     weight, bias = as_array(head.weight), as_array(head.bias)
-    if head.layer not in rec.tensors:
-        return f"{head.layer} was not kept"
-    maps = maps_of(rec, head.layer)[1] if has_maps(rec, head.layer) else np.empty(0)
-    if maps.ndim != 4 or maps.shape[1] != weight.shape[1]:
-        return "weights of another network"
     said = said_by(rec)
     logits = None if said is None else said.scores
     if logits is None or logits.shape[1:] != bias.shape:
-        return "weights of another network"
-    # the numbers decide: a ReLU or another network's weights would not give these logits
+        return "weights of another network" if head.layer in rec.tensors else _unkept(head.layer)
+    # a stage's output is its last block's, which may be what was kept
+    for layer in dict.fromkeys([head.layer, *reversed(rec.tensors)]):
+        if layer in rec.tensors and _makes(rec, layer, weight, bias, logits):
+            return Head(layer, weight)
+    return "weights of another network" if head.layer in rec.tensors else _unkept(head.layer)
+
+
+def _unkept(layer: str) -> str:
+    return f"{layer} was not kept"
+
+
+def _makes(rec: Any, layer: str, weight: Floats, bias: Floats, logits: Floats) -> bool:
+    """True where the weights make these logits of this layer's means: the numbers decide."""
+    maps = maps_of(rec, layer)[1] if has_maps(rec, layer) else np.empty(0)
+    if maps.ndim != 4 or maps.shape[1] != weight.shape[1]:
+        return False
     difference = np.abs(maps.mean(axis=(2, 3)) @ weight.T + bias - logits).max()
-    if difference > 1e-2 * np.abs(logits).max():
-        return "weights of another network"
-    return Head(head.layer, weight)
+    return bool(difference <= 1e-2 * np.abs(logits).max())
 
 
 def _network(
@@ -178,7 +214,7 @@ def _network(
 ) -> dict[str, Any]:
     about = {**rec.provenance}
     pictures = None if rec.pictures is None else packing.add(as_pixels(rec.pictures)[images])
-    words = [html.unescape(each) for each in conditions(about).values()]
+    words = conditions_of(rec, _SEEN)
     count = int(about["images"])
     if len(images) < count:
         words.append(f"{len(images)} of {count} photographs, others by images=")
@@ -190,7 +226,11 @@ def _network(
         "classes": [] if said is None else said.names,
         "images": shown,
         "pictures": pictures,
-        "layers": [_layer(packing, rec, key, images) for key in layers],
+        "layers": [
+            _layer(packing, found, key, images)
+            for key in layers
+            if (found := pictures_of(rec, key)) is not None
+        ],
         "weight": _weight(packing, head, shown),
     }
 
@@ -224,11 +264,9 @@ def _weight(packing: Packing, head: Head | str, shown: list[dict[str, Any]]) -> 
     return {"layer": head.layer, "classes": known, "rows": rows, "reason": None}
 
 
-def _layer(packing: Packing, rec: Any, key: str, images: list[int]) -> dict[str, Any]:
+def _layer(packing: Packing, found: Pictures, key: str, images: list[int]) -> dict[str, Any]:
     """Codes (N, C, H, W) and the exact statistics of each channel; the scale is its own."""
-    axes, maps = maps_of(rec, key)
-    maps = maps[images]
-    maps = maps if maps.ndim == 4 else maps[:, :, None, :]
+    maps = found.maps[images]
     flat = maps.reshape(*maps.shape[:2], -1)
     finite = flat[np.isfinite(flat)]
     packed = packing.add_pixels(maps, groups=2)
@@ -237,8 +275,9 @@ def _layer(packing: Packing, rec: Any, key: str, images: list[int]) -> dict[str,
     statistics = {"mean": mean, "maximum": flat.max(axis=2), "zeros": _zeros(flat)}
     return {
         "key": key,
-        "axes": axes,
-        "position": "tokens" if axes == "NLC" else "positions",
+        "axes": found.axes,
+        "position": found.position,
+        "left_out": found.left_out,
         "low": float(finite.min()) if finite.size else 0.0,
         "high": float(finite.max()) if finite.size else 0.0,
         **packed,
@@ -268,6 +307,11 @@ def explore_feature_maps(
 ) -> MapsView:
     """A widget to browse the feature maps of a recording, every channel of every kept layer.
 
+    It opens on the 48 strongest channels of a layer, each on its own colour scale over the
+    photograph: those with the largest values, or, with `explanation`, those that add most to the
+    class. The button "all" shows every channel at once. Tokens of patches stand where the patches
+    were; a class token is left out.
+
     All maps go to the browser once, one byte a value; layers, channels, orders and colour scales
     change there without the kernel, and in the page of ``view.save_html``. Keys: arrows move
     between channels, [ and ] between layers; ? lists all. No network is run.
@@ -279,7 +323,7 @@ def explore_feature_maps(
         rec: a Recording with kept tensors: ``record(net, images, keep="blocks")``.
         other: a second recording to compare with, layer by layer, as of another network.
         explanation: an Explanation of the same network: its last linear weights order the channels
-            of the layer in front of them.
+            of the layer in front of them, at which the view opens.
         images: which photographs of the recording; all that fit in 64 MiB where None.
 
     Raises:

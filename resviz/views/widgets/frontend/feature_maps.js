@@ -1,453 +1,346 @@
-// Feature maps: every channel of a layer as a mosaic; one of them enlarged over its photograph.
+// Feature maps: the strongest channels of a layer, or all of them; one enlarged over its photograph.
 
-import { element, searchControl, selectControl } from "./controls.js";
+import { buttonControl, checkControl, element, searchControl, selectControl } from "./controls.js";
+import { countWords } from "./explore/words.js";
 import { csvText, createShell, saveBlob, svgText, svgToPng } from "./shell.js";
 import { barNode, createChannelPanel, createPane } from "./map_panes.js";
-import {
-  MAP_SCALES,
-  MAP_SORTS,
-  channelRows,
-  counterpart,
-  networksOf,
-  readOutWords,
-  wholeLimits,
-} from "./map_data.js";
+import { MAP_SCALES, MAP_SORTS, channelRows, networksOf, readOutWords } from "./map_data.js";
 import { mapsPicture } from "./map_export.js";
 import {
-  arrayAt,
-  channelEnds,
-  channelOrder,
-  limitsOf,
-  mosaicLayout,
-  packedTable,
-  paintTiles,
-} from "./pixels.js";
+  FIRST_MAPS,
+  STRONGEST,
+  channelAfter,
+  channelIn,
+  compareChoices,
+  describedPanes,
+  entryParts,
+  filledMaps,
+  isWeighed,
+  layerChoices,
+  layerEntry,
+  mapsAfter,
+  mapsSelection,
+  sameScale,
+  sortChoices,
+  sortShown,
+  weightsFor,
+  withChannels,
+} from "./map_state.js";
+import { arrayAt, channelOrder, mosaicLayout, packedTable, paintTiles } from "./pixels.js";
+
+const MAPS_MEANING = "each picture is one channel of what the layer puts out: bright where the layer found what this channel answers to";
 
 export function renderMaps({ model, el }) {
-  const state = { image: 0, sort: "index", scale: "layer", colours: "viridis", compare: "none" };
-  let [networks, panes, shown, width, offered] = [[], [], [], 0, null];
+  /** @type {any} what the functions below share */
+  const view = { el, state: { ...FIRST_MAPS }, networks: [], panes: [], shown: [], width: 0, offered: null };
+  view.nodes = mapsNodes();
+  view.shell = createShell({ model, el, label: "Feature maps", keys: mapsKeys(view) });
+  const { shell } = view;
+  view.panel = createChannelPanel({ onChange: () => drawChannelPanel(view) });
+  shell.main.append(element("div", { class: "rv-maps" }, view.nodes.left, view.panel.node));
+  view.controls = mapsControls(view);
+  shell.add(...mapsToolbar(view.controls));
+  shell.exports(mapsExports(view));
+  shell.onWidth((wide) => {
+    view.width = wide;
+    drawMaps(view);
+  });
+  shell.onSelection((selection) => view.networks.length && takeMaps(view, selection));
+  shell.data((meta, buffer) => receiveMaps(view, meta, buffer));
+  return shell.close;
+}
+
+function mapsNodes() {
   const mosaics = element("div", { class: "rv-mosaics" });
-  const heading = element("h3", { class: "rv-heading" });
+  const heading = element("h3", { class: "rv-heading", title: MAPS_MEANING });
   const facts = element("p", { class: "rv-faint rv-facts" });
   const readOut = element("p", { class: "rv-readout" }, "");
   const left = element("div", { class: "rv-maps-left" }, heading, facts, readOut, mosaics);
-  const inMosaic = () => mosaics;
+  return { mosaics, heading, facts, readOut, left };
+}
 
-  const step = (by) => () => setLayer(at().layer + by);
-  const shell = createShell({
-    model,
-    el,
-    label: "Feature maps",
-    keys: [
-      { keys: ["ArrowRight"], text: "next channel", within: inMosaic, run: () => move(1) },
-      { keys: ["ArrowLeft"], text: "channel before", within: inMosaic, run: () => move(-1) },
-      { keys: ["ArrowDown"], text: "channel below", within: inMosaic, run: () => moveRow(1) },
-      { keys: ["ArrowUp"], text: "channel above", within: inMosaic, run: () => moveRow(-1) },
-      { keys: ["Home"], text: "first channel", within: inMosaic, run: () => move(-Infinity) },
-      { keys: ["End"], text: "last channel", within: inMosaic, run: () => move(Infinity) },
-      { keys: ["]", "PageDown"], text: "next layer", run: step(1) },
-      { keys: ["[", "PageUp"], text: "layer before", run: step(-1) },
-      { keys: [".", ">"], text: "next photograph", run: () => setImage(state.image + 1) },
-      { keys: [",", "<"], text: "photograph before", run: () => setImage(state.image - 1) },
-    ],
-  });
-  const panel = createChannelPanel({ onChange: drawPanel });
-  shell.main.append(element("div", { class: "rv-maps" }, left, panel.node));
+function mapsKeys(view) {
+  const within = () => view.nodes.mosaics;
+  const move = (by) => () => moveChannel(view, by);
+  const row = (by) => () => moveChannel(view, by * view.panes[focusedPane(view)].layout.columns);
+  const photograph = (by) => () => chooseImage(view, view.state.image + by);
+  const layer = (by) => () => chooseLayer(view, view.state.layer + by);
+  return [
+    { keys: ["ArrowRight"], text: "next channel", within, run: move(1) },
+    { keys: ["ArrowLeft"], text: "channel before", within, run: move(-1) },
+    { keys: ["ArrowDown"], text: "channel below", within, run: row(1) },
+    { keys: ["ArrowUp"], text: "channel above", within, run: row(-1) },
+    { keys: ["Home"], text: "first channel", within, run: move(-Infinity) },
+    { keys: ["End"], text: "last channel", within, run: move(Infinity) },
+    { keys: ["]", "PageDown"], text: "next layer", run: layer(1) },
+    { keys: ["[", "PageUp"], text: "layer before", run: layer(-1) },
+    { keys: [".", ">"], text: "next photograph", run: photograph(1) },
+    { keys: [",", "<"], text: "photograph before", run: photograph(-1) },
+    { keys: ["a"], text: "all channels, or the strongest", run: () => toggleAll(view) },
+  ];
+}
 
-  const controls = {
-    layer: selectControl({ label: "Layer", onChange: choose, title: "[ and ] step through them" }),
-    image: selectControl({ label: "Photograph", onChange: (n) => setImage(n) }),
-    sort: selectControl({ label: "Order", onChange: (sort) => change({ sort }) }),
-    class: searchControl({ label: "Class", names: [], onChoose: chooseClass }),
-    scale: selectControl({
-      label: "Colour scale",
-      options: MAP_SCALES.map(([value, label]) => ({ value, label })),
-      onChange: (scale) => change({ scale }),
-      title: "over all photographs of the record",
-    }),
-    colours: selectControl({
-      label: "Colours",
-      options: ["viridis", "cividis"],
-      onChange: (colours) => change({ colours }),
-      title: "of magnitudes; signed values are blue and red around a white 0",
-    }),
-    compare: selectControl({ label: "Compare", onChange: (compare) => change({ compare }) }),
-    beside: selectControl({ label: "with", onChange: (beside) => change({ beside }) }),
+function mapsControls(view) {
+  const options = (pairs) => pairs.map(([value, label]) => ({ value, label }));
+  const select = (label, key, more = {}) => selectControl({ label, onChange: (value) => changeMaps(view, { [key]: value }), ...more });
+  const signed = "of magnitudes; signed values are blue and red around a white 0";
+  return {
+    layer: selectControl({ label: "Layer", onChange: (value) => chooseEntry(view, value), title: "[ and ] step through them" }),
+    image: select("Photograph", "image"),
+    sort: select("Order", "sort"),
+    class: searchControl({ label: "Class", names: [], onChoose: (index) => chooseMapClass(view, index) }),
+    all: buttonControl({ text: "all", onClick: () => toggleAll(view) }),
+    scale: select("Colour scale", "scale", { options: options(MAP_SCALES), title: "over all photographs of the record" }),
+    colours: select("Colours", "colours", { options: ["viridis", "cividis"], title: signed }),
+    over: checkControl({ label: "over the photograph", value: true, onChange: (over) => changeMaps(view, { over }) }),
+    compare: select("Compare", "compare"),
+    beside: select("with", "beside"),
   };
-  shell.add(...Object.values(controls));
+}
 
-  const at = () => ({ network: networks[state.network], layer: state.layer });
-  const layer = () => at().network.layers[state.layer];
-  const entry = (network, index) => `${network}/${index}`;
-  const parts = (value) => value.split("/").map(Number);
+/** The toolbar's controls; those that are seldom used stand in a fold. */
+function mapsToolbar({ layer, image, sort, all, class: named, scale, colours, over, compare, beside }) {
+  const seldom = [compare, beside, scale, colours, over].map((one) => one.node);
+  const fold = element("details", { class: "rv-fold" }, element("summary", {}, "compare, colours"), ...seldom);
+  return [layer, image, sort, named, all, { node: fold }];
+}
 
-  // ---- state
-  function take(selection) {
-    const network = Math.max(0, Math.min(networks.length - 1, Number(selection.network) || 0));
-    const named = networks[network].layers.findIndex((one) => one.key === selection.layer);
-    const index = named >= 0 ? named : (state.layer ?? 0);
-    const known = (list, value, before) => (list.some(([name]) => name === value) ? value : before);
-    Object.assign(state, { network, layer: Math.min(index, networks[network].layers.length - 1) });
-    state.sort = known(MAP_SORTS, selection.sort, state.sort);
-    state.scale = known(MAP_SCALES, selection.scale, state.scale);
-    state.colours = ["viridis", "cividis"].find((one) => one === selection.colours) ?? state.colours;
-    state.compare = compareOptions().some((one) => one.value === selection.compare && !one.disabled)
-      ? selection.compare
-      : state.compare;
-    const images = networks[network].images.length;
-    state.image = Math.max(0, Math.min(images - 1, Math.floor(Number(selection.image) || 0)));
-    state.channel = Math.max(0, Math.floor(Number(selection.channel) || 0));
-    if (Number.isInteger(selection.class)) state.class = selection.class;
-    if (Array.isArray(selection.beside)) {
-      const [other, key] = selection.beside;
-      const found = networks[other]?.layers.findIndex((one) => one.key === key) ?? -1;
-      if (found >= 0) state.beside = entry(other, found);
+// ---- state
+function takeMaps(view, selection) {
+  view.state = mapsAfter(view.state, selection, view.networks);
+  updateMaps(view);
+}
+
+function changeMaps(view, changes) {
+  view.state = { ...view.state, ...changes };
+  updateMaps(view);
+  view.shell.select(mapsSelection(view.state, view.networks));
+}
+
+const mapsNetwork = (view) => view.networks[view.state.network];
+
+function chooseEntry(view, value) {
+  const [network, layer] = entryParts(value);
+  changeMaps(view, { network, layer, channel: null });
+}
+function chooseLayer(view, layer) {
+  const { layers } = mapsNetwork(view);
+  if (layer < 0 || layer >= layers.length) return;
+  changeMaps(view, { layer, channel: null });
+  view.shell.say(`${layers[layer].key}: layer ${layer + 1} of ${layers.length}`);
+}
+function chooseImage(view, image) {
+  if (image >= 0 && image < mapsNetwork(view).images.length) changeMaps(view, { image });
+}
+function toggleAll(view) {
+  changeMaps(view, { show: view.state.show === "all" ? "strongest" : "all" });
+}
+
+/** The class whose weights order the channels; those the page lacks are asked for. */
+async function chooseMapClass(view, index) {
+  const { weight, classes } = mapsNetwork(view);
+  const { network, class: before } = view.state;
+  view.state.class = index;
+  if (!weight.classes.includes(index)) {
+    if (!view.shell.live) {
+      view.state.class = before;
+      view.controls.class.set(before);
+      view.shell.say(`The weights of ${classes[index]} need a running kernel; this page has none.`);
+      return;
     }
-    update();
+    const answer = await view.shell.ask("weight", { network, class: index });
+    if (!answer || view.state.class !== index) return;
+    addWeights(weight, index, answer.buffers[0]);
   }
+  changeMaps(view, { class: index });
+}
 
-  function change(changes) {
-    Object.assign(state, changes);
-    update();
-    publish();
-  }
+function addWeights(weight, index, buffer) {
+  const row = arrayAt(buffer, { dtype: "float32", shape: [buffer.byteLength / 4], at: 0 });
+  const rows = new Float32Array(weight.rows.length + row.length);
+  rows.set(weight.rows);
+  rows.set(row, weight.rows.length);
+  Object.assign(weight, { rows, classes: [...weight.classes, index] });
+}
 
-  function publish() {
-    const beside = state.beside ? parts(state.beside) : null;
-    shell.select({
-      ...{ network: state.network, layer: layer().key, image: state.image, channel: state.channel },
-      ...{ sort: state.sort, scale: state.scale, colours: state.colours, compare: state.compare },
-      class: state.class ?? null,
-      beside: beside && [beside[0], networks[beside[0]].layers[beside[1]].key],
-    });
-  }
+// ---- drawing
+function updateMaps(view) {
+  view.state = filledMaps(view.state, view.networks);
+  view.shown = describedPanes(view.state, view.networks);
+  view.state = withChannels(view.state, view.shown);
+  showMapControls(view);
+  const network = mapsNetwork(view);
+  const layer = network.layers[view.state.layer];
+  view.nodes.heading.textContent = `Feature maps: ${layer.key}`;
+  view.nodes.facts.textContent = [network.name, network.conditions].filter(Boolean).join(" · ");
+  drawMaps(view);
+}
 
-  function choose(value) {
-    const [network, index] = parts(value);
-    change({ network, layer: index });
+function showMapControls(view) {
+  const { state, networks, controls } = view;
+  const network = mapsNetwork(view);
+  controls.layer.set(layerEntry(state.network, state.layer));
+  if (view.offered !== network) {
+    controls.image.setOptions(network.images.map((one, value) => ({ value, label: one.label })));
+    view.offered = network;
   }
-  function setLayer(index) {
-    const last = at().network.layers.length - 1;
-    if (index < 0 || index > last) return;
-    change({ layer: index });
-    shell.say(`${layer().key}: layer ${index + 1} of ${last + 1}`);
-  }
-  function setImage(image) {
-    if (image >= 0 && image < at().network.images.length) change({ image });
-  }
+  controls.image.set(state.image);
+  controls.image.hide(network.images.length < 2);
+  controls.sort.setOptions(sortChoices(state, networks), sortShown(state, networks));
+  controls.compare.setOptions(compareChoices(state, networks), state.compare);
+  controls.beside.set(state.beside);
+  controls.beside.hide(state.compare !== "layer");
+  for (const name of ["scale", "colours", "over"]) controls[name].set(state[name]);
+  if (view.shown.some((one) => one.photograph)) controls.over.enable();
+  else controls.over.disable("this network has no pictures");
+  showAllButton(view);
+  showMapClasses(view);
+}
 
-  // ---- the class whose weights order the channels
-  function weightsOf(network, index) {
-    const { weight } = network;
-    if (weight.layer !== network.layers[index].key) return null;
-    const row = weight.classes.indexOf(state.class);
-    const size = network.layers[index].channels;
-    return row < 0 ? null : weight.rows.subarray(row * size, (row + 1) * size);
-  }
-  async function chooseClass(index) {
-    const { weight, classes } = at().network;
-    const before = state.class;
-    state.class = index;
-    if (!weight.classes.includes(index)) {
-      if (!shell.live) {
-        state.class = before;
-        controls.class.set(before);
-        shell.say(`The weights of ${classes[index]} need a running kernel; this page has none.`);
-        return;
-      }
-      const answer = await shell.ask("weight", { network: state.network, class: index });
-      if (!answer || state.class !== index) return;
-      const view = answer.buffers[0];
-      const row = arrayAt(view, { dtype: "float32", shape: [view.byteLength / 4], at: 0 });
-      const rows = new Float32Array(weight.rows.length + row.length);
-      rows.set(weight.rows);
-      rows.set(row, weight.rows.length);
-      Object.assign(weight, { rows, classes: [...weight.classes, index] });
-    }
-    change({ class: index });
-  }
+function showAllButton({ state, controls, shown }) {
+  const total = Math.max(...shown.map((one) => one.data.channels));
+  const { input } = controls.all;
+  input.hidden = total <= STRONGEST && state.show !== "all";
+  input.textContent = state.show === "all" ? `strongest ${Math.min(STRONGEST, total)}` : `all ${countWords(total)}`;
+  input.title = state.show === "all" ? "those alone, larger (a)" : "every channel at once, smaller (a)";
+}
 
-  // ---- controls follow the state
-  function sortOptions() {
-    const { weight } = at().network;
-    const reason = weight.reason ?? (weight.layer === layer().key ? null : `only at ${weight.layer}`);
-    return MAP_SORTS.map(([value, label]) =>
-      value === "weight" && reason ? { value, label, disabled: true, reason } : { value, label },
-    );
-  }
-  function compareOptions() {
-    const images = at().network.images.length;
-    const all = [
-      { value: "none", label: "nothing" },
-      { value: "photographs", label: `all ${images} photographs`, disabled: images < 2 },
-      { value: "layer", label: "another layer" },
-    ];
-    if (networks.length > 1) all.push({ value: "network", label: "the other network" });
-    return all;
-  }
-  function layerOptions() {
-    return networks.flatMap((network, n) =>
-      network.layers.map((one, index) => ({
-        value: entry(n, index),
-        label: `${one.key} · ${one.channels}`,
-        group: networks.length > 1 ? network.name : undefined,
-      })),
-    );
-  }
-  function showControls() {
-    const { network } = at();
-    const sorts = sortOptions();
-    if (sorts.find((one) => one.value === state.sort).disabled) state.sort = "index";
-    state.class ??= network.images[state.image].predicted[0]?.index;
-    state.beside ??= entry(state.network, Math.min(state.layer + 1, network.layers.length - 1));
-    controls.layer.set(entry(state.network, state.layer));
-    if (offered !== network) {
-      controls.image.setOptions(network.images.map((one, value) => ({ value, label: one.label })));
-      offered = network;
-    }
-    controls.image.set(state.image);
-    controls.image.hide(network.images.length < 2);
-    controls.sort.setOptions(sorts, state.sort);
-    controls.compare.setOptions(compareOptions(), state.compare);
-    controls.beside.set(state.beside);
-    controls.beside.hide(state.compare !== "layer");
-    for (const name of ["scale", "colours"]) controls[name].set(state[name]);
-    controls.class.hide(state.sort !== "weight");
-    if (state.sort === "weight") {
-      const known = network.weight.classes;
-      const names = network.classes.map((name, index) =>
-        shell.live || known.includes(index) ? name : `${name} (needs a kernel)`,
-      );
-      controls.class.setNames(names, state.class);
-    }
-  }
+function showMapClasses(view) {
+  const { state, networks, controls, shell } = view;
+  const weighed = isWeighed(sortShown(state, networks));
+  controls.class.hide(!weighed);
+  if (!weighed) return;
+  const { weight, classes } = mapsNetwork(view);
+  const known = (index) => shell.live || weight.classes.includes(index);
+  controls.class.setNames(classes.map((name, index) => (known(index) ? name : `${name} (needs a kernel)`)), state.class);
+}
 
-  // ---- what is shown: one pane, or several to compare
-  function wanted() {
-    const here = { network: state.network, layer: state.layer, image: state.image };
-    const fitting = (other) => Math.min(state.image, networks[other].images.length - 1);
-    if (state.compare === "photographs") {
-      return at().network.images.map((_, image) => ({ ...here, image }));
-    }
-    if (state.compare === "layer") {
-      const [network, index] = parts(state.beside);
-      return [here, { network, layer: index, image: fitting(network) }];
-    }
-    if (state.compare === "network" && networks.length > 1) {
-      const other = (state.network + 1) % networks.length;
-      const index = counterpart(at().network, state.layer, networks[other]);
-      return [here, { network: other, layer: index, image: fitting(other) }];
-    }
-    return [here];
-  }
+function drawMaps(view) {
+  const { panes, shown, nodes, width } = view;
+  if (!width || !shown.length) return;
+  const handlers = { onHover: (pane, found) => hoverPane(view, pane, found), onChoose: (pane, place) => clickPane(view, pane, place) };
+  while (panes.length < shown.length) panes.push(createPane(handlers));
+  panes.forEach((pane, n) => {
+    if (n >= shown.length) pane.node.remove();
+    else if (!pane.node.isConnected) nodes.mosaics.append(pane.node);
+  });
+  const room = width - (width >= 720 ? 304 : 0); // the panel and the gap before it
+  const columns = Math.max(1, Math.min(shown.length, Math.floor(room / 250), 3));
+  const available = Math.floor((room - (columns - 1) * 16) / columns);
+  shown.forEach((one, n) => drawPane(view, panes[n], one, available));
+  drawChannelPanel(view);
+}
 
-  function described(one, first) {
-    const network = networks[one.network];
-    const data = network.layers[one.layer];
-    const together =
-      one === first ||
-      (one.network === first.network && data.channels === first.data.channels);
-    return Object.assign(one, {
-      data,
-      together,
-      photograph: network.pictures && { ...network.pictures, image: one.image },
-      scaleOf: scaleOf(data),
-      order: together && one !== first ? first.order : orderOf(one, data, network),
-      title: titleOf(one, network, data),
-    });
-  }
-  function orderOf(one, data, network) {
-    const weights = state.sort === "weight" ? weightsOf(network, one.layer) : null;
-    return channelOrder(data, one.image, state.sort, weights);
-  }
-  function scaleOf(data) {
-    if (state.scale === "network") {
-      const whole = wholeLimits(networks);
-      return () => whole;
-    }
-    const whole = limitsOf(data.low, data.high);
-    if (state.scale === "layer") return () => whole;
-    const ends = channelEnds(data);
-    return (channel) => {
-      const own = limitsOf(ends.low[channel], ends.high[channel]);
-      // a channel without negatives among signed ones keeps the colours of the layer
-      return whole.signed && !own.signed ? { low: -own.high, high: own.high, signed: true } : own;
-    };
-  }
-  const tableOf = (signed) => packedTable(signed ? "signed" : state.colours);
+function drawPane({ state, shown }, pane, one, available) {
+  const { colours, show, over } = state;
+  const tableOf = (signed) => packedTable(signed ? "signed" : colours);
+  const bar = one === shown[0] || !sameScale(state, one, shown[0]);
+  pane.node.style.width = `${available}px`;
+  pane.draw(one, { available, tableOf, colours, alone: shown.length === 1, large: show !== "all", over: over && show !== "all" });
+  pane.bar.replaceChildren(...(bar ? [barOfPane(state, one)] : []));
+  pane.mark(channelIn(state, one));
+}
 
-  function titleOf(one, network, data) {
-    const size = data.height > 1 ? `${data.height} × ${data.width}` : `${data.width} ${data.position}`;
-    const name = networks.length > 1 ? `${network.name} · ` : "";
-    const image = network.images.length > 1 ? ` · ${network.images[one.image].label}` : "";
-    return {
-      layer: `${name}${data.key}`,
-      size: `${data.channels} channels of ${size}${image}`,
-      image: network.images[one.image].label,
-    };
-  }
+function barOfPane(state, one) {
+  const scale = one.scaleOf(state.channel < one.data.channels ? state.channel : 0);
+  const own = state.scale === "channel";
+  const ends = own && scale.signed ? ["−largest", "0", "largest"] : ["least", "", "largest"];
+  return barNode(scale, state.colours, own ? ends : null);
+}
 
-  function update() {
-    showControls();
-    shown = wanted();
-    shown.forEach((one) => described(one, shown[0]));
-    state.channel = Math.min(state.channel ?? 0, shown[0].data.channels - 1);
-    heading.textContent = `Feature maps: ${layer().key}`;
-    const { network } = at();
-    facts.textContent = [network.name, `${layer().channels} channels`, network.conditions].join(" · ");
-    draw();
-  }
-
-  function draw() {
-    if (!width || !shown.length) return;
-    while (panes.length < shown.length) panes.push(createPane({ onHover, onChoose }));
-    panes.forEach((pane, n) => {
-      if (n >= shown.length) pane.node.remove();
-      else if (!pane.node.isConnected) mosaics.append(pane.node);
-    });
-    state.active = Math.min(state.active ?? 0, shown.length - 1);
-    const side = width >= 720 ? 304 : 0; // the panel and the gap before it
-    const room = width - side;
-    const columns = Math.max(1, Math.min(shown.length, Math.floor(room / 250), 3));
-    const each = Math.floor((room - (columns - 1) * 16) / columns);
-    shown.forEach((one, n) => {
-      const bar = n === 0 || !sameScale(one, shown[0]);
-      panes[n].node.style.width = `${each}px`;
-      panes[n].draw(one, { available: each, tableOf, alone: shown.length === 1 });
-      panes[n].bar.replaceChildren(...(bar ? [barOf(one)] : []));
-      panes[n].mark(one.together ? state.channel : (state.besideChannel ?? one.order[0]));
-    });
-    drawPanel();
-  }
-  function sameScale(one, first) {
-    if (state.scale === "channel") return true;
-    const [a, b] = [one.scaleOf(0), first.scaleOf(0)];
-    return a.low === b.low && a.high === b.high;
-  }
-  function barOf(one) {
-    const scale = one.scaleOf(state.channel < one.data.channels ? state.channel : 0);
-    const own = state.scale === "channel";
-    const ends = own && scale.signed ? ["−largest", "0", "largest"] : ["least", "", "largest"];
-    return barNode(scale, state.colours, own ? ends : null);
-  }
-
-  function channelOf(one) {
-    return one.together ? state.channel : (state.besideChannel ?? one.order[0]);
-  }
-  function weightOf(one) {
-    const weights = state.sort === "weight" ? weightsOf(networks[one.network], one.layer) : null;
+function drawChannelPanel({ state, networks, shown, panel }) {
+  if (!shown.length) return;
+  const weightOf = (one) => {
+    const weights = weightsFor(state, networks, one);
     return weights && { weights, name: networks[one.network].classes[state.class] };
-  }
-  function drawPanel() {
-    if (!shown.length) return;
-    panel.draw(
-      shown.map((one) => ({ ...one, channel: channelOf(one), weight: weightOf(one) })),
-      { colours: state.colours, active: state.active },
-    );
-  }
+  };
+  const list = shown.map((one) => ({ ...one, channel: channelIn(state, one), weight: weightOf(one) }));
+  panel.draw(list, { colours: state.colours, active: state.active });
+}
 
-  // ---- pointing and moving
-  function onHover(pane, found) {
-    readOut.textContent = found ? readOutWords(shown[panes.indexOf(pane)], found) : "";
-  }
-  function onChoose(pane, place) {
-    state.active = panes.indexOf(pane);
-    const one = shown[state.active];
-    setChannel(one, one.order[place]);
-  }
-  function setChannel(one, channel) {
-    if (one.together) state.channel = channel;
-    else state.besideChannel = channel;
-    shown.forEach((other, n) => panes[n].mark(channelOf(other)));
-    drawPanel();
-    publish();
-    shell.say(panel.words(), {});
-  }
-  /** The pane with the focus; `el.getRootNode()`, for a notebook may put views into a shadow tree. */
-  function focused() {
-    const holder = el.getRootNode().activeElement;
-    const n = panes.findIndex((pane) => pane.node.contains(holder));
-    if (n >= 0) state.active = n;
-    return state.active;
-  }
-  function move(by) {
-    const one = shown[focused()];
-    const place = one.order.indexOf(channelOf(one)) + by;
-    const last = one.order.length - 1;
-    if (Math.abs(by) > 1 && Number.isFinite(by) && (place < 0 || place > last)) return;
-    setChannel(one, one.order[Math.max(0, Math.min(last, place))]);
-  }
-  function moveRow(by) {
-    move(by * panes[focused()].layout.columns);
-  }
+// ---- pointing and moving
+function hoverPane({ nodes, panes, shown }, pane, found) {
+  nodes.readOut.textContent = found ? readOutWords(shown[panes.indexOf(pane)], found) : "";
+}
+function clickPane(view, pane, place) {
+  view.state.active = view.panes.indexOf(pane);
+  const one = view.shown[view.state.active];
+  pointAtChannel(view, one, one.order[place]);
+}
+function pointAtChannel(view, one, channel) {
+  view.state = { ...view.state, [one.together ? "channel" : "besideChannel"]: channel };
+  view.shown.forEach((other, n) => view.panes[n].mark(channelIn(view.state, other)));
+  drawChannelPanel(view);
+  view.shell.select(mapsSelection(view.state, view.networks));
+  view.shell.say(view.panel.words(), {});
+}
+/** The pane with the focus; `el.getRootNode()`, for a notebook may put views into a shadow tree. */
+function focusedPane(view) {
+  const holder = view.el.getRootNode().activeElement;
+  const n = view.panes.findIndex((pane) => pane.node.contains(holder));
+  if (n >= 0) view.state.active = n;
+  return view.state.active;
+}
+function moveChannel(view, by) {
+  const one = view.shown[focusedPane(view)];
+  const channel = channelAfter(view.state, one, by);
+  if (channel !== null) pointAtChannel(view, one, channel);
+}
 
-  // ---- export
+// ---- export
+function mapsExports(view) {
+  const layer = () => mapsNetwork(view).layers[view.state.layer];
   const fileName = (ending) => `feature_maps_${layer().key.replaceAll(/[^\w.-]+/g, "_")}.${ending}`;
-  const picture = () =>
-    mapsPicture({
-      title: heading.textContent,
-      lines: [facts.textContent, `${orderWords()} · colour scale: ${scaleWords()}`],
-      panes: shown.map((one, n) => ({ ...one, canvas: panes[n].canvas, layout: panes[n].layout })),
-      colours: state.colours,
-      own: state.scale === "channel",
-      channel: state.channel,
-    });
-  const orderWords = () => `order: ${MAP_SORTS.find(([name]) => name === state.sort)[1]}`;
-  const scaleWords = () => MAP_SCALES.find(([name]) => name === state.scale)[1];
   const saveText = (text, type, name) => saveBlob(new Blob([text], { type }), name);
-  shell.exports([
-    {
-      label: "Picture (PNG)",
-      run: async () => saveBlob(await svgToPng(picture()), fileName("png")),
-    },
-    {
-      label: "Picture (SVG)",
-      run: async () => saveText(svgText(picture()), "image/svg+xml", fileName("svg")),
-    },
-    {
-      label: "Channels (CSV)",
-      run: async () => saveText(csvText(channelRows(networks, shown)), "text/csv", fileName("csv")),
-    },
-    {
-      label: "Enlarged channel (CSV)",
-      run: async () => saveText(csvText(panel.rows()), "text/csv", fileName(`${state.channel}.csv`)),
-    },
-  ]);
+  const table = (rows, ending) => saveText(csvText(rows), "text/csv", fileName(ending));
+  return [
+    { label: "Picture (PNG)", run: async () => saveBlob(await svgToPng(pictureOfMaps(view)), fileName("png")) },
+    { label: "Picture (SVG)", run: async () => saveText(svgText(pictureOfMaps(view)), "image/svg+xml", fileName("svg")) },
+    { label: "Channels (CSV)", run: async () => table(channelRows(view.networks, view.shown), "csv") },
+    { label: "Enlarged channel (CSV)", run: async () => table(view.panel.rows(), `${view.state.channel}.csv`) },
+  ];
+}
 
-  /** Paint layers nobody sees while there is time: a function is slow the first times it runs. */
-  function warmUp() {
-    const all = networks[0].layers;
-    const sizes = [...new Map(all.map((one) => [one.width, one])).values()].slice(0, 5);
-    const later = globalThis.requestIdleCallback ?? ((work) => setTimeout(work, 30));
-    const next = () => {
-      const one = sizes.pop();
-      if (!one || !shell.root.isConnected) return;
-      const layout = mosaicLayout(one.channels, one.height, one.width, 800);
-      const scratch = new Uint32Array(layout.pixelWidth * layout.pixelHeight);
-      const order = channelOrder(one, 0, "mean");
-      paintTiles(scratch, layout, one, 0, order, scaleOf(one), tableOf);
-      later(next);
-    };
+function pictureOfMaps({ state, networks, nodes, panes, shown }) {
+  const worded = (list, value) => list.find(([name]) => name === value)[1];
+  const words = `order: ${worded(MAP_SORTS, sortShown(state, networks))} · colour scale: ${worded(MAP_SCALES, state.scale)}`;
+  return mapsPicture({
+    title: nodes.heading.textContent,
+    lines: [nodes.facts.textContent, words],
+    panes: shown.map((one, n) => ({ ...one, canvas: panes[n].canvas, layout: panes[n].layout })),
+    colours: state.colours,
+    own: state.scale === "channel",
+    channel: state.channel,
+  });
+}
+
+// ---- life
+function receiveMaps(view, meta, buffer) {
+  const { controls, shell } = view;
+  view.networks = networksOf(meta, buffer);
+  Object.assign(view.state, { network: 0, layer: 0 });
+  if (view.networks.length > 1) view.state.compare = "network";
+  controls.layer.setOptions(layerChoices(view.networks));
+  controls.beside.setOptions(layerChoices(view.networks));
+  takeMaps(view, shell.selection());
+  warmUpMaps(view);
+}
+
+/** Paint layers nobody sees while there is time: a function is slow the first times it runs. */
+function warmUpMaps({ networks, shell }) {
+  const scale = { low: 0, high: 1, signed: false };
+  const tableOf = (signed) => packedTable(signed ? "signed" : "viridis");
+  const sizes = [...new Map(networks[0].layers.map((one) => [one.width, one])).values()].slice(0, 5);
+  const later = globalThis.requestIdleCallback ?? ((work) => setTimeout(work, 30));
+  const next = () => {
+    const one = sizes.pop();
+    if (!one || !shell.root.isConnected) return;
+    const layout = mosaicLayout(one.channels, one.height, one.width, 800);
+    const scratch = new Uint32Array(layout.pixelWidth * layout.pixelHeight);
+    paintTiles(scratch, layout, one, 0, channelOrder(one, 0, "mean"), () => scale, tableOf);
     later(next);
-  }
-
-  // ---- life
-  shell.onWidth((wide) => {
-    width = wide;
-    draw();
-  });
-  shell.onSelection((selection) => networks.length && take(selection));
-  shell.data((meta, view) => {
-    networks = networksOf(meta, view);
-    state.network = 0;
-    state.layer = 0;
-    if (networks.length > 1) state.compare = "network";
-    controls.layer.setOptions(layerOptions());
-    controls.beside.setOptions(layerOptions());
-    take(shell.selection());
-    warmUp();
-  });
-  return shell.close;
+  };
+  later(next);
 }
 
 export default { render: renderMaps };

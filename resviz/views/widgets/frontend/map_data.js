@@ -3,15 +3,16 @@
 import { arrayAt, layerOf, limitsOf, numberWords } from "./pixels.js";
 
 export const MAP_SORTS = [
-  ["index", "number"],
+  ["contribution", "most for a class"],
+  ["max", "largest value"],
   ["mean", "largest mean"],
-  ["max", "largest maximum"],
+  ["index", "number"],
   ["dead", "dead first"],
   ["weight", "weight for a class"],
 ];
 export const MAP_SCALES = [
-  ["layer", "one for the layer"],
   ["channel", "each channel its own"],
+  ["layer", "one for the layer"],
   ["network", "one for the whole network"],
 ];
 
@@ -64,7 +65,7 @@ export function readOutWords(one, { place, row, column }) {
 export function channelRows(networks, shown) {
   const head = ["network", "layer", "image", "channel", "place", "mean", "max", "zero_share"];
   const rows = shown.flatMap((one) =>
-    one.order.map((channel, place) => {
+    (one.ranked ?? one.order).map((channel, place) => {
       const index = one.image * one.data.channels + channel;
       const { mean, maximum, zeros } = one.data;
       return [

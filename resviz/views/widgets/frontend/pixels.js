@@ -140,13 +140,17 @@ export function descending(keys) {
   });
 }
 
-/** Channel numbers in the order "index", "mean", "max", "dead" or "weight" (needs the weights). */
+/**
+ * Channel numbers in the order "index", "mean", "max" or "dead"; with a class's weights also "weight", or
+ * "contribution": the weight times the mean, what a channel adds to the class.
+ */
 export function channelOrder(layer, image, sort, weights = null) {
   const row = (values) => values.subarray(image * layer.channels, (image + 1) * layer.channels);
   if (sort === "mean") return descending(row(layer.mean));
   if (sort === "max") return descending(row(layer.maximum));
   if (sort === "dead") return descending(row(layer.zeros));
   if (sort === "weight" && weights) return descending(weights);
+  if (sort === "contribution" && weights) return descending(row(layer.mean).map((mean, channel) => mean * weights[channel]));
   return Array.from({ length: layer.channels }, (_, index) => index);
 }
 
@@ -176,6 +180,29 @@ export function mosaicLayout(count, height, width, available, { tall = 560, leas
   };
 }
 
+/**
+ * Where tiles over a photograph { height, width } go: as `mosaicLayout`, but a tile is a picture of its own size,
+ * its longer side from `least` to `most` pixels. `height` and `columnsOf` are the map's rows and columns.
+ */
+export function overLayout(count, map, photograph, available, { tall = 560, least = 64, most = 112 } = {}) {
+  const longer = Math.max(photograph.height, photograph.width);
+  const gap = 4;
+  const at = (side) => {
+    const factor = side / longer; // as a small photograph is made
+    const [width, tileHeight] = [photograph.width, photograph.height].map((one) => Math.max(1, Math.round(one * factor)));
+    const columns = Math.max(1, Math.min(count, Math.floor((available + gap) / (width + gap))));
+    return { width, tileHeight, columns, rows: Math.ceil(count / columns) };
+  };
+  let side = most;
+  while (side > least && at(side).rows * (at(side).tileHeight + gap) > tall) side -= 4;
+  const found = at(side);
+  return {
+    ...{ count, gap, side, zoom: 1, stretch: 1, height: map.height, columnsOf: map.width, ...found },
+    pixelWidth: found.columns * (found.width + gap) - gap,
+    pixelHeight: found.rows * (found.tileHeight + gap) - gap,
+  };
+}
+
 /** The tile under a point in mosaic pixels: { place, row, column }, or null on a gap. */
 export function tileAt(layout, x, y) {
   const [across, down] = [layout.width + layout.gap, layout.tileHeight + layout.gap];
@@ -184,7 +211,8 @@ export function tileAt(layout, x, y) {
   const place = tileY * layout.columns + tileX;
   if (x < 0 || y < 0 || tileX >= layout.columns || place >= layout.count) return null;
   if (left >= layout.width || top >= layout.tileHeight) return null;
-  return { place, row: Math.floor(top / layout.stretch), column: left };
+  const row = Math.floor((top * layout.height) / layout.tileHeight);
+  return { place, row, column: Math.floor((left * (layout.columnsOf ?? layout.width)) / layout.width) };
 }
 
 /** The rectangle of a tile in mosaic pixels. */
@@ -195,6 +223,15 @@ export function tileBox(layout, place) {
     width: layout.width,
     height: layout.tileHeight,
   };
+}
+
+/** Copy a tile's packed pixels to its place. */
+export function placeTile(target, layout, place, pixels) {
+  const box = tileBox(layout, place);
+  for (let row = 0; row < box.height; row += 1) {
+    const line = (box.y + row) * layout.pixelWidth + box.x;
+    target.set(pixels.subarray(row * box.width, (row + 1) * box.width), line);
+  }
 }
 
 /** The colour of every code of a channel, into `colours` (256). */

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from resviz.provenance import displayed
 from resviz.recording.said import Said, said_by
 from resviz.sessions.scene import Scene
-from resviz.views.figures.quantities import conditions
+from resviz.views.figures.quantities import conditions_of
 from resviz.views.payload import Packing
 from resviz.views.pictures import Pixels, as_pixels, shrunk
 from resviz.views.widgets.screen.places import CURVES, Place, curves_of
@@ -135,15 +134,9 @@ def without_data(
 
 def _conditions(rec: Any) -> str:
     """How it was measured, in a reader's words; what is seen on the screen is left out."""
-    about = {**rec.provenance}
-    if not rec.layers["type"].str.contains("BatchNorm").any():
-        about.pop("batch_stats", None)
-    words = conditions(about)
-    for seen in ("images", "changes", "output", "loss"):
-        words.pop(seen, None)
-    loss = about.get("loss")
-    first = {"logit": "gradient of the class's logit"}.get(str(loss), f"gradient of: {loss}")
-    return " · ".join([first, *(html.unescape(each) for each in words.values())])
+    loss = str(rec.provenance.get("loss"))
+    first = {"logit": "gradient of the class's logit"}.get(loss, f"gradient of: {loss}")
+    return " · ".join([first, *conditions_of(rec, ("images", "changes", "output", "loss"))])
 
 
 def _placed(place: Place, rec: Any) -> dict[str, Any]:

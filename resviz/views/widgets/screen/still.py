@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from resviz.sessions.scene import Scene
+from resviz.views.channels import pictures_of
 from resviz.views.overlays import panels_of
 from resviz.views.pictures import Floats, Pixels, as_pixels, coloured, enlarged, limits, mosaic, png
 from resviz.views.widgets.screen.places import Place
-from resviz.views.widgets.screen.tiles import pictures_of
 
 _WIDTH, _ROW, _GAP, _LINE = 900, 240, 12, 20
 _CHART, _LEFT = 200, 70  # height of the profile, room for its numbers
@@ -110,8 +110,9 @@ def _pictures(
             (panel,) = panels_of(scene.exp, 0, [method], [place.key], [0], "panel", "Viridis")
             photograph = None if not found else enlarged(found[0][1], 224)
             found.append((f"{method} at {place.name}", panel.over(photograph, 0.6)))
-    maps = pictures_of(scene.rec, place.key)
-    if maps is not None:
+    pictures = pictures_of(scene.rec, place.key)
+    if pictures is not None:
+        maps = pictures.maps[0]
         words = f"{min(_CHANNELS, len(maps))} of {len(maps)} channels of {place.name}"
         found.append((words, _tiles(maps)))
     return found

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from resviz.attribution.positions import read
-from resviz.recording.axes import order_of
-from resviz.views.channels import has_maps, maps_of
+from resviz.views.channels import pictures_of
 from resviz.views.payload import Packing
 from resviz.views.pictures import Floats
 from resviz.views.widgets.screen.places import Place
@@ -19,28 +17,6 @@ ADDED = 6  # channels of an addition
 _FEW = 3  # of each addition of a network with very many
 _MANY = 100
 PARTS = ("shortcut", "branch", "sum")
-
-
-def pictures_of(rec: Any, key: str) -> Floats | None:
-    """A kept tensor of one image as (C, h, w); None for what has no maps.
-
-    Tokens stand where their patches were; a class token has no place, and is left out. What has
-    one axis of positions, or tokens of no known grid, is one row.
-    """
-    if key not in rec.tensors or not has_maps(rec, key):
-        return None
-    axes, maps = maps_of(rec, key)
-    if maps.ndim == 4:
-        return maps[0]
-    order = order_of(rec, key)
-    size = rec.provenance.get("input_shape") or ()
-    if order is not None and axes == "NLC" and len(size) == 4:
-        tokens = np.moveaxis(maps, 1, 2)
-        found = read(tokens.shape, [int(side) for side in size[-2:]], ())
-        if found is not None:
-            kept = tokens[0, found.leading :].reshape(*found.grid, -1)
-            return np.ascontiguousarray(np.moveaxis(kept, 2, 0))
-    return maps[0][:, None, :]
 
 
 def channel_tiles(
@@ -61,9 +37,10 @@ def channel_tiles(
         count: how many.
         most: positions a side; larger pictures are made smaller by means.
     """
-    maps = pictures_of(rec, place.key)
-    if maps is None or not maps.size:
+    found = pictures_of(rec, place.key)
+    if found is None or not found.maps.size:
         return None
+    maps = found.maps[0]
     flat = maps.reshape(len(maps), -1)
     with np.errstate(invalid="ignore", over="ignore"):
         peak, mean = flat.max(axis=1), flat.mean(axis=1)
@@ -89,7 +66,7 @@ def addition_tiles(
 ) -> dict[str, Any] | None:
     """Shortcut, branch and sum of the channels to which the branch adds most, (3, K, h, w)."""
     parts = [pictures_of(rec, f"{addition}:{part}") for part in PARTS]
-    whole = [part for part in parts if part is not None]
+    whole = [part.maps[0] for part in parts if part is not None]
     if len(whole) < len(PARTS) or len({part.shape for part in whole}) > 1:
         return None
     flat = whole[1].reshape(len(whole[1]), -1).astype(np.float64)

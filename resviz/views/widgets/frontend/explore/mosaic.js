@@ -51,7 +51,7 @@ export function createMosaic({ model, shell, current, channel }) {
 /** What stands for the widget model of a view within this one. */
 function innerModel(model, { scene, chosen, channel }) {
   const handlers = {};
-  const traits = { selection: { ...chosen, ...(channel === null ? {} : { channel }) }, about: "", still: "" };
+  const traits = { selection: { ...chosen, show: "all", ...(channel === null ? {} : { channel }) }, about: "", still: "" };
   const emit = (event, ...details) => [...(handlers[event] ?? [])].forEach((handler) => handler(...details));
   const held = { data: null, view: null, emit };
   held.model = {

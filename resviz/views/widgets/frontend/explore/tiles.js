@@ -55,12 +55,13 @@ export function tileOverPhotograph(tiles, index, photograph, opacity) {
 /**
  * Values (h * w) over a photograph in grey, bilinear between pixel centres, as packed pixels.
  *
+ * scale: { low, high, signed, colours? }.
  * photograph: { height, width, pixels } with RGB bytes, or pixels null for the colours alone.
  */
 export function mapOverPhotograph(values, { height, width }, scale, photograph, opacity) {
   const [tall, wide] = [photograph.height, photograph.width];
   const share = photograph.pixels ? opacity : 1;
-  const colours = fadedColours(scale.signed ? "signed" : "viridis", share);
+  const colours = fadedColours(scale.signed ? "signed" : (scale.colours ?? "viridis"), share);
   const below = photograph.pixels ? greyOf(photograph) : null;
   const [rows, columns] = [placesBetween(height, tall), placesBetween(width, wide)];
   const out = new Uint32Array(tall * wide);
