@@ -58,7 +58,7 @@ def test_residuals(lab: Any) -> None:
     assert "sum: " in one.spoken(0)
     one.choose("right chart", "gradient sizes")
     assert "through the branch" in one.spoken(1)
-    for label, option in (("order of channels", "largest branch"), ("photograph", "image 1")):
+    for label, option in (("order of channels", "number"), ("photograph", "image 1")):
         before = one.painted("canvas.rv-mosaic", 1)
         one.choose(label, option)
         assert one.painted("canvas.rv-mosaic", 1) != before, label

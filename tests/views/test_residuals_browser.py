@@ -43,7 +43,10 @@ def test_one_cursor_moves_both_charts_and_the_block(charted: Any, anatomy: Any) 
         "addition"
     ] in shown.spoken(0)
     facts = shown.text(".rv-anatomy-facts")
-    assert f"{last['ratio']:.4g}" in facts and f"{last['grad_branch_share']:.4g}" in facts
+    assert f"{last['branch_rms']:.2g}" in facts and f"{last['shortcut_rms']:.2g}" in facts
+    words = shown.text(".rv-anatomy-words")
+    assert words.startswith(f"Adds {last['ratio']:.2g} of its input, ")
+    assert f"({last['cosine']:.2f})".replace("-", "−") in words and "gradient" in words
     assert f'keep=["{last["addition"]}:shortcut"' in shown.text(".rv-anatomy-hint")
     assert shown.page.locator(".rv-anatomy-maps").is_hidden()
     shown.page.keyboard.press("[")
@@ -59,13 +62,17 @@ def test_the_three_mosaics_show_the_same_channels(charted: Any, anatomy: Any) ->
     shown = charted(explore_residuals(anatomy))
     assert shown.page.locator(".rv-pane strong").all_inner_texts() == [
         "shortcut",
-        "branch F(x)",
-        "sum",
+        "+ branch F(x)",
+        "= sum",
     ]
+    assert shown.chosen("order of channels") == "most added"
+    assert shown.page.locator(".rv-outline-chosen").first.bounding_box()["width"] >= 64
     canvas = shown.page.locator(".rv-mosaic").nth(2)
     before = canvas.evaluate("n => n.toDataURL()")
-    shown.choose("order of channels", "largest branch")
+    shown.choose("order of channels", "number")
     assert canvas.evaluate("n => n.toDataURL()") != before
+    shown.page.locator(".rv-mosaic").nth(1).click(position={"x": 3, "y": 3})
+    shown.choose("order of channels", "most added")
     branch = anatomy["layer1.0.add:branch"][0].double().square().mean((1, 2))
     order = branch.argsort(descending=True).tolist()
     shown.page.locator(".rv-mosaic-scroll").nth(1).focus()
@@ -75,12 +82,30 @@ def test_the_three_mosaics_show_the_same_channels(charted: Any, anatomy: Any) ->
     said = shown.text(".rv-readout")
     assert said.startswith(f"channel {order[start + step]}, rms:")
     assert shown.page.locator(".rv-outline-chosen:visible").count() == 3
-    shown.choose("order of channels", "index")
+    shown.choose("order of channels", "number")
     shown.page.locator(".rv-mosaic").nth(1).click(position={"x": 3, "y": 3})
     shown.page.locator(".rv-mosaic-scroll").nth(1).focus()
     columns = shown.page.locator(".rv-mosaic").nth(1).evaluate("n => (n.width + 1) / 33")
     shown.page.keyboard.press("ArrowDown")
     assert shown.text(".rv-readout").startswith(f"channel {columns:g}, rms:")
+
+
+def test_all_channels_or_the_strongest(charted: Any, images: torch.Tensor) -> None:
+    keep = [f"layer3.0.add:{part}" for part in PARTS]
+    record = rv.record(cifar_resnet(8, seed=0), images, gradients=False, keep=keep)
+    shown = charted(explore_residuals(record))
+    branch = record["layer3.0.add:branch"][0].double().square().mean((1, 2))
+    order = branch.argsort(descending=True).tolist()
+    assert shown.text(".rv-readout").startswith(f"channel {order[0]}, rms:")
+    captions = shown.page.locator(".rv-caption").all_inner_texts()
+    assert all("24 of 64 channels" in caption for caption in captions)
+    shown.page.locator(".rv-mosaic-scroll").nth(1).focus()
+    for _ in range(40):
+        shown.press("ArrowRight")
+    assert shown.text(".rv-readout").startswith(f"channel {order[23]}, rms:")
+    shown.at.get_by_role("button", name="all 64").click()
+    captions = shown.page.locator(".rv-caption").all_inner_texts()
+    assert not any("24 of" in caption for caption in captions)
 
 
 def test_a_position_is_read_in_all_three(charted: Any, anatomy: Any) -> None:

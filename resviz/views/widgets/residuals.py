@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from resviz.arguments import public
-from resviz.views.channels import has_maps, maps_of
+from resviz.views.channels import has_maps, pictures_of
 from resviz.views.figure import Figure
 from resviz.views.figures.curves import about, as_table, curve, stage_bounds, table_of
-from resviz.views.figures.quantities import conditions
+from resviz.views.figures.quantities import conditions, conditions_of
 from resviz.views.figures.residuals import plot_residual_branches
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats
@@ -32,8 +32,8 @@ _MOST = 64 * 2**20  # bytes of maps in one message
 class AnatomyView(PageView):
     """The view of :func:`explore_residuals`.
 
-    ``selection`` holds ``addition``, ``image``, ``channel``, ``sort`` ("index", "branch",
-    "shortcut", "sum", "ratio") and ``scale`` ("together", "each").
+    ``selection`` holds ``addition``, ``image``, ``channel``, ``sort`` ("branch", "index",
+    "shortcut", "sum", "ratio"), ``scale`` ("together", "each") and ``show`` ("strongest", "all").
 
     Attributes:
         sent: the additions whose channels go to the browser with the rest; the browser asks for
@@ -63,9 +63,10 @@ class AnatomyView(PageView):
             selection={
                 "addition": first,
                 "image": 0,
-                "channel": 0,
-                "sort": "index",
+                "channel": None,
+                "sort": "branch",
                 "scale": "together",
+                "show": "strongest",
             },
         )
 
@@ -80,7 +81,7 @@ class AnatomyView(PageView):
         depth = frame["depth"].to_numpy(dtype=float)
         bounds = stage_bounds(curve("", [frame], "residuals", "depth", "ratio", None))
         columns = [c for c in COLUMNS if c in frame and frame[c].notna().any()]
-        words = [html.unescape(each) for each in conditions(about(self._rec)).values()]
+        words = self._words()
         count = about(self._rec).get("images", 0)
         if self._images and len(self._images) < count:
             words.append(f"{len(self._images)} of {count} photographs, by images=")
@@ -101,6 +102,12 @@ class AnatomyView(PageView):
             "recorded": is_recording(self._rec),
         }
         return packing.payload(meta)
+
+    def _words(self) -> list[str]:
+        """How it was measured."""
+        if is_recording(self._rec):
+            return conditions_of(self._rec, ("output",))
+        return [html.unescape(each) for each in conditions(about(self._rec)).values()]
 
     def _parts(self, packing: Packing, addition: str) -> dict[str, Any]:
         """Shortcut, branch and sum of an addition, one byte a value."""
@@ -188,8 +195,10 @@ def _wanted(
 
 def _maps(packing: Packing, rec: Any, key: str, images: list[int]) -> dict[str, Any]:
     """Codes (N, C, H, W) with a scale per channel, and the exact rms of each channel."""
-    maps: Floats = maps_of(rec, key)[1][images]
-    maps = maps if maps.ndim == 4 else maps[:, :, None, :]
+    found = pictures_of(rec, key)
+    if found is None:
+        raise ValueError(f"{_CALLER}: {key!r} has no channels to show; ask has_maps first.")
+    maps: Floats = found.maps[images]
     flat = maps.reshape(*maps.shape[:2], -1).astype(np.float64)
     finite = flat[np.isfinite(flat)]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -207,7 +216,8 @@ def explore_residuals(rec: Any, *, images: Sequence[int] | None = None) -> Anato
     """A view on the residual additions of a network: sizes, gradient split, channels.
 
     One cursor over depth chooses the block: its shortcut, branch and sum stand side by side for the
-    same channels, on one colour scale. Every interaction runs in the browser.
+    same channels, on one colour scale: at first the 24 to which the branch adds most. Every
+    interaction runs in the browser.
 
     Args:
         rec: a Recording, or a table of :func:`resviz.residual_branches`, which has no channels.
