@@ -300,6 +300,7 @@ function anatomyHint({ meta, shell }, one, has, absent) {
 
 function showAnatomyControls({ state, controls }, parts) {
   const total = Object.values(parts)[0].channels;
+  /** @type {(order: [string, string]) => boolean} */
   const there = ([name]) => name === "index" || parts[name] || (name === "ratio" && parts.branch && parts.shortcut);
   controls.image.set(state.image);
   controls.sort.setOptions(Object.entries(ORDER_NAMES).filter(there).map(([value, label]) => ({ value, label })), state.sort);
