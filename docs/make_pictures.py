@@ -1,6 +1,7 @@
 """The pictures of the README, made by the project itself: `make pictures`.
 
     python docs/make_pictures.py explored     # the screen of `explore` alone
+    python docs/make_pictures.py packaged     # what tests/views/test_pictures_browser.py compares
 
 Charts are the static pictures of their figures; views are photographed in Chromium from their
 exported pages. With pretrained weights at hand the network is ResNet-50, else the packaged
@@ -86,10 +87,52 @@ def screen_networks() -> Iterator[tuple[str, Any]]:
     yield "explore_vit", vit
 
 
-def photograph(browser: Any, page: Path, file: Path, viewport: dict[str, int], scheme: str) -> None:
+# ---- every view of a packaged network, which needs no download: tests make them again
+def packaged(browser: Any, folder: Path) -> None:
+    """Every view, and states of the screen, in both themes."""
+    (HERE / "packaged").mkdir(exist_ok=True)
+    for name, page, keys in packaged_pages(folder):
+        for scheme in ("light", "dark"):
+            file = HERE / "packaged" / f"{name}_{scheme}.png"
+            photograph(browser, page, file, {"width": 1000, "height": 700}, scheme, keys)
+
+
+def packaged_pages(folder: Path) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
+    """Name of a picture, the page it is of, and the keys that are pressed before it is taken."""
+    net = rv.load_model("cifar10-resnet20", device="cpu")
+    images = rv.load_images([SAMPLES / "chelsea.png", SAMPLES / "coffee.png"], net)
+    rec = rv.record(net, images, keep=["blocks", "additions"])
+    made = {
+        "feature_maps": rv.explore_feature_maps(rec),
+        "residuals": rv.explore_residuals(rec),
+        "gradients": rv.explore_gradients(rec),
+        "explanation": rv.explore_explanation(net, images),
+    }
+    for name, view in made.items():
+        rv.save_html(view, folder / f"{name}.html")
+        yield name, folder / f"{name}.html", ()
+    page = folder / "explore.html"
+    rv.explore(net, images, names=["cat", "coffee"]).save_html(page, lesions=True)
+    yield "explore", page, ()
+    yield "explore_stem", page, ("Home",)
+    yield "explore_cut", page, ("[", "o")
+    yield "explore_keys", page, ("?",)
+
+
+def photograph(
+    browser: Any,
+    page: Path,
+    file: Path,
+    viewport: dict[str, int],
+    scheme: str,
+    keys: tuple[str, ...] = (),
+) -> None:
     opened = browser.new_page(viewport=viewport, color_scheme=scheme)
     opened.goto(page.as_uri())
-    opened.wait_for_timeout(2000)
+    opened.wait_for_timeout(1000 if keys else 2000)
+    for key in keys:
+        opened.keyboard.press(key)
+        opened.wait_for_timeout(200)
     opened.screenshot(path=file)
     opened.close()
 
@@ -98,14 +141,14 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     HERE.mkdir(exist_ok=True)
-    only = sys.argv[1:] or ["charts", "views", "explored"]
+    only = sys.argv[1:] or ["charts", "views", "explored", "packaged"]
     if "charts" in only:
         charts()
     if shutil.which("chromium") is None:
         sys.exit("make pictures: no Chromium; the charts are made, the views are not.")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        for make in (views, explored):
+        for make in (views, explored, packaged):
             if make.__name__ in only:
                 make(browser, Path(folder))
         browser.close()
