@@ -366,3 +366,12 @@ test("a tile over a photograph has the photograph's shape; opacity 0 is the phot
   assert.deepEqual([...bytes.slice(0, 4)], [2, 2, 2, 255]); // 0.299 + 2 * 0.587 + 3 * 0.114 = 1.8
   assert.equal(bytes.length, 16);
 });
+
+test("of two places with one depth the cursor stands on the one that was chosen", () => {
+  const places = [{ depth: 1 }, { depth: 8 }, { depth: 8 }];
+  assert.equal(scenes.placeAtDepth(places, 8), 1);
+  assert.equal(scenes.placeAtDepth(places, 8, 2), 2);
+  assert.equal(scenes.placeAtDepth(places, 1, 2), 0);
+  assert.equal(state.placeAfter(places, 8, 1, 1), 2);
+  assert.equal(state.placeAfter(places, 8, -1, 2), 1);
+});

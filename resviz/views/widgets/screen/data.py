@@ -54,7 +54,6 @@ def scene_data(
         "class": moment.target,
         "off": list(moment.off),
         "conditions": _conditions(rec),
-        "untrained": bool(rec.provenance.get("untrained")),
         "places": [_placed(place, rec) for place in places],
         "curves": _curves(scene, places),
         "additions": _additions(packing, rec, places, few),
@@ -85,7 +84,9 @@ def explained_data(
         for place in places
     ]
     layers = [_map_layer(scene.exp, place) for place in places]
-    return {"tiles": tiles, "lens": _seen(scene, places), "layers": layers}
+    untrained = scene.exp is not None and bool(scene.exp.provenance.get("untrained"))
+    told = {"tiles": tiles, "lens": _seen(scene, places), "layers": layers}
+    return told | {"untrained": untrained}
 
 
 def _map_layer(exp: Any, place: Place) -> str | None:

@@ -106,8 +106,8 @@ function drawChoice(node, place, chosen, on) {
     ...(names.length < 2 ? [] : names).map((name, index) =>
       element(
         "button",
-        { type: "button", class: "rv-button rv-small", "aria-pressed": String(name === chosen), title: name, onclick: () => on.addition(name) },
-        `${index + 1}`,
+        { type: "button", class: "rv-button rv-small", "aria-pressed": String(name === chosen), title: `addition ${index + 1} of this block: ${name}`, onclick: () => on.addition(name) },
+        `sum ${index + 1}`,
       ),
     ),
   );

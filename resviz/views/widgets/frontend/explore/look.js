@@ -13,7 +13,7 @@ const NO_KERNEL = "needs a running kernel; this page has none";
  */
 export function lookAt({ store, state, shown, header, headerView, live, asked, canCut }) {
   const { scene, moment } = shown;
-  const at = placeAtDepth(scene.places, state.depth);
+  const at = placeAtDepth(scene.places, state.depth, state.place);
   const place = scene.places[at] ?? null;
   const index = meantClass(state.class, scene);
   const explained = store.explained(moment);
@@ -26,6 +26,7 @@ export function lookAt({ store, state, shown, header, headerView, live, asked, c
   return {
     ...state,
     ...common,
+    shownOff: scene.off,
     map: mapNow(common, asked.maps),
     methods: page ? offeredOf(page).methods : [],
     has: store.images(),

@@ -156,10 +156,10 @@ function createTrust(on, live) {
   const node = element("p", { class: "rv-trust" }, words, button.node);
   return {
     node,
-    draw({ scene, page, map, index, contrast, method, layer, header }) {
+    draw({ explained, page, map, index, contrast, method, layer, header }) {
       const chosen = { image: 0, class: index, contrast, recorded: null, method, layer };
       const row = page && index !== null ? checkOf(page, chosen) : undefined;
-      const lines = scene.untrained ? ["The weights are untrained: there is nothing yet to explain."] : [];
+      const lines = explained?.untrained ? ["The weights are untrained: there is nothing yet to explain."] : [];
       if (row) lines.push(checkWords(row));
       words.textContent = lines.join(" ");
       words.hidden = !lines.length;

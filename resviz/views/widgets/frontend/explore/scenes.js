@@ -3,6 +3,8 @@
 import { explanationOf } from "../explanation_maps.js";
 import { arrayAt } from "../pixels.js";
 
+const MOST_SCENES = 48; // of a living view; the kernel has older ones, or makes them again
+
 /** A name for what was recorded: one photograph, one class, some blocks cut. */
 export const momentKey = ({ image, class: index, off }) => JSON.stringify([image, index ?? null, [...off].sort()]);
 /** The same for what does not depend on the class. */
@@ -69,8 +71,12 @@ export function largest(numbers, count) {
   return order.slice(0, count);
 }
 
-/** The place at or behind a depth, else the last; -1 where there is none. */
-export function placeAtDepth(places, depth) {
+/**
+ * The place at or behind a depth, else the last; -1 where there is none. Several places may have one
+ * depth (pooling has no weights): then `at` says which of them.
+ */
+export function placeAtDepth(places, depth, at = null) {
+  if (at !== null && places[at]?.depth === depth) return at;
   if (depth === null || depth === undefined) return places.length - 1;
   const found = places.findIndex((place) => place.depth >= depth);
   return found < 0 ? places.length - 1 : found;
@@ -79,6 +85,10 @@ export function placeAtDepth(places, depth) {
 /** What is kept of what came, with the newest of each kind by its key. */
 export function createScenes() {
   const [scenes, explained, without] = [new Map(), new Map(), new Map()];
+  const kept = (map, key, value) => {
+    map.set(key, value);
+    if (map.size > MOST_SCENES) map.delete(map.keys().next().value);
+  };
   /** Scenes of a page, each with a buffer of its own within `view`; the head's weights are of the first. */
   function addMore(list, view, head) {
     for (const one of list) {
@@ -99,8 +109,8 @@ export function createScenes() {
     scene: (moment) => scenes.get(momentKey(moment)),
     explained: (moment) => explained.get(momentKey(moment)),
     without: (moment) => without.get(passKey(moment)),
-    addScene: (moment, told, view) => scenes.set(momentKey(moment), sceneOf(told, view)),
-    addExplained: (moment, told, view) => explained.set(momentKey(moment), explainedOf(told, view)),
+    addScene: (moment, told, view) => kept(scenes, momentKey(moment), sceneOf(told, view)),
+    addExplained: (moment, told, view) => kept(explained, momentKey(moment), explainedOf(told, view)),
     addWithout: (moment, told, view) => without.set(passKey(moment), withoutOf(told, view)),
     images: () => [...new Set([...scenes.values()].map((scene) => scene.image))],
   };

@@ -16,7 +16,7 @@ import { createTop } from "./top.js";
 
 const FIRST_STATE = {
   ...{ image: 0, class: null, off: [], depth: null, channel: null, curve: "gradient" },
-  ...{ method: "grad_cam", contrast: null, opacity: 0.6, order: "class", addition: null, whole: false },
+  ...{ method: "grad_cam", contrast: null, opacity: 0.6, order: "class", addition: null, whole: false, place: null },
 };
 
 export function renderExplore({ model, el }) {
@@ -32,7 +32,7 @@ export function renderExplore({ model, el }) {
   curves.input.setAttribute("aria-label", "curve");
   curves.label.className = "rv-legend-mark rv-mark-line";
   const legend = element("p", { class: "rv-spine-legend" });
-  const hint = element("p", { class: "rv-hint" }, "drag along the curve · click a block to cut its branch out");
+  const hint = element("p", { class: "rv-hint" });
   const spinePart = element(
     "section",
     { class: "rv-part rv-spine-part", "aria-label": "the network along depth" },
@@ -56,17 +56,17 @@ export function renderExplore({ model, el }) {
 
   // ---- the cursor
   function placeNow() {
-    return last ? placeAtDepth(last.scene.places, state.depth) : -1;
+    return last ? placeAtDepth(last.scene.places, state.depth, state.place) : -1;
   }
   function moveTo(place) {
     hint.hidden = true;
     const depth = last?.scene.places[place]?.depth;
     if (depth === undefined || place === placeNow()) return;
-    change({ depth, addition: null });
+    change({ depth, place, addition: null });
     shell.say("");
   }
   function step(by) {
-    if (last) moveTo(placeAfter(last.scene.places, state.depth, by));
+    if (last) moveTo(placeAfter(last.scene.places, state.depth, by, state.place));
   }
 
   // ---- what is looked at
@@ -127,6 +127,8 @@ export function renderExplore({ model, el }) {
     if (meta.without) store.addWithout(first, meta.without, view);
     store.addMore(meta.more ?? [], view, store.explained(first)?.page?.head);
     if (!last && !store.scene(state)) Object.assign(state, { image: first.image, class: first.class, off: [...first.off] });
+    const cuts = header.blocks.length && (shell.live || meta.more?.some((one) => one.scene.off.length));
+    hint.textContent = `drag along the curve${cuts ? " · click a block to cut its branch out" : ""}`;
     draw();
     questions.later(0);
   }

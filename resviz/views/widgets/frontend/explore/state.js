@@ -50,8 +50,8 @@ export function sceneToShow(store, state, last) {
 }
 
 /** The cursor's place after a step. */
-export function placeAfter(places, depth, by) {
-  const at = placeAtDepth(places, depth);
+export function placeAfter(places, depth, by, place = null) {
+  const at = placeAtDepth(places, depth, place);
   return Math.max(0, Math.min(places.length - 1, at + by));
 }
 

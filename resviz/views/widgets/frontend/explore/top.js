@@ -30,12 +30,12 @@ export function createTop(shell) {
     fill,
     onStop: (run) => stop.node.addEventListener("click", run),
     onAll: (run) => all.node.addEventListener("click", run),
-    draw({ header, scene, off }, busy) {
+    draw({ header, scene, shownOff: off, off: wanted }, busy) {
       name.textContent = header.network;
       const cut = off.length ? [`without ${off.join(", ")}`] : [];
       facts.textContent = [...cut, scene.conditions].join(" · ");
       facts.title = facts.textContent;
-      all.node.hidden = !off.length;
+      all.node.hidden = !off.length && !wanted.length;
       stop.node.hidden = !busy;
     },
   };
