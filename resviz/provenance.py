@@ -14,6 +14,7 @@ from resviz.errors import warn
 from resviz.given import Images, Inputs
 from resviz.images import to_pictures
 from resviz.preset import Preset, check_channels, check_preset, preset_of
+from resviz.torch_private import AnyBatchNorm
 
 
 def preset_or_none(net: nn.Module, preset: Preset | None) -> Preset | None:
@@ -74,6 +75,8 @@ def provenance(
         "network": preset.name if preset is not None else type(net).__name__,
         "weights": preset.weights if preset is not None else "own",
         "classes": list(preset.classes) if preset is not None else [],
+        "untrained": untrained(net, None if preset is None else preset.weights),
+        "batch_norm": any(isinstance(module, AnyBatchNorm) for module in net.modules()),
         "changes": list(getattr(net, "resviz_changes", ())),
         "device": str(inputs.device),
         "dtype": str(first.dtype).removeprefix("torch."),
@@ -87,6 +90,27 @@ def provenance(
         **_bands(preset),
         **settings,
     }
+
+
+def untrained(net: nn.Module, weights: str | None) -> bool:
+    """True for random weights by name, or where every BatchNorm is as it was made."""
+    if weights == "random":
+        return True
+    norms = 0
+    for module in net.modules():
+        if isinstance(module, AnyBatchNorm) and module.running_mean is not None:
+            norms += 1
+            if not _as_made(module):
+                return False
+    return norms > 0
+
+
+def _as_made(norm: Any) -> bool:
+    start = not bool(norm.running_mean.any()) and bool((norm.running_var == 1).all())
+    if norm.weight is None:
+        return start
+    trivial = bool(((norm.weight == 1) | (norm.weight == 0)).all()) and not bool(norm.bias.any())
+    return start and trivial
 
 
 def _bands(preset: Preset | None) -> dict[str, Any]:

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from resviz.attribution.engine import Captured
 from resviz.attribution.layer import INPUT, PIXELS, key_of
 from resviz.attribution.methods.registry import METHODS
 from resviz.attribution.targets import Targets
 from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, noun_of, widened
-from resviz.torch_private import AnyBatchNorm
 
 COLUMNS = (
     *("layer", "image", "target", "dead_channels", "activation_norm", "gradient_norm"),
@@ -93,27 +92,6 @@ def _largest(gradients: Sequence[Tensor | None], column: int, count: int) -> lis
     if known is None:
         return [float("nan")] * count
     return known.float().reshape(count, -1).abs().amax(1).cpu().tolist()
-
-
-def untrained(net: nn.Module, weights: str | None) -> bool:
-    """True for random weights by name, or where every BatchNorm is as it was made."""
-    if weights == "random":
-        return True
-    norms = 0
-    for module in net.modules():
-        if isinstance(module, AnyBatchNorm) and module.running_mean is not None:
-            norms += 1
-            if not _as_made(module):
-                return False
-    return norms > 0
-
-
-def _as_made(norm: Any) -> bool:
-    start = not bool(norm.running_mean.any()) and bool((norm.running_var == 1).all())
-    if norm.weight is None:
-        return start
-    trivial = bool(((norm.weight == 1) | (norm.weight == 0)).all()) and not bool(norm.bias.any())
-    return start and trivial
 
 
 class Finding(NamedTuple):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from resviz.arguments import Progress, caller, public, switch
 from resviz.attribution.about import About, read_input
 from resviz.attribution.choose import first_taken, read_layers, with_positions
-from resviz.attribution.diagnosis import by_shape, evidence, findings, untrained
+from resviz.attribution.diagnosis import by_shape, evidence, findings
 from resviz.attribution.explanation import Explanation
 from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.methods.asked import check_passes, check_tokens, read_methods, stated
@@ -188,7 +188,6 @@ def _about(
         "explained": [_explained(shared, layer) for layer in shared.layers],
         "relu": relu,
         "batch_stats": shared.batch_stats,
-        "untrained": untrained(shared.net, known.weights if known is not None else None),
         "options": {n: each.used(shared.aims) for n, each in asked.items() if each.options},
         **shared.aims.about(shared.seen.logits),
     }

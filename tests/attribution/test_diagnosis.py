@@ -12,9 +12,9 @@ import torchvision
 from torch import Tensor, nn
 
 import resviz as rv
-from resviz.attribution.diagnosis import untrained
 from resviz.attribution.methods.registry import METHODS
 from resviz.networks.cifar import cifar_resnet
+from resviz.provenance import untrained
 
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
 

@@ -15,6 +15,7 @@ from torch import nn
 
 import resviz as rv
 from left_as_found import assert_left_as_found
+from resviz.networks.cifar import cifar_resnet
 from resviz.sessions import explaining, maps
 from resviz.views.payload import Payload
 from resviz.views.widgets import explanation_payload
@@ -412,3 +413,15 @@ def test_tokens_are_explained_where_auto_finds_positions() -> None:
     view = explore_explanation(net.eval(), torch.randn(1, 3, 32, 32))
     assert view.payload().meta["maps"][0]["codes"]["shape"][2:] == [4, 4]
     assert "encoder" in view.selection["layer"]
+
+
+def test_what_is_said_of_an_untrained_network_without_batch_norm(images: torch.Tensor) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rv.ResvizWarning)
+        exp = rv.explain(cifar_resnet(8, norm=False, seed=0), images, methods=["grad_cam"])
+        own = rv.explain(cifar_resnet(8, seed=0), images, methods=["grad_cam"])
+    told = explore_explanation(exp).payload().meta
+    assert "BatchNorm" not in told["conditions"]
+    assert "Selvaraju et al. 2016" in told["methods"]["grad_cam"]
+    told = explore_explanation(own).payload().meta
+    assert "BatchNorm on running statistics" in told["conditions"] and told["untrained"]

@@ -298,3 +298,10 @@ def test_wrong_values(rec: Any, norms: list[Any], zeros: pd.DataFrame) -> None:
         explore_gradients({"a": [norms[0], norms[1].iloc[:-1]]})
     with pytest.raises(ValueError, match="^explore_gradients: no rows left"):
         explore_gradients({"a": rec}, rows="Conv9d")
+
+
+def test_a_network_without_batch_norm_says_nothing_of_it(images: torch.Tensor) -> None:
+    norms = rv.gradient_norms(cifar_resnet(8, norm=False, seed=0), images)
+    assert "BatchNorm" not in rv.explore_gradients(norms).payload().meta["conditions"]
+    norms = rv.gradient_norms(cifar_resnet(8, seed=0), images)
+    assert "BatchNorm" in rv.explore_gradients(norms).payload().meta["conditions"]

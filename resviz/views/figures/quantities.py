@@ -109,7 +109,7 @@ def conditions(about: Mapping[str, Any]) -> dict[str, str]:
     if about.get("output"):
         units = f" in {about['units']}" if about.get("units") else ""
         words["output"] = f"output: {_OUTPUTS[about['output']]}{units}"
-    if about.get("batch_stats") is not None:
+    if about.get("batch_stats") is not None and about.get("batch_norm", True):
         mode = "batch" if about["batch_stats"] else "running"
         words["batch_stats"] = f"BatchNorm on {mode} statistics"
     if about.get("images"):

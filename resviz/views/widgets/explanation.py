@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from resviz.arguments import public
+from resviz.attribution.methods.registry import METHODS
 from resviz.recording.said import said_by
 from resviz.sessions.explaining import check_maps, explained_first
 from resviz.sessions.maps import PICTURES, Maps
@@ -104,6 +105,10 @@ class ExplanationPage(PageView):
             {
                 "network": str(about.get("network", "network")),
                 "conditions": " · ".join(words),
+                "untrained": bool(about.get("untrained")),
+                "methods": {
+                    name: f"{row.definition} ({row.paper})" for name, row in METHODS.items()
+                },
                 "classes": self._classes,
                 "images": len(exp.targets),
                 "image_names": self._names,

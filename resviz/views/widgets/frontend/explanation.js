@@ -5,7 +5,8 @@ import { barNode } from "./map_panes.js";
 import { colourTable, numberWords, overlayPart, overlayPixels, rankOf, resizedBilinear } from "./pixels.js";
 import { createShell, csvText, saveBlob, svgText, svgToPng } from "./shell.js";
 import { reasonsPicture } from "./explanation_export.js";
-import { WHOLE, chanceWords, createReasonPane, opaquePixels, paintCanvas } from "./explanation_pane.js";
+import { briefChance, briefNumber } from "./explore/words.js";
+import { WHOLE, createReasonPane, opaquePixels, paintCanvas } from "./explanation_pane.js";
 import {
   checkOf,
   classOdds,
@@ -269,6 +270,7 @@ export function renderReasons({ model, el }) {
     controls.class.set(state.class);
     controls.contrast.set(state.contrast === null ? null : state.contrast + 1);
     controls.method.setOptions(methodOptions(), state.method);
+    controls.method.input.title = pane.caption.title = data.methods?.[state.method] ?? "";
     controls.layer.setOptions(layerOptions(), state.layer);
     controls.under.hide(!originalOf());
     for (const name of ["part", "colours", "opacity", "under"]) controls[name].set(state[name]);
@@ -326,13 +328,14 @@ export function renderReasons({ model, el }) {
     const logit = (index) => data.logits[state.image * data.classes.length + index];
     if (state.contrast === null) {
       const value = saidWords(odds()[state.class]);
-      return hasOdds(data) ? `logit ${numberWords(logit(state.class))}, probability ${value}` : `value ${value}`;
+      return hasOdds(data) ? `logit ${briefNumber(logit(state.class))}, probability ${value}${untrainedWords()}` : `value ${value}`;
     }
     return `difference of logits ${numberWords(logit(state.class) - logit(state.contrast))}`;
   }
   function saidWords(value) {
-    return hasOdds(data) ? chanceWords(value) : `${numberWords(value)} ${data.said.units}`.trim();
+    return hasOdds(data) ? briefChance(value) : `${briefNumber(value)} ${data.said.units}`.trim();
   }
+  const untrainedWords = () => (data.untrained ? " (untrained weights: it means nothing yet)" : "");
   function drawPictures(name) {
     const { pixels, height, width, frame } = photograph();
     photoNode.hidden = !pixels;
@@ -493,7 +496,7 @@ export function renderReasons({ model, el }) {
       "button",
       {
         ...{ type: "button", class: "rv-button rv-class", "aria-pressed": String(a), "data-place": `a${index}` },
-        ...{ title: `class ${index}, logit ${numberWords(logit)}`, onclick: () => setClass(index) },
+        ...{ title: `class ${index}, logit ${briefNumber(logit)}`, onclick: () => setClass(index) },
       },
       element("span", { class: "rv-class-fill", style: `width: ${hasOdds(data) ? known[index] * 100 : 0}%` }),
       element("span", {}, `${rank > TOP_CLASSES ? `${rank}. ` : ""}${data.classes[index]}`),

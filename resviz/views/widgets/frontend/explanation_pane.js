@@ -59,9 +59,6 @@ export function paintCanvas(canvas, pixels, height, width) {
   canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
 }
 
-/** A probability in words. */
-export const chanceWords = (chance) => (chance >= 0.0005 ? chance.toFixed(3) : chance.toExponential(0));
-
 /** RGB bytes as opaque pixels. */
 export function opaquePixels(bytes) {
   const out = new Uint8ClampedArray((bytes.length / 3) * 4).fill(255);
