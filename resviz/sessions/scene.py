@@ -27,6 +27,7 @@ from resviz.sessions.explaining import altered, explained, layers_with_positions
 from resviz.sessions.work import Work
 
 KEEP = ("blocks", "additions")
+FOREMOST = 5  # classes whose probability is followed along depth
 Floats = npt.NDArray[np.float64]
 
 
@@ -160,7 +161,7 @@ def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
     moment = scene.moment
     targets = [foremost(scene.rec) if moment.target is None else moment.target]
     with altered(net, moment.off, images):
-        scene = dataclasses.replace(scene, lens=_seen(net, images, targets, preset, scene.rec))
+        scene = dataclasses.replace(scene, lens=_seen(net, images, targets[0], preset, scene.rec))
         try:
             exp = explained(net, images, targets, preset, scene.rec.layers, every_block=True)
         except (ValueError, TypeError, RuntimeError) as error:
@@ -168,10 +169,15 @@ def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
     return dataclasses.replace(scene, exp=exp)
 
 
-def _seen(net: Any, images: Any, targets: Any, preset: Any, rec: Any) -> Any:
-    """How the prediction forms along depth; None where no head can be put on the blocks."""
+def _seen(net: Any, images: Any, target: int, preset: Any, rec: Any) -> Any:
+    """How the prediction forms along depth; None where no head can be put on the blocks.
+
+    Of the class that is meant, which comes first, and of those that are predicted above all.
+    """
+    said = said_by(rec)
+    best = [] if said is None else np.argsort(-said.numbers[0], kind="stable")[:FOREMOST].tolist()
     try:
-        return lens_of(net, images, targets, preset, rec)
+        return lens_of(net, images, [list(dict.fromkeys([target, *best]))], preset, rec)
     except (ValueError, TypeError, RuntimeError):
         return None
 

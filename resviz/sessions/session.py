@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from resviz.progress import bar
 from resviz.sessions.scene import (
     KEEP,
     Moment,
@@ -16,7 +17,6 @@ from resviz.sessions.scene import (
     with_explanation,
     without_each,
 )
-from resviz.sessions.work import Work
 from resviz.torch_private import version
 
 _KEPT = 512 * 2**20  # bytes of tensors in scenes that may be asked for again
@@ -98,15 +98,24 @@ class Session:
             return scene
         return with_explanation(net, self.images[moment.image], scene, self.preset)
 
-    def without(self, net: Any, moment: Moment, blocks: Sequence[str], work: Work) -> Scene:
-        """The scene with what is said when one more block is cut; `work` ticks at each."""
+    def measured(
+        self, net: Any, moment: Moment, blocks: Sequence[str], progress: bool | None = None
+    ) -> Scene:
+        """:meth:`without`, under a bar."""
+        with bar(len(blocks), "blocks cut, one at a time", progress) as shown:
+            return self.without(net, moment, blocks, shown.update)
+
+    def without(
+        self, net: Any, moment: Moment, blocks: Sequence[str], tick: Callable[[], object]
+    ) -> Scene:
+        """The scene with what is said when one more block is cut; `tick` is called at each."""
         scene = self.scene(net, moment)
         if scene.without:
             return scene
         found = {}
         for block, said in without_each(net, self.images[moment.image], scene, blocks, self.preset):
             found[block] = said
-            work.tick()
+            tick()
         return dataclasses.replace(scene, without=found)
 
     def passes(self, what: str, moment: Moment) -> int:

@@ -282,11 +282,12 @@ test("probabilities and values", () => {
 test("what a block adds", () => {
   assert.equal(words.additionWords({ ratio: 0.4321, cosine: 0.021 }), "Adds 0.43 of its input, nearly orthogonal (0.02).");
   assert.equal(words.additionWords({ ratio: 0.5, cosine: -0.001 }), "Adds 0.5 of its input, nearly orthogonal (0.00).");
-  assert.equal(words.additionWords({ ratio: 2, cosine: -0.5 }), "Adds 2 of its input, against it (−0.50).");
+  assert.equal(words.additionWords({ ratio: 2, cosine: -0.5 }), "Adds 2 of its input, partly against it (−0.50).");
   assert.equal(words.additionWords({ ratio: 1, cosine: null }), "Adds 1 of its input.");
   assert.equal(words.additionWords({ ratio: null, cosine: 0.1 }), "");
-  assert.deepEqual([0.9, 0.7, 0.3, -0.3].map((one) => words.directionWords(one).replace(/ \(.*/, "")), [
-    ...["in its direction", "in its direction", "partly along it", "against it"],
+  assert.deepEqual([0.9, 0.7, 0.3, 0.15, 0.1, -0.1, -0.3, -0.7].map((one) => words.directionWords(one).replace(/ \(.*/, "")), [
+    ...["in its direction", "in its direction", "partly along it", "partly along it"],
+    ...["nearly orthogonal", "nearly orthogonal", "partly against it", "against it"],
   ]);
   assert.equal(words.shareWords(0.304), "30 % of the gradient comes through the branch.");
   assert.match(words.shareWords(1.2), /is 1.2: the two parts work against each other/);

@@ -36,7 +36,7 @@ def notes(figure: Any) -> list[str]:
 @pytest.fixture(scope="module")
 def landscape() -> LossLandscape:
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(12), nn.Linear(12, 3))
     return loss_landscape(
         net, torch.randn(8, 3, 2, 2), [0, 1, 2, 0, 1, 2, 0, 1], points=5, data="noise", seed=7
     )

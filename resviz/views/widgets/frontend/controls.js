@@ -188,9 +188,9 @@ export function searchHits(names, typed, most = 12) {
 
 /**
  * A field that finds one of many names (classes) while one types. onChoose gets its index.
- * @param {{ label: string, names: string[], value?: any, onChoose?: (index: any) => any, title?: string, placeholder?: string }} options
+ * @param {{ label: string, names: string[], value?: any, onChoose?: (index: any) => any, title?: string, placeholder?: string, onEmpty?: () => any }} options
  */
-export function searchControl({ label, names, value, onChoose, title, placeholder = "search" }) {
+export function searchControl({ label, names, value, onChoose, title, placeholder = "search", onEmpty }) {
   const list = element("ul", { class: "rv-hits", role: "listbox", id: freshId("hits"), hidden: true });
   const input = element("input", {
     type: "text",
@@ -259,6 +259,10 @@ export function searchControl({ label, names, value, onChoose, title, placeholde
       if (list.hidden) active = 0;
       else active = (active + steps[event.key] + hits.length) % Math.max(1, hits.length);
       open();
+    } else if (event.key === "Enter" && typed && !input.value.trim() && onEmpty) {
+      chosen = null;
+      close();
+      onEmpty();
     } else if (event.key === "Enter" && !list.hidden && hits.length) choose(hits[active]);
     else if (event.key === "Escape") close();
     else return;

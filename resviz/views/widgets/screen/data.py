@@ -106,17 +106,23 @@ def _seen(scene: Scene, places: Sequence[Place]) -> dict[str, Any] | None:
     if scene.lens is None:
         return None
     column = next(name for name in ("probability", "share", "value") if name in scene.lens)
-    rows = {}
+    rows: dict[int, dict[str, Any]] = {}
     for row in scene.lens.to_dict("records"):
         name, call = str(row["block"]), int(row["call"])
-        rows[f"{name}#{call}"] = row
-        rows.setdefault(name, row)
-    found = [rows.get(place.name) for place in places]
+        of_class = rows.setdefault(int(row["index"]), {})
+        of_class[f"{name}#{call}"] = row
+        of_class.setdefault(name, row)
+    found = {index: [known.get(p.name) for p in places] for index, known in rows.items()}
+    first = next(iter(found.values()))
     return {
-        "values": [None if row is None else _finite(row[column]) for row in found],
-        "labels": ["" if row is None else str(row["label"]) for row in found],
-        "why": ["" if row is None else str(row["why"]) for row in found],
+        "classes": {str(index): [_number(row, column) for row in r] for index, r in found.items()},
+        "labels": ["" if row is None else str(row["label"]) for row in first],
+        "why": ["" if row is None else str(row["why"]) for row in first],
     }
+
+
+def _number(row: Mapping[str, Any] | None, column: str) -> float | None:
+    return None if row is None else _finite(row[column])
 
 
 def without_data(

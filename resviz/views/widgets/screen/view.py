@@ -113,6 +113,11 @@ class ExploreView(PageView):
         """
         save_html(self, path, lesions=lesions)
 
+    @property
+    def scene(self) -> Scene:
+        """What was recorded and explained of what is shown."""
+        return self._session.current
+
     def _blocks(self) -> list[Place]:
         """The places that can be cut: those with residual additions."""
         return [place for place in self._places if place.additions]
@@ -135,9 +140,10 @@ class ExploreView(PageView):
         meta: dict[str, Any] = {"header": self._header(packing)}
         meta |= {"scene": self._scene_data(packing)}
         meta |= {"explained": self._explained_data(packing, session.current, compact=True)}
-        if session.current.without:
-            meta["without"] = without_data(packing, self._places, session.current.without)
         names = [place.name for place in self._blocks()]
+        if names:
+            session.show(session.measured(session.net, session.current.moment, names))
+            meta["without"] = without_data(packing, self._places, session.current.without)
         wanted = moments_of(session, names, lesions)
         meta["more"], left = add_scenes(packing, session, wanted, self._small)
         meta["left"] = len(left)
@@ -319,7 +325,7 @@ class ExploreView(PageView):
             packing = Packing()
             if what == "without":
                 blocks = [place.name for place in self._blocks()]
-                scene = session.without(net.net, moment, blocks, work)
+                scene = session.without(net.net, moment, blocks, work.tick)
                 meta = without_data(packing, self._places, scene.without)
             else:
                 with net.telling(work):

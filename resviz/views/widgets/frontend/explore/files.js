@@ -33,13 +33,14 @@ function stem({ header, image, className }) {
 }
 
 /** A row for each place: its numbers, and the class without it. */
-export function depthRows({ scene, index, without, explained, className }) {
+export function depthRows({ scene, index, without, line, className, of }) {
   const curves = Object.entries(scene.curves);
-  const head = ["block", "depth", "stage", "shortcut", ...curves.map(([name]) => name), `seen: ${className}`, `without: ${className}`];
+  const named = (name) => (of && name === "gradient" ? `gradient: ${of}` : name); // of the recorded class
+  const head = ["block", "depth", "stage", "shortcut", ...curves.map(([name]) => named(name)), `seen: ${className}`, `without: ${className}`];
   const rows = scene.places.map((place, at) => [
     ...[place.name, place.depth, place.stage, place.kind],
     ...curves.map(([, { values }]) => values[at]),
-    explained?.lens?.values[at] ?? null,
+    line.seen?.[at] ?? null,
     index === null ? null : (without?.rows.get(at)?.[index] ?? null),
   ]);
   return [head, ...rows];

@@ -3,7 +3,7 @@
 import { headMap, mapSource, offeredOf, positivePart, recordedMap } from "../explanation_maps.js";
 import { foremost, meantClass, placeAtDepth } from "./scenes.js";
 import { foremostWithout, withoutCurve } from "./state.js";
-import { briefNumber, saidWords, withoutWords } from "./words.js";
+import { briefNumber, endOf, saidWords, withoutWords } from "./words.js";
 
 const NO_KERNEL = "needs a running kernel; this page has none";
 
@@ -28,7 +28,7 @@ export function lookAt({ store, state, shown, header, headerView, live, asked, c
     ...common,
     shownOff: scene.off,
     map: mapNow(common, asked.maps),
-    methods: page ? offeredOf(page).methods : [],
+    methods: methodsOf(page, live),
     has: store.images(),
     anatomy: anatomyOf(common, asked, canCut),
     channels: channelsOf(common),
@@ -64,6 +64,12 @@ export function mapOf(page, { index, contrast, method, layer, live, asked }) {
   return known ?? { why: "being explained …", asks: { key, class: index, contrast, method, layer } };
 }
 
+/** On a page without a kernel, those alone that it holds. */
+function methodsOf(page, live) {
+  if (!page) return [];
+  return offeredOf(live ? page : { ...page, asks: null }).methods;
+}
+
 function anatomyOf(common, asked, canCut) {
   const { scene, place, without, live, state } = common;
   const chosen = state.addition && place?.additions.includes(state.addition) ? state.addition : place?.additions.at(-1);
@@ -77,13 +83,14 @@ function anatomyOf(common, asked, canCut) {
   };
 }
 
-function seenSentence({ at, explained, index, header, of }) {
-  const lens = of ? null : explained?.lens;
-  if (!lens || index === null) return null;
-  if (lens.values[at] === null) return lens.why[at] ? `No reading here: ${lens.why[at]}.` : null;
+function seenSentence({ at, explained, index, header }) {
+  const lens = explained?.lens;
+  const values = lens?.classes[index];
+  if (!values) return null;
+  if (values[at] === null) return lens.why[at] ? `No reading here: ${lens.why[at]}.` : null;
   const [label, name] = [lens.labels[at], nameOf(header, index)];
   const other = label && label !== name ? `, and takes it for ${label}` : "";
-  return `The head, put here, says ${name} ${saidWords(lens.values[at], header)}${other}.`;
+  return `The head, put here, says ${name} ${saidWords(values[at], header)}${other}.`;
 }
 
 function withoutSentence({ scene, at, index, without, header }) {
@@ -102,6 +109,7 @@ function channelsOf({ scene, place, at, explained, className, live, state, of })
   const title = tiles ? (byClass ? `channels for ${of ?? className}` : "strongest channels") : `feature maps${place ? ` of ${place.name}` : ""}`;
   return {
     ...{ tiles, title, picture: scene.picture, order: byClass ? "class" : "max", orders: Boolean(forClass && plain && !of) },
+    why: !live && place?.shape.length > 1 ? "The pictures of this layer are not on this page." : undefined,
     ...{ channel: state.channel, refusal: live ? null : `all channels at once: ${NO_KERNEL}` },
   };
 }
@@ -111,11 +119,23 @@ function lineOf({ scene, index, without, explained, header, state, of, live }) {
   const names = Object.entries(scene.curves).map(([value, { label, log }]) => ({ value, label: log ? `${label} (log)` : label }));
   const name = scene.curves[state.curve] ? state.curve : (names[0]?.value ?? null);
   const chances = header.word !== "value";
+  const lost = chances ? withoutCurve(without, scene.places, index) : null;
   return {
     ...{ names, name, curve: scene.curves[name] ?? null, of: live ? null : of },
-    seen: chances && !of ? (explained?.lens?.values ?? null) : null,
-    lost: chances ? withoutCurve(without, scene.places, index) : null,
+    seen: chances ? (explained?.lens?.classes[index] ?? null) : null,
+    ...{ lost, most: mostLost({ lost, scene, index, header }) },
   };
+}
+
+/** The block without which the class loses most: { place, words }; null where none was measured, or none loses. */
+function mostLost({ lost, scene, index, header }) {
+  if (!lost) return null;
+  let [place, least] = [-1, scene.numbers[index]];
+  lost.forEach((value, at) => {
+    if (value !== null && value < least) [place, least] = [at, value];
+  });
+  if (place < 0) return null;
+  return { place, words: `most is lost without ${endOf(scene.places[place].name, 20)}: ${saidWords(least, header)}` };
 }
 
 /** What a screen reader says of the cursor. */

@@ -25,10 +25,10 @@ export function createPhotograph({ on, live }) {
     words: (value) => `${Math.round(value * 100)} %`,
   });
   const method = selectControl({ label: "method", onChange: on.method, title: "how the map is made" });
-  const contrast = searchControl({ label: "minus the map of", names: [], value: null, onChoose: on.contrast, placeholder: "no class" });
+  const contrast = searchControl({ label: "minus the map of", names: [], value: null, onChoose: on.contrast, onEmpty: () => on.contrast(null), placeholder: "no class" });
   const none = buttonControl({ text: "no difference", className: "rv-small", onClick: () => on.contrast(null) });
   const whole = checkControl({ label: "whole file", value: false, onChange: on.whole, title: "the photograph as it is in its file; the network saw a part of it" });
-  const folded = element("details", { class: "rv-more" }, element("summary", {}, "method, A − B"), method.node, contrast.node, none.node, whole.node);
+  const folded = element("details", { class: "rv-more" }, element("summary", {}, "method, A − B"), element("div", { class: "rv-more-box" }, method.node, contrast.node, none.node, whole.node));
   const words = element("p", { class: "rv-map-words", "aria-live": "polite" });
   const trust = createTrust(on, live);
   const strip = createStrip(on, live);
@@ -62,7 +62,9 @@ export function createPhotograph({ on, live }) {
     node,
     drawMap,
     draw(state) {
-      title.textContent = state.className ? `what speaks for ${state.className}` : "the photograph";
+      const rather = state.contrast === null ? "" : ` rather than ${state.header.classes[state.contrast]}`;
+      title.textContent = state.className ? `what speaks for ${state.className}${rather}` : "the photograph";
+      title.title = title.textContent;
       bars.replaceChildren(...classBars(state, on));
       search.setNames(state.header.classes, state.index);
       search.hide(!state.header.classes.length);

@@ -27,7 +27,7 @@ export function renderExplore({ model, el }) {
   const shell = createShell({ model, el, label: "Explore", keys: exploreKeys() });
   shell.root.classList.add("rv-screen");
   const top = createTop(shell);
-  const spine = createSpine({ on: { cursor: moveTo, cut: cutPlace } });
+  const spine = createSpine({ on: { cursor: moveTo, cut: clickBlock } });
   const curves = selectControl({ label: "", options: [], onChange: (curve) => change({ curve }), title: "the quantity along depth" });
   curves.input.setAttribute("aria-label", "curve");
   curves.label.className = "rv-legend-mark rv-mark-line";
@@ -95,7 +95,7 @@ export function renderExplore({ model, el }) {
     return meantClass(null, store.scene({ ...state, class: null, off: [] }) ?? last?.scene);
   }
   function setImage(image) {
-    if (header && image >= 0 && image < header.photographs.length) want({ ...state, image, class: null });
+    if (header && image >= 0 && image < header.photographs.length) want({ ...state, image, class: null, contrast: null });
   }
   function setClass(index) {
     want({ ...state, class: askedClass(index, state.off, predicted()) });
@@ -107,6 +107,11 @@ export function renderExplore({ model, el }) {
     const next = afterCut(state, name, meantClass(state.class, last.scene));
     want({ ...next, class: askedClass(next.class, next.off, predicted()) });
   }
+  /** A click goes to the block, and cuts it where that can be shown. */
+  function clickBlock(place) {
+    moveTo(place);
+    if (canCut(last?.scene.places[place])) cutPlace(place);
+  }
   /** With a kernel any block; on a page those that were cut for it. */
   function canCut(place) {
     if (shell.live || !place?.additions.length) return true;
@@ -114,7 +119,8 @@ export function renderExplore({ model, el }) {
     return Boolean(store.scene(next) ?? store.scene({ ...next, class: null }));
   }
   function allOn() {
-    if (state.off.length) want({ ...state, off: [], class: askedClass(state.class, [], predicted()) });
+    if (!state.off.length) shell.say("all blocks are in place");
+    else want({ ...state, off: [], class: askedClass(state.class, [], predicted()) });
   }
 
   // ---- data
@@ -188,9 +194,9 @@ export function renderExplore({ model, el }) {
       curves.hide(!line.names.length);
       curves.input.title = curve?.words ?? "";
       spine.draw({ places: scene.places, off: state.off, curve, seen, without: lost, className });
-      legend.replaceChildren(...legendNodes(line, className));
+      legend.replaceChildren(...legendNodes(line, className, moveTo));
     }
-    spine.move(at);
+    spine.move(at, line.curve?.values[at] ?? null);
     spine.speak(spokenWords(scene.places[at], at, line, header));
   }
 
@@ -211,7 +217,7 @@ export function renderExplore({ model, el }) {
       { keys: [",", "<"], text: "photograph before", run: () => setImage(state.image - 1) },
       { keys: ["a"], text: "all channels of all blocks", run: () => mosaic.toggle() },
       { keys: ["f"], text: "fill the window, or leave it", run: () => top.fill() },
-      { keys: ["Escape"], text: "stop the work in progress", run: () => (mosaic.close() ? null : questions.stop()) },
+      { keys: ["Escape"], text: "stop the work in progress", run: () => mosaic.close() || top.leave() || questions.stop() },
     ];
   }
 
@@ -240,13 +246,18 @@ export function renderExplore({ model, el }) {
   return shell.close;
 }
 
-function legendNodes({ curve, seen, lost, of }, className) {
+function legendNodes({ curve, seen, lost, most, of }, className, goTo) {
   const entry = (name, words, title) => element("span", { class: "rv-legend", title }, element("i", { class: `rv-legend-mark ${name}` }), words);
   const nodes = [];
   if (of) nodes.push(element("span", { class: "rv-legend" }, `of ${of}: another class needs a running kernel`));
   if (curve?.whole) nodes.push(entry("rv-mark-whole", "with all blocks", "the same with no block cut"));
-  if (seen) nodes.push(entry("rv-mark-seen", `${className}, as seen so far`, "the network's head applied to the output of each block that it fits"));
-  if (lost) nodes.push(entry("rv-mark-without", `${className} without the block`, "what is predicted when this one block is cut out"));
+  if (seen || lost) nodes.push(element("span", { class: "rv-legend" }, `${className}:`));
+  if (seen) nodes.push(entry("rv-mark-seen", "as seen so far", "the network's head applied to the output of each block that it fits"));
+  if (lost) nodes.push(entry("rv-mark-without", "without the block", "what is predicted when this one block is cut out"));
+  if (most) {
+    const button = { type: "button", class: "rv-button rv-small", title: "go there", onclick: () => goTo(most.place) };
+    nodes.push(element("button", button, most.words));
+  }
   return nodes;
 }
 

@@ -32,7 +32,7 @@ export function createSpine({ on }) {
     svg,
   );
   const cursor = svgElement("g", { class: "rv-spine-cursor" });
-  let [state, layout, at, width] = [null, null, 0, 0];
+  let [state, layout, at, width, shown] = [null, null, 0, 0, null];
 
   function draw(wanted = state) {
     state = wanted;
@@ -50,11 +50,11 @@ export function createSpine({ on }) {
     );
     move(at);
   }
-  function move(place) {
-    at = place;
+  function move(place, value = shown) {
+    [at, shown] = [place, value];
     if (!layout?.places[place]) return;
     const { x } = layout.places[place];
-    const name = state.places[place].name;
+    const name = state.places[place].name + (shown === null ? "" : ` · ${briefNumber(shown)}`);
     const flip = x > width - 150;
     cursor.replaceChildren(
       svgElement("line", { x1: x, x2: x, y1: 16, y2: SPINE_CURVE.zero + 4 }),

@@ -28,6 +28,12 @@ export function createTop(shell) {
   shell.onClose(() => document.removeEventListener("fullscreenchange", keep));
   return {
     fill,
+    /** Over all else no more; false where it was not. */
+    leave() {
+      const was = shell.root.classList.contains("rv-filled");
+      shell.root.classList.remove("rv-filled");
+      return was;
+    },
     onStop: (run) => stop.node.addEventListener("click", run),
     onAll: (run) => all.node.addEventListener("click", run),
     draw({ header, scene, shownOff: off, off: wanted }, busy) {

@@ -26,7 +26,7 @@ export function saidWords(value, { word, units }) {
 /** How the branch lies to the shortcut. */
 export function directionWords(cosine) {
   if (cosine === null) return "";
-  const how = cosine >= 0.7 ? "in its direction" : cosine >= 0.3 ? "partly along it" : cosine > -0.3 ? "nearly orthogonal" : "against it";
+  const how = cosine >= 0.7 ? "in its direction" : cosine >= 0.15 ? "partly along it" : cosine > -0.15 ? "nearly orthogonal" : cosine > -0.7 ? "partly against it" : "against it";
   const angle = cosine.toFixed(2).replace("-", "−");
   return `${how} (${angle === "−0.00" ? "0.00" : angle})`;
 }
