@@ -52,6 +52,7 @@ export function createAnatomy({ on }) {
     grid.hidden = scale.node.hidden = !tiles;
     none.hidden = Boolean(tiles);
     none.textContent = tiles ? "" : emptyWords(place, addition);
+    head[1].title = shortcutWords(place?.kind) || HEADS.shortcut;
     if (tiles) scale.draw(drawTiles(rows, tiles), tiles.total, Math.min(ROWS, tiles.channels.length));
     measure.hidden = typeof state.measurable !== "number";
     measure.textContent = `without each block? about ${Math.ceil(state.measurable ?? 0)} s`;
@@ -120,10 +121,9 @@ function emptyWords(place, addition) {
   return "No shortcut here: this network hands on what each stage makes, and nothing else.";
 }
 
-function sentences({ place, addition, without, waiting, seen }) {
+function sentences({ addition, without, waiting, seen }) {
   if (!addition) return seen ? [{ text: seen }] : [];
   const lines = [{ text: additionWords(addition) }, { text: shareWords(addition.grad_branch_share) }];
-  if (place.kind === "padded") lines.push({ text: shortcutWords(place.kind) });
   if (seen) lines.push({ text: seen });
   if (without) lines.push({ text: without, strong: true });
   else if (waiting) lines.push({ text: waiting });

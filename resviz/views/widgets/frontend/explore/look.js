@@ -22,7 +22,7 @@ export function lookAt({ store, state, shown, header, headerView, live, asked, c
   const className = index === null ? "" : nameOf(header, index);
   const recorded = meantClass(moment.class, scene); // of which curve and channels are
   const of = index === recorded ? null : nameOf(header, recorded);
-  const common = { header, headerView, scene, page, index, className, place, at, layer, without, explained, live, state, of };
+  const common = { header, headerView, scene, page, index, className, place, at, layer, without, explained, live, state, of, exact: shown.exact };
   return {
     ...state,
     ...common,
@@ -79,7 +79,7 @@ function anatomyOf(common, asked, canCut) {
     refusal: canCut(place) ? null : `cutting this block out ${NO_KERNEL}`,
     without: cut ? "Its branch is cut out: only the shortcut goes on." : withoutSentence(common),
     waiting: asked.measuring ? "Without it: being measured …" : null,
-    measurable: live && !without && !asked.busy && place?.additions.length ? asked.seconds : null,
+    measurable: live && common.exact && !without && !asked.busy && place?.additions.length ? asked.seconds : null,
   };
 }
 
