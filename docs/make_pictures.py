@@ -129,7 +129,8 @@ def photograph(
 ) -> None:
     opened = browser.new_page(viewport=viewport, color_scheme=scheme)
     opened.goto(page.as_uri())
-    opened.wait_for_timeout(1000 if keys else 2000)
+    opened.wait_for_selector(".rv-view canvas, .rv-view svg path", state="attached")
+    opened.wait_for_timeout(500)
     for key in keys:
         opened.keyboard.press(key)
         opened.wait_for_timeout(200)

@@ -96,8 +96,7 @@ def test_one_cursor_over_depth(kind: str, request: pytest.FixtureRequest) -> Non
     at_block(view, "layer3.0", 7)
     painted = [view.painted(f".rv-{part} .rv-tile") for part in ("anatomy", "channels")]
     map_before = view.painted(".rv-explore-picture")
-    view.at.locator(".rv-spine").focus()
-    view.press("ArrowLeft")
+    view.at.locator(".rv-spine").press("ArrowLeft")
     at_block(view, "layer2.0", 5)
     after = [view.painted(f".rv-{part} .rv-tile") for part in ("anatomy", "channels")]
     assert all(one != other for one, other in zip(painted, after, strict=True))
@@ -177,8 +176,7 @@ def test_a_class_changes_every_part(live: Live) -> None:
 
 
 def test_a_block_cut_out_and_put_back(live: Live) -> None:
-    live.at.locator(".rv-spine").focus()
-    live.press("[")
+    live.at.locator(".rv-spine").press("[")
     at_block(live, "layer2.0", 5)
     painted = live.painted(".rv-channels .rv-tile")
     place = live.at.locator(".rv-anatomy").bounding_box()
@@ -209,8 +207,7 @@ def test_what_the_block_does_is_said(live: Live) -> None:
     most = live.at.locator(".rv-spine-legend button")
     if most.count():  # the class may lose nothing: then nothing is said
         assert most.inner_text().startswith("most is lost without layer")
-    live.at.locator(".rv-spine").focus()
-    live.press("[")
+    live.at.locator(".rv-spine").press("[")
     live.page.wait_for_timeout(50)
     assert "No reading here: 32 channels; the head takes 64." in live.text(
         ".rv-anatomy .rv-part-words"
@@ -282,8 +279,7 @@ def test_a_difference_of_two_classes(live: Live) -> None:
     live.quiet()
     assert live.widget.selection["contrast"] == 8
     assert live.painted(".rv-explore-picture") != before
-    live.at.locator(".rv-spine").focus()
-    live.press("[")  # at another block the kernel is asked for it
+    live.at.locator(".rv-spine").press("[")  # at another block the kernel is asked for it
     live.until(lambda: any(one.get("what") == "map" for one in live.asked))
     live.quiet()
     (asked,) = [one for one in live.asked if one.get("what") == "map"]
@@ -303,8 +299,7 @@ def test_a_map_is_measured(live: Live) -> None:
 
 
 def test_all_channels_open_over_the_screen_and_close(live: Live) -> None:
-    live.at.locator(".rv-spine").focus()
-    live.press("a")
+    live.at.locator(".rv-spine").press("a")
     over = live.at.locator(".rv-mosaic-over")
     live.until(lambda: over.locator("canvas.rv-mosaic").count())
     assert over.is_visible() and live.text(".rv-mosaic-over .rv-heading").startswith("Feature maps")
@@ -327,8 +322,7 @@ def test_python_chooses(live: Live) -> None:
 
 
 def test_by_keyboard_alone(live: Live) -> None:
-    live.at.locator(".rv-spine").focus()
-    live.press("[")
+    live.at.locator(".rv-spine").press("[")
     at_block(live, "layer2.0", 5)
     live.press("o")
     live.until(lambda: live.widget._session.current.moment.off == ("layer2.0",))
@@ -353,8 +347,7 @@ def test_a_page_says_what_needs_a_kernel(page: View) -> None:
     assert page.at.get_by_role("button", name="Add a photograph").is_disabled()
     cut = page.at.get_by_role("button", name="cut out")
     assert cut.is_disabled() and "needs a running kernel" in cut.get_attribute("title")
-    page.at.locator(".rv-spine").focus()
-    page.press("o")
+    page.at.locator(".rv-spine").press("o")
     assert "needs a running kernel" in said(page)
     # any class where the head allows it
     before = page.painted(".rv-explore-picture")
