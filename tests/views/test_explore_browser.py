@@ -437,3 +437,27 @@ def test_cutting_every_block_is_asked_for_where_it_takes_long(live: Live) -> Non
     button.evaluate("(one) => one.click()")  # the browser's own clock is used for a click
     live.until(lambda: live.at.locator(".rv-spine-without").count() == 3)
     assert not button.is_visible()
+
+
+def test_an_error_is_not_wiped_by_an_answer_to_an_older_question(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resviz.sessions.session as module
+
+    go, usual = threading.Event(), module.without_each
+
+    def slow(*args: Any) -> Any:
+        assert go.wait(30)
+        return usual(*args)
+
+    monkeypatch.setattr(module, "without_each", slow)
+    live.at.get_by_role("button", name="two.png").click()
+    last = {"what": "without", "image": 1}  # and it is being worked on
+    live.until(lambda: last.items() <= live.asked[-1].items())
+    file = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
+    live.page.set_input_files("input[type=file]", [file])
+    words = "notes.txt is no picture; a PNG or JPEG file would be right."
+    live.until(lambda: said(live) == words)
+    go.set()
+    live.until(lambda: live.at.locator(".rv-spine-without").count() == 3)
+    assert said(live) == words

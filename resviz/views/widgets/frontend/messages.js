@@ -4,7 +4,7 @@ import { isHopeless, kernelPatience, kernelWords, kindUnsent, watchKernel } from
 
 const KERNEL_PATIENCE = [1000, 4000]; // milliseconds until what is known is said; until a guess is
 
-export function createMessages({ model, root, live, say, bar, still, listen, closing }) {
+export function createMessages({ model, root, live, say, wrongAt, bar, still, listen, closing }) {
   const questions = createQuestions();
   const data = { handler: null, came: false };
   /** False where the kernel is gone: ipywidgets throws then. */
@@ -16,8 +16,8 @@ export function createMessages({ model, root, live, say, bar, still, listen, clo
       return false;
     }
   }
-  const waiting = createWaiting({ model, root, live, say, still, closing, questions, data });
-  hearAnswers({ model, say, bar, still, listen, questions, data, waiting });
+  const waiting = createWaiting({ model, root, live, say, wrongAt, still, closing, questions, data });
+  hearAnswers({ model, say, wrongAt, bar, still, listen, questions, data, waiting });
 
   function drop(what) {
     const found = questions.newest(what);
@@ -67,14 +67,15 @@ function createQuestions() {
   return {
     add(what, done) {
       const id = `${stem}-${(count += 1)}`;
-      open.set(id, { id, what, done });
+      open.set(id, { id, what, done, asked: performance.now() });
       return id;
     },
     find: (id) => open.get(id),
     newest: (what) => [...open.values()].findLast((one) => one.what === what),
     remove: (id) => open.delete(id),
     any: () => open.size > 0,
-    anySilent: () => [...open.values()].some((one) => one.began === undefined),
+    /** Of those asked since a moment. */
+    anySilent: (since) => [...open.values()].some((one) => one.began === undefined && one.asked >= since),
     clear() {
       const all = [...open.values()];
       open.clear();
@@ -84,7 +85,7 @@ function createQuestions() {
 }
 
 /** What the reader is told of the kernel until an answer or the data come. */
-function createWaiting({ model, root, live, say, still, closing, questions, data }) {
+function createWaiting({ model, root, live, say, wrongAt, still, closing, questions, data }) {
   const patience = createPatience(() => tell());
   const kernel = live ? watchKernel(model.widget_manager, root, () => tell()) : null;
   closing.push(() => (patience.end(), kernel?.close()));
@@ -93,7 +94,7 @@ function createWaiting({ model, root, live, say, still, closing, questions, data
   function tell(kind = kernel.kind()) {
     const waited = patience.waited();
     if (isHopeless(kind) && (questions.any() || (needsData() && waited))) return giveUp(kind);
-    if (!(questions.anySilent() || needsData()) || waited < kernelPatience(kind)) return;
+    if (!(questions.anySilent(wrongAt()) || needsData()) || waited < kernelPatience(kind)) return;
     say(kernelWords(kind));
     if (needsData() && waited > 1) still.show();
   }
@@ -129,7 +130,9 @@ function createPatience(onLonger) {
   };
 }
 
-function hearAnswers({ model, say, bar, still, listen, questions, data, waiting }) {
+function hearAnswers({ model, say, wrongAt, bar, still, listen, questions, data, waiting }) {
+  /** An error stays until something is asked after it: what was asked before says nothing over it. */
+  const isOver = (one) => one.asked < wrongAt();
   function showData(content, buffers) {
     data.came = true;
     waiting.goOn();
@@ -139,6 +142,7 @@ function hearAnswers({ model, say, bar, still, listen, questions, data, waiting 
   }
   function showProgress(one, { text, done, total }) {
     one.began ??= performance.now();
+    if (isOver(one)) return;
     const each = (performance.now() - one.began) / Math.max(1, done);
     const left = Math.round((each * (total - done)) / 1000);
     say(`${text} ${done} of ${total}` + (left > 0 ? `, ${left} s left` : ""));
@@ -155,7 +159,7 @@ function hearAnswers({ model, say, bar, still, listen, questions, data, waiting 
       say(content.text, { wrong: true });
       return one.done(null);
     }
-    say("");
+    if (!isOver(one)) say("");
     one.done({ content, buffers });
   });
 }

@@ -68,7 +68,9 @@ export function createShell({ model, el, label, keys = [] }) {
   };
   const live = model.kernel !== false;
 
+  let wrongAt = -Infinity; // when the error was said that stands there
   function say(text, { wrong = false } = {}) {
+    wrongAt = wrong ? performance.now() : -Infinity;
     if (words.textContent !== text) words.textContent = text; // a screen reader says it once
     status.classList.toggle("rv-wrong", wrong);
     bar.hidden = true;
@@ -80,7 +82,7 @@ export function createShell({ model, el, label, keys = [] }) {
   toolbar.append(end);
   root.append(help.node);
   const still = stillPicture(model, main, root);
-  const messages = createMessages({ model, root, live, say, bar, still, listen, closing });
+  const messages = createMessages({ model, root, live, say, wrongAt: () => wrongAt, bar, still, listen, closing });
   const chosen = createSelection({ model, listen });
 
   root.addEventListener("keydown", (event) => {
