@@ -11,10 +11,10 @@ JupyterLab. Random weights: the number of pixels counts, not their values. Measu
 - a block cut out (`o`), another class, another photograph: from the key, or the click, to the
   picture of the new recording, and to its map. 150 ms of each are the wait for further keys.
 
-Two shared cores, other work beside it (load 8; a forward pass, 0.52 s, is to be seen beside the
-others), one round: a move of the cursor 33 ms, worst 530; first pixels 15.9 s, of which the call
-7.6; a block cut out 8.1 s, its map 17.1; another class 4.5 and 9.1; another photograph 5.1 and 8.8.
-The page has 5.2 MB of one photograph, 6.0 of two. On a machine at rest this was not measured yet.
+Two shared cores, nothing else beside it (a forward pass, 0.11 s), two rounds: a move of the cursor
+15 ms, worst 46; first pixels 1.96 s, worst 2.23, of which the call 1.2; a block cut out 1.65 s, its
+map 3.6; another class 1.64 and 3.5; another photograph 1.69 and 3.7. The page has 5.3 MB of one
+photograph, 6.1 of two.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from resviz.views.widgets.modules import module_source, style_source
 from views.browsing import View, watch
 
 PAGE = """<!DOCTYPE html><html><head><link rel="icon" href="data:,"><style>{style}</style></head>
@@ -79,9 +80,8 @@ class Live(View):
         page.expose_function("asked", lambda c, b: self._in.append(("asked", c, b)))
         page.expose_function("chosen", lambda c: self._in.append(("chosen", c, [])))
         traits = {"selection": dict(widget.selection), "about": widget.about, "still": ""}
-        about = widget.page()
-        module = about.module.replace("export default ", "const entry = ")
-        parts = {"style": about.style, "module": module, "manager": manager}
+        module = module_source(widget.module).replace("export default ", "const entry = ")
+        parts = {"style": style_source(), "module": module, "manager": manager}
         page.set_content(PAGE.format(traits=json.dumps(traits), **parts), wait_until="load")
 
     def _assign(self, change: Any) -> None:
