@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import traitlets
-
-from resviz.images import load_images
 from resviz.provenance import preset_or_none
 from resviz.recording.said import said_by
 from resviz.sessions.scene import Moment, Scene, Watched
@@ -24,8 +20,9 @@ from resviz.views.payload import Packing, Payload
 from resviz.views.static import framed
 from resviz.views.widgets.explanation import ExplanationPage
 from resviz.views.widgets.feature_maps import MapsView
-from resviz.views.widgets.originals import Source, sources
+from resviz.views.widgets.originals import Source
 from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.screen.added import photograph_of
 from resviz.views.widgets.screen.data import explained_data, scene_data, thumbnail, without_data
 from resviz.views.widgets.screen.page import add_scenes, moments_of, small
 from resviz.views.widgets.screen.places import Place, places_of
@@ -282,7 +279,7 @@ class ExploreView(PageView):
             return super().answer(what, request)
         name = str(request.get("name") or "photograph")
         session = self._session
-        images, photograph = _decoded(
+        images, photograph = photograph_of(
             name, request.get("buffers") or [], session.net, session.preset
         )
         picture = thumbnail(images, session.preset)
@@ -380,10 +377,6 @@ class ExploreView(PageView):
         for view in self._views.values():
             view.give_up()
 
-    @traitlets.observe("selection")
-    def _follow(self, _: Any) -> None:
-        """The map in a saved notebook is of the method and layer that the browser shows."""
-
     # ---- without a kernel
     def figure(self) -> Figure:
         """The gradient norms along depth, as :func:`resviz.plot_depth_profile` draws them."""
@@ -407,25 +400,3 @@ class ExploreView(PageView):
 def _of_one(request: Mapping[str, Any]) -> dict[str, Any]:
     """A question to the explanation of one photograph."""
     return {**request, "image": 0}
-
-
-def _decoded(name: str, buffers: Sequence[Any], net: Any, preset: Any) -> tuple[Any, Whole | None]:
-    """(1, 3, H, W) of a file's bytes, and the photograph."""
-    from PIL import Image, UnidentifiedImageError
-
-    if not buffers:
-        raise ValueError(f"{_CALLER}: no bytes of {name!r} came; choose the file again.")
-    try:
-        picture = Image.open(io.BytesIO(bytes(buffers[0])))
-        picture.load()
-    except UnidentifiedImageError as error:
-        raise ValueError(
-            f"{_CALLER}: {name!r} cannot be read as a picture; a PNG or JPEG file would be right."
-        ) from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"{_CALLER}: {name!r} is not readable ({error}); a picture that Pillow opens."
-        ) from error
-    images = load_images(picture, net, preset=preset)
-    source = next(iter(sources(images, picture)), None)
-    return images, None if source is None else source.whole()

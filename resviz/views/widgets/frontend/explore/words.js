@@ -59,11 +59,6 @@ const SHORTCUTS = {
 };
 export const shortcutWords = (kind) => SHORTCUTS[kind] ?? "";
 
-/** "56 × 56 positions, 256 channels" of a place's output shape without the batch. */
-export function shapeWords(shape) {
-  return shape.length ? shape.join(" × ") : "";
-}
-
 /** 2048 as "2,048". */
 export const countWords = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
 
