@@ -22,6 +22,8 @@ PYTEST := $(BIN)/python -m pytest
 TWO := -n 2 --durations=10
 BY_FILE := --dist loadscope
 BY_TEST := --dist worksteal
+# in a browser: whole files, and one JupyterLab for all that need it
+BY_GROUP := --dist loadgroup
 FIRST := notebooks/01_feature_maps.ipynb
 
 # idle threads sleep instead of spinning, so that two jobs can share two cores
@@ -56,7 +58,7 @@ test: $(INSTALLED)
 	$(PYTEST) $(TWO) $(BY_FILE) -m "not slow and not thorough and not gpu and not browser" $(PYTEST_ARGS)
 
 test-browser: $(INSTALLED)
-	$(PYTEST) --durations=10 -m browser $(PYTEST_ARGS)
+	$(PYTEST) $(TWO) $(BY_GROUP) -m browser $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
