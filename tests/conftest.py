@@ -51,8 +51,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for case in thinned(items):
         case.add_marker(pytest.mark.thorough)
     for item in items:  # with --dist loadgroup: one JupyterLab, and pages once for each file
-        place = "lab" if "lab" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(place))
+        lab = "lab" in getattr(item, "fixturenames", ())
+        group = "lab" if lab else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
     lacking = {}
     if not torch.cuda.is_available():
         lacking["gpu"] = "no CUDA device"

@@ -89,7 +89,7 @@ class View:
 
     def text(self, where: str) -> str:
         found = self.at.locator(where).first
-        found.scroll_into_view_if_needed()  # JupyterLab does not lay out cells that are off the screen
+        found.scroll_into_view_if_needed()  # JupyterLab lays out no cell off the screen
         return str(found.inner_text())
 
     def labelled(self, label: str) -> Any:
