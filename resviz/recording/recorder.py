@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller, public
 from resviz.errors import UnknownOutput
-from resviz.given import Images, Inputs
+from resviz.given import Images, Inputs, Labels
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.additions import included
 from resviz.networks.inputs import check_hookable, check_images
@@ -96,7 +96,7 @@ class _Asked:
 def record(
     net: nn.Module,
     images: Images,
-    targets: Any = None,
+    targets: Labels = None,
     loss: str | Loss | None = None,
     gradients: bool = True,
     batch_stats: bool = False,

@@ -81,7 +81,7 @@ class Page:
 
 
 @public
-def save(view_or_figure: Any, path: str | os.PathLike[str]) -> None:
+def save(view_or_figure: object, path: str | os.PathLike[str]) -> None:
     """Write a view or a figure to a file: a page, a picture or a drawing, as its ending says.
 
     - ``.html``: interactive, offline, without Python; see :func:`save_html`.
@@ -123,7 +123,7 @@ def save(view_or_figure: Any, path: str | os.PathLike[str]) -> None:
 
 @public
 def save_html(
-    view_or_figure: Any,
+    view_or_figure: object,
     path: str | os.PathLike[str],
     *,
     lesions: bool = False,
@@ -169,7 +169,7 @@ def save_html(
         part.write_bytes(data)
 
 
-def _page_of(view_or_figure: Any, lesions: bool = False, progress: Progress = None) -> bytes:
+def _page_of(view_or_figure: object, lesions: bool = False, progress: Progress = None) -> bytes:
     """HTML, UTF-8."""
     shown = _drawn(view_or_figure)
     if hasattr(shown, "cuts_blocks"):
@@ -186,7 +186,7 @@ def _page_of(view_or_figure: Any, lesions: bool = False, progress: Progress = No
     raise _neither(shown)
 
 
-def _picture_of(view_or_figure: Any, kind: str) -> bytes:
+def _picture_of(view_or_figure: object, kind: str) -> bytes:
     """As "png", "svg" or "pdf"."""
     shown = _drawn(view_or_figure)
     if callable(getattr(shown, "picture", None)):
