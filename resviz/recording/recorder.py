@@ -31,6 +31,7 @@ from resviz.recording.losses import Chosen, Loss, choose, known_targets
 from resviz.recording.measuring import MeasuredPass
 from resviz.recording.recording import Recording
 from resviz.recording.seen import Seen
+from resviz.recording.statistics import how
 from resviz.torch_private import is_of_reentrant_checkpoint
 
 
@@ -181,7 +182,7 @@ def record(
     check_kept(kept, passed.layers, passed.seen)
     if not allow_nonfinite:
         check_finite(passed.layers)
-    about = provenance(net, inputs, known, batch_stats=batch_stats)
+    about = provenance(net, inputs, known, batch_stats=batch_stats, statistics=how(inputs.device))
     return passed.recording(displayed(inputs, known), kept, about)
 
 
