@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, transform } from "esbuild";
 
 const ROOT = path.dirname(fileURLToPath(import.meta.url));
 const FRONTEND = path.join(ROOT, "resviz/views/widgets/frontend");
@@ -20,9 +20,18 @@ const VIEWS = {
 };
 /** What else decides about the bundles; a line for each in `sources`. */
 const BESIDE = ["build.mjs", "package-lock.json"];
+/** Names within libraries are short: nobody reads their errors, and every notebook carries them. */
+const LIBRARIES = {
+  name: "libraries",
+  setup: ({ onLoad }) => onLoad({ filter: /node_modules.*\.m?js$/ }, async ({ path: file }) => {
+    const { code } = await transform(await readFile(file, "utf8"), { minifyIdentifiers: true, sourcemap: "inline", sourcefile: file });
+    return { contents: code, loader: "js" };
+  }),
+};
 const SHARED = {
   bundle: true, write: false, absWorkingDir: ROOT, outdir: BUILT, target: "esnext", logLevel: "error",
-  minifyWhitespace: true, minifySyntax: true, lineLimit: 200, charset: "utf8",
+  minifyWhitespace: true, minifySyntax: true, lineLimit: 200, charset: "utf8", legalComments: "inline",
+  plugins: [LIBRARIES],
 };
 const ENTRY = /export\s*\{\s*([\w$]+) as default\s*\};?\s*$/;
 
