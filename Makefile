@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 # a stamp for each list: with another one, all is installed again
 LOCKED := $(VENV)/.stamp-locked-$(notdir $(LOCK))
 INSTALLED := $(VENV)/.stamp-installed
-# what checks the JavaScript, where there is npm; nothing of it is part of the package
+# what checks and bundles the JavaScript, where there is npm; the bundles are committed
 NODE := node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 # two processes; of quick tests each takes whole files, whose fixtures are then made once; where
@@ -31,7 +31,7 @@ export OMP_WAIT_POLICY ?= passive
 # what is compiled stays for the next run: with asserts as pytest writes them, 8 of 15 s of collection
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install lab test test-most test-browser check check-all format lint javascript types contract notebooks pictures
+.PHONY: help install lab test test-most test-browser check check-all format lint javascript bundles types contract notebooks pictures
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -71,8 +71,13 @@ $(NODE): package.json package-lock.json
 	@touch $@
 
 javascript: $(NODE)
+	npm run --silent fresh
 	npm run --silent lint
 	npm run --silent types
+
+# what browsers load, from resviz/views/widgets/frontend
+bundles: $(NODE)
+	npm run --silent build
 
 # against the stubs of one set of versions, the locked one
 types: $(INSTALLED)

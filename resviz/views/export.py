@@ -65,7 +65,7 @@ class Page:
 
     Attributes:
         title: plain text.
-        module: the view's joined ES module.
+        module: the view's ES module, bundled; it ends in ``export default ...;``.
         style: its style sheet.
         payload: its data.
         traits: the first values of what the module reads from the widget model.
@@ -221,7 +221,8 @@ def page_text(page: Page) -> str:
     """The HTML of a view's page."""
     if page.module.count(_ENTRY) != 1:
         raise ValueError(f"save_html: the module must hold '{_ENTRY}' once.")
-    module = page.module.replace(_ENTRY, "const rvEntry = ")
+    # within a function: the names of a module and of what stands in for its model stay apart
+    module = f"const rvEntry = (() => {{\n{page.module.replace(_ENTRY, 'return ')}}})();\n"
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed = packer.compress(page.payload.buffer) + packer.flush()
     still = ""

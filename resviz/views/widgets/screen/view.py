@@ -46,7 +46,7 @@ class ExploreView(PageView):
     ``method``, ``contrast`` (a class whose map is taken away, or None) and ``opacity``.
     """
 
-    module = "explore/screen.js"
+    module = "explore.js"
     cuts_blocks = True  # a page of it can be written with them cut
 
     def __init__(
