@@ -1,13 +1,13 @@
 """Static pictures and mime bundles: what a reader sees where no JavaScript runs."""
 
-from __future__ import annotations
+from __future__ import sys
 
 import base64
 import copy
 import json
 import pickle
 from dataclasses import replace
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -123,7 +123,9 @@ def test_every_plot_is_shown_the_same_way() -> None:
     plots = [name for name in rv.__all__ if name.startswith("plot_")]
     assert len(plots) >= 17
     for name in plots:
-        assert get_type_hints(getattr(rv, name))["return"] is Figure, name
+        plot = getattr(rv, name)
+        assert plot.__annotations__["return"] == "Figure", name
+        assert vars(sys.modules[plot.__module__])["Figure"] is Figure, name
 
 
 def test_the_notebook_alone_follows_the_width() -> None:
