@@ -1,11 +1,12 @@
 """Static pictures and mime bundles: what a reader sees where no JavaScript runs."""
 
-from __future__ import sys
+from __future__ import annotations
 
 import base64
 import copy
 import json
 import pickle
+import sys
 from dataclasses import replace
 from typing import Any
 
