@@ -53,6 +53,9 @@ from .preset.network import set_preset as set_preset
 from .recording.recorder import record as record
 from .recording.recording import Recording as Recording
 from .recording.recording import load_recording as load_recording
+from .scanning.scan import Scan as Scan
+from .scanning.scan import load_scan as load_scan
+from .scanning.scanning import scan as scan
 from .training.compare.comparison import TrainComparison as TrainComparison
 from .training.compare.comparison import train_compare as train_compare
 from .training.compare.data import training_data as training_data
