@@ -16,7 +16,7 @@ from resviz.arguments import caller, choices, whole
 from resviz.errors import warn
 from resviz.given import Inputs
 from resviz.networks.anatomy.survey import Survey
-from resviz.networks.inputs import check_images
+from resviz.networks.inputs import check_differentiable, check_images
 from resviz.networks.outputs import output_of
 from resviz.preset import Preset
 from resviz.scanning.measures.registry import MEASURES
@@ -61,6 +61,8 @@ def prepare(
         TypeError, ValueError: no such measure or layer, or a first image that does not fit.
     """
     chosen = read_measures(measures)
+    if "gradients" in chosen:
+        check_differentiable(net, "leave out the measure 'gradients'")
     image, label = _first(source)
     first = check_images(net, image[None])
     sites, seen = choose_sites(net, first, layers)
@@ -68,7 +70,10 @@ def prepare(
     kind = "none" if output is None else output_of(preset, first).seen(output).kind
     counted = {"classes": 0 if output is None or output.ndim < 2 else output.shape[1], "logit": 2}
     outputs = _output_names(preset, counted.get(kind, 0))
-    source, classes, judged = _classes(source, outputs, label)
+    named = preset is not None and outputs == preset.classes
+    source, classes, judged = _classes(source, outputs, label, named)
+    if judged and not named:
+        outputs = classes
     by = "label" if label >= 0 and classes else "prediction" if outputs else ""
     plan = Plan(
         sites=tuple(sites),
@@ -125,28 +130,31 @@ def _output_names(preset: Preset | None, count: int) -> tuple[str, ...]:
 
 
 def _classes(
-    source: Source, outputs: tuple[str, ...], label: int
+    source: Source, outputs: tuple[str, ...], label: int, named: bool
 ) -> tuple[Source, tuple[str, ...], bool]:
     """The source with labels as they are counted, their names, and whether they can be right.
 
-    They can where labels are numbers of outputs, or names of them.
+    They can where labels are numbers of outputs, or names of them; where outputs have no names,
+    also where there are as many names of labels.
     """
     if label < 0:
         return source, (), False
     if not source.classes:
         known = outputs or tuple(f"class {n}" for n in range(_labels_of(source)))
         return source, known, bool(outputs)
+    if not named:
+        judged = len(source.classes) == len(outputs)
+        return source, source.classes, judged
     places = {_plain(name): n for n, name in enumerate(outputs)}
     found = [places.get(_plain(name), -1) for name in source.classes]
-    if outputs and min(found) >= 0:
+    if min(found) >= 0:
         return dataclasses.replace(source, renumbered=np.array(found)), outputs, True
-    if outputs:
-        missing = source.classes[found.index(-1)]
-        warn(
-            f"{caller()}: labels have names that are none of the network's classes, {missing!r} "
-            "among them, so that accuracy is not counted; the same names would be right. Labels "
-            "without names are taken for numbers of classes."
-        )
+    missing = source.classes[found.index(-1)]
+    warn(
+        f"{caller()}: labels have names that are none of the network's classes, {missing!r} among "
+        "them, so that accuracy is not counted; the same names would be right. Labels without "
+        "names are taken for numbers of classes."
+    )
     return source, source.classes, False
 
 

@@ -83,19 +83,20 @@ def reduce(maps: Tensor, axis: int, width: int) -> Reduced:
     if positions == 1:
         one = maps.squeeze(axis)
         return Reduced(1, 1, one, torch.zeros_like(one), one, one, (one == 0).to(one.dtype))
-    total, high, low = maps.sum(axis), maps.amax(axis), maps.amin(axis)
-    spread = _spread(maps, axis, total)
+    high, low = maps.amax(axis), maps.amin(axis)
+    total, spread = _moments(maps, axis)
     return Reduced(positions, width, total, spread, high, low, _zeros(maps, axis, low))
 
 
-def _spread(maps: Tensor, axis: int, total: Tensor) -> Tensor:
-    squares = _squares(maps, axis)
-    spread = squares - total.double().square() / maps.shape[axis]
+def _moments(maps: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Sums, and sums of squares about the means; about the mean itself where that is large."""
+    total, squares = maps.sum(axis).double(), _squares(maps, axis)
+    spread = squares - total.square() / maps.shape[axis]
     if bool((spread.sum(0) > _CLOSE * squares.sum(0)).all()):
-        return spread
-    if not bool(squares.isfinite().all()):
-        maps = maps.double()
-    return _squares(maps - (total / maps.shape[axis]).unsqueeze(axis), axis)
+        return total, spread
+    wide = maps.double()
+    total = wide.sum(axis)
+    return total, _squares(wide - (total / maps.shape[axis]).unsqueeze(axis), axis)
 
 
 def _squares(maps: Tensor, axis: int) -> Tensor:
