@@ -66,6 +66,9 @@ from .views.export import save as save
 from .views.export import save_html as save_html
 from .views.figures.architecture import plot_architecture as plot_architecture
 from .views.figures.branches import plot_branch_study as plot_branch_study
+from .views.figures.channel_statistics import (
+    plot_channel_statistics as plot_channel_statistics,
+)
 from .views.figures.depth import plot_depth_profile as plot_depth_profile
 from .views.figures.explanation import plot_explanation as plot_explanation
 from .views.figures.faithfulness import plot_faithfulness as plot_faithfulness
@@ -78,6 +81,7 @@ from .views.figures.refinement import plot_refinement as plot_refinement
 from .views.figures.residuals import plot_residual_branches as plot_residual_branches
 from .views.figures.responses import plot_response_std as plot_response_std
 from .views.figures.shattering import plot_gradient_correlation as plot_gradient_correlation
+from .views.figures.top_images import plot_top_images as plot_top_images
 from .views.figures.train_compare import plot_train_compare as plot_train_compare
 from .views.figures.training import plot_training as plot_training
 from .views.figures.training_record import plot_training_record as plot_training_record
