@@ -53,6 +53,9 @@ from .preset.network import set_preset as set_preset
 from .recording.recorder import record as record
 from .recording.recording import Recording as Recording
 from .recording.recording import load_recording as load_recording
+from .scanning.scan import Scan as Scan
+from .scanning.scan import load_scan as load_scan
+from .scanning.scanning import scan as scan
 from .training.compare.comparison import TrainComparison as TrainComparison
 from .training.compare.comparison import train_compare as train_compare
 from .training.compare.data import training_data as training_data
@@ -63,6 +66,9 @@ from .views.export import save as save
 from .views.export import save_html as save_html
 from .views.figures.architecture import plot_architecture as plot_architecture
 from .views.figures.branches import plot_branch_study as plot_branch_study
+from .views.figures.channel_statistics import (
+    plot_channel_statistics as plot_channel_statistics,
+)
 from .views.figures.depth import plot_depth_profile as plot_depth_profile
 from .views.figures.explanation import plot_explanation as plot_explanation
 from .views.figures.faithfulness import plot_faithfulness as plot_faithfulness
@@ -75,6 +81,7 @@ from .views.figures.refinement import plot_refinement as plot_refinement
 from .views.figures.residuals import plot_residual_branches as plot_residual_branches
 from .views.figures.responses import plot_response_std as plot_response_std
 from .views.figures.shattering import plot_gradient_correlation as plot_gradient_correlation
+from .views.figures.top_images import plot_top_images as plot_top_images
 from .views.figures.train_compare import plot_train_compare as plot_train_compare
 from .views.figures.training import plot_training as plot_training
 from .views.figures.training_record import plot_training_record as plot_training_record

@@ -5,12 +5,14 @@ Opening such a file runs no code from it.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -26,15 +28,21 @@ WRONG_CONTENT = (AttributeError, KeyError, RecursionError, TypeError)
 
 
 def write(
-    path: str | os.PathLike[str], kind: str, tensors: dict[str, Tensor], meta: dict[str, Any]
+    path: str | os.PathLike[str],
+    kind: str,
+    tensors: dict[str, Tensor],
+    meta: dict[str, Any],
+    durable: bool = False,
 ) -> None:
     """Write `tensors` and JSON-able `meta` to `path`; a broken write leaves no file.
+
+    Where it is `durable`, a power cut leaves the file as it was before, or as it is now.
 
     Raises:
         FileNotFoundError: there is no such folder.
     """
     header = {"format": _FORMAT, "kind": kind, "meta": json.dumps(meta)}
-    with whole_file(destination(path)) as part:
+    with whole_file(destination(path), durable) as part:
         # safetensors refuses tensors that share memory
         save_file(
             {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, part, header
@@ -103,6 +111,22 @@ def table_from_json(data: dict[str, Any], required: str) -> pd.DataFrame:
         restored = [tuple(v) if isinstance(v, list) else v for v in values]
         columns[name] = pd.Series(restored, dtype=data["dtypes"][name])
     return pd.DataFrame(columns)
+
+
+def table_to_bytes(table: pd.DataFrame) -> Tensor:
+    """A table as Apache Parquet, for a long one; bytes as a tensor of uint8."""
+    written = io.BytesIO()
+    table.to_parquet(written, engine="pyarrow", compression="zstd", index=False)
+    return torch.frombuffer(bytearray(written.getvalue()), dtype=torch.uint8)
+
+
+def table_from_bytes(data: Tensor) -> pd.DataFrame:
+    """The table that :func:`table_to_bytes` was given.
+
+    Raises:
+        ValueError: the bytes are no Parquet file.
+    """
+    return pd.read_parquet(io.BytesIO(data.numpy().tobytes()), engine="pyarrow")
 
 
 def tensors_equal(one: Tensor | None, other: Tensor | None) -> bool:

@@ -58,10 +58,11 @@ def _listed(words: Sequence[str]) -> str:
 
 
 @contextmanager
-def whole_file(target: pathlib.Path) -> Iterator[pathlib.Path]:
+def whole_file(target: pathlib.Path, durable: bool = False) -> Iterator[pathlib.Path]:
     """The name of a part to write, which becomes `target` at the end.
 
-    After an error or an interrupt the part is gone, and what was in `target` still is there.
+    After an error or an interrupt the part is gone, and what was in `target` still is there. Where
+    it is `durable`, also after a power cut: the part is on the disk before it becomes the file.
 
     Example:
         >>> import tempfile
@@ -76,6 +77,18 @@ def whole_file(target: pathlib.Path) -> Iterator[pathlib.Path]:
     part = target.with_name(own)
     try:
         yield part
+        if durable:
+            _on_disk(part)
         os.replace(part, target)
+        if durable and os.name == "posix":  # the folder's entry, too
+            _on_disk(target.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _on_disk(path: pathlib.Path) -> None:
+    opened = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -31,6 +31,7 @@ _COMMANDS = {
     "explore": "resviz.cli.explore",
     "explain": "resviz.cli.explain",
     "record": "resviz.cli.record",
+    "scan": "resviz.cli.scan",
     "lab": "resviz.cli.lab",
     "models": "resviz.cli.lists",
     "methods": "resviz.cli.lists",
@@ -127,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
     _add_explore(commands)
     _add_explain(commands)
     _add_record(commands)
+    _add_scan(commands)
     _add_lists(commands)
     return top
 
@@ -288,6 +290,64 @@ def _add_record(commands: Any) -> None:
     _add_out(record, "IMAGE.recorded.html", "the whole recording, for rv.load_recording")
 
 
+def _add_scan(commands: Any) -> None:
+    scan = _command(
+        commands,
+        "scan",
+        "stream a folder of pictures through a network: what each channel looks for",
+        "example: resviz scan photographs --model resnet50 --out photographs.resviz\n"
+        "A .resviz that is there already is gone on with.",
+    )
+    scan.add_argument(
+        "pictures",
+        nargs="+",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="a folder of pictures, or of a folder for each class; or files",
+    )
+    _add_model(scan)
+    scan.add_argument(
+        "--measures",
+        dest="measure",
+        nargs="+",
+        metavar="NAME",
+        help="channels, top, quantiles, classes, correlation, embedding (these by default), "
+        "residuals, gradients; or all",
+    )
+    scan.add_argument(
+        "--layer",
+        action="append",
+        metavar="PATH",
+        help="layer3, layer4.0.relu, blocks (default) or all; may be repeated",
+    )
+    scan.add_argument("--engine", default="local", metavar="NAME", help="local (default)")
+    scan.add_argument("--top", type=_count, default=9, metavar="K", help="images per channel (9)")
+    scan.add_argument("--batch-size", type=_count, metavar="N", help="pictures at a time")
+    scan.add_argument("--workers", type=_count, metavar="N", help="processes that read pictures")
+    scan.add_argument("--amp", choices=("bfloat16", "float16"), help="run in half precision")
+    scan.add_argument(
+        "--on-error",
+        choices=("skip", "raise"),
+        default="skip",
+        help="leave out pictures that cannot be read (default), or stop",
+    )
+    scan.add_argument(
+        "--table",
+        choices=("channels", "layers", "classes", "images"),
+        default="channels",
+        help="what a .csv holds (default: channels)",
+    )
+    scan.add_argument(
+        "--out",
+        action="append",
+        type=_scan_file,
+        metavar="FILE",
+        help=".resviz: the whole scan, for rv.load_scan, written while it runs; .csv: a table "
+        "(default: FOLDER.scan.resviz in the current folder); may be repeated",
+    )
+    scan.add_argument("--force", action="store_true", help="write over files that exist")
+
+
 def _add_lists(commands: Any) -> None:
     _command(commands, "models", "list the networks that --model takes")
     _command(commands, "methods", "list the methods that --method takes, with their papers")
@@ -297,6 +357,10 @@ def _add_network(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "images", nargs="+", type=pathlib.Path, metavar="IMAGE", help="a file that Pillow reads"
     )
+    _add_model(command)
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--model",
         default="resnet50",
@@ -327,6 +391,10 @@ def _add_out(command: argparse.ArgumentParser, default: str, whole: str) -> None
 
 def _out_file(text: str) -> pathlib.Path:
     return _ending_in((*PICTURES, ".csv", ".resviz"), text)
+
+
+def _scan_file(text: str) -> pathlib.Path:
+    return _ending_in((".csv", ".resviz"), text)
 
 
 def _view_file(text: str) -> pathlib.Path:

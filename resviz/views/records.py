@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from resviz.analysis.landscape.surface import LossLandscape
     from resviz.attribution.explanation import Explanation
     from resviz.recording.recording import Recording
+    from resviz.scanning.scan import Scan
     from resviz.training.recorder.record import TrainingRecord, TrainingStep
 
     # what a figure is made from: a table or a record that has tables, one for each seed, by name
@@ -42,6 +43,13 @@ def is_explanation(given: object) -> TypeGuard[Explanation]:
     from resviz.attribution.explanation import Explanation
 
     return isinstance(given, Explanation)
+
+
+def is_scan(given: object) -> TypeGuard[Scan]:
+    """True for what ``rv.scan`` gives."""
+    from resviz.scanning.scan import Scan
+
+    return isinstance(given, Scan)
 
 
 def is_training_record(given: object) -> TypeGuard[TrainingRecord]:

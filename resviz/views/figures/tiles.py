@@ -49,10 +49,12 @@ class Sheet:
         """The chart, under its title."""
         return self.draft.chart(title, *lines)
 
-    def add_picture(self, left: float, top: float, pixels: Pixels, name: str) -> None:
+    def add_picture(
+        self, left: float, top: float, pixels: Pixels, name: str, hover: Hover | None = None
+    ) -> None:
         """A picture as large as a tile."""
         where = self._spread(left, top, pixels.shape)
-        self.draft.add(Picture(pixels=pixels, name=name, **where))
+        self.draft.add(Picture(pixels=pixels, name=name, hover=hover, **where))
 
     def add_values(
         self,

@@ -1,0 +1,201 @@
+"""What a scan is to do, decided before its first image: the plan, and how batches are run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from resviz.arguments import caller, choices, whole
+from resviz.errors import warn
+from resviz.given import Inputs
+from resviz.networks.anatomy.survey import Survey
+from resviz.networks.inputs import check_differentiable, check_images
+from resviz.networks.outputs import output_of
+from resviz.preset import Preset
+from resviz.scanning.measures.registry import MEASURES
+from resviz.scanning.plan import Plan
+from resviz.scanning.runner import Settings
+from resviz.scanning.sites import choose_sites
+from resviz.scanning.sources import Source, Stream
+from resviz.scanning.sums import key_of
+
+_BATCH, _BYTES = 128, 2**26  # images at most; bytes of the largest activation
+_AMP = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known before the first image.
+
+    Attributes:
+        plan: layers, measures, classes.
+        source: with labels as the plan counts them.
+        first: one image as the network takes it.
+        batch: how many images at a time where the caller does not say.
+    """
+
+    plan: Plan
+    source: Source
+    first: Inputs
+    batch: int
+
+
+def prepare(
+    net: nn.Module,
+    source: Source,
+    preset: Preset | None,
+    measures: str | Iterable[str] | None,
+    layers: str | Iterable[str] | None,
+    **limits: Any,
+) -> Prepared:
+    """The plan of a scan, from a pass over its first image.
+
+    Raises:
+        TypeError, ValueError: no such measure or layer, or a first image that does not fit.
+    """
+    chosen = read_measures(measures)
+    if "gradients" in chosen:
+        check_differentiable(net, "leave out the measure 'gradients'")
+    image, label = _first(source)
+    first = check_images(net, image[None])
+    sites, seen = choose_sites(net, first, layers)
+    output = output_of(preset, first).tensor_or_none(seen.output)
+    kind = "none" if output is None else output_of(preset, first).seen(output).kind
+    counted = {"classes": 0 if output is None or output.ndim < 2 else output.shape[1], "logit": 2}
+    outputs = _output_names(preset, counted.get(kind, 0))
+    named = preset is not None and outputs == preset.classes
+    source, classes, judged = _classes(source, outputs, label, named)
+    if judged and not named:
+        outputs = classes
+    by = "label" if label >= 0 and classes else "prediction" if outputs else ""
+    plan = Plan(
+        sites=tuple(sites),
+        measures=tuple(chosen),
+        additions=_additions(seen) if "residuals" in chosen else (),
+        classes=classes if by == "label" else outputs,
+        by=by,
+        judged=judged and by == "label",
+        outputs=outputs,
+        **limits,
+    )
+    return Prepared(plan, source, first, _batch_size(seen))
+
+
+def read_measures(measures: str | Iterable[str] | None) -> list[str]:
+    """Those asked for, in the order of the registry; None: the default ones, "all": all."""
+    if measures is None:
+        return [name for name, row in MEASURES.items() if row.default]
+    if measures == "all":
+        return list(MEASURES)
+    named: Any = measures
+    asked = set(choices("measure", named, list(MEASURES)))
+    return [name for name in MEASURES if name in asked]
+
+
+def _first(source: Source) -> tuple[torch.Tensor, int]:
+    """The first image that can be read.
+
+    Raises:
+        ValueError: none of the first ones can.
+    """
+    if isinstance(source, Stream):
+        return source.item(0)
+    tried = source.positions()[:100]
+    error: Exception | None = None
+    for position in tried.tolist():
+        try:
+            return source.item(position)
+        except Exception as err:  # noqa: BLE001  # a user's data set may raise anything
+            error = error or err
+    raise ValueError(
+        f"{caller()}: not one of the first {len(tried)} images can be read ({error}); images or "
+        "tensors would be right."
+    ) from error
+
+
+def _additions(seen: Survey) -> tuple[tuple[str, str, str, int], ...]:
+    return tuple((key_of(a), a.owner, a.kind, a.depth) for a in seen.additions if a.residual)
+
+
+def _output_names(preset: Preset | None, count: int) -> tuple[str, ...]:
+    names = preset.classes if preset is not None else ()
+    return names if len(names) == count else tuple(f"class {n}" for n in range(count))
+
+
+def _classes(
+    source: Source, outputs: tuple[str, ...], label: int, named: bool
+) -> tuple[Source, tuple[str, ...], bool]:
+    """The source with labels as they are counted, their names, and whether they can be right.
+
+    They can where labels are numbers of outputs, or names of them; where outputs have no names,
+    also where there are as many names of labels.
+    """
+    if label < 0:
+        return source, (), False
+    if not source.classes:
+        known = outputs or tuple(f"class {n}" for n in range(_labels_of(source)))
+        return source, known, bool(outputs)
+    if not named:
+        judged = len(source.classes) == len(outputs)
+        return source, source.classes, judged
+    places = {_plain(name): n for n, name in enumerate(outputs)}
+    found = [places.get(_plain(name), -1) for name in source.classes]
+    if min(found) >= 0:
+        return dataclasses.replace(source, renumbered=np.array(found)), outputs, True
+    missing = source.classes[found.index(-1)]
+    warn(
+        f"{caller()}: labels have names that are none of the network's classes, {missing!r} among "
+        "them, so that accuracy is not counted; the same names would be right. Labels without "
+        "names are taken for numbers of classes."
+    )
+    return source, source.classes, False
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", " ").replace("-", " ").strip()
+
+
+def _labels_of(source: Source) -> int:
+    """How many different labels there are, where that can be known without reading images."""
+    given = source.labels if source.labels is not None else getattr(source.items, "targets", None)
+    return 0 if given is None or not len(given) else int(np.max(np.asarray(given))) + 1
+
+
+def _batch_size(seen: Survey) -> int:
+    """As many images as keep the largest activation small."""
+    largest = max((4 * math.prod(shape) for shape in seen.table["shape"]), default=1)
+    return int(2 ** math.floor(math.log2(min(max(_BYTES / largest, 1), _BATCH))))
+
+
+def read_settings(
+    net: nn.Module,
+    batch: int,
+    amp: object,
+    channels_last: object,
+    on_error: str,
+) -> Settings:
+    """How batches are run.
+
+    Raises:
+        TypeError, ValueError: settings that make no sense.
+    """
+    parameter = next(net.parameters(), None)
+    device = torch.device("cpu") if parameter is None else parameter.device
+    dtype: torch.dtype | None = None
+    if amp is not None and amp is not False:
+        name = "bfloat16" if amp is True else str(amp).removeprefix("torch.")
+        if name not in _AMP:
+            raise ValueError(f"{caller()}: amp {amp!r}; True, 'bfloat16', 'float16' or None.")
+        dtype = _AMP[name]
+    if channels_last not in (None, True, False):
+        raise TypeError(f"{caller()}: channels_last {channels_last!r}; True, False or None.")
+    last = bool(channels_last) if channels_last is not None else device.type == "cuda"
+    size = whole("batch_size", batch, least=1)
+    return Settings(device, size, dtype, last, on_error == "raise")

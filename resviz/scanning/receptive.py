@@ -1,0 +1,195 @@
+"""Receptive fields: which pixels of the input a position of a layer can depend on.
+
+Followed through the network while it runs, as Araujo et al. 2019 compute it
+(https://doi.org/10.23915/distill.00021): each window of a convolution or a pooling widens the
+field by its size times the distance of neighbouring positions. Normalisations over positions and
+gates that are the same at every position (squeeze-and-excitation) are left out of account, as is
+usual; attention, and whatever is not known here, sees the whole image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from resviz.networks.anatomy.additions import Node
+from resviz.networks.anatomy.dataflow import Dataflow, tensors_in
+from resviz.networks.anatomy.operations import plain
+
+_SAME = {"norm", "activation", "scale", "sum", "layout", "slice"}
+_WINDOWS = {"max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "boolean_dispatch"}
+_CONVOLUTIONS = {"conv1d", "conv2d"}
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Field:
+    """The receptive fields of all positions of a layer, in pixels of the input.
+
+    Attributes:
+        size: (height, width) of each.
+        step: how far apart those of neighbouring positions are.
+        start: where the first begins; negative where it reaches into the padding.
+        positions: (height, width) of the layer.
+    """
+
+    size: Pair
+    step: Pair
+    start: Pair
+    positions: Pair
+
+    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) of one position; it may reach over the image's edge.
+
+        Example:
+            >>> Field((3, 3), (2, 2), (-1, -1), (16, 16)).box(0, 1)
+            (-1, 1, 2, 4)
+        """
+        top, left = (
+            s + d * i for s, d, i in zip(self.start, self.step, (row, column), strict=True)
+        )
+        return top, left, top + self.size[0], left + self.size[1]
+
+    def after(self, kernel: Pair, stride: Pair, padding: Pair, positions: Pair) -> Field:
+        """After a window of so many positions."""
+        size, start, step = [], [], []
+        for axis in (0, 1):
+            size.append(self.size[axis] + (kernel[axis] - 1) * self.step[axis])
+            start.append(self.start[axis] - padding[axis] * self.step[axis])
+            step.append(self.step[axis] * stride[axis])
+        return Field(_pair(size), _pair(step), _pair(start), positions)
+
+
+def joined(fields: Sequence[Field]) -> Field | None:
+    """What a function of several tensors sees; None where their positions do not fit together."""
+    first = fields[0]
+    if any((f.step, f.positions) != (first.step, first.positions) for f in fields):
+        return None
+    start = _pair([min(f.start[axis] for f in fields) for axis in (0, 1)])
+    ends = [max(f.start[axis] + f.size[axis] for f in fields) for axis in (0, 1)]
+    return replace(
+        first, start=start, size=_pair([e - s for e, s in zip(ends, start, strict=True)])
+    )
+
+
+class ReceptiveFields(Dataflow):
+    """Watches a pass over pictures (N, C, H, W); then :meth:`of` tells each tensor's field."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fields: dict[int, Field] = {}
+
+    def source(self, tensor: Tensor) -> None:
+        """Declare an input of the network; pictures have fields of one pixel each."""
+        super().source(tensor)
+        node = self.node_of(tensor)
+        if node is not None and tensor.ndim == 4:
+            self._fields[node.index] = Field((1, 1), (1, 1), (0, 0), _pair(tensor.shape[2:]))
+
+    def of(self, value: Any) -> Field | None:
+        """The field of a tensor; None where every position may see the whole input."""
+        node = self.node_of(value)
+        return None if node is None else self._fields.get(node.index)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        before = [self.node_of(tensor) for tensor in tensors_in((args, kwargs or {}))]
+        out = super().__torch_function__(func, types, args, kwargs)
+        node = self.node_of(out)
+        if node is not None and node.index not in self._fields:
+            name = plain(getattr(func, "__name__", ""))
+            fields = [self._fields.get(n.index) for n in before if n is not None and _places(n)]
+            found = _field(name, node, fields, args, kwargs or {}, next(tensors_in(out)))
+            if found is not None:
+                self._fields[node.index] = found
+        return out
+
+
+def _places(node: Node) -> bool:
+    """False for what is the same at every position: a gate (N, C, 1, 1), a bias."""
+    return not node.constant and (len(node.shape) != 4 or tuple(node.shape[2:]) != (1, 1))
+
+
+def _field(
+    name: str,
+    node: Node,
+    fields: Sequence[Field | None],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    out: Tensor,
+) -> Field | None:
+    known = [field for field in fields if field is not None]
+    if not known or len(known) < len(fields):
+        return None
+    if name in _CONVOLUTIONS or name in _WINDOWS or "_pool" in name:
+        return _windowed(name, known[0], args, kwargs, out)
+    if name == "pad":
+        return _padded(known[0], args, kwargs, out)
+    if name in ("__getitem__", "getitem"):
+        return _cut(known[0], args[1], out)
+    same = name in ("cat", "concat", "concatenate") or node.step in _SAME
+    linear = name == "linear" and out.ndim == 4
+    return joined(known) if same or linear else None
+
+
+def _windowed(
+    name: str, field: Field, args: Sequence[Any], kwargs: Mapping[str, Any], out: Tensor
+) -> Field | None:
+    if "adaptive" in name or out.ndim != 4:
+        return field if out.ndim == 4 and _pair(out.shape[2:]) == field.positions else None
+    given = dict(enumerate(args))
+    if name in _CONVOLUTIONS:
+        weight: Any = given.get(1, kwargs.get("weight"))
+        kernel = _pair(weight.shape[2:])
+        stride = _two(given.get(3, kwargs.get("stride", 1)))
+        dilation = _two(given.get(5, kwargs.get("dilation", 1)))
+        padding = given.get(4, kwargs.get("padding", 0))
+    else:
+        kernel = _two(given.get(1, kwargs.get("kernel_size")))
+        stride = _two(given.get(2, kwargs.get("stride")) or kernel)
+        padding = given.get(3, kwargs.get("padding", 0))
+        dilation = _two(given.get(4, kwargs.get("dilation", 1))) if "max" in name else (1, 1)
+    kernel = _pair([(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)])
+    if padding == "same":
+        padding = _pair([(k - 1) // 2 for k in kernel])
+    padding = (0, 0) if padding == "valid" else _two(padding)
+    return field.after(kernel, stride, padding, _pair(out.shape[2:]))
+
+
+def _padded(
+    field: Field, args: Sequence[Any], kwargs: Mapping[str, Any], out: Tensor
+) -> Field | None:
+    if out.ndim != 4:
+        return None
+    widths = list(args[1] if len(args) > 1 else kwargs["pad"]) + [0, 0, 0, 0]
+    before = (widths[2], widths[0])
+    start = _pair([s - b * d for s, b, d in zip(field.start, before, field.step, strict=True)])
+    return replace(field, start=start, positions=_pair(out.shape[2:]))
+
+
+def _cut(field: Field, index: Any, out: Tensor) -> Field | None:
+    """Slices of positions, as in an option A shortcut."""
+    if out.ndim != 4 or not isinstance(index, tuple) or len(index) > 4:
+        return field if out.ndim == 4 and _pair(out.shape[2:]) == field.positions else None
+    if Ellipsis in index or not all(isinstance(part, slice) for part in index):
+        return None
+    start, step = list(field.start), list(field.step)
+    for axis, part in enumerate(index[2:]):
+        first, _, every = part.indices(field.positions[axis])
+        start[axis] += first * step[axis]
+        step[axis] *= every
+    return Field(field.size, _pair(step), _pair(start), _pair(out.shape[2:]))
+
+
+def _two(value: Any) -> Pair:
+    if isinstance(value, int):
+        return (value, value)
+    return _pair(list(value) * (2 if len(value) == 1 else 1))
+
+
+def _pair(values: Sequence[int]) -> Pair:
+    return (int(values[0]), int(values[1]))

@@ -1,0 +1,372 @@
+"""What a scan reads: data sets, loaders, folders, files, tensors; an image at a time, by position.
+
+Nothing but the position tells images apart: top images and parts of a scan are known by it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler, Subset
+from torch.utils.data import default_collate as as_torch_does
+
+from resviz.arguments import caller
+from resviz.images.fitting import fitted
+from resviz.images.loading import SUFFIXES
+from resviz.images.reading import planes
+from resviz.preset import Preset
+from resviz.scanning.batch import Ints
+
+_IMAGES, _LABELS = ("image", "images", "pixel_values", "img"), ("label", "labels", "target")
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A batch as it was read.
+
+    Attributes:
+        groups: (positions, inputs, labels) of images of one shape; -1 for no label.
+        failed: (position, reason) of those that could not be read.
+    """
+
+    groups: list[tuple[Ints, Tensor, Ints]]
+    failed: list[tuple[int, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A data set whose images are read by position.
+
+    Attributes:
+        items: the data set itself.
+        count: of its images.
+        names: of each, where they have names: files.
+        classes: names of the labels, in order; empty where nobody knows.
+        preset: how pictures become inputs; None where items are inputs already.
+        labels: instead of those of the items.
+        renumbered: the class of each label; None: labels are classes.
+        chosen: which positions to scan; None: all.
+        size, workers: of batches, and processes that read, as a loader had them.
+    """
+
+    items: Any
+    count: int
+    names: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    preset: Preset | None = None
+    labels: NDArray[np.int64] | None = None
+    renumbered: NDArray[np.int64] | None = None
+    chosen: NDArray[np.int64] | None = None
+    size: int | None = None
+    workers: int = 0
+
+    def positions(self) -> Ints:
+        """To scan, ascending."""
+        return np.arange(self.count) if self.chosen is None else np.unique(self.chosen)
+
+    def item(self, position: int) -> tuple[Tensor, int]:
+        """(input, label) of one image; whatever the data set raises where it cannot be read."""
+        image, label = parts_of(self.items[position])
+        if self.labels is not None:
+            label = int(self.labels[position])
+        if self.renumbered is not None and 0 <= label < len(self.renumbered):
+            label = int(self.renumbered[label])
+        return self.tensor(image), label
+
+    def tensor(self, image: Any) -> Tensor:
+        """The image as the network takes it."""
+        if isinstance(image, Tensor):
+            return image
+        if self.preset is not None:
+            return fitted(planes(image, self.preset), self.preset, "")[0]
+        if isinstance(image, np.ndarray):
+            return torch.from_numpy(image)
+        raise TypeError(
+            f"{caller()}: an image of type {type(image).__name__}; a tensor. A preset says how "
+            "pictures become tensors: preset=rv.Preset(...)."
+        )
+
+    def batches(self, positions: Ints, size: int, workers: int, pin: bool) -> Iterator[Loaded]:
+        """Those images, read by so many worker processes."""
+        batches = [positions[at : at + size].tolist() for at in range(0, len(positions), size)]
+        yield from DataLoader(
+            _Reader(self),
+            batch_sampler=batches,
+            collate_fn=_collated,
+            num_workers=workers,
+            pin_memory=pin,
+        )
+
+    def digest(self) -> str:
+        """Tells other data sets from this one: names, labels, and the first and last image."""
+        made = hashlib.sha256(repr((self.count, self.names, self.classes)).encode())
+        if self.labels is not None:
+            made.update(self.labels.tobytes())
+        for position in {0, self.count - 1}:
+            try:
+                image, label = self.item(position)
+            except Exception as err:  # noqa: BLE001  # one that cannot be read will be named later
+                made.update(type(err).__name__.encode())
+                continue
+            made.update(f"{tuple(image.shape)} {image.dtype} {label}".encode())
+            made.update(image.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return made.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Stream(Source):
+    """Batches in the order in which a loader or an iterable data set gives them.
+
+    Positions count what came before. `count` is 0 where nobody knows how many there are.
+    """
+
+    repeats: bool = True
+
+    def positions(self) -> Ints:
+        """To scan, as far as their number is known."""
+        return np.arange(self.count)
+
+    def item(self, position: int) -> tuple[Tensor, int]:
+        """The first image alone can be had without reading all."""
+        for loaded in self.batches(np.empty(0, np.int64), 1, 0, False):
+            return loaded.groups[0][1][0], int(loaded.groups[0][2][0])
+        raise ValueError(f"{caller()}: an empty data set; at least one image.")
+
+    def batches(self, positions: Ints, size: int, workers: int, pin: bool) -> Iterator[Loaded]:
+        """All batches, from the first on; those that are done are for the caller to leave out."""
+        at = 0
+        loader = self.items
+        if not isinstance(loader, DataLoader):
+            loader = DataLoader(loader, batch_size=size, num_workers=workers, pin_memory=pin)
+        for batch in loader:
+            images, labels = parts_of(batch)
+            if not isinstance(images, Tensor):
+                raise TypeError(
+                    f"{caller()}: a batch of {type(images).__name__}; (images, labels) or images, "
+                    "as a tensor (N, ...)."
+                )
+            n = len(images)
+            numbers = np.full(n, -1) if isinstance(labels, int) else np.asarray(labels).reshape(-1)
+            yield Loaded([(np.arange(at, at + n), images, numbers.astype(np.int64))])
+            at += n
+
+    def digest(self) -> str:
+        """Of the first image: nothing else is known before all is read."""
+        image, label = self.item(0)
+        made = hashlib.sha256(f"{self.count} {tuple(image.shape)} {label}".encode())
+        made.update(image.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return made.hexdigest()
+
+
+class _Reader(Dataset[Any]):
+    """Reads by position, and says why where that fails."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __getitem__(self, position: int) -> tuple[int, Tensor | None, int, str]:
+        try:
+            image, label = self._source.item(position)
+        except Exception as err:  # noqa: BLE001  # what a user's data set raises is anybody's guess
+            return position, None, -1, " ".join(f"{type(err).__name__}: {err}".split())
+        return position, image, label, ""
+
+
+def _collated(items: list[tuple[int, Tensor | None, int, str]]) -> Loaded:
+    shapes: dict[Any, list[tuple[int, Tensor, int]]] = {}
+    failed = []
+    for position, image, label, reason in items:
+        if image is None:
+            failed.append((position, reason))
+        else:
+            shapes.setdefault((image.shape, image.dtype), []).append((position, image, label))
+    groups = [
+        (np.array(p), torch.stack(images), np.array(labels))
+        for p, images, labels in (zip(*each, strict=True) for each in shapes.values())
+    ]
+    return Loaded(groups, failed)
+
+
+def parts_of(item: Any) -> tuple[Any, Any]:
+    """(image, label) of what a data set gives; -1 for no label."""
+    label: Any = -1
+    if isinstance(item, Mapping):
+        image = next((item[key] for key in _IMAGES if key in item), None)
+        label = next((item[key] for key in _LABELS if key in item), -1)
+        if image is None:
+            raise TypeError(
+                f"{caller()}: an item with {', '.join(map(str, item))}; one of "
+                f"{', '.join(_IMAGES)} would be right."
+            )
+    elif isinstance(item, tuple | list) and item:
+        image, label = item[0], item[1] if len(item) > 1 else -1
+    else:
+        image = item
+    if isinstance(label, Tensor) and label.ndim:
+        return image, label
+    number = label.item() if isinstance(label, Tensor | np.ndarray) else label
+    return image, int(number) if isinstance(number, Integral) else -1
+
+
+# ---- what the user gave
+def source_of(
+    dataset: Any,
+    preset: Preset | None,
+    labels: Sequence[Any] | None = None,
+    only: Iterable[int] | None = None,
+) -> Source:
+    """The source that `dataset` means: see :func:`resviz.scan`.
+
+    Raises:
+        FileNotFoundError: no such folder or file.
+        TypeError, ValueError: no data set, an empty one, labels or positions that do not fit.
+    """
+    source = _read(dataset, preset)
+    if isinstance(source, Stream):
+        if labels is not None or only is not None:
+            raise TypeError(
+                f"{caller()}: labels= or only= with a stream, whose images have no positions of "
+                "their own; a data set with a length would be right."
+            )
+        return source
+    if not source.count:
+        raise ValueError(f"{caller()}: an empty data set; at least one image.")
+    if labels is not None:
+        source = _labelled(source, labels)
+    return source if only is None else _limited(source, only)
+
+
+def _read(dataset: Any, preset: Preset | None) -> Source:
+    if isinstance(dataset, str | os.PathLike):
+        return _folder(pathlib.Path(dataset).expanduser(), preset)
+    if isinstance(dataset, Tensor):
+        if dataset.ndim < 2 or not len(dataset):
+            raise ValueError(
+                f"{caller()}: images of shape {tuple(dataset.shape)}; (N, ...), at least one."
+            )
+        return Source(dataset, len(dataset), preset=preset)
+    if isinstance(dataset, DataLoader):
+        return _of_loader(dataset, preset)
+    if isinstance(dataset, IterableDataset):
+        return Stream(dataset, _length(dataset), preset=preset)
+    if isinstance(dataset, Subset):
+        return _of_subset(dataset, preset)
+    if isinstance(dataset, list | tuple) and dataset and isinstance(dataset[0], str | os.PathLike):
+        return _files([pathlib.Path(path).expanduser() for path in dataset], preset)
+    if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
+        classes = getattr(dataset, "classes", ())
+        names = tuple(map(str, classes)) if isinstance(classes, list | tuple) else ()
+        return Source(dataset, len(dataset), classes=names, preset=preset)
+    raise TypeError(
+        f"{caller()}: a data set of type {type(dataset).__name__}; a torch Dataset, a DataLoader, "
+        "a folder, a list of files, or a tensor (N, ...)."
+    )
+
+
+def _of_loader(loader: DataLoader[Any], preset: Preset | None) -> Source:
+    """Its data set, where it reads that in order and puts batches together as torch does."""
+    ordered = isinstance(loader.sampler, SequentialSampler)
+    if ordered and loader.collate_fn is as_torch_does:
+        found = _read(loader.dataset, preset)
+        return _replaced(found, size=loader.batch_size, workers=loader.num_workers)
+    return Stream(loader, _length(loader.dataset), preset=preset, repeats=ordered)
+
+
+def _length(dataset: Any) -> int:
+    try:
+        return len(dataset)
+    except TypeError:
+        return 0
+
+
+def _of_subset(subset: Subset[Any], preset: Preset | None) -> Source:
+    """The whole, with the subset's positions: parts of one data set can be merged."""
+    whole = _read(subset.dataset, preset)
+    chosen = np.asarray(subset.indices, np.int64)
+    if whole.chosen is not None:
+        chosen = whole.chosen[chosen]
+    return _limited(whole, chosen)
+
+
+def _folder(folder: pathlib.Path, preset: Preset | None) -> Source:
+    """Its pictures; where it has folders in place of pictures, theirs, labelled by folder."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{caller()}: no folder {str(folder)!r}; one with pictures.")
+    own = _pictures_in(folder)
+    inner = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+    classes = [name for name in inner if any(_walked(name))] if not own else []
+    if not own and not classes:
+        raise ValueError(
+            f"{caller()}: no picture in folder {str(folder)!r}; files that end in "
+            f"{', '.join(SUFFIXES)}, or a folder of them for each class."
+        )
+    labelled = [(file, n) for n, name in enumerate(classes) for file in sorted(_walked(name))]
+    files = own or [file for file, _ in labelled]
+    found = _files(files, preset, root=folder)
+    labels = None if own else np.array([label for _, label in labelled])
+    return _replaced(found, labels=labels, classes=tuple(name.name for name in classes))
+
+
+def _pictures_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(f for f in folder.iterdir() if f.is_file() and _is_picture(f))
+
+
+def _walked(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    return (file for file in folder.rglob("*") if file.is_file() and _is_picture(file))
+
+
+def _is_picture(file: pathlib.Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+
+
+def _files(
+    files: Sequence[pathlib.Path], preset: Preset | None, root: pathlib.Path | None = None
+) -> Source:
+    if preset is None or not preset.mean:
+        raise ValueError(
+            f"{caller()}: files, and no preset that says how the network wants them; "
+            "preset=rv.Preset(...) with its mean and std would be right."
+        )
+    names = tuple(os.path.relpath(f, root) if root is not None else os.fspath(f) for f in files)
+    return Source([os.fspath(file) for file in files], len(files), names, preset=preset)
+
+
+def _labelled(source: Source, labels: Sequence[Any]) -> Source:
+    given = list(labels)
+    if len(given) != source.count:
+        raise ValueError(
+            f"{caller()}: {len(given)} labels for {source.count} images; one for each."
+        )
+    if all(isinstance(label, str) for label in given):
+        classes = tuple(sorted(set(given)))
+        numbers = [classes.index(label) for label in given]
+        return _replaced(source, labels=np.array(numbers), classes=classes)
+    try:
+        return _replaced(source, labels=np.array([int(label) for label in given]))
+    except (TypeError, ValueError) as err:
+        raise TypeError(f"{caller()}: labels {given[:3]}...; class indices, or names.") from err
+
+
+def _limited(source: Source, only: Iterable[int]) -> Source:
+    chosen = np.unique(np.asarray(list(only), np.int64))
+    if not len(chosen) or chosen[0] < 0 or chosen[-1] >= source.count:
+        raise ValueError(
+            f"{caller()}: positions {list(chosen[:1])} to {list(chosen[-1:])} of {source.count} "
+            f"images; at least one, from 0 to {source.count - 1}."
+        )
+    return _replaced(source, chosen=chosen)
+
+
+def _replaced(source: Source, **changes: Any) -> Source:
+    return dataclasses.replace(source, **changes)

@@ -1,0 +1,59 @@
+"""``resviz scan``."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import resviz as rv
+from resviz.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("cat", "ship"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for n in range(3):
+            pixels = np.random.default_rng(n).integers(0, 255, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "set" / name / f"{n}.png")
+    (tmp_path / "set" / "cat" / "1.png").write_bytes(b"no picture")
+    return tmp_path
+
+
+NET = ["--model", "cifar10-resnet20", "--device", "cpu"]
+
+
+@pytest.mark.thorough
+def test_a_folder_becomes_a_scan_and_a_table(folder, capsys):
+    assert main(["scan", "set", *NET, "--out", "a.resviz", "--out", "a.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert out.split() == ["a.resviz", "a.csv"]
+    assert "5 images, " in err and "352 channels of 10 layers" in err
+    assert "left out: cat/1.png" in err
+    scan = rv.load_scan("a.resviz")
+    assert scan.classes["images"].sum() == 5 and scan.provenance["complete"]
+    assert len(pd.read_csv("a.csv")) == 352
+    assert main(["scan", "set", *NET, "--out", "a.resviz"]) == 0  # nothing is left to do
+    assert main(["scan", "set", *NET, "--measures", "top", "--out", "a.resviz"]) == 1
+    assert "holds a scan with other measures" in capsys.readouterr().err
+    forced = ["--measures", "top", "--layer", "layer3.2", "--out", "a.resviz", "--force"]
+    assert main(["scan", "set", *NET, *forced]) == 0
+    assert rv.load_scan("a.resviz").plan.measures == ("top",)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["nowhere"], 1, "no file or folder 'nowhere'"),
+        (["set", "set"], 2, "'set' is a folder, and not alone; one folder, or files"),
+        (["set", "--out", "a.png"], 2, "'a.png'; a name that ends in .csv, .resviz"),
+        (["set", "--out", "no/a.csv"], 1, "no'; make it first"),
+        (["set", "--out", "a.resviz", "--out", "b.resviz"], 2, "2 names that end in .resviz; one"),
+    ],
+)
+def test_wrong_command_lines(folder, capsys, words, code, said):
+    assert main(["scan", *words, *NET]) == code
+    assert said in capsys.readouterr().err

@@ -1,0 +1,161 @@
+"""A scan against the obvious way: numpy over all activations at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import resviz as rv
+from resviz.scanning.scan import Scan
+from scanning.toys import activations, pictures, toy
+
+LAYERS = ["relu", "layer1.0", "layer1.1"]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return pictures()
+
+
+@pytest.fixture(scope="module")
+def scan(data) -> Scan:
+    return rv.scan(toy(), data, measures="all", batch_size=5, top=4, progress=False)
+
+
+@pytest.fixture(scope="module")
+def maps(data) -> dict[str, np.ndarray]:
+    return {layer: activations(toy(), layer, data.tensors[0]) for layer in LAYERS}
+
+
+def test_layers_are_stem_and_blocks(scan):
+    assert scan.layers["layer"].tolist() == LAYERS
+    assert scan.layers["field"].tolist() == [3, 7, 11]
+
+
+def test_channel_statistics(scan, maps):
+    for layer in LAYERS:
+        rows, x = scan.channels[scan.channels["layer"] == layer], maps[layer]
+        over = (0, 2, 3)
+        np.testing.assert_allclose(rows["mean"], x.mean(over), rtol=1e-12)
+        np.testing.assert_allclose(rows["std"], x.std(over), rtol=1e-12)
+        np.testing.assert_array_equal(rows["min"], x.min(over))
+        np.testing.assert_array_equal(rows["max"], x.max(over))
+        np.testing.assert_allclose(rows["zero_fraction"], (x == 0).mean(over), rtol=1e-12)
+        np.testing.assert_array_equal(rows["active_images"], (x != 0).any((2, 3)).sum(0))
+
+
+def test_top_images_with_their_places(scan, maps):
+    for layer in LAYERS:
+        peaks = maps[layer].max((2, 3))
+        for channel in range(6):
+            found = scan.top(layer, channel)
+            order = np.lexsort((np.arange(len(peaks)), -peaks[:, channel]))[:4]
+            assert found["image"].tolist() == order.tolist()
+            np.testing.assert_array_equal(found["value"], peaks[order, channel])
+            for image, row, column in found[["image", "row", "column"]].itertuples(index=False):
+                chosen = maps[layer][image, channel]
+                assert chosen[row, column] == chosen.max()
+
+
+def test_receptive_field_is_what_the_maximum_depends_on(scan, data):
+    """By the gradient of that position."""
+    net, row = toy(), scan.top("layer1.0", 2).iloc[0]
+    image = data.tensors[0][[row["image"]]].clone().requires_grad_()
+    kept = []
+    net.layer1[0].register_forward_hook(lambda _, args, out: kept.append(out.clone()))
+    net(image)
+    kept[0][0, 2, int(row["row"]), int(row["column"])].backward()
+    touched = image.grad[0].abs().sum(0).nonzero()
+    top, left = touched.amin(0).tolist()
+    bottom, right = (touched.amax(0) + 1).tolist()
+    assert max(row["top"], 0) <= top and max(row["left"], 0) <= left
+    assert min(row["bottom"], 8) >= bottom and min(row["right"], 8) >= right
+    assert row["bottom"] - row["top"] == row["right"] - row["left"] == 7
+
+
+def test_quantiles_of_each_images_maximum(scan, maps):
+    found = scan.quantiles("layer1.0", (0.0, 0.5, 1.0))
+    peaks = np.sort(maps["layer1.0"].max((2, 3)), axis=0)
+    np.testing.assert_allclose(found[0.0], peaks[0], rtol=1e-6)
+    np.testing.assert_allclose(found[0.5], peaks[11], rtol=1e-6)
+    np.testing.assert_allclose(found[1.0], peaks[-1], rtol=1e-6)
+    shares = scan.histogram("layer1.0", 1, bins=4)["share"]
+    assert shares.sum() == pytest.approx(1)
+
+
+def test_class_means_and_selectivity(scan, maps, data):
+    labels, means = data.tensors[1].numpy(), maps["layer1.1"].mean((2, 3))
+    by_class = np.stack([means[labels == k].mean(0) for k in range(3)])
+    np.testing.assert_allclose(scan.class_means("layer1.1"), by_class.T, rtol=1e-12)
+    most = by_class.max(0)
+    rest = (by_class.sum(0) - most) / 2
+    rows = scan.channels[scan.channels["layer"] == "layer1.1"]
+    known = most > 0  # a dead channel has none
+    index = (most - rest)[known] / (most + rest)[known]
+    np.testing.assert_allclose(rows["selectivity"][known], index, rtol=1e-12)
+    best = [f"class {k}" for k in by_class.argmax(0)]
+    assert rows["best_class"][known].tolist() == list(np.array(best)[known])
+
+
+def test_find_lists_the_channels_that_stand_out(scan, maps, data):
+    found, labels = scan.find("class 1"), data.tensors[1].numpy() == 1
+    row = found.iloc[0]
+    means = maps[row["layer"]].mean((2, 3))[:, int(row["channel"])]
+    effect = (means[labels].mean() - means[~labels].mean()) / means.std()
+    assert row["effect"] == pytest.approx(effect)
+    assert found["effect"].dropna().is_monotonic_decreasing
+
+
+def test_correlation(scan, maps):
+    means = maps["layer1.0"].mean((2, 3))
+    expected = np.corrcoef(means.T)[2]
+    found = scan.nearest("layer1.0", 2, count=5).set_index("channel")["correlation"]
+    assert 2 not in found.index
+    for channel, value in found.items():
+        assert value == pytest.approx(expected[channel])
+    assert found.is_monotonic_decreasing
+
+
+def test_accuracy_and_confusion(scan, data):
+    with torch.no_grad():
+        said = toy()(data.tensors[0]).argmax(1)
+    assert scan.accuracy == pytest.approx(float((said == data.tensors[1]).double().mean()))
+    assert scan.confusion.to_numpy().sum() == 23
+    assert scan.classes["images"].tolist() == [8, 8, 7]
+    assert scan.images["prediction"].tolist() == [f"class {k}" for k in said.tolist()]
+
+
+def test_residual_branches_are_those_of_a_recording(scan, data):
+    expected = rv.residual_branches(toy(), data.tensors[0])
+    assert scan.blocks["addition"].tolist() == expected["addition"].tolist()
+    for column in ("branch_rms", "shortcut_rms", "ratio", "cosine"):
+        np.testing.assert_allclose(scan.blocks[column], expected[column], rtol=1e-9)
+
+
+@pytest.mark.thorough
+def test_gradient_norms_are_those_of_a_recording(scan, data):
+    norms = [
+        rv.record(toy(), data.tensors[0][[n]], keep=["layer1.0:grad"])["layer1.0:grad"].norm()
+        for n in range(23)
+    ]
+    row = scan.layers.set_index("layer").loc["layer1.0"]
+    assert row["grad_norm"] == pytest.approx(float(torch.stack(norms).mean()), rel=1e-6)
+    assert row["grad_norm_max"] == pytest.approx(float(torch.stack(norms).max()), rel=1e-6)
+
+
+def test_embedding_holds_mean_activations(scan, maps):
+    layer, images, vectors = scan.embedding
+    assert (layer, images.tolist()) == ("layer1.1", list(range(23)))
+    np.testing.assert_allclose(vectors, maps[layer].mean((2, 3)), rtol=2e-3, atol=1e-6)
+
+
+def test_a_dead_channel_has_a_bound(data):
+    net = toy()
+    with torch.no_grad():
+        net.stem.weight[4], net.stem.bias[4] = 0.0, -1.0
+    found = rv.scan(net, data, ["channels"], ["relu"], progress=False).channels
+    assert found["dead"].tolist() == [False] * 4 + [True, False]
+    assert found["zero_fraction"][4] == 1
+    assert found["active_bound"][4] == pytest.approx(1 - 0.05 ** (1 / 23))
+    assert found["active_bound"][0] == 1

@@ -1,0 +1,119 @@
+"""Parts of a scan, files of it, and a scan that goes on after it was stopped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import Subset
+
+import resviz as rv
+from left_as_found import left_as_found
+from resviz.scanning.scan import Scan
+from scanning.toys import pictures, toy
+
+EXACT = ["min", "max", "active_images", "dead", "top_image", "best_class", "zero_fraction"]
+CLOSE = ["mean", "std", "selectivity"]
+QUIET = {"progress": False, "batch_size": 5, "top": 4}
+
+
+def assert_same(one: Scan, other: Scan, rank_error: bool = False) -> None:
+    """Equal to the tolerance that `Scan.merge` states."""
+    for column in EXACT:
+        pd.testing.assert_series_equal(one.channels[column], other.channels[column])
+    for column in CLOSE:
+        np.testing.assert_allclose(one.channels[column], other.channels[column], rtol=1e-6)
+    pd.testing.assert_frame_equal(one.images, other.images)
+    for site in one.plan.sites:
+        for channel in range(site.channels):
+            pd.testing.assert_frame_equal(one.top(site.key, channel), other.top(site.key, channel))
+        number = one.number(site.key)
+        np.testing.assert_allclose(
+            *(scan.measured("correlation").matrix(number) for scan in (one, other)), atol=1e-9
+        )
+    np.testing.assert_array_equal(one.embedding[2], other.embedding[2])
+
+
+@pytest.mark.parametrize("parts", [2, pytest.param(7, marks=pytest.mark.thorough)])
+def test_parts_make_one(parts):
+    data, whole = pictures(), rv.scan(toy(), pictures(), **QUIET)
+    scans = [
+        rv.scan(toy(), data, only=range(part, len(data), parts), **QUIET) for part in range(parts)
+    ]
+    merged = scans[-1]
+    for scan in scans[:-1]:
+        merged = merged.merge(scan)
+    assert_same(whole, merged)
+    np.testing.assert_allclose(merged.quantiles("relu"), whole.quantiles("relu"), rtol=1e-6)
+
+
+def test_a_subset_keeps_the_positions_of_the_whole():
+    data = pictures()
+    found = rv.scan(toy(), Subset(data, [20, 3, 4]), **QUIET)
+    assert found.images["image"].tolist() == [3, 4, 20]
+
+
+def test_overlapping_parts_are_refused():
+    data = pictures()
+    one, other = (rv.scan(toy(), data, only=only, **QUIET) for only in (range(9), range(8, 12)))
+    with pytest.raises(ValueError, match="merge: 1 images in both, 8 among them"):
+        one.merge(other)
+
+
+def test_parts_of_another_network_are_refused():
+    one = rv.scan(toy(), pictures(), only=range(9), **QUIET)
+    other = rv.scan(toy(1), pictures(), only=range(9, 12), **QUIET)
+    with pytest.raises(ValueError, match="merge: a scan with other weights"):
+        one.merge(other)
+
+
+@pytest.mark.thorough
+def test_a_saved_scan_is_the_same(tmp_path):
+    scan = rv.scan(toy(), pictures(), measures="all", **QUIET)
+    scan.save(tmp_path / "a.resviz")
+    loaded = rv.load_scan(tmp_path / "a.resviz")
+    assert_same(scan, loaded)
+    pd.testing.assert_frame_equal(scan.blocks, loaded.blocks)
+    pd.testing.assert_frame_equal(scan.layers, loaded.layers)
+    pd.testing.assert_frame_equal(scan.quantiles("relu"), loaded.quantiles("relu"))
+    assert loaded.provenance == scan.provenance and repr(loaded) == repr(scan)
+
+
+@pytest.mark.thorough
+def test_an_interrupted_scan_goes_on(tmp_path):
+    path, read = tmp_path / "a.resviz", []
+
+    class Watched(torch.utils.data.Dataset):
+        def __len__(self):
+            return 23
+
+        def __getitem__(self, n):
+            read.append(n)
+            if len(read) == 17:
+                raise KeyboardInterrupt
+            return pictures()[n]
+
+    net = toy()
+    with pytest.raises(KeyboardInterrupt), left_as_found(net):
+        rv.scan(net, Watched(), path=path, chunk=5, **QUIET)
+    partial = rv.load_scan(path)
+    assert partial.images["image"].tolist() == list(range(10))
+    assert not partial.provenance["complete"] and "not finished" in repr(partial)
+    read[:] = [-1] * 100
+    found = rv.scan(net, Watched(), path=path, chunk=5, **QUIET)
+    assert sorted(set(read[100:])) == [0, *range(10, 23)]  # the first one tells what to expect
+    assert_same(rv.scan(toy(), pictures(), **QUIET), found)
+    assert_same(found, rv.load_scan(path))
+
+
+@pytest.mark.thorough
+def test_a_file_of_another_scan_is_refused(tmp_path):
+    path = tmp_path / "a.resviz"
+    rv.scan(toy(), pictures(), path=path, **QUIET)
+    with pytest.raises(ValueError, match="holds a scan with other weights; the same arguments"):
+        rv.scan(toy(1), pictures(), path=path, **QUIET)
+    with pytest.raises(ValueError, match="other data"):
+        rv.scan(toy(), pictures(24), path=path, **QUIET)
+    with pytest.raises(ValueError, match="other measures"):
+        rv.scan(toy(), pictures(), ["top"], path=path, **QUIET)

@@ -1,0 +1,195 @@
+"""What a scan reads: folders, files, loaders, streams, dictionaries; and what it leaves out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+import resviz as rv
+from left_as_found import assert_left_as_found
+from scanning.toys import pictures, toy
+
+QUIET = {"progress": False, "batch_size": 4, "top": 3}
+PRESET = rv.Preset("toy", "own", (0.5,) * 3, (0.5,) * 3, 8, 8, classes=("cat", "dog", "ship"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes of three pictures, under names that are the network's in another order."""
+    for name, grey in (("dog", 40), ("Cat", 200)):
+        (tmp_path / name).mkdir()
+        for n in range(3):
+            pixels = np.random.default_rng(n).integers(0, grey, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{n}.png")
+    return tmp_path
+
+
+def net32():
+    return toy(dtype=torch.float32)
+
+
+def test_class_folders_are_labels_by_the_names_of_classes(folder):
+    found = rv.scan(net32(), folder, preset=PRESET, **QUIET)
+    assert found.images["label"].tolist() == ["cat"] * 3 + ["dog"] * 3
+    assert found.images["name"].tolist()[:2] == ["Cat/0.png", "Cat/1.png"]
+    assert found.classes["images"].tolist() == [3, 3, 0]
+    assert 0 <= found.accuracy <= 1
+    assert found.picture(0).shape == (8, 8, 3)
+    with Image.open(folder / "Cat" / "0.png") as image:
+        np.testing.assert_array_equal(found.picture(0), np.asarray(image))
+
+
+def test_folders_of_other_names_are_classes_of_their_own(folder):
+    (folder / "dog").rename(folder / "wolf")
+    with pytest.warns(rv.ResvizWarning, match="'wolf' among them, so that accuracy is not counted"):
+        found = rv.scan(net32(), folder, preset=PRESET, **QUIET)
+    assert found.plan.classes == ("Cat", "wolf") and np.isnan(found.accuracy)
+    assert len(found.find("wolf")) == 18
+
+
+def test_files_in_a_list_and_names_as_labels(folder):
+    files = sorted(folder.rglob("*.png"))
+    found = rv.scan(net32(), files, preset=PRESET, labels=["dog"] * 3 + ["ship"] * 3, **QUIET)
+    assert found.classes["images"].tolist() == [0, 3, 3]
+
+
+def test_what_cannot_be_read_is_named(folder):
+    (folder / "dog" / "1.png").write_bytes(b"no picture")
+    net = net32()
+    found = assert_left_as_found(net, lambda: rv.scan(net, folder, preset=PRESET, **QUIET))
+    assert found.skipped[["image", "name"]].to_numpy().tolist() == [[4, "dog/1.png"]]
+    assert "not readable" in found.skipped["reason"][0]
+    assert found.images["image"].tolist() == [0, 1, 2, 3, 5]
+    with pytest.raises(RuntimeError, match=r"scan: image 4 cannot be read .*on_error='skip'"):
+        rv.scan(net, folder, preset=PRESET, on_error="raise", **QUIET)
+
+
+def test_images_that_give_nan_are_left_out():
+    data = pictures(9)
+    data.tensors[0][5] = torch.nan
+    found = rv.scan(toy(), data, **QUIET)
+    clean = rv.scan(toy(), TensorDataset(*(t[torch.arange(9) != 5] for t in data.tensors)), **QUIET)
+    assert found.skipped["reason"].tolist() == ["activations that are NaN or infinite"]
+    np.testing.assert_allclose(found.channels["mean"], clean.channels["mean"], rtol=1e-12)
+    with pytest.raises(rv.NonFinite, match="for image 5 \\(1 of 4 in its batch"):
+        rv.scan(toy(), data, on_error="raise", **QUIET)
+
+
+class Rows(Dataset):
+    """Items as Hugging Face data sets have them."""
+
+    classes = ("a", "b", "c")
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, n):
+        return {"pixel_values": pictures()[n][0], "label": n % 3}
+
+
+def test_dictionaries():
+    found = rv.scan(toy(), Rows(), **QUIET)
+    assert found.classes["images"].tolist() == [2, 2, 2]
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        return iter([pictures()[n] for n in range(10)])
+
+
+@pytest.mark.parametrize("batch", [3, pytest.param(4, marks=pytest.mark.thorough)])
+def test_a_stream_is_known_by_its_order(batch):
+    found = rv.scan(toy(), Endless(), progress=False, batch_size=batch, top=3)
+    same = rv.scan(toy(), pictures(10), progress=False, batch_size=batch, top=3)
+    pd.testing.assert_frame_equal(found.channels, same.channels)
+
+
+def test_a_loader_in_order_is_its_data_set():
+    loader = DataLoader(pictures(), batch_size=7)
+    found = rv.scan(toy(), loader, progress=False)
+    assert found.provenance["batch"] == 7
+    assert found.images["label"].tolist()[:4] == ["class 0", "class 1", "class 2", "class 0"]
+
+
+@pytest.mark.thorough
+def test_a_loader_that_shuffles_is_read_once_and_has_no_file(tmp_path):
+    loader = DataLoader(pictures(), batch_size=7, shuffle=True)
+    found = rv.scan(toy(), loader, progress=False, batch_size=4)
+    same = rv.scan(toy(), pictures(), progress=False)
+    np.testing.assert_allclose(found.channels["mean"], same.channels["mean"], rtol=1e-9)
+    with pytest.raises(ValueError, match="a loader that shuffles, whose images cannot be told"):
+        rv.scan(toy(), loader, path=tmp_path / "a.resviz", progress=False)
+
+
+def test_images_of_several_sizes():
+    class Mixed(Dataset):
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, n):
+            return torch.full((3, 8 + 2 * (n % 2), 8), float(n), dtype=torch.float64)
+
+    found = rv.scan(toy(), Mixed(), **QUIET)
+    assert len(found.images) == 8
+
+
+@pytest.mark.thorough
+def test_worker_processes_change_nothing(folder):
+    plain = rv.scan(net32(), folder, preset=PRESET, **QUIET)
+    found = rv.scan(net32(), folder, preset=PRESET, workers=2, **QUIET)
+    pd.testing.assert_frame_equal(found.channels, plain.channels)
+
+
+def test_without_labels_classes_are_those_that_the_network_says():
+    found = rv.scan(toy(), pictures().tensors[0], **QUIET)
+    assert found.plan.by == "prediction" and np.isnan(found.accuracy)
+    assert found.classes["images"].sum() == 23
+
+
+@pytest.mark.parametrize(
+    ("dataset", "options", "error", "words"),
+    [
+        (7, {}, TypeError, "scan: a data set of type int; a torch Dataset"),
+        ("nowhere", {}, FileNotFoundError, "scan: no folder 'nowhere'; one with pictures"),
+        (torch.zeros(0, 3, 8, 8), {}, ValueError, r"scan: images of shape \(0, 3, 8, 8\)"),
+        (torch.zeros(3), {}, ValueError, r"scan: images of shape \(3,\)"),
+        (pictures(), {"measures": "chanels"}, ValueError, "measure 'chanels'; one of channels"),
+        (pictures(), {"layers": ["layer9"]}, ValueError, "no layer 'layer9'; closest: 'layer1"),
+        (pictures(), {"layers": 3}, TypeError, "scan: layers 3; None, 'blocks'"),
+        (pictures(), {"engine": "spark"}, ValueError, "engine 'spark'; one of local"),
+        (pictures(), {"on_error": "no"}, ValueError, "on_error 'no'; one of skip, raise"),
+        (pictures(), {"chunk": 0}, ValueError, "scan: chunk 0; 1 or more"),
+        (pictures(), {"batch_size": 0}, ValueError, "scan: batch_size 0; 1 or more"),
+        (pictures(), {"top": True}, TypeError, "scan: top True; a whole number"),
+        (pictures(), {"amp": "int8"}, ValueError, "scan: amp 'int8'; True, 'bfloat16'"),
+        (pictures(), {"only": [30]}, ValueError, "of 23 images; at least one, from 0 to 22"),
+        (pictures(), {"labels": [1]}, ValueError, "scan: 1 labels for 23 images; one for each"),
+        (pictures(), {"path": "no/where.resviz"}, FileNotFoundError, "scan: no folder"),
+        (["a.png"], {}, ValueError, "files, and no preset that says how the network wants them"),
+    ],
+)
+def test_bad_arguments(dataset, options, error, words):
+    net = toy()
+    with pytest.raises(error, match=words):
+        assert_left_as_found(net, lambda: rv.scan(net, dataset, **{"progress": False, **options}))
+
+
+def test_asking_for_what_is_not_there():
+    found = rv.scan(toy(), pictures(), ["channels"], **QUIET)
+    with pytest.raises(ValueError, match="top: 'top' was not measured; scan"):
+        found.top("relu", 0)
+    with pytest.raises(KeyError, match="no layer 'layer1.5' in the scan; closest: 'layer1.1'"):
+        found.top("layer1.5", 0) if "top" in found.plan.measures else found.number("layer1.5")
+    full = rv.scan(toy(), pictures(), **QUIET)
+    with pytest.raises(KeyError, match="find: no class 'class 7'; closest: 'class 2'"):
+        full.find("class 7")
+    with pytest.raises(KeyError, match="top: channel 6 of 'relu'; 0 to 5"):
+        full.top("relu", 6)
+    with pytest.raises(ValueError, match=r"quantiles: ranks \(2,\); one or more from 0 to 1"):
+        full.quantiles("relu", (2,))
