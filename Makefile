@@ -29,7 +29,7 @@ export OMP_WAIT_POLICY ?= passive
 # what is compiled stays for the next run: with asserts as pytest writes them, 8 of 15 s of collection
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install lab test test-most test-browser check check-all format lint javascript bundles types contract notebooks pictures
+.PHONY: help install lab test test-most test-browser check check-all format lint javascript bundles messages types contract notebooks pictures
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -76,6 +76,10 @@ javascript: $(NODE)
 # what browsers load, from resviz/views/widgets/frontend
 bundles: $(NODE)
 	npm run --silent build
+
+# resviz/views/widgets/messages.py as TypeScript
+messages: $(INSTALLED)
+	$(BIN)/python tests/message_types.py
 
 # against the stubs of one set of versions, the locked one
 types: $(INSTALLED)

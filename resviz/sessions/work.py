@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
-from typing import Any, Protocol
+from typing import Protocol
 
 _EVERY = 0.1  # seconds between two messages of progress
 
@@ -18,8 +18,13 @@ class Stopped(Exception):
 class View(Protocol):
     """What a computation needs of the view that it answers for."""
 
-    def send(self, content: Any, buffers: Any = None) -> None:
-        """Send a message to the browser."""
+    def answered(
+        self, request: str, fields: Mapping[str, object], buffers: Sequence[bytes]
+    ) -> None:
+        """Send the answer to `request`."""
+
+    def failed(self, request: str, text: str) -> None:
+        """Tell the browser that there is no answer to `request`, and why."""
 
     def progress(self, request: str, done: int, total: int, text: str = "") -> None:
         """Tell the browser how far the answer to `request` is."""
@@ -42,7 +47,7 @@ class Work(threading.Thread):
         self,
         view: View,
         number: str,
-        make: Callable[[Work], tuple[dict[str, Any], list[bytes]]],
+        make: Callable[[Work], tuple[Mapping[str, object], list[bytes]]],
         total: int,
         words: str,
     ) -> None:
@@ -86,19 +91,25 @@ class Work(threading.Thread):
 
     def _work(self) -> None:
         try:
-            content, buffers = self._made()
-            if content is not None and not self._stopped.is_set():
-                self._view.send(content | {"id": self.number}, buffers)
+            tell = self._made()
+            if not self._stopped.is_set():
+                tell(self._view)
+        except Stopped:
+            pass
         finally:
             del self._make, self._view  # and with them the copy of the network
 
-    def _made(self) -> tuple[dict[str, Any] | None, list[bytes]]:
-        """The answer, or what went wrong; None where nobody wants it any more."""
+    def _made(self) -> Callable[[View], None]:
+        """What tells the view the answer, or what went wrong.
+
+        Raises:
+            Stopped: nobody wants it any more.
+        """
         try:
             fields, buffers = self._make(self)
         except Stopped:
-            return None, []
+            raise
         except Exception as error:  # noqa: BLE001 - a thread's error reaches nobody else
             text = str(error.args[0] if error.args else error)
-            return {"type": "error", "text": text}, []
-        return {"type": "answer"} | fields, buffers
+            return lambda view: view.failed(self.number, text)
+        return lambda view: view.answered(self.number, fields, buffers)

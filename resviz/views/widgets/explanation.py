@@ -31,6 +31,7 @@ from resviz.views.widgets.explanation_payload import (
     head_of,
     head_payload,
 )
+from resviz.views.widgets.messages import FaithfulnessAnswer, Fields, MapAnswer
 from resviz.views.widgets.originals import packed, wholes_of
 from resviz.views.widgets.page_view import PageView
 
@@ -160,12 +161,12 @@ class ExplanationPage(PageView):
         return [str(note) for note in notes if str(note).startswith(start)]
 
     # ---- what the browser asks for
-    def answer(self, what: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    def answer(self, what: str, request: dict[str, Any]) -> tuple[Fields, list[bytes]]:
         """A map that is not in the record."""
         if what != "map":
             return super().answer(what, request)
         values = as_array(self._maps.map_of(self._maps.wanted(request)))
-        return {"shape": list(values.shape)}, [values.tobytes()]
+        return MapAnswer(shape=list(values.shape)), [values.tobytes()]
 
     # ---- long work: the checks of one map, beside the kernel's own work
     def _answer(self, request: dict[str, Any]) -> None:
@@ -179,7 +180,7 @@ class ExplanationPage(PageView):
         try:
             make, total, words = self.measuring(request)
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
-            self.send({"type": "error", "id": number, "text": str(error.args[0])})
+            self.failed(number, str(error.args[0]))
             return
         if self._work is not None:
             self._work.stop()
@@ -188,7 +189,7 @@ class ExplanationPage(PageView):
 
     def measuring(
         self, request: Mapping[str, Any]
-    ) -> tuple[Callable[[Work], tuple[dict[str, Any], list[bytes]]], int, str]:
+    ) -> tuple[Callable[[Work], tuple[FaithfulnessAnswer, list[bytes]]], int, str]:
         """What measures a map's faithfulness, on a copy: a cell may be using the network.
 
         Returns:
@@ -197,12 +198,12 @@ class ExplanationPage(PageView):
         wanted = self._maps.wanted(request)
         measured = self._maps.measuring(wanted)
 
-        def make(work: Work) -> tuple[dict[str, Any], list[bytes]]:
+        def make(work: Work) -> tuple[FaithfulnessAnswer, list[bytes]]:
             table = measured(work.tick)
             row = check_rows(table)[0] | {"image": wanted.image, "part": "method"}
             checked = check_words(table)
             work.settle(partial(self._keep_check, row, checked))
-            return {"row": row, "checked": checked}, []
+            return FaithfulnessAnswer(row=row, checked=checked), []
 
         return make, PICTURES, "faithfulness: pictures"
 

@@ -18,6 +18,7 @@ from resviz.views.figures.quantities import conditions_of
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats, as_array, as_pixels
 from resviz.views.records import is_explanation, is_recording
+from resviz.views.widgets.messages import Fields, WeightAnswer
 from resviz.views.widgets.page_view import PageView
 
 _MOST = 64 * 2**20  # bytes of maps in one message
@@ -107,7 +108,7 @@ class MapsView(PageView):
         image = self._images[number][int(self.selection.get("image") or 0)]
         return 0 if said is None else int(np.argmax(said.numbers[image]))
 
-    def answer(self, what: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    def answer(self, what: str, request: dict[str, Any]) -> tuple[Fields, list[bytes]]:
         """The last layer's weights for a class."""
         if what != "weight":
             return super().answer(what, request)
@@ -117,7 +118,7 @@ class MapsView(PageView):
         index = int(request["class"])
         if not 0 <= index < len(head.weight):
             raise ValueError(f"{_CALLER}: class {index}; 0 to {len(head.weight) - 1}.")
-        return {"class": index}, [head.weight[index].tobytes()]
+        return WeightAnswer({"class": index}), [head.weight[index].tobytes()]
 
 
 def _largest_first(keys: NDArray[Any]) -> NDArray[np.int64]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self, cast
 
 import anywidget
 import ipywidgets
@@ -18,13 +18,22 @@ from resviz.views.payload import Payload
 from resviz.views.pictures import fitting
 from resviz.views.static import static_png
 from resviz.views.widgets import shown
+from resviz.views.widgets.messages import (
+    Answer,
+    Data,
+    Failure,
+    Fields,
+    Progress,
+    ToBrowser,
+    WithinTold,
+)
 from resviz.views.widgets.modules import module_source, style_source
 
 _CALLERS = (ValueError, TypeError, KeyError, RuntimeError, IndexError)
 
 
 _STILL = 150_000  # characters of a picture that may stay in a saved notebook
-_STATE = 280_000  # characters of module, styles and picture together
+_STATE = 260_000  # characters of module, styles and picture together
 
 
 class PageView(anywidget.AnyWidget):
@@ -33,9 +42,8 @@ class PageView(anywidget.AnyWidget):
     A subclass names its module, ``module = "feature_maps.js"``, and defines :meth:`payload` and
     :meth:`figure`; :meth:`answer` where the browser may ask for more.
 
-    The browser says ``{"type": "ready"}`` and gets ``{"type": "data", "meta"}`` with one buffer. It
-    asks ``{"type": "ask", "id", "what", ...}`` and gets ``{"type": "answer", "id", ...}`` with
-    buffers, or ``{"type": "error", "id", "text"}``. Nothing of this is kept in the widget's state.
+    The browser says that it is ready and gets the data; it asks and gets an answer, or why there is
+    none: :mod:`resviz.views.widgets.messages`. Nothing of this is kept in the widget's state.
 
     The browser is told of the widget when it is shown: until then only its user holds it, and
     :mod:`resviz.views.widgets.shown` says who does from then on. Nothing in a view refers back to
@@ -80,14 +88,14 @@ class PageView(anywidget.AnyWidget):
         cls.__init__(view, *args, **kwargs)
         return view
 
-    def send(self, content: Any, buffers: Sequence[Any] | None = None) -> None:
+    def send(self, content: ToBrowser, buffers: Sequence[Any] | None = None) -> None:
         """Send a message to the browser."""
         if self._outer is None:
             super().send(content, buffers)
             return
         outer, name = self._outer[0](), self._outer[1]
-        if outer is not None:
-            outer.send({"type": "within", "view": name, "content": content}, buffers)
+        if outer is not None and content["type"] != "within":  # a part has no parts
+            outer.send(WithinTold(type="within", view=name, content=content), buffers)
 
     # ---- from when on the browser knows it, and until when
     def open(self) -> None:
@@ -145,7 +153,7 @@ class PageView(anywidget.AnyWidget):
         """The present state as one figure."""
         raise NotImplementedError
 
-    def answer(self, what: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    def answer(self, what: str, request: dict[str, Any]) -> tuple[Fields, list[bytes]]:
         """What the browser asks for: fields of the answer, and buffers.
 
         Raises:
@@ -182,7 +190,18 @@ class PageView(anywidget.AnyWidget):
 
     def progress(self, request: str, done: int, total: int, text: str = "") -> None:
         """Tell the browser how far the answer to `request` is."""
-        self.send({"type": "progress", "id": request, "done": done, "total": total, "text": text})
+        told = Progress(type="progress", id=request, done=done, total=total, text=text)
+        self.send(told)
+
+    def answered(
+        self, request: str, fields: Mapping[str, object], buffers: Sequence[bytes]
+    ) -> None:
+        """Send the answer to `request`: the fields of its kind beside its id."""
+        self.send(cast(Answer, {"type": "answer", **fields, "id": request}), buffers)
+
+    def failed(self, request: str, text: str) -> None:
+        """Tell the browser that there is no answer to `request`, and why."""
+        self.send(Failure(type="error", id=request, text=text))
 
     # ---- messages
     def _data(self) -> Payload:
@@ -192,7 +211,7 @@ class PageView(anywidget.AnyWidget):
 
     def _send_data(self) -> None:
         data = self._data()
-        self.send({"type": "data", "meta": data.meta}, [data.buffer])
+        self.send(Data(type="data", meta=data.meta), [data.buffer])
 
     def _received(self, _: Any, content: Any, buffers: Any) -> None:
         kind = content.get("type") if isinstance(content, dict) else None
@@ -204,14 +223,13 @@ class PageView(anywidget.AnyWidget):
             self._answer({**content, "buffers": buffers})
 
     def _answer(self, request: dict[str, Any]) -> None:
-        known = {"id": request.get("id")}
+        number = str(request.get("id"))
         try:
             fields, buffers = self.answer(str(request.get("what")), request)
         except _CALLERS as error:
-            text = str(error.args[0] if error.args else error)
-            self.send({"type": "error", "text": text} | known)
+            self.failed(number, str(error.args[0] if error.args else error))
             return
-        self.send({"type": "answer"} | fields | known, buffers)
+        self.answered(number, fields, buffers)
 
     # ---- without a kernel
     def _still(self) -> tuple[bytes | None, str]:

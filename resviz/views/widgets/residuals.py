@@ -18,6 +18,7 @@ from resviz.views.figures.residuals import plot_residual_branches
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats
 from resviz.views.records import is_recording
+from resviz.views.widgets.messages import Fields, PartsAnswer
 from resviz.views.widgets.page_view import PageView
 
 PARTS = ("shortcut", "branch", "sum")
@@ -138,17 +139,17 @@ class AnatomyView(PageView):
                 break
             self.sent.append(name)
 
-    def answer(self, what: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    def answer(self, what: str, request: dict[str, Any]) -> tuple[Fields, list[bytes]]:
         """The channels of an addition that did not come with the rest."""
         if what != "parts":
             return super().answer(what, request)
         name, packing = str(request["addition"]), Packing()
         if name not in self._kept:
             raise ValueError(f"{_CALLER}: no channels of {name!r}; kept: {', '.join(self._kept)}.")
-        packed = packing.payload({"addition": name, "parts": self._parts(packing, name)})
+        packed = packing.payload(self._parts(packing, name))
         if name not in self.sent:
             self.sent.append(name)
-        return packed.meta, [packed.buffer]
+        return PartsAnswer(addition=name, parts=packed.meta), [packed.buffer]
 
 
 def _described(row: dict[Any, Any]) -> dict[str, Any]:

@@ -509,7 +509,7 @@ state,!!root.closest(".jupyter-widgets-disconnected")),close:()=>closing.forEach
 return null;let begins=content.execution_state==="busy";return!begins&&content.execution_state!=="idle"?null:{request:parent.msg_id,type:parent.msg_type,begins}}var KERNEL_PATIENCE=[1e3,4e3];function createMessages({model,root,live,say,wrongAt,bar,still,listen,closing}){let questions=createQuestions(),data={handler:null,came:!1};function send(message,files){try{
 return model.send(message,void 0,files),!0}catch{return!1}}let waiting=createWaiting({model,root,live,say,wrongAt,still,closing,questions,data});hearAnswers({model,say,wrongAt,bar,still,listen,questions,
 data,waiting});function drop(what){let found=questions.newest(what);return found?(questions.remove(found.id),waiting.goOn(),send({type:"stop",id:found.id}),found.done(null),!0):!1}return{data(handler){
-data.handler=handler,waiting.begin(),send({type:"ready"})},ask(what,details={},files=[]){return live?(drop(what),new Promise(done=>{let id=questions.add(what,done);waiting.begin(),waiting.sent(send({...details,
+data.handler=handler,waiting.begin(),send({type:"ready"})},ask(what,details,files=[]){return live?(drop(what),new Promise(done=>{let id=questions.add(what,done);waiting.begin(),waiting.sent(send({...details,
 type:"ask",id,what},files))})):Promise.resolve(null)},onMessage:handler=>listen(model,"msg:custom",(content,buffers=[])=>handler(content,buffers)),stop(what){drop(what)&&say("stopped")},drop}}function createQuestions(){
 let open=new Map,stem=Math.random().toString(36).slice(2,10),count=0;return{add(what,done){let id=`${stem}-${count+=1}`;return open.set(id,{id,what,done,asked:performance.now()}),id},find:id=>open.get(
 id),newest:what=>[...open.values()].findLast(one=>one.what===what),remove:id=>open.delete(id),any:()=>open.size>0,anySilent:since=>[...open.values()].some(one=>one.began===void 0&&one.asked>=since),clear(){
@@ -521,9 +521,9 @@ begin(),goOn:()=>questions.any()&&kernel?patience.begin():patience.end(),sent:we
 timers.forEach(clearTimeout),[timers,waited]=[[],0]};return{end,waited:()=>waited,begin(){end();let longer=()=>(waited+=1,onLonger());timers=KERNEL_PATIENCE.map(pause=>setTimeout(longer,pause))}}}function hearAnswers({
 model,say,wrongAt,bar,still,listen,questions,data,waiting}){let isOver=one=>one.asked<wrongAt();function showData(content,buffers){data.came=!0,waiting.goOn(),say(""),still.hide(),data.handler?.(structuredClone(
 content.meta),buffers[0])}function showProgress(one,{text,done,total}){if(one.began??=performance.now(),isOver(one))return;let each=(performance.now()-one.began)/Math.max(1,done),left=Math.round(each*
-(total-done)/1e3);say(`${text} ${done} of ${total}`+(left>0?`, ${left} s left`:"")),[bar.max,bar.value,bar.hidden]=[total,done,!1]}listen(model,"msg:custom",(content,buffers=[])=>{if(content.type==="d\
-ata")return showData(content,buffers);let one=questions.find(content.id);if(one){if(content.type==="progress")return showProgress(one,content);if(questions.remove(one.id),waiting.goOn(),content.type===
-"error")return say(content.text,{wrong:!0}),one.done(null);isOver(one)||say(""),one.done({content,buffers})}})}function saveBlob(blob,name){let address=URL.createObjectURL(blob),link=element("a",{href:address,download:name});document.body.append(link),link.click(),link.remove(),setTimeout(()=>URL.revokeObjectURL(
+(total-done)/1e3);say(`${text} ${done} of ${total}`+(left>0?`, ${left} s left`:"")),[bar.max,bar.value,bar.hidden]=[total,done,!1]}listen(model,"msg:custom",(content,buffers=[])=>{if(content.type==="w\
+ithin")return;if(content.type==="data")return showData(content,buffers);let one=questions.find(content.id);if(one){if(content.type==="progress")return showProgress(one,content);if(questions.remove(one.
+id),waiting.goOn(),content.type==="error")return say(content.text,{wrong:!0}),one.done(null);isOver(one)||say(""),one.done({content,buffers})}})}function saveBlob(blob,name){let address=URL.createObjectURL(blob),link=element("a",{href:address,download:name});document.body.append(link),link.click(),link.remove(),setTimeout(()=>URL.revokeObjectURL(
 address),1e4)}function csvText(rows){let cell=value=>{let text=value==null?"":String(value);return/[",\n\r]/.test(text)?`"${text.replaceAll('"','""')}"`:text};return rows.map(row=>row.map(cell).join("\
 ,")).join(`\r
 `)+`\r

@@ -136,7 +136,10 @@ function toggleAll(view) {
   changeMaps(view, { show: view.state.show === "all" ? "strongest" : "all" });
 }
 
-/** The class whose weights order the channels; those the page lacks are asked for. */
+/**
+ * The class whose weights order the channels; those the page lacks are asked for.
+ * @param {{ shell: import("./shell.js").Shell, state, controls }} view
+ */
 async function chooseMapClass(view, index) {
   const { weight, classes } = mapsNetwork(view);
   const { network, class: before } = view.state;

@@ -1,5 +1,6 @@
 // Data, questions and answers between a view and the kernel, and what is said while one waits.
 
+/** @import { Answer, Answers, FromBrowser, Questions, ToBrowser } from "./message_types.d.ts" */
 import { isHopeless, kernelPatience, kernelWords, kindUnsent, watchKernel } from "./kernel.js";
 
 const KERNEL_PATIENCE = [1000, 4000]; // milliseconds until what is known is said; until a guess is
@@ -7,7 +8,11 @@ const KERNEL_PATIENCE = [1000, 4000]; // milliseconds until what is known is sai
 export function createMessages({ model, root, live, say, wrongAt, bar, still, listen, closing }) {
   const questions = createQuestions();
   const data = { handler: null, came: false };
-  /** False where the kernel is gone: ipywidgets throws then. */
+  /**
+   * False where the kernel is gone: ipywidgets throws then.
+   * @param {FromBrowser} message
+   * @param {ArrayBuffer[]} [files]
+   */
   function send(message, files) {
     try {
       model.send(message, undefined, files);
@@ -36,10 +41,15 @@ export function createMessages({ model, root, live, say, wrongAt, bar, still, li
       send({ type: "ready" });
     },
     /**
-     * Ask the kernel; a promise of { content, buffers }, or of null where it failed (said in the
-     * status line) or a newer question of the same `what` made it stale.
+     * Ask the kernel; null where it failed (said in the status line) or a newer question of the same
+     * `what` made it stale.
+     * @template {keyof Questions} What
+     * @param {What} what
+     * @param {Questions[What]} details
+     * @param {ArrayBuffer[]} [files]
+     * @returns {Promise<{ content: Answer & Answers[What], buffers: DataView[] } | null>}
      */
-    ask(what, details = {}, files = []) {
+    ask(what, details, files = []) {
       if (!live) return Promise.resolve(null);
       drop(what);
       return new Promise((done) => {
@@ -49,7 +59,7 @@ export function createMessages({ model, root, live, say, wrongAt, bar, still, li
       });
     },
     /** Messages that are neither data nor an answer: handler(content, buffers). */
-    onMessage: (handler) => listen(model, "msg:custom", (content, buffers = []) => handler(content, buffers)),
+    onMessage: (handler) => listen(model, "msg:custom", (/** @type {ToBrowser} */ content, buffers = []) => handler(content, buffers)),
     /** Give up the newest question of this `what`, and say so. */
     stop(what) {
       if (drop(what)) say("stopped");
@@ -148,7 +158,8 @@ function hearAnswers({ model, say, wrongAt, bar, still, listen, questions, data,
     say(`${text} ${done} of ${total}` + (left > 0 ? `, ${left} s left` : ""));
     [bar.max, bar.value, bar.hidden] = [total, done, false];
   }
-  listen(model, "msg:custom", (content, buffers = []) => {
+  listen(model, "msg:custom", (/** @type {ToBrowser} */ content, buffers = []) => {
+    if (content.type === "within") return; // for a view within this one
     if (content.type === "data") return showData(content, buffers);
     const one = questions.find(content.id);
     if (!one) return; // stale, or another view's

@@ -379,7 +379,10 @@ function anatomyMaps(parts, buffer) {
   return parts;
 }
 
-/** The channels of an addition that did not come with the rest. */
+/**
+ * The channels of an addition that did not come with the rest.
+ * @param {{ shell: import("./shell.js").Shell, meta, state, asking }} view
+ */
 async function askForParts(view, name) {
   const { meta, shell } = view;
   if (view.asking === name) return;

@@ -40,6 +40,8 @@ export async function svgToPng(svg, times = 2) {
   return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
 
+/** @typedef {ReturnType<typeof createShell>} Shell */
+
 /**
  * The frame of a view.
  *

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from resviz.provenance import preset_or_none
@@ -20,6 +20,16 @@ from resviz.views.payload import Packing, Payload
 from resviz.views.static import framed
 from resviz.views.widgets.explanation import ExplanationPage
 from resviz.views.widgets.feature_maps import MapsView
+from resviz.views.widgets.messages import (
+    ExplanationAnswer,
+    Failure,
+    Fields,
+    MapsAnswer,
+    PhotographAnswer,
+    SceneAnswer,
+    WithinTold,
+    WithoutAnswer,
+)
 from resviz.views.widgets.originals import Source
 from resviz.views.widgets.page_view import PageView
 from resviz.views.widgets.screen.added import photograph_of
@@ -34,7 +44,12 @@ _WORDS = {
     "explanation": "layers explained:",
     "without": "blocks cut, one at a time:",
 }
-Answer = tuple[dict[str, Any], list[bytes]]
+_ANSWERS: dict[str, Callable[[dict[str, Any]], Fields]] = {
+    "scene": lambda meta: SceneAnswer(scene=meta),
+    "explanation": lambda meta: ExplanationAnswer(explanation=meta),
+    "without": lambda meta: WithoutAnswer(without=meta),
+}
+Answered = tuple[Fields, list[bytes]]
 
 
 class ExploreView(PageView):
@@ -250,8 +265,8 @@ class ExploreView(PageView):
             view._received(view, inner, buffers)
         elif isinstance(inner, dict) and inner.get("type") == "ask":
             text = "explore: this was of a scene that is kept no more; choose it again."
-            error = {"type": "error", "id": inner.get("id"), "text": text}
-            self.send({"type": "within", "view": message.get("view"), "content": error})
+            error = Failure(type="error", id=str(inner.get("id")), text=text)
+            self.send(WithinTold(type="within", view=str(message.get("view")), content=error))
 
     def _answer(self, request: dict[str, Any]) -> None:
         what = str(request.get("what"))
@@ -262,19 +277,19 @@ class ExploreView(PageView):
                 else:
                     self._begin(what, request)
             except (ValueError, TypeError, KeyError, RuntimeError) as error:
-                text = str(error.args[0] if error.args else error)
-                self.send({"type": "error", "id": request.get("id"), "text": text})
+                self.failed(str(request.get("id")), str(error.args[0] if error.args else error))
         else:
             super()._answer(request)
 
-    def answer(self, what: str, request: dict[str, Any]) -> Answer:
+    def answer(self, what: str, request: dict[str, Any]) -> Answered:
         """All channels of the scene; or a photograph that was dropped in: it joins the others."""
         if what == "map":
             return self._explanation(self._kept(request["moment"])).answer(what, _of_one(request))
         if what == "maps":
             scene = self._kept(request)
             payload = self._maps(scene).payload()
-            return {"maps": payload.meta, "chosen": self._maps(scene).selection}, [payload.buffer]
+            chosen = self._maps(scene).selection
+            return MapsAnswer(maps=payload.meta, chosen=chosen), [payload.buffer]
         if what != "photograph":
             return super().answer(what, request)
         name = str(request.get("name") or "photograph")
@@ -288,7 +303,7 @@ class ExploreView(PageView):
         self._thumbnails.append(picture)
         self._names.append(name)
         packing = Packing()
-        fields = {"header": self._header(packing), "image": len(session.images) - 1}
+        fields = PhotographAnswer(header=self._header(packing), image=len(session.images) - 1)
         return fields, [packing.payload({}).buffer]
 
     def _kept(self, request: Mapping[str, Any]) -> Scene:
@@ -318,7 +333,7 @@ class ExploreView(PageView):
         net, session = Watched(self._session.net), self._session
         session.forget_other_weights()
 
-        def make(work: Work) -> Answer:
+        def make(work: Work) -> Answered:
             packing = Packing()
             if what == "without":
                 blocks = [place.name for place in self._blocks()]
@@ -331,7 +346,7 @@ class ExploreView(PageView):
                 described = self._scene_data if what == "scene" else self._explained_data
                 meta = described(packing, scene)
             work.settle(lambda: self._settle(scene))
-            return {what: meta}, [packing.payload({}).buffer]
+            return _ANSWERS[what](meta), [packing.payload({}).buffer]
 
         total = session.passes(what, moment) * self._calls
         if what == "without":

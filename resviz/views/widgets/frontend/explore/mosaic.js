@@ -69,7 +69,7 @@ function innerModel(model, { scene, chosen, channel }) {
     },
     send(content) {
       if (content.type === "ready") emit("msg:custom", held.data, [held.view]);
-      else model.send({ type: "within", view: "maps", scene, content });
+      else model.send(/** @type {import("../message_types.d.ts").WithinAsked} */ ({ type: "within", view: "maps", scene, content }));
     },
   };
   return held;

@@ -11,6 +11,7 @@ const PASSES = 5; // of the network, about, that an explanation takes
  * state(): what is looked at; shown(): { scene, moment, exact }; changed(state), arrived(),
  * joined(header, view): what came. Returns
  * { later, busy, measure, measuring, secondsOfCuts, map, maps, add, check, stop, close }.
+ * @param {{ shell: import("../shell.js").Shell, store, state, shown, changed, arrived, joined, placeNow }} of
  */
 export function createAsking({ shell, store, state, shown, changed, arrived, joined, placeNow }) {
   let [timer, turn, adding] = [0, 0, Promise.resolve()];
@@ -42,7 +43,10 @@ export function createAsking({ shell, store, state, shown, changed, arrived, joi
     await ask("without", momentNow(), turn);
   }
 
-  /** One question; true where its answer came, and is still wanted. */
+  /**
+   * One question; true where its answer came, and is still wanted.
+   * @param {"scene" | "explanation" | "without"} what
+   */
   async function ask(what, moment, mine) {
     for (const other of ["scene", "explanation", "without"]) if (other !== what) drop(other);
     const began = performance.now();
@@ -79,7 +83,10 @@ export function createAsking({ shell, store, state, shown, changed, arrived, joi
     if (!maps.has(key)) maps.set(key, new Map());
     return maps.get(key);
   };
-  /** A map that is not in the explanation: of another class, method, or of a difference. */
+  /**
+   * A map that is not in the explanation: of another class, method, or of a difference.
+   * @param {import("../message_types.d.ts").MapQuestion & { key: string }} asks
+   */
   async function map({ key, ...wanted }) {
     const moment = shown().moment;
     const known = mapsOf(moment);
