@@ -33,7 +33,7 @@ _CALLERS = (ValueError, TypeError, KeyError, RuntimeError, IndexError)
 
 
 _STILL = 150_000  # characters of a picture that may stay in a saved notebook
-_STATE = 250_000  # characters of module, styles and picture together
+_STATE = 260_000  # characters of module, styles and picture together
 
 
 class PageView(anywidget.AnyWidget):
