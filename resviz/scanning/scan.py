@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,9 @@ from resviz.arguments import caller, public, whole
 from resviz.errors import closest
 from resviz.scanning import saved, tables
 from resviz.scanning.accumulated import Accumulated
+from resviz.scanning.measures.measure import Accumulator
 from resviz.scanning.plan import Plan
+from resviz.storage import Provenance
 
 _FINGERPRINT = ("architecture", "weights", "data")
 _SAME = ("preset", "autocast", "dtype", "input_shape")  # for parts that may be merged
@@ -40,7 +42,7 @@ class Scan:
     plan: Plan
     seen: Accumulated
     names: tuple[str, ...] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=dict)
 
     # ---- tables
     @cached_property
@@ -76,7 +78,7 @@ class Scan:
         ``shortcut_rms``, their ``ratio`` and ``cosine``; over the images the mean and standard
         deviation of each one's ratio and cosine.
         """
-        return self.measured("residuals").table()
+        return self._measured("residuals").table()
 
     @cached_property
     def faithfulness(self) -> pd.DataFrame:
@@ -85,7 +87,7 @@ class Scan:
         ``image``, ``score`` (probability of the predicted class), ``deletion``, ``insertion`` and
         those of random maps, ``p_random`` of the rank test against them.
         """
-        table: pd.DataFrame = self.measured("faithfulness").table()
+        table: pd.DataFrame = self._measured("faithfulness").table()
         return table
 
     @cached_property
@@ -140,7 +142,7 @@ class Scan:
             KeyError: no such layer or channel.
             ValueError: top images were not measured.
         """
-        self.measured("top")
+        self._measured("top")
         return tables.top(self.seen, self.number(layer), self._channel(layer, channel), self.images)
 
     @public
@@ -158,7 +160,7 @@ class Scan:
         given = [float(rank) for rank in ranks]
         if not given or not all(0 <= rank <= 1 for rank in given):
             raise ValueError(f"{caller()}: ranks {ranks!r}; one or more from 0 to 1.")
-        values = self.measured("quantiles").values(self.number(layer), given)
+        values = self._measured("quantiles").values(self.number(layer), given)
         table = pd.DataFrame(values, columns=given)
         table.insert(0, "channel", np.arange(len(table)))
         return table
@@ -176,7 +178,7 @@ class Scan:
         """
         number, channel = self.number(layer), self._channel(layer, channel)
         bins = whole("bins", bins, least=1)
-        sketch = self.measured("quantiles")
+        sketch = self._measured("quantiles")
         low, high = sketch.values(number, (0.0, 1.0))[channel].tolist()
         edges = np.linspace(low, high, bins + 1) if high > low else np.array([low, high])
         shares = sketch.shares(number, channel, edges[1:-1]) if len(edges) > 2 else np.ones(1)
@@ -195,7 +197,7 @@ class Scan:
             ValueError: correlations were not measured.
         """
         number, channel = self.number(layer), self._channel(layer, channel)
-        row = self.measured("correlation").matrix(number)[channel]
+        row = self._measured("correlation").matrix(number)[channel]
         row[channel] = np.nan
         known = np.flatnonzero(np.isfinite(row))
         order = known[np.argsort(-row[known], kind="stable")][: whole("count", count, least=1)]
@@ -209,7 +211,7 @@ class Scan:
             KeyError: no such layer.
             ValueError: classes were not measured.
         """
-        means = self.measured("classes").means(self.number(layer))
+        means = self._measured("classes").means(self.number(layer))
         return pd.DataFrame(means.T, columns=list(self.plan.classes))
 
     @public
@@ -229,7 +231,7 @@ class Scan:
             KeyError: no such class or layer.
             ValueError: classes were not measured.
         """
-        self.measured("classes")
+        self._measured("classes")
         if name not in self.plan.classes:
             raise KeyError(
                 f"{caller()}: no class {name!r}; closest: "
@@ -269,7 +271,7 @@ class Scan:
         Raises:
             ValueError: it was not measured.
         """
-        found = self.measured("embedding")
+        found = self._measured("embedding")
         images = found.arrays["image"]
         order = np.argsort(images, kind="stable")
         return self.plan.sites[found.number].key, images[order], found.arrays["vector"][order]
@@ -334,12 +336,16 @@ class Scan:
             raise KeyError(f"{caller()}: channel {channel} of {layer!r}; 0 to {count - 1}.")
         return channel
 
-    def measured(self, measure: str) -> Any:
+    def measured(self, measure: str) -> Accumulator:
         """The accumulator of a measure.
 
         Raises:
             ValueError: it was not measured.
         """
+        accumulator: Accumulator = self._measured(measure)
+        return accumulator
+
+    def _measured(self, measure: str) -> Any:
         if measure not in self.seen.measures:
             raise ValueError(
                 f"{caller()}: {measure!r} was not measured; scan(..., measures=[..., "

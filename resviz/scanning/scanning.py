@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -23,20 +23,20 @@ from resviz.scanning.asking import Prepared, prepare, read_settings
 from resviz.scanning.engines import ENGINES
 from resviz.scanning.runner import Settings
 from resviz.scanning.scan import Scan, differences, load_scan
-from resviz.scanning.sources import Stream, source_of
+from resviz.scanning.sources import Data, Labels, Stream, source_of
 from resviz.writing import destination
 
 
 @public
 def scan(
     net: nn.Module,
-    dataset: Any,
+    dataset: Data,
     measures: str | Iterable[str] | None = None,
     layers: str | Iterable[str] | None = None,
     engine: str = "local",
     *,
     preset: Preset | None = None,
-    labels: Sequence[Any] | None = None,
+    labels: Labels | None = None,
     only: Iterable[int] | None = None,
     batch_size: int | None = None,
     workers: int | None = None,

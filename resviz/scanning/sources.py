@@ -28,6 +28,9 @@ from resviz.images.reading import planes
 from resviz.preset import Preset
 from resviz.scanning.batch import Ints
 
+# what a user may give as a data set, and as labels of its images
+Data = Dataset[Any] | DataLoader[Any] | Tensor | str | os.PathLike[str] | Sequence[Any]
+Labels = Sequence[int | str] | NDArray[np.generic] | Tensor
 _IMAGES, _LABELS = ("image", "images", "pixel_values", "img"), ("label", "labels", "target")
 
 
@@ -223,7 +226,7 @@ def parts_of(item: Any) -> tuple[Any, Any]:
 def source_of(
     dataset: Any,
     preset: Preset | None,
-    labels: Sequence[Any] | None = None,
+    labels: Labels | None = None,
     only: Iterable[int] | None = None,
 ) -> Source:
     """The source that `dataset` means: see :func:`resviz.scan`.
@@ -342,7 +345,7 @@ def _files(
     return Source([os.fspath(file) for file in files], len(files), names, preset=preset)
 
 
-def _labelled(source: Source, labels: Sequence[Any]) -> Source:
+def _labelled(source: Source, labels: Labels) -> Source:
     given = list(labels)
     if len(given) != source.count:
         raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from resviz.views.charts.marks import Hover, Series
 from resviz.views.figure import Figure
 from resviz.views.figures.panels import Panel, add_panel
 from resviz.views.figures.scanned import about, check_scan
+
+if TYPE_CHECKING:
+    from resviz.scanning.scan import Scan
 
 _WORDS = {
     "mean": "mean activation",
@@ -31,7 +34,7 @@ _WIDE = 0.8  # of the room between two layers
 
 
 def plot_channel_statistics(
-    scan: Any,
+    scan: Scan,
     layers: str | Iterable[str] | None = None,
     *,
     y: str = "zero_fraction",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from resviz.views.figure import Figure
 from resviz.views.figures.scanned import about, check_scan
 from resviz.views.figures.tiles import LINE, Sheet, title_room
 
+if TYPE_CHECKING:
+    from resviz.scanning.scan import Scan
+
 _TILE, _GAP, _SHOWN = 72, 6, 8
 _ROW = _TILE + 2 * LINE + 4 + _GAP
 _OUTSIDE = 236  # grey of what a channel did not see
@@ -22,7 +25,7 @@ Pixels = NDArray[np.uint8]
 
 
 def plot_top_images(
-    scan: Any,
+    scan: Scan,
     layer: str,
     channels: Iterable[int] | int | None = None,
     *,
