@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import * as foot from "../../resviz/views/widgets/frontend/explore/channel_foot.js";
 import * as scenes from "../../resviz/views/widgets/frontend/explore/scenes.js";
 import * as shape from "../../resviz/views/widgets/frontend/explore/spine_shape.js";
 import * as state from "../../resviz/views/widgets/frontend/explore/state.js";
@@ -280,14 +281,17 @@ test("probabilities and values", () => {
 });
 
 test("what a block adds", () => {
-  assert.equal(words.additionWords({ ratio: 0.4321, cosine: 0.021 }), "Adds 0.43 of its input, nearly orthogonal (0.02).");
-  assert.equal(words.additionWords({ ratio: 0.5, cosine: -0.001 }), "Adds 0.5 of its input, nearly orthogonal (0.00).");
-  assert.equal(words.additionWords({ ratio: 2, cosine: -0.5 }), "Adds 2 of its input, partly against it (−0.50).");
-  assert.equal(words.additionWords({ ratio: 1, cosine: null }), "Adds 1 of its input.");
-  assert.equal(words.additionWords({ ratio: null, cosine: 0.1 }), "");
+  const told = [
+    [{ ratio: 0.4321, cosine: 0.021 }, "The branch is 0.43 × the size of the shortcut and points nearly at right angles (cosine 0.02)."],
+    [{ ratio: 0.5, cosine: -0.001 }, "The branch is 0.5 × the size of the shortcut and points nearly at right angles (cosine 0.00)."],
+    [{ ratio: 2, cosine: -0.5 }, "The branch is 2 × the size of the shortcut and points partly against it (cosine −0.50)."],
+    [{ ratio: 1, cosine: null }, "The branch is 1 × the size of the shortcut."],
+    [{ ratio: null, cosine: 0.1 }, ""],
+  ];
+  for (const [row, text] of told) assert.equal(words.additionWords(row), text);
   assert.deepEqual([0.9, 0.7, 0.3, 0.15, 0.1, -0.1, -0.3, -0.7].map((one) => words.directionWords(one).replace(/ \(.*/, "")), [
-    ...["in its direction", "in its direction", "partly along it", "partly along it"],
-    ...["nearly orthogonal", "nearly orthogonal", "partly against it", "against it"],
+    ...["points the same way", "points the same way", "points partly the same way", "points partly the same way"],
+    ...["points nearly at right angles", "points nearly at right angles", "points partly against it", "points against it"],
   ]);
   assert.equal(words.shareWords(0.304), "30 % of the gradient comes through the branch.");
   assert.match(words.shareWords(1.2), /is 1.2: the two parts work against each other/);
@@ -375,4 +379,19 @@ test("of two places with one depth the cursor stands on the one that was chosen"
   assert.equal(scenes.placeAtDepth(places, 1, 2), 0);
   assert.equal(state.placeAfter(places, 8, 1, 1), 2);
   assert.equal(state.placeAfter(places, 8, -1, 2), 1);
+});
+
+test("places in words", () => {
+  const told = [1, 2, 3, 4, 11, 12, 13, 21, 22, 101, 111, 113].map(words.placeWords);
+  assert.deepEqual(told, ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "101st", "111th", "113th"]);
+});
+
+test("a channel's words say where it stands in both lists; one that is not there, why", () => {
+  const row = { channels: [7, 39], max: [4.12, null], zeros: [0.51, 0], weights: [0.8, -0.25] };
+  assert.equal(foot.channelWords(row, 0, [3, 7]), "#7 · rank 1 · 2nd added · largest 4.1 · 51 % zeros · for the class by 0.8");
+  assert.equal(foot.channelWords(row, 1), "#39 · rank 2 · against the class by 0.25");
+  assert.equal(foot.channelWords({ ...row, zeros: [1, 0], weights: undefined }, 0), "#7 · rank 1 · largest 4.1 · 0 everywhere");
+  const about = { byClass: true, className: "cat" };
+  assert.equal(foot.absentWords(3, [9, 3], about), "#3 is 2nd most added, yet not among these: they are what counts most for cat.");
+  assert.match(foot.absentWords(9, [9], { ...about, byClass: false }), /^#9 is 1st most added, .* answers most strongly\.$/);
 });

@@ -20,3 +20,10 @@ test("search: the beginning counts first, then anywhere, then the number", () =>
   assert.deepEqual(searchHits(names, "x"), []);
   assert.deepEqual(searchHits(names, " ", 2), [0, 1]);
 });
+
+test("search: in a given order, the whole name and the beginnings of words first", () => {
+  const names = ["wildcat", "cat flap", "Egyptian cat", "cat", "tiger cat"];
+  assert.deepEqual(searchHits(names, "cat", 12, [4, 2, 0, 1, 3]), [3, 1, 4, 2, 0]);
+  assert.deepEqual(searchHits(names, "", 3, [4, 2, 0, 1, 3]), [4, 2, 0]);
+  assert.deepEqual(searchHits(names, "2", 12, [4, 2, 0, 1, 3]), [2]);
+});

@@ -202,7 +202,7 @@ def test_a_block_cut_out_and_put_back(live: Live) -> None:
 
 def test_what_the_block_does_is_said(live: Live) -> None:
     words = live.text(".rv-anatomy .rv-part-words")
-    assert "of its input" in words and "of the gradient" in words
+    assert "× the size of the shortcut" in words and "of the gradient" in words
     assert "Without it: " in words and "The head, put here, says " in words
     most = live.at.locator(".rv-spine-legend button")
     if most.count():  # the class may lose nothing: then nothing is said
@@ -305,6 +305,77 @@ def test_all_channels_open_over_the_screen_and_close(live: Live) -> None:
     assert over.is_visible() and live.text(".rv-mosaic-over .rv-heading").startswith("Feature maps")
     live.press("Escape")
     assert not over.is_visible()
+
+
+def test_all_channels_open_at_the_block_under_the_cursor(live: Live) -> None:
+    live.at.locator(".rv-spine").press("[")
+    at_block(live, "layer2.0", 5)
+    live.press("a")
+    live.until(lambda: live.at.locator(".rv-mosaic-over canvas.rv-mosaic").count())
+    assert live.text(".rv-mosaic-over .rv-heading") == "Feature maps: layer2.0"
+
+
+def test_a_channel_pointed_at_is_marked_in_both_lists(page: View) -> None:
+    page.at.locator(".rv-anatomy-channel").nth(1).hover()
+    channel = page.text(".rv-anatomy-channel.rv-channel-same")
+    assert channel == page.at.locator(".rv-anatomy-channel").nth(1).inner_text()
+    assert page.at.locator(".rv-anatomy .rv-tile.rv-channel-same").count() == 3
+    marked = page.at.locator(".rv-channel-active .rv-channel-number").all_inner_texts()
+    said = page.text(".rv-channel-facts")
+    assert said.startswith(f"{channel} ") and "2nd " in said
+    assert marked == ([] if "not among these" in said else [channel])
+    last = page.at.locator(".rv-channel:visible").last
+    last.hover()
+    number = last.locator(".rv-channel-number").inner_text()
+    same = page.at.locator(".rv-anatomy-channel.rv-channel-same").all_inner_texts()
+    assert same == [number] * (number in page.at.locator(".rv-anatomy-channel").all_inner_texts())
+
+
+def test_a_channel_is_shown_large_and_small_again(page: View) -> None:
+    page.at.locator(".rv-channel").nth(2).click()
+    number = page.text(".rv-channel-facts").split(" ")[0]
+    large = page.at.locator(".rv-channel-large-picture")
+    assert large.is_visible() and page.text(".rv-channel-large-name").startswith(f"{number} · ")
+    assert large.bounding_box()["height"] > 200
+    before = page.painted(".rv-channel-large-picture")
+    page.at.locator(".rv-channels-grid").focus()
+    page.press("ArrowRight")
+    assert page.painted(".rv-channel-large-picture") != before
+    page.press("Escape")
+    assert not large.is_visible()
+    page.press("Enter")
+    assert large.is_visible()
+    page.at.get_by_role("button", name="× all of them").click()
+    assert not large.is_visible()
+
+
+def test_methods_as_small_maps(page: View) -> None:
+    tiles = page.at.locator(".rv-map-tile")
+    names = tiles.locator(".rv-map-tile-name").all_inner_texts()
+    assert names[:2] == ["grad_cam", "grad_cam_pp"] and len(names) > 3
+    before = page.painted(".rv-explore-picture")
+    tiles.nth(4).click()
+    assert tiles.nth(4).get_attribute("aria-pressed") == "true"
+    page.page.wait_for_function(
+        "(b) => document.querySelector('.rv-explore-picture').toDataURL() !== b", arg=before
+    )
+    assert page.chosen("method") == names[4]
+
+
+def test_the_search_begins_with_the_most_probable(page: View) -> None:
+    bars = page.at.locator(".rv-class-bar .rv-class-name").all_inner_texts()
+    field = page.labelled("all classes")
+    field.focus()
+    page.press("ArrowDown")
+    hits = page.at.locator(".rv-photo-right .rv-hit").all_inner_texts()
+    assert [one.rsplit(" ", 1)[0] for one in hits[:5]] == bars
+
+
+def test_colours_and_arcs_have_a_key(page: View) -> None:
+    scales = page.at.locator(".rv-scale")
+    assert scales.count() == 3 and all(scales.nth(at).is_visible() for at in range(3))
+    kinds = page.at.locator(".rv-spine-key").all_text_contents()
+    assert any(words.startswith("unchanged") for words in kinds)
 
 
 def test_python_chooses(live: Live) -> None:

@@ -45,8 +45,8 @@ def test_one_cursor_moves_both_charts_and_the_block(charted: Any, anatomy: Any) 
     facts = shown.text(".rv-anatomy-facts")
     assert f"{last['branch_rms']:.2g}" in facts and f"{last['shortcut_rms']:.2g}" in facts
     words = shown.text(".rv-anatomy-words")
-    assert words.startswith(f"Adds {last['ratio']:.2g} of its input, ")
-    assert f"({last['cosine']:.2f})".replace("-", "−") in words and "gradient" in words
+    assert words.startswith(f"The branch is {last['ratio']:.2g} × the size of the shortcut and ")
+    assert f"(cosine {last['cosine']:.2f})".replace("-", "−") in words and "gradient" in words
     assert f'keep=["{last["addition"]}:shortcut"' in shown.text(".rv-anatomy-hint")
     assert shown.page.locator(".rv-anatomy-maps").is_hidden()
     shown.page.keyboard.press("[")

@@ -172,18 +172,28 @@ export function buttonControl({ text, name, onClick, title, className = "" }) {
   };
 }
 
-/** Entries of `names` for what was typed: beginning with it first, then containing it, or a number. */
-export function searchHits(names, typed, most = 12) {
+/**
+ * Entries of `names` for what was typed: the number or the whole name first, then those that begin
+ * with it, those with a word that does, those that contain it; within each in the given order.
+ */
+export function searchHits(names, typed, most = 12, order = null) {
   const wanted = typed.trim().toLowerCase();
-  if (!wanted) return names.map((_, index) => index).slice(0, most);
-  const first = [];
-  const later = [];
-  names.forEach((name, index) => {
-    const text = String(name).toLowerCase();
-    if (text.startsWith(wanted) || String(index) === wanted) first.push(index);
-    else if (text.includes(wanted)) later.push(index);
-  });
-  return [...first, ...later].slice(0, most);
+  const all = order ?? names.map((_, index) => index);
+  if (!wanted) return all.slice(0, most);
+  const ranks = [[], [], [], []];
+  for (const index of all) {
+    const rank = hitRank(String(names[index]).toLowerCase(), index, wanted);
+    if (rank >= 0) ranks[rank].push(index);
+  }
+  return ranks.flat().slice(0, most);
+}
+
+function hitRank(text, index, wanted) {
+  if (text === wanted || String(index) === wanted) return 0;
+  if (text.startsWith(wanted)) return 1;
+  const at = text.indexOf(wanted);
+  if (at < 0) return -1;
+  return /[\s(,-]/.test(text[at - 1]) ? 2 : 3;
 }
 
 /**
@@ -205,7 +215,7 @@ export function searchControl({ label, names, value, onChoose, title, placeholde
   });
   const control = labelled(label, input, { title, className: "rv-control-search" });
   control.node.append(list);
-  let [hits, active, chosen, typed] = [[], 0, value, false];
+  let [hits, active, chosen, typed, order] = [[], 0, value, false, null];
   const nameOf = (index) => (index === undefined || index === null ? "" : String(names[index] ?? index));
   const close = () => {
     list.hidden = true;
@@ -220,7 +230,7 @@ export function searchControl({ label, names, value, onChoose, title, placeholde
     onChoose?.(index);
   };
   const open = () => {
-    hits = searchHits(names, typed ? input.value : "");
+    hits = searchHits(names, typed ? input.value : "", 12, order);
     active = Math.min(active, Math.max(0, hits.length - 1));
     list.replaceChildren(
       ...hits.map((index, place) =>
@@ -274,8 +284,9 @@ export function searchControl({ label, names, value, onChoose, title, placeholde
     chosen = index;
     close();
   };
-  control.setNames = (list_, index) => {
-    names = list_;
+  /** `first`: numbers of all names in the order of the list; null for that of the names. */
+  control.setNames = (list_, index, first = null) => {
+    [names, order] = [list_, first];
     control.set(index);
   };
   close();

@@ -1,10 +1,11 @@
 // The feature maps of the place under the cursor: the strongest channels, each on its own scale.
 
-import { element, selectControl, svgElement } from "../controls.js";
-import { histogramOf } from "../pixels.js";
+import { element, selectControl } from "../controls.js";
 import { putPacked } from "./anatomy.js";
-import { smallPhotograph, tileOverPhotograph, tileValues } from "./tiles.js";
-import { briefNumber, countWords } from "./words.js";
+import { absentWords, createChannelFoot } from "./channel_foot.js";
+import { createLargeChannel } from "./channel_large.js";
+import { smallPhotograph, tileOverPhotograph } from "./tiles.js";
+import { countWords } from "./words.js";
 
 const ACROSS = 4;
 const CHANNEL_TILES = 24;
@@ -15,72 +16,133 @@ const ORDERS = [
   { value: "max", label: "largest value" },
 ];
 
-/** on: { channel(number), order(name), all() }. Returns { node, draw(state), step(by) }. */
+/**
+ * on: { channel(number), order(name), all() }.
+ * Returns { node, draw(state), mark(channel), step(by), close }; mark: of a channel pointed at elsewhere.
+ */
 export function createChannels({ on }) {
-  const title = element("h3", { class: "rv-part-name" });
-  const order = selectControl({ label: "order", options: ORDERS, value: "class", onChange: on.order });
-  const all = element("button", { type: "button", class: "rv-button rv-small", onclick: () => on.all() });
-  const tiles = Array.from({ length: CHANNEL_TILES }, (_, at) => channelTile(() => point(at)));
-  const grid = element(
-    "div",
-    { class: "rv-channels-grid", role: "group", tabindex: "0", "aria-label": "channels, arrow keys go from one to the next" },
-    ...tiles.map((one) => one.node),
-  );
-  const none = element("p", { class: "rv-empty" });
-  const facts = element("p", { class: "rv-channel-facts", "aria-live": "polite" });
-  const chart = element("div", { class: "rv-channel-chart", "aria-hidden": "true" });
-  const node = element(
-    "section",
-    { class: "rv-part rv-channels", "aria-label": "feature maps" },
-    element("div", { class: "rv-part-heading" }, title),
-    grid,
-    none,
-    element("div", { class: "rv-channel-foot" }, facts, chart),
-    element("div", { class: "rv-channel-order" }, order.node, all),
-  );
-  let [shown, small, of, active] = [null, null, null, 0];
-
-  function point(at) {
-    if (!shown?.channels || at < 0 || at >= shown.channels.length) return;
-    active = at;
-    mark();
-    on.channel(shown.channels[at]);
-  }
-  function mark() {
-    tiles.forEach((one, at) => one.node.classList.toggle("rv-channel-active", at === active));
-    facts.textContent = channelWords(shown, active);
-    chart.replaceChildren(histogramChart(tileValues(shown, active)));
-  }
-  listenToArrows(grid, (by) => point(Math.max(0, Math.min((shown?.channels.length ?? 1) - 1, active + by))));
+  const view = { on, shown: null, state: null, small: null, of: null, active: 0, parts: channelParts(on) };
+  const { tiles, grid, large } = view.parts;
+  const point = (at) => pointAt(view, at);
+  tiles.forEach((one, at) => {
+    one.node.addEventListener("pointerenter", () => point(at));
+    one.node.addEventListener("click", () => (point(at), openLarge(view)));
+  });
+  large.onClose(() => closeLarge(view));
+  listenToArrows(grid, (by) => point(Math.max(0, Math.min((view.shown?.channels.length ?? 1) - 1, view.active + by))));
+  grid.addEventListener("keydown", (event) => event.key === "Enter" && (openLarge(view), event.preventDefault()));
   return {
-    node,
-    step: (by) => point(active + by),
+    node: channelSection(view.parts),
+    step: (by) => point(view.active + by),
+    close: () => closeLarge(view),
+    mark: (channel) => markElsewhere(view, channel),
     draw(state) {
-      shown = state.tiles;
-      title.textContent = state.title;
-      order.set(state.order);
-      order.hide(!state.orders);
-      all.hidden = !shown;
-      all.textContent = shown ? `all ${countWords(shown.total)}` : "";
-      all.disabled = Boolean(state.refusal);
-      all.title = state.refusal ?? "every channel of every block, larger";
-      grid.hidden = facts.hidden = chart.hidden = !shown;
-      none.hidden = Boolean(shown);
-      none.textContent = shown ? "" : (state.why ?? "This layer has no rows and columns: there is no picture of it.");
-      if (!shown) return;
-      if (of !== state.picture) [of, small] = [state.picture, state.picture && smallPhotograph(state.picture, PHOTO_SIDE)];
-      tiles.forEach((one, at) => one.draw(shown, at, small));
-      const at = shown.channels.indexOf(state.channel);
-      active = at < 0 ? 0 : at;
-      mark();
+      view.state = state;
+      view.shown = state.tiles;
+      drawChannelControls(view);
+      drawChannelTiles(view);
     },
   };
 }
 
-function channelTile(onPoint) {
+function channelParts(on) {
+  const tiles = Array.from({ length: CHANNEL_TILES }, channelTile);
+  const grid = element(
+    "div",
+    { class: "rv-channels-grid", role: "group", tabindex: "0", "aria-label": "channels, arrow keys go from one to the next, Enter shows one large" },
+    ...tiles.map((one) => one.node),
+  );
+  return {
+    ...{ tiles, grid, large: createLargeChannel(), foot: createChannelFoot() },
+    title: element("h3", { class: "rv-part-name" }),
+    order: selectControl({ label: "order", options: ORDERS, value: "class", onChange: on.order }),
+    all: element("button", { type: "button", class: "rv-button rv-small", onclick: () => on.all() }),
+    none: element("p", { class: "rv-empty" }),
+  };
+}
+
+function channelSection({ title, grid, large, none, foot, order, all }) {
+  return element(
+    "section",
+    { class: "rv-part rv-channels", "aria-label": "feature maps" },
+    element("div", { class: "rv-part-heading" }, title),
+    element("div", { class: "rv-channels-field" }, grid, large.node, none),
+    foot.node,
+    element("div", { class: "rv-channel-order" }, order.node, all),
+  );
+}
+
+function pointAt(view, at) {
+  const { shown, on } = view;
+  if (!shown?.channels || at < 0 || at >= shown.channels.length) return;
+  view.active = at;
+  markActive(view);
+  on.channel(shown.channels[at]);
+}
+
+function markActive({ parts, shown, active, state }) {
+  parts.tiles.forEach((one, at) => one.node.classList.toggle("rv-channel-active", at === active));
+  parts.foot.draw(shown, active, state.added);
+  parts.large.draw(shown, active, state.picture);
+}
+
+/** Of a channel that is not among these, why not. */
+function markElsewhere(view, channel) {
+  const { shown, state, parts } = view;
+  if (!shown) return;
+  const at = shown.channels.indexOf(channel);
+  if (at >= 0) {
+    view.active = at;
+    return markActive(view);
+  }
+  parts.tiles.forEach((one) => one.node.classList.remove("rv-channel-active"));
+  if (state.added.includes(channel)) parts.foot.say(absentWords(channel, state.added, state));
+}
+
+function openLarge(view) {
+  if (!view.shown || view.shown.height * view.shown.width < 2) return;
+  view.parts.large.open();
+  markActive(view);
+}
+
+function closeLarge({ parts }) {
+  if (!parts.large.isOpen()) return false;
+  const held = parts.large.node.contains(parts.large.node.getRootNode().activeElement);
+  parts.large.close();
+  if (held) parts.grid.focus();
+  return true;
+}
+
+function drawChannelControls({ shown, state, parts }) {
+  const { title, order, all, grid, none, foot } = parts;
+  title.textContent = title.title = state.title;
+  order.set(state.order);
+  order.hide(!state.orders);
+  all.hidden = !shown;
+  all.textContent = shown ? `all ${countWords(shown.total)}` : "";
+  all.disabled = Boolean(state.refusal);
+  all.title = state.refusal ?? "every channel of every block, larger";
+  grid.hidden = !shown;
+  foot.hide(!shown);
+  none.hidden = Boolean(shown);
+  none.textContent = shown ? "" : (state.why ?? "This layer has no rows and columns: there is no picture of it.");
+  if (!shown) parts.large.close();
+}
+
+function drawChannelTiles(view) {
+  const { shown, state, parts } = view;
+  if (!shown) return;
+  const { picture } = state;
+  if (view.of !== picture) [view.of, view.small] = [picture, picture && smallPhotograph(picture, PHOTO_SIDE)];
+  parts.tiles.forEach((one, at) => one.draw(shown, at, view.small));
+  view.active = Math.max(0, shown.channels.indexOf(state.channel));
+  markActive(view);
+}
+
+function channelTile() {
   const canvas = element("canvas", { class: "rv-tile", role: "img", width: 1, height: 1 });
   const words = element("span", { class: "rv-channel-number" });
-  const node = element("div", { class: "rv-channel", onpointerenter: onPoint, onclick: onPoint }, canvas, words);
+  const node = element("div", { class: "rv-channel" }, canvas, words);
   return {
     node,
     draw(tiles, at, photograph) {
@@ -104,27 +166,4 @@ function listenToArrows(grid, move) {
     event.preventDefault();
     event.stopPropagation();
   });
-}
-
-/** "#39 · rank 1 · largest 4.1 · 51 % zeros · for the class by 0.8". */
-export function channelWords(tiles, at) {
-  const words = [`#${tiles.channels[at]}`, `rank ${at + 1}`];
-  const [most, zeros] = [tiles.max[at], tiles.zeros[at]];
-  if (most !== null) words.push(`largest ${briefNumber(most)}`);
-  words.push(zeros === 1 ? "0 everywhere" : `${Math.round(zeros * 100)} % zeros`);
-  const weight = tiles.weights?.[at];
-  if (weight !== undefined && weight !== null) words.push(`${weight < 0 ? "against" : "for"} the class by ${briefNumber(Math.abs(weight))}`);
-  return words.join(" · ");
-}
-
-function histogramChart(values) {
-  const { counts } = histogramOf(values, 24);
-  const [width, height] = [96, 26];
-  const most = Math.max(1, ...counts);
-  const svg = svgElement("svg", { viewBox: `0 0 ${width} ${height}`, width, height });
-  counts.forEach((count, bin) => {
-    const tall = count ? Math.max(1, (count / most) * height) : 0;
-    svg.append(svgElement("rect", { x: bin * 4, y: height - tall, width: 3, height: tall, class: "rv-bin" }));
-  });
-  return svg;
 }

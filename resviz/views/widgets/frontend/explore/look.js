@@ -29,6 +29,7 @@ export function lookAt({ store, state, shown, header, headerView, live, asked, c
     shownOff: scene.off,
     map: mapNow(common, asked.maps),
     methods: methodsOf(page, live),
+    methodMaps: methodMaps(common),
     has: store.images(),
     anatomy: anatomyOf(common, asked, canCut),
     channels: channelsOf(common),
@@ -70,15 +71,24 @@ function methodsOf(page, live) {
   return offeredOf(live ? page : { ...page, asks: null }).methods;
 }
 
+/** A small map of each method, of those that are at hand: [{ key, label, title, map }]. */
+function methodMaps({ page, layer, index, live, state }) {
+  if (!page || !layer) return [];
+  const made = (method) => mapOf(page, { index, contrast: state.contrast, method, layer, live, asked: new Map() });
+  const all = methodsOf(page, live).map((key) => ({ key, label: key, title: `${key}: ${page.methods?.[key] ?? "a method"}`, map: made(key) }));
+  return all.filter(({ map }) => map.values);
+}
+
 function anatomyOf(common, asked, canCut) {
   const { scene, place, without, live, state } = common;
-  const chosen = state.addition && place?.additions.includes(state.addition) ? state.addition : place?.additions.at(-1);
+  const chosen = chosenAddition(place, state);
   const cut = Boolean(place && state.off.includes(place.name));
   return {
     ...{ place, chosen, cut, addition: chosen ? scene.additions[chosen] : null, seen: seenSentence(common) },
     refusal: canCut(place) ? null : `cutting this block out ${NO_KERNEL}`,
     without: cut ? "Its branch is cut out: only the shortcut goes on." : withoutSentence(common),
     waiting: asked.measuring ? "Without it: being measured …" : null,
+    channel: state.channel,
     measurable: live && common.exact && !without && !asked.busy && place?.additions.length ? asked.seconds : null,
   };
 }
@@ -110,9 +120,18 @@ function channelsOf({ scene, place, at, explained, className, live, state, of })
   return {
     ...{ tiles, title, picture: scene.picture, order: byClass ? "class" : "max", orders: Boolean(forClass && plain && !of) },
     why: !live && place?.shape.length > 1 ? "The pictures of this layer are not on this page." : undefined,
-    ...{ channel: state.channel, refusal: live ? null : `all channels at once: ${NO_KERNEL}` },
+    ...{ byClass, className: of ?? className },
+    ...{ added: addedChannels(scene, place, state), channel: state.channel, refusal: live ? null : `all channels at once: ${NO_KERNEL}` },
   };
 }
+
+/** The channels to which the shown addition adds most, in this order. */
+function addedChannels(scene, place, state) {
+  return scene.additions[chosenAddition(place, state)]?.tiles?.channels ?? [];
+}
+
+const chosenAddition = (place, state) =>
+  state.addition && place?.additions.includes(state.addition) ? state.addition : place?.additions.at(-1);
 
 /** What is drawn along depth: the chosen curve, what the head sees, what is left without each block. */
 function lineOf({ scene, index, without, explained, header, state, of, live }) {

@@ -5,7 +5,7 @@ import { renderMaps } from "../feature_maps.js";
 import { momentKey } from "./scenes.js";
 
 /** Returns { node, open, close, toggle, follow }. */
-export function createMosaic({ model, shell, current, channel }) {
+export function createMosaic({ model, shell, current, chosen }) {
   const body = element("div", { class: "rv-mosaic-body" });
   const closing = buttonControl({ text: "× back", title: "Escape", onClick: () => close() });
   const node = element("div", { class: "rv-mosaic-over", role: "dialog", "aria-label": "all channels", hidden: true }, closing.node, body);
@@ -24,7 +24,7 @@ export function createMosaic({ model, shell, current, channel }) {
     if (!answer) return;
     end?.();
     body.replaceChildren();
-    inner = innerModel(model, { scene: scene.number, chosen: answer.content.chosen, channel: channel() });
+    inner = innerModel(model, { scene: scene.number, chosen: { ...answer.content.chosen, ...pointedAt(chosen()) } });
     inner.data = { type: "data", meta: answer.content.maps };
     inner.view = answer.buffers[0];
     end = renderMaps({ model: inner.model, el: body });
@@ -48,10 +48,15 @@ export function createMosaic({ model, shell, current, channel }) {
   };
 }
 
+/** The block under the cursor, and the channel that was pointed at, where there are any. */
+function pointedAt({ channel, layer }) {
+  return { ...(layer ? { layer } : {}), ...(channel === null ? {} : { channel }) };
+}
+
 /** What stands for the widget model of a view within this one. */
-function innerModel(model, { scene, chosen, channel }) {
+function innerModel(model, { scene, chosen }) {
   const handlers = {};
-  const traits = { selection: { ...chosen, show: "all", ...(channel === null ? {} : { channel }) }, about: "", still: "" };
+  const traits = { selection: { ...chosen, show: "all" }, about: "", still: "" };
   const emit = (event, ...details) => [...(handlers[event] ?? [])].forEach((handler) => handler(...details));
   const held = { data: null, view: null, emit };
   held.model = {

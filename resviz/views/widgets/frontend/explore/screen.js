@@ -46,11 +46,11 @@ export function renderExplore({ model, el }) {
       ...{ opacity: (opacity) => change({ opacity }), image: setImage, whole: (whole) => change({ whole }), files: (files) => questions.add(files), check: () => questions.check() },
     },
   });
-  const anatomy = createAnatomy({ on: { addition: (addition) => change({ addition }), cut: () => cutPlace(placeNow()), measure: () => questions.measure() } });
+  const anatomy = createAnatomy({ on: { addition: (addition) => change({ addition }), cut: () => cutPlace(placeNow()), measure: () => questions.measure(), channel: (channel) => (note({ channel }), anatomy.mark(channel), channels.mark(channel)) } });
   const channels = createChannels({
-    on: { channel: (channel) => note({ channel }), order: (order) => change({ order }), all: () => mosaic.open() },
+    on: { channel: (channel) => (note({ channel }), anatomy.mark(channel)), order: (order) => change({ order }), all: () => mosaic.open() },
   });
-  const mosaic = createMosaic({ model, shell, current: () => last, channel: () => state.channel });
+  const mosaic = createMosaic({ model, shell, current: () => last, chosen: () => ({ channel: state.channel, layer: last.scene.places[placeNow()]?.key }) });
   const questions = createAsking({ shell, store, state: () => state, shown: () => last, changed, arrived, joined, placeNow });
   shell.main.append(spinePart, photograph.node, anatomy.node, channels.node, mosaic.node);
 
@@ -217,7 +217,7 @@ export function renderExplore({ model, el }) {
       { keys: [",", "<"], text: "photograph before", run: () => setImage(state.image - 1) },
       { keys: ["a"], text: "all channels of all blocks", run: () => mosaic.toggle() },
       { keys: ["f"], text: "fill the window, or leave it", run: () => top.fill() },
-      { keys: ["Escape"], text: "stop the work in progress", run: () => mosaic.close() || top.leave() || questions.stop() },
+      { keys: ["Escape"], text: "stop the work in progress", run: () => mosaic.close() || channels.close() || top.leave() || questions.stop() },
     ];
   }
 

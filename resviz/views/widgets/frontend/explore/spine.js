@@ -16,6 +16,11 @@ import {
 import { briefNumber, endOf } from "./words.js";
 
 const CHANCE_AXIS = { low: 0, high: 1, log: false, zeros: false };
+const ARC_MEANINGS = {
+  identity: "a shortcut that hands on what it receives, unchanged",
+  projection: "a shortcut that is a projection: it changes the shape",
+  padded: "a shortcut that is padded with zeros to the new shape",
+};
 const MOVED = 4; // pixels from which a press is a drag
 
 /**
@@ -43,6 +48,7 @@ export function createSpine({ on }) {
     svg.replaceChildren(
       ...stageNodes(layout),
       ...endNodes(layout, state.places),
+      ...arcLegend(state.places),
       ...axisNodes(state, layout),
       ...curveNodes(state, layout),
       ...state.places.map((place, index) => blockNode(place, layout.places[index], index, state)),
@@ -54,11 +60,12 @@ export function createSpine({ on }) {
     [at, shown] = [place, value];
     if (!layout?.places[place]) return;
     const { x } = layout.places[place];
+    cursor.style.transform = `translateX(${x}px)`;
     const name = state.places[place].name + (shown === null ? "" : ` · ${briefNumber(shown)}`);
     const flip = x > width - 150;
     cursor.replaceChildren(
-      svgElement("line", { x1: x, x2: x, y1: 16, y2: SPINE_CURVE.zero + 4 }),
-      svgElement("text", { x: x + (flip ? -5 : 5), y: SPINE_CURVE.top + 2, "text-anchor": flip ? "end" : "start" }, name),
+      svgElement("line", { x1: 0, x2: 0, y1: 16, y2: SPINE_CURVE.zero + 4 }),
+      svgElement("text", { x: flip ? -5 : 5, y: SPINE_CURVE.top + 2, "text-anchor": flip ? "end" : "start" }, name),
     );
     node.setAttribute("aria-valuemin", 0);
     node.setAttribute("aria-valuemax", state.places.length - 1);
@@ -83,6 +90,10 @@ function listenToPointer(svg, { on, layout, width }) {
     const box = svg.getBoundingClientRect();
     return ((event.clientX - box.left) / box.width) * width();
   };
+  const end = () => {
+    pressed = null;
+    svg.classList.remove("rv-dragged");
+  };
   svg.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || !layout()) return;
     pressed = { x: event.clientX, block: event.target.closest?.("[data-place]") };
@@ -93,13 +104,14 @@ function listenToPointer(svg, { on, layout, width }) {
   svg.addEventListener("pointermove", (event) => {
     if (!pressed) return;
     dragged ||= Math.abs(event.clientX - pressed.x) > MOVED;
+    svg.classList.toggle("rv-dragged", dragged); // the cursor is where the pointer is, at once
     if (dragged) on.cursor(placeNear(layout(), xOf(event)));
   });
   svg.addEventListener("pointerup", () => {
     if (pressed?.block && !dragged) on.cut(Number(pressed.block.dataset.place));
-    pressed = null;
+    end();
   });
-  svg.addEventListener("pointercancel", () => (pressed = null));
+  svg.addEventListener("pointercancel", end);
 }
 
 function stageNodes({ stages }) {
@@ -119,6 +131,22 @@ function endNodes({ left, right }, places) {
   return ends.map((words, index) =>
     svgElement("text", { x: index ? right + 6 : left - 6, y: middle + 4, class: index ? "rv-spine-end" : "rv-spine-end rv-spine-first" }, words),
   ).concat(svgElement("line", { x1: left, x2: right, y1: middle, y2: middle, class: "rv-spine-wire" }));
+}
+
+const ARCS = [
+  ["identity", "unchanged"],
+  ["projection", "projected"],
+  ["padded", "padded"],
+];
+
+/** What the arcs mean: in the corner over the stem, which has none; elsewhere there is one line of room. */
+function arcLegend(places) {
+  const kinds = new Set(places.filter((place) => place.additions.length).map((place) => place.kind));
+  const rows = ARCS.filter(([kind]) => kinds.has(kind)).slice(places[0]?.additions.length ? -1 : 0);
+  return rows.slice(0, 2).flatMap(([kind, words], row) => [
+    svgElement("path", { d: `M1,${11 + row * 13} c1,-11 10,-11 11,0`, class: `rv-spine-arc rv-spine-${kind}` }),
+    svgElement("text", { x: 15, y: 11 + row * 13, class: "rv-spine-key" }, words, svgElement("title", {}, ARC_MEANINGS[kind])),
+  ]);
 }
 
 function blockNode(place, shape, index, { off }) {

@@ -2,7 +2,7 @@
 
 const SPINE_LEFT = 46;
 const SPINE_RIGHT = 46;
-export const SPINE_HEIGHT = 160;
+export const SPINE_HEIGHT = 154;
 export const SPINE_BLOCKS = { top: 38, height: 18 }; // of the boxes
 export const SPINE_CURVE = { top: 66, bottom: 138, zero: 149 }; // zero: the strip of exact zeros
 

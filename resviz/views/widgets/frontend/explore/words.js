@@ -23,19 +23,24 @@ export function saidWords(value, { word, units }) {
   return word === "value" ? `${briefNumber(value)} ${units}`.trim() : briefChance(value);
 }
 
-/** How the branch lies to the shortcut. */
+/** Where the branch points, seen from the shortcut: 1 the same way, 0 at right angles, −1 against it. */
 export function directionWords(cosine) {
   if (cosine === null) return "";
-  const how = cosine >= 0.7 ? "in its direction" : cosine >= 0.15 ? "partly along it" : cosine > -0.15 ? "nearly orthogonal" : cosine > -0.7 ? "partly against it" : "against it";
+  const how = cosine >= 0.7 ? "the same way" : cosine >= 0.15 ? "partly the same way" : cosine > -0.15 ? "nearly at right angles" : cosine > -0.7 ? "partly against it" : "against it";
   const angle = cosine.toFixed(2).replace("-", "−");
-  return `${how} (${angle === "−0.00" ? "0.00" : angle})`;
+  return `points ${how} (cosine ${angle === "−0.00" ? "0.00" : angle})`;
 }
 
-/** "Adds 0.43 of its input, nearly orthogonal (0.02)." */
+/** "The branch is 0.43 × the size of the shortcut and points nearly at right angles (cosine 0.02)." */
 export function additionWords({ ratio, cosine }) {
   if (ratio === null) return "";
-  return `Adds ${briefNumber(ratio)} of its input${cosine === null ? "" : `, ${directionWords(cosine)}`}.`;
+  const where = cosine === null ? "" : ` and ${directionWords(cosine)}`;
+  return `The branch is ${briefNumber(ratio)} × the size of the shortcut${where}.`;
 }
+
+/** What the words of an addition mean. */
+export const ADDITION_MEANING =
+  "size: root mean square over all positions and channels; cosine: 1 the branch strengthens what is there, 0 it writes something new, −1 it takes away";
 
 /** How much of the gradient came back through the branch. */
 export function shareWords(share) {
@@ -77,4 +82,10 @@ export function spreadWords(values) {
 /** A name, or as much of its end as has room: the end says most. */
 export function endOf(name, most) {
   return name.length <= most ? name : most > 3 ? `…${name.slice(-most + 1)}` : "";
+}
+
+/** "1st", "2nd", "23rd". */
+export function placeWords(rank) {
+  const [tens, ones] = [Math.floor(rank / 10) % 10, rank % 10];
+  return `${rank}${tens === 1 ? "th" : (["th", "st", "nd", "rd"][ones] ?? "th")}`;
 }

@@ -1,0 +1,68 @@
+// What is known of the channel that is pointed at: its numbers, its values, its colours.
+
+import { element, svgElement } from "../controls.js";
+import { histogramOf, limitsOf } from "../pixels.js";
+import { createScale } from "./colours.js";
+import { tileEnds, tileValues } from "./tiles.js";
+import { briefNumber, placeWords } from "./words.js";
+
+const BINS = 24;
+const [WIDE, TALL] = [96, 20]; // pixels of the histogram
+
+/** Returns { node, hide(wanted), draw(tiles, at, added), say(words) }. */
+export function createChannelFoot() {
+  const facts = element("p", { class: "rv-channel-facts", "aria-live": "polite" });
+  const bins = element("div", { "aria-hidden": "true" });
+  const scale = createScale();
+  const chart = element("div", { class: "rv-channel-chart" }, bins, scale.node);
+  /** In the place of all else. */
+  const say = (words) => {
+    facts.textContent = facts.title = words;
+    chart.hidden = true;
+  };
+  return {
+    node: element("div", { class: "rv-channel-foot" }, facts, chart),
+    say,
+    hide(wanted) {
+      facts.hidden = chart.hidden = wanted;
+    },
+    draw(tiles, at, added) {
+      say(channelWords(tiles, at, added));
+      chart.hidden = false;
+      bins.replaceChildren(histogramChart(tileValues(tiles, at)));
+      const { low, high } = tileEnds(tiles, at);
+      scale.draw(limitsOf(low, high), "the colours of this channel; each channel has a scale of its own");
+    },
+  };
+}
+
+/** "#39 · rank 1 · 2nd added · largest 4.1 · 51 % zeros · for the class by 0.8". */
+export function channelWords(tiles, at, added = []) {
+  const words = [`#${tiles.channels[at]}`, `rank ${at + 1}`];
+  const place = added.indexOf(tiles.channels[at]);
+  if (place >= 0) words.push(`${placeWords(place + 1)} added`);
+  const [most, zeros] = [tiles.max[at], tiles.zeros[at]];
+  if (most !== null) words.push(`largest ${briefNumber(most)}`);
+  if (zeros) words.push(zeros === 1 ? "0 everywhere" : `${Math.round(zeros * 100)} % zeros`);
+  const weight = tiles.weights?.[at];
+  if (weight !== undefined && weight !== null) words.push(`${weight < 0 ? "against" : "for"} the class by ${briefNumber(Math.abs(weight))}`);
+  return words.join(" · ");
+}
+
+/** Why a channel to which the branch adds much is not among those shown. */
+export function absentWords(channel, added, { byClass, className }) {
+  const order = byClass ? `counts most for ${className}` : "answers most strongly";
+  return `#${channel} is ${placeWords(added.indexOf(channel) + 1)} most added, yet not among these: they are what ${order}.`;
+}
+
+function histogramChart(values) {
+  const { counts } = histogramOf(values, BINS);
+  const most = Math.max(1, ...counts);
+  const step = WIDE / BINS;
+  const svg = svgElement("svg", { viewBox: `0 0 ${WIDE} ${TALL}`, width: WIDE, height: TALL });
+  counts.forEach((count, bin) => {
+    const tall = count ? Math.max(1, (count / most) * TALL) : 0;
+    svg.append(svgElement("rect", { x: bin * step, y: TALL - tall, width: step - 1, height: tall, class: "rv-bin" }));
+  });
+  return svg;
+}
