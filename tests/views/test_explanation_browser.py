@@ -98,7 +98,7 @@ def tab(opened: Any, pages: Path) -> Callable[..., Reasons]:
 @pytest.mark.parametrize("width", [1200, 420])
 def test_it_renders(tab: Any, scheme: str, width: int) -> None:
     one = tab(color_scheme=scheme, viewport={"width": width, "height": 900})
-    assert one.text(".rv-heading >> nth=0") == "Explanation of cat"
+    assert one.text(".rv-heading >> nth=0") == "what speaks for cat"
     overflow = one.page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
     assert overflow <= 0
     ratio, words = one.faintest()
@@ -126,7 +126,7 @@ def test_a_minus_b(tab: Any, made: Any) -> None:
     one = tab()
     one.choose("Show", "for and against")
     one.page.get_by_role("button", name="subtract frog").click()
-    assert one.text(".rv-heading >> nth=0") == "Explanation of cat − frog"
+    assert one.text(".rv-heading >> nth=0") == "what speaks for cat rather than frog"
     values, _ = one.values()
     which = rv.target("cat") - rv.target("frog")
     wanted = made.all_classes.map(which, relu=False)[0].numpy()
@@ -135,15 +135,15 @@ def test_a_minus_b(tab: Any, made: Any) -> None:
     found = re.search(r"difference of logits (\S+)", one.text(".rv-reason-facts >> nth=0"))
     assert float(found.group(1).replace("−", "-")) == pytest.approx(difference, rel=1e-3)  # type: ignore[union-attr]
     one.press("x")  # focus is on a button: swap
-    assert one.text(".rv-heading >> nth=0") == "Explanation of frog − cat"
+    assert one.text(".rv-heading >> nth=0") == "what speaks for frog rather than cat"
     assert np.allclose(one.values()[0], -wanted, atol=1e-5 * np.abs(wanted).max())
     one.page.focus(MAP + " >> xpath=..")
     one.press("0")
-    assert one.text(".rv-heading >> nth=0") == "Explanation of frog"
+    assert one.text(".rv-heading >> nth=0") == "what speaks for frog"
     one.search("minus class B", "deer")
-    assert one.text(".rv-heading >> nth=0") == "Explanation of frog − deer"
+    assert one.text(".rv-heading >> nth=0") == "what speaks for frog rather than deer"
     one.search("minus class B", "nothing")
-    assert one.text(".rv-heading >> nth=0") == "Explanation of frog"
+    assert one.text(".rv-heading >> nth=0") == "what speaks for frog"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_the_bars_are_the_probabilities(tab: Any, made: Any) -> None:
     best = odds.argsort(descending=True)[:8].tolist()
     rows = one.page.locator(".rv-class").all_inner_texts()
     classes = made.provenance["classes"]
-    assert one.text("figcaption >> nth=0") == f"image 0: predicted {classes[best[0]]}"
+    assert one.chosen("Photograph") == f"image 0: predicted {classes[best[0]]}"
     assert [row.split("\n")[0] for row in rows[:8]] == [classes[index] for index in best]
     assert float(rows[0].split("\n")[-1]) == pytest.approx(float(odds[best[0]]), abs=5e-4)
     shown = one.page.evaluate(
@@ -198,7 +198,7 @@ def test_the_bars_are_the_probabilities(tab: Any, made: Any) -> None:
     )
     assert shown == pytest.approx(float(odds[best[0]]), abs=0.02)
     one.page.locator(".rv-class").nth(2).click()
-    assert one.text(".rv-heading >> nth=0") == f"Explanation of {classes[best[2]]}"
+    assert one.text(".rv-heading >> nth=0") == f"what speaks for {classes[best[2]]}"
     assert one.page.locator(".rv-class").nth(2).get_attribute("aria-pressed") == "true"
     assert one.page.evaluate("() => document.activeElement.className").endswith("rv-class")
 
@@ -226,13 +226,17 @@ def test_what_needs_a_kernel_is_disabled_with_its_reason(tab: Any) -> None:
 
 def test_no_stale_map_is_shown(opened: Any, made: Any, tmp_path: Path) -> None:
     """A target that is not there: the photograph alone, with the reason."""
+    from resviz.views.pictures import as_pixels
+
     view = explore_explanation(made)
     view.selection = view.selection | {"class": 7, "layer": "layer2"}
     view.save_html(tmp_path / "gone.html")
     one = opened(tmp_path / "gone.html", READY, Reasons)
     assert "No map of horse here: not in this explanation" in one.text(".rv-reason-note")
-    photo = one.painted(".rv-reason-picture")
-    assert one.picture() == photo and not one.page.locator(".rv-bar").count()
+    found = one.pixels(canvas=MAP)[..., :3]
+    times = found.shape[0] // 32
+    photo = as_pixels(made.pictures[0]).repeat(times, axis=0).repeat(times, axis=1)
+    assert (found == photo).all() and not one.page.locator(".rv-bar").count()
 
 
 def test_faithfulness_line(tab: Any) -> None:
@@ -265,6 +269,49 @@ def test_every_control_changes_the_picture(tab: Any) -> None:
     one.page.wait_for_function(
         f"(b) => document.querySelector('{MAP}').toDataURL() !== b", arg=before
     )
+
+
+@pytest.mark.parametrize("size", [(1000, 700), (1400, 900)])
+def test_everything_is_on_one_screen(tab: Any, made: Any, size: tuple[int, int]) -> None:
+    one = tab(viewport={"width": size[0], "height": size[1]})
+    parts = [".rv-reason", ".rv-classes", ".rv-reason-maps", ".rv-checks", ".rv-reason-facts"]
+    for part in [*parts, ".rv-reason-frame", ".rv-map-tile >> nth=-1"]:
+        box = one.at.locator(part).bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= size[0]
+        assert box["y"] >= 0 and box["y"] + box["height"] <= size[1]
+    assert one.at.locator(".rv-reason-frame").bounding_box()["width"] > size[0] * 0.3
+    scroll = "[document.documentElement.scrollHeight, document.documentElement.scrollWidth]"
+    assert one.page.evaluate(scroll) == [size[1], size[0]]
+
+
+def test_all_maps_small_the_most_focused_first(tab: Any, made: Any) -> None:
+    one = tab()
+    tiles = one.at.locator(".rv-map-tile")
+    shares = [
+        float(words.split(" ")[-5])
+        for words in tiles.evaluate_all("all => all.map((one) => one.title)")
+        if "no evidence" not in words
+    ]
+    assert tiles.count() == len(made.maps) and shares == sorted(shares)
+    before, wanted = one.picture(), tiles.nth(tiles.count() - 2)
+    method, layer = wanted.get_attribute("title").split(": ")[0].split(" at ")
+    wanted.click()
+    assert one.picture() != before and wanted.get_attribute("aria-pressed") == "true"
+    assert (one.chosen("Method"), one.chosen("Layer")) == (method, layer)
+
+
+def test_a_drag_fades_and_reads_nothing(tab: Any) -> None:
+    one = tab()
+    box = one.at.locator(".rv-reason-frame").bounding_box()
+    read, before = one.text(".rv-reason-read"), one.picture()
+    y = box["y"] + box["height"] / 2
+    one.page.mouse.move(box["x"] + box["width"] * 0.8, y)
+    one.page.mouse.down()
+    one.page.mouse.move(box["x"] + box["width"] * 0.4, y, steps=4)
+    one.page.mouse.up()
+    one.page.mouse.move(2, 2)
+    assert one.picture() != before and one.text(".rv-reason-read") == read
+    assert one.text(".rv-reason-controls .rv-read") == "20 %"
 
 
 def test_keep_the_scale(tab: Any) -> None:

@@ -387,8 +387,9 @@ def test_python_chooses(live: Live) -> None:
     live.quiet()
     assert live.text(".rv-anatomy .rv-part-name") == "layer1.0"
     assert "branch / shortcut" in live.chosen("curve")
+    live.until(lambda: live.at.get_attribute("aria-busy") == "false")  # an answer ends the words
     live.widget.selection = live.widget.selection | {"views": {}}
-    live.until(lambda: 'selection["views"] is no more' in said(live))  # until an answer comes
+    live.until(lambda: 'selection["views"] is no more' in said(live))
 
 
 def test_by_keyboard_alone(live: Live) -> None:

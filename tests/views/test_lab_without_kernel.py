@@ -38,7 +38,7 @@ def test_the_kernel_is_shut_down(lab: Any) -> None:
     shown["residuals"].choose("left chart", "branch, shortcut, sum")
     assert "sum: " in shown["residuals"].spoken(0)
     reasons.search("Class A", "ship")
-    assert reasons.text(".rv-heading") == "Explanation of ship"
+    assert reasons.text(".rv-heading") == "what speaks for ship"
     assert reasons.painted(MAP) != before[1]
 
     reasons.choose("Layer", "layer2.1")  # needs the kernel

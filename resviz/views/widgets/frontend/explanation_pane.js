@@ -5,52 +5,91 @@ import { element } from "./controls.js";
 /** [top, left, bottom, right] of a map over all of the picture, in shares of it. */
 export const WHOLE = [0, 0, 1, 1];
 
-/** A canvas that shows pixels over the photograph, with its read-out, colour bar and checks. */
-export function createReasonPane({ onCell }) {
+const MOVED = 4; // pixels from which a press is a drag
+
+/**
+ * A canvas that shows pixels over the photograph, with its read-out, colour bar and checks.
+ *
+ * on: { cell(place, "hover" | "lock"), fade(change) }: a drag sideways fades by a share of the width.
+ */
+export function createReasonPane({ on }) {
+  const parts = paneParts();
+  const { canvas, cell, frame } = parts;
+  const map = { shape: null, ends: WHOLE }; // of the map, as shares of the picture
+  listenToPane(frame, on, (event) => placeUnder(canvas, map, event));
+  return {
+    ...parts,
+    setShape(shape, ends = WHOLE) {
+      Object.assign(map, { shape, ends });
+    },
+    /** As large as there is room for: the frame has the picture's proportions. */
+    setSize: (height, width) => frame.style.setProperty("--rv-aspect", String(width / Math.max(1, height))),
+    mark: (place) => markCell(cell, map, place),
+  };
+}
+
+function paneParts() {
   const canvas = element("canvas", { class: "rv-reason-picture", role: "img" });
   const cell = element("div", { class: "rv-cell", hidden: true });
   const frame = element(
     "div",
-    { class: "rv-reason-frame", tabindex: "0", role: "group", "aria-label": "map, arrow keys read its values" },
+    { class: "rv-reason-frame", tabindex: "0", role: "group", "aria-label": "map, arrow keys read its values", title: "drag sideways to fade the map in and out" },
     canvas,
     cell,
   );
-  const [caption, bar] = [element("figcaption"), element("div")];
-  const note = element("p", { class: "rv-reason-note" });
-  const read = element("p", { class: "rv-reason-read", "aria-live": "polite" });
-  const checks = element("div", { class: "rv-checks" });
-  const node = element("figure", { class: "rv-reason" }, caption, frame, bar, note, read, checks);
-  let shape = null;
-  let ends = WHOLE; // of the map, as shares of the picture
-
-  const under = (event) => {
-    const box = canvas.getBoundingClientRect();
-    if (!shape || !box.width) return null;
-    const [top, left, bottom, right] = ends;
-    const clamp = (share, count) => Math.max(0, Math.min(count - 1, Math.floor(share * count)));
-    const down = ((event.clientY - box.top) / box.height - top) / (bottom - top);
-    const across = ((event.clientX - box.left) / box.width - left) / (right - left);
-    if (ends !== WHOLE && [down, across].some((share) => share < 0 || share > 1)) return null;
-    return { row: clamp(down, shape.height), column: clamp(across, shape.width) };
-  };
-  frame.addEventListener("pointermove", (event) => onCell(under(event), "hover"));
-  frame.addEventListener("pointerleave", () => onCell(null, "hover"));
-  frame.addEventListener("click", (event) => onCell(under(event), "lock"));
   return {
-    ...{ node, canvas, frame, caption, bar, note, read, checks },
-    setShape(wanted, within = WHOLE) {
-      [shape, ends] = [wanted, within];
-    },
-    mark(place) {
-      cell.hidden = !place || !shape;
-      if (cell.hidden) return;
-      const [top, left, bottom, right] = ends;
-      cell.style.left = `${(left + (place.column / shape.width) * (right - left)) * 100}%`;
-      cell.style.top = `${(top + (place.row / shape.height) * (bottom - top)) * 100}%`;
-      cell.style.width = `${(100 / shape.width) * (right - left)}%`;
-      cell.style.height = `${(100 / shape.height) * (bottom - top)}%`;
-    },
+    ...{ canvas, cell, frame },
+    stage: element("div", { class: "rv-reason-stage" }, frame),
+    bar: element("div", { class: "rv-reason-bar" }),
+    note: element("p", { class: "rv-reason-note" }),
+    read: element("p", { class: "rv-reason-read", "aria-live": "polite" }),
+    checks: element("div", { class: "rv-checks" }),
   };
+}
+
+/** The cell of the map under the pointer; null outside of it. */
+function placeUnder(canvas, { shape, ends }, event) {
+  const box = canvas.getBoundingClientRect();
+  if (!shape || !box.width) return null;
+  const [top, left, bottom, right] = ends;
+  const clamp = (share, count) => Math.max(0, Math.min(count - 1, Math.floor(share * count)));
+  const down = ((event.clientY - box.top) / box.height - top) / (bottom - top);
+  const across = ((event.clientX - box.left) / box.width - left) / (right - left);
+  if (ends !== WHOLE && [down, across].some((share) => share < 0 || share > 1)) return null;
+  return { row: clamp(down, shape.height), column: clamp(across, shape.width) };
+}
+
+/** The pointer reads; a press that stays locks what it reads; a drag fades the map. */
+function listenToPane(frame, on, placeAt) {
+  let [start, dragged] = [null, false];
+  frame.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    [start, dragged] = [event.clientX, false];
+    frame.setPointerCapture(event.pointerId);
+  });
+  frame.addEventListener("pointermove", (event) => {
+    if (start === null) return on.cell(placeAt(event), "hover");
+    dragged ||= Math.abs(event.clientX - start) > MOVED;
+    if (!dragged) return;
+    on.fade((event.clientX - start) / Math.max(1, frame.clientWidth));
+    start = event.clientX;
+  });
+  frame.addEventListener("pointerleave", () => on.cell(null, "hover"));
+  for (const name of ["pointerup", "pointercancel"]) frame.addEventListener(name, () => (start = null));
+  frame.addEventListener("click", (event) => dragged || on.cell(placeAt(event), "lock"));
+}
+
+function markCell(cell, { shape, ends }, place) {
+  cell.hidden = !place || !shape;
+  if (cell.hidden) return;
+  const [top, left, bottom, right] = ends;
+  const style = {
+    left: left + (place.column / shape.width) * (right - left),
+    top: top + (place.row / shape.height) * (bottom - top),
+    width: (right - left) / shape.width,
+    height: (bottom - top) / shape.height,
+  };
+  for (const [side, share] of Object.entries(style)) cell.style[side] = `${share * 100}%`;
 }
 
 /** Pixels of an ImageData onto a canvas of their size. */
