@@ -203,7 +203,7 @@ an",{class:"rv-reason-mark",style:`left: ${share*100}%`}))}var NAMED=64;function
 found.values?{...found,scale:scaleFor(view,found)}:found,found.waiting&&ask&&askForMap(view),view.picture=photographNow(view),view.oddsImage!==state.image&&countOdds(view),view.listed=listedClasses(view);
 let name=targetWords(data,state);nodes.heading.textContent=nodes.heading.title=`what speaks for ${name}`,nodes.facts.textContent=[`${state.method} at ${state.layer}`,scoreWords(data,state,view.odds),fromWords(
 view.shown,data)].filter(Boolean).join(" · "),view.top.draw({header:{network:data.network},scene:{conditions:data.conditions},shownOff:[],off:[]},!1),drawReasonMap(view,name),view.classes.draw({...view,
-live:shell.live}),drawTiles(view),drawChecks(view)}function scaleFor(view,found){return view.kept&&view.kept.signed===found.signed?view.kept:(view.controls.keep.get()&&(view.kept=mapScale(found.values,
+live:shell.live}),drawChecks(view),drawTiles(view)}function scaleFor(view,found){return view.kept&&view.kept.signed===found.signed?view.kept:(view.controls.keep.get()&&(view.kept=mapScale(found.values,
 found.signed)),view.kept??mapScale(found.values,found.signed))}function countOdds(view){let{data,state}=view;view.oddsImage=state.image,view.odds=oddsOf(data,state.image),view.order=view.odds&&rankedClasses(
 view.odds,data.classes.length)}function listedClasses({order,state}){if(!order)return[];let best=order.slice(0,TOP_CLASSES);return[...best,...[state.class,state.contrast].filter(index=>index!==null&&!best.
 includes(index))]}function showControls(view){let{data,state,shell,controls}=view;controls.image.set(state.image),controls.method.setOptions(methodChoices(data,state,shell.live),state.method),controls.

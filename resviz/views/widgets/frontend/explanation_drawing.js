@@ -24,8 +24,8 @@ export function update(view, { ask = true } = {}) {
   view.top.draw({ header: { network: data.network }, scene: { conditions: data.conditions }, shownOff: [], off: [] }, false);
   drawReasonMap(view, name);
   view.classes.draw({ ...view, live: shell.live });
-  drawTiles(view);
   drawChecks(view);
+  drawTiles(view); // last: in the room that is left
 }
 
 function scaleFor(view, found) {
