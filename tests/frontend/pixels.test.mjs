@@ -157,3 +157,14 @@ test("numbers in words", () => {
   assert.equal(pixels.numberWords(1.23456, 0.01), "1.23"); // no more digits than are known
   assert.equal(pixels.numberWords(0.5), "0.5");
 });
+
+test("a field of tiles: all of them, as large as they can be, yet no smaller than a tile that can be seen", () => {
+  for (const [side, available, tall] of [[28, 560, 198], [32, 560, 198], [7, 560, 198], [7, 900, 258], [56, 400, 100]]) {
+    const layout = pixels.fieldLayout(24, side, side, available, { tall });
+    const [wide, high] = [layout.pixelWidth * layout.zoom, layout.pixelHeight * layout.zoom];
+    assert.ok(layout.columns * layout.rows >= 24 && wide <= available + 1e-9, `${side}: ${wide}`);
+    assert.ok((side + 1) * layout.zoom >= 66 - 1e-9);
+    if (tall > 100) assert.ok(high <= tall + 1e-9, `${side}: ${high}`);
+  }
+  assert.equal(pixels.fieldLayout(1, 4, 4, 900, { tall: 900 }).zoom, 32);
+});

@@ -33,6 +33,24 @@ def test_both_themes(charted: Any, anatomy: Any, scheme: str) -> None:
     keep_screenshot(shown.page, f"residuals_page_{scheme}")
 
 
+@pytest.mark.parametrize("size", [(1000, 700), (1400, 900)])
+def test_all_within_one_screen(charted: Any, images: torch.Tensor, size: tuple[int, int]) -> None:
+    """Charts, words, and 24 channels of the three parts: nothing to scroll, all in sight."""
+    keep = [f"layer3.0.add:{part}" for part in PARTS]
+    shown = charted(explore_residuals(rv.record(cifar_resnet(8, seed=0), images, keep=keep)))
+    shown.page.set_viewport_size({"width": size[0], "height": size[1]})
+    shown.page.wait_for_timeout(300)
+    assert shown.page.evaluate("() => document.documentElement.scrollHeight") <= size[1]
+    for part in (".rv-anatomy-charts", ".rv-anatomy-words", ".rv-readout", ".rv-anatomy-maps"):
+        box = shown.page.locator(part).bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= size[1], part
+        assert box["x"] >= 0 and box["x"] + box["width"] <= size[0], part
+    hidden = "n => n.scrollHeight - n.clientHeight"
+    for at in range(3):
+        assert shown.page.locator(".rv-mosaic-scroll").nth(at).evaluate(hidden) <= 0
+    assert shown.page.locator(".rv-outline-chosen").first.bounding_box()["width"] >= 56
+
+
 def test_one_cursor_moves_both_charts_and_the_block(charted: Any, anatomy: Any) -> None:
     shown = charted(explore_residuals(anatomy))
     frame = anatomy.residuals

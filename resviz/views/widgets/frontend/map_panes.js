@@ -6,6 +6,7 @@ import { briefNumber, countWords } from "./explore/words.js";
 import {
   colourTable,
   histogramOf,
+  fieldLayout,
   mosaicLayout,
   overLayout,
   overlayPixels,
@@ -42,7 +43,8 @@ export function barNode(scale, colours, words = null) {
 /**
  * A mosaic. draw(one, options) paints it; mark(channel) outlines a tile.
  *
- * Options: `available` pixels across, `tableOf(signed)`, `alone`; `large` tiles, `over` the photograph in `colours`.
+ * Options: `available` pixels across, `tableOf(signed)`, `alone`; `large` tiles, `over` the photograph in `colours`;
+ * `field`: pixels down that it may take.
  */
 export function createPane({ onHover, onChoose }) {
   const canvas = element("canvas", { class: "rv-mosaic", role: "img" });
@@ -96,7 +98,7 @@ function painter(canvas) {
   };
 }
 
-function paintPane(pane, one, { available, tableOf, alone, large = false, over = false, colours = "viridis" }) {
+function paintPane(pane, one, { available, tableOf, alone, large = false, over = false, colours = "viridis", field = 0 }) {
   const { data, order, photograph } = one;
   const tall = alone ? (large ? 520 : 560) : 420;
   const flat = data.height === 1 && data.width > 1;
@@ -106,7 +108,8 @@ function paintPane(pane, one, { available, tableOf, alone, large = false, over =
     pane.paint(pane.layout, (pixels) => paintOver(pixels, pane.layout, one, colours));
     return;
   }
-  pane.layout = mosaicLayout(order.length, data.height, data.width, available - 6, { tall, least: large ? LARGE : undefined });
+  const count = [order.length, data.height, data.width, available - 6];
+  pane.layout = field && large ? fieldLayout(...count, { tall: field }) : mosaicLayout(...count, { tall: field || tall, least: large ? LARGE : undefined });
   pane.paint(pane.layout, (pixels) => paintTiles(pixels, pane.layout, data, one.image, order, one.scaleOf, tableOf));
 }
 

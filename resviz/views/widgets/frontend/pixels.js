@@ -181,6 +181,23 @@ export function mosaicLayout(count, height, width, available, { tall = 560, leas
 }
 
 /**
+ * As `mosaicLayout`, but as large as all tiles can be in a field, and no step smaller than `least`: a zoom need not be whole.
+ */
+export function fieldLayout(count, height, width, available, { tall, least = 66, most = 160 }) {
+  const whole = mosaicLayout(count, height, width, available, { tall });
+  const [down, across] = [whole.tileHeight + whole.gap, width + whole.gap];
+  const longer = Math.max(down, across);
+  const zoomOf = (columns) => Math.min(available / (columns * across - whole.gap), tall / (Math.ceil(count / columns) * down - whole.gap));
+  let [columns, zoom] = [1, 0];
+  for (let tried = 1; tried <= count; tried += 1) if (zoomOf(tried) > zoom) [columns, zoom] = [tried, zoomOf(tried)];
+  if (zoom * longer < least) [zoom, columns] = [least / longer, Math.max(1, Math.floor((available / (least / longer) + whole.gap) / across))];
+  zoom = Math.min(zoom, most / longer);
+  columns = Math.min(columns, count);
+  const rows = Math.ceil(count / columns);
+  return { ...whole, columns, rows, zoom, pixelWidth: columns * across - whole.gap, pixelHeight: rows * down - whole.gap };
+}
+
+/**
  * Where tiles over a photograph { height, width } go: as `mosaicLayout`, but a tile is a picture of its own size,
  * its longer side from `least` to `most` pixels. `height` and `columnsOf` are the map's rows and columns.
  */

@@ -8,6 +8,9 @@ import { arrayAt, descending, limitsOf, packedTable, valueAt } from "./pixels.js
 import { createShell, csvText, saveBlob, svgText, svgToPng } from "./shell.js";
 
 const MOST_ADDED = 24; // channels seen at first
+const NARROW = 760; // pixels below which the channels stand under the charts
+const [FIELD, LARGE_FIELD] = [198, 258]; // pixels down of the channels of one part
+const CAPTION = 88; // pixels across of what stands beside them
 const FIRST_ANATOMY = {
   ...{ addition: "", image: 0, channel: null, sort: "branch", scale: "together", show: "strongest" },
   ...{ sizes: 0, gradient: 2 }, // of CHART_CHOICES
@@ -27,7 +30,7 @@ const KIND_SYMBOLS = { identity: "circle", projection: "diamond-open", padded: "
 const DEPTH_WORDS = "depth (weighted layers from the input)";
 const CHART_CHOICES = [
   {
-    name: "sizes", title: "Branch over shortcut", option: "branch / shortcut", axis: "branch / shortcut (log)", log: true,
+    name: "sizes", title: "Branch over shortcut", option: "branch / shortcut", axis: "ratio (log)", log: true,
     reference: 1, columns: { ratio: ["branch / shortcut", 3] },
   },
   {
@@ -39,7 +42,7 @@ const CHART_CHOICES = [
     reference: 0, columns: { grad_branch_share: ["branch's share of the gradient", 0], grad_cosine: ["cosine of the gradient parts", 1], cosine: ["cosine of branch and shortcut", 2] },
   },
   {
-    name: "gradient", title: "Size of the gradient parts", option: "gradient sizes", axis: "rms of the gradient (log)", log: true,
+    name: "gradient", title: "Size of the gradient parts", option: "gradient sizes", axis: "gradient rms (log)", log: true,
     columns: { grad_branch_rms: ["through the branch", 0], grad_shortcut_rms: ["through the shortcut", 1], grad_sum_rms: ["at the sum", 2] },
   },
 ];
@@ -76,9 +79,10 @@ export function renderAnatomy({ model, el }) {
   view.shell = createShell({ model, el, label: model.get("about") || "residual additions", keys: anatomyKeys(view) });
   const { shell } = view;
   view.controls = anatomyControls(view);
+  shell.root.classList.add("rv-residuals");
   shell.add(...anatomyToolbar(view.controls));
-  shell.main.append(nodes.heading, nodes.row, nodes.title, nodes.words, nodes.facts, nodes.hint, nodes.read, nodes.mosaics);
-  const chart = { height: 230, readout: false, label: "cursor over depth: the block", onCursor: (depth) => blockAtDepth(view, depth) };
+  shell.main.append(nodes.said, nodes.mosaics);
+  const chart = { height: 146, readout: false, label: "cursor over depth: the block", onCursor: (depth) => blockAtDepth(view, depth) };
   view.charts = nodes.places.map((place) => depthChart(place, chart));
   view.panes = Object.keys(PART_NAMES).map((part) => ({ part, pane: anatomyPane(view) }));
   shell.onClose(() => view.charts.forEach((one) => one.destroy()));
@@ -88,7 +92,10 @@ export function renderAnatomy({ model, el }) {
     drawAnatomy(view);
   };
   shell.onSelection(follow);
-  shell.onWidth(() => drawAnatomy(view));
+  shell.onWidth((width) => {
+    shell.root.classList.toggle("rv-stacked", width < NARROW);
+    drawAnatomy(view);
+  });
   shell.data((content, buffer) => {
     receiveAnatomy(view, content, buffer);
     follow(shell.selection());
@@ -98,8 +105,7 @@ export function renderAnatomy({ model, el }) {
 
 function anatomyNodes() {
   const places = [element("div", { class: "rv-anatomy-chart" }), element("div", { class: "rv-anatomy-chart" })];
-  return {
-    places,
+  const nodes = {
     heading: element("div", { class: "rv-depth-heading" }),
     row: element("div", { class: "rv-anatomy-charts" }, ...places),
     facts: element("dl", { class: "rv-anatomy-facts" }),
@@ -109,6 +115,8 @@ function anatomyNodes() {
     read: element("p", { class: "rv-readout", role: "status" }),
     mosaics: element("div", { class: "rv-mosaics rv-anatomy-maps" }),
   };
+  const { heading, row, title, words, facts, hint, read } = nodes;
+  return { ...nodes, places, said: element("div", { class: "rv-anatomy-said" }, heading, row, title, words, facts, hint, read) };
 }
 
 function anatomyPane(view) {
@@ -275,6 +283,7 @@ function drawAnatomyMaps(view, one) {
   for (const control of [controls.sort, controls.scale]) control.hide(!has.length);
   controls.image.hide(!has.length || meta.images.length < 2);
   nodes.read.hidden = nodes.mosaics.hidden = !has.length;
+  shell.root.classList.toggle("rv-charts-alone", !has.length);
   nodes.hint.hidden = has.length === Object.keys(PART_NAMES).length;
   nodes.hint.textContent = anatomyHint(view, one, has, absent);
   controls.all.input.hidden = !has.length || (parts[has[0]].channels <= MOST_ADDED && state.show !== "all");
@@ -311,11 +320,12 @@ function showAnatomyControls({ state, controls }, parts) {
 
 function drawAnatomyPanes({ state, nodes, panes, shell }, parts, order) {
   const has = Object.keys(parts);
-  const room = shell.main.clientWidth;
-  const available = room < 660 ? room : Math.max(Math.floor((room - 16 * (has.length - 1)) / has.length), 220);
+  const stacked = shell.main.clientWidth < NARROW;
+  const field = shell.main.clientWidth < 1200 ? FIELD : LARGE_FIELD;
+  const available = nodes.mosaics.clientWidth - (stacked ? 0 : CAPTION);
   const joint = limitsOf(Math.min(...has.map((part) => parts[part].low)), Math.max(...has.map((part) => parts[part].high)));
   const tableOf = (signed) => packedTable(signed ? "signed" : "viridis");
-  const look = { available, tableOf, alone: false, large: state.show !== "all" };
+  const look = { available, tableOf, alone: false, large: state.show !== "all", field };
   nodes.mosaics.replaceChildren(...panes.filter(({ part }) => parts[part]).map(({ part, pane }) => {
     const data = parts[part];
     const limits = state.scale === "together" ? joint : limitsOf(data.low, data.high);
@@ -323,6 +333,7 @@ function drawAnatomyPanes({ state, nodes, panes, shell }, parts, order) {
     const title = { layer: PART_SIGNS[part], size: `${count} channels, ${data.height} × ${data.width}`, note: PART_MEANINGS[part] };
     pane.draw({ data, image: state.image, order, scaleOf: () => limits, title }, look);
     pane.bar.replaceChildren(barNode(limits, "viridis"));
+    pane.bar.title = limits.signed ? "blue is below 0, white is 0, red is above" : "from dark to bright";
     return pane.node;
   }));
 }
@@ -361,7 +372,7 @@ function receiveAnatomy(view, content, buffer) {
   controls.addition.setOptions(meta.additions.map(named), "");
   controls.image.setOptions(meta.images.map((label, value) => ({ label, value })), 0);
   controls.pickers.forEach((picker, n) => picker.setOptions(chartOptions(meta, n ? "gradient" : "sizes"), n ? 2 : 0));
-  nodes.heading.replaceChildren(element("h3", { class: "rv-depth-title" }, meta.about), element("p", { class: "rv-faint" }, meta.conditions));
+  nodes.heading.replaceChildren(element("h3", { class: "rv-depth-title" }, meta.about), element("p", { class: "rv-faint", title: meta.conditions }, meta.conditions));
   view.drawnCharts = "";
 }
 
@@ -420,7 +431,7 @@ async function saveAnatomyMaps(view) {
   const shown = view.panes.filter(({ part }) => parts[part]);
   if (!shown.length) throw new Error("no channels of this addition were kept");
   const gap = 12;
-  const sizes = shown.map(({ pane }) => [pane.canvas.width * pane.layout.zoom, pane.canvas.height * pane.layout.zoom]);
+  const sizes = shown.map(({ pane }) => [pane.canvas.width, pane.canvas.height].map((one) => Math.round(one * pane.layout.zoom)));
   const canvas = element("canvas", { width: sizes.reduce((sum, [w]) => sum + w + gap, gap), height: Math.max(...sizes.map(([, h]) => h)) + 40 });
   const context = canvas.getContext("2d");
   const style = getComputedStyle(view.shell.root);
