@@ -59,6 +59,23 @@ def test_the_cursor_reads_every_layer_by_keyboard(charted: Any, stepped: Any) ->
     assert shown.cursor().evaluate("n => getComputedStyle(n).outlineStyle") == "solid"
 
 
+def test_the_blocks_stand_below_on_the_same_axis(charted: Any, stepped: Any) -> None:
+    shown = charted(explore_gradients(stepped))
+    assert shown.page.locator(".rv-block").count() == 8  # four layers of two networks
+    shown.cursor().focus()
+    shown.page.keyboard.press("End")
+    marked = shown.page.locator(".rv-block-now rect")
+    lines = shown.page.locator(".rv-depth-plot line").all()
+    middle = lambda box: box["x"] + box["width"] / 2  # noqa: E731
+    cursor = [box for box in (line.bounding_box() for line in lines) if box]
+    assert marked.count() == 2
+    assert any(abs(middle(marked.nth(0).bounding_box()) - middle(box)) < 4 for box in cursor)
+    words = shown.text(".rv-block-words")
+    assert "net: d, depth 4: 16, 8 × the block before." in words and "other: d" in words
+    shown.page.set_viewport_size({"width": 1000, "height": 700})
+    assert shown.page.evaluate("() => document.documentElement.scrollHeight") <= 700
+
+
 def test_zeros_stand_in_the_strip_and_break_the_line(charted: Any, stepped: Any) -> None:
     shown = charted(explore_gradients({"net": stepped["net"][100]}))
     labels = shown.page.locator(".rv-depth-svg text").all_text_contents()

@@ -39,6 +39,8 @@ function chartHandles(view) {
     show: (spec) => show(view, spec),
     setCursor: (depth) => setCursor(view, depth),
     get cursor() { return view.cursor; },
+    /** Pixels from the left of a depth. */
+    xOf: (depth) => view.drawn?.place.on("x")(depth) ?? 0,
     /** Hide the series with these keys, show the others. */
     setHidden(keys) {
       hidden.clear();

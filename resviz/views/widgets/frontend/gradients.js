@@ -2,6 +2,7 @@
 import { depthChart } from "./chart.js";
 import { endsOf, fitsLog, shortNumber, throughMiddle } from "./chart_scales.js";
 import { buttonControl, checkControl, element, rangeControl, selectControl } from "./controls.js";
+import { createBlockRows } from "./gradient_blocks.js";
 import { arrayAt } from "./pixels.js";
 import { createShell, csvText, saveBlob, svgText, svgToPng } from "./shell.js";
 
@@ -76,13 +77,21 @@ export function renderProfiles({ model, el }) {
   const heading = element("div", { class: "rv-depth-heading" });
   const place = element("div", {});
   const notes = element("div", { class: "rv-depth-notes" });
-  shell.main.append(heading, place, notes);
+  const blocks = createBlockRows();
+  shell.root.classList.add("rv-gradients");
+  shell.main.append(heading, place, blocks.node, notes);
   const chart = depthChart(place, {
-    height: 340,
-    onCursor: (depth) => change({ depth }, false),
+    height: 380,
+    onCursor: (depth) => {
+      change({ depth }, false);
+      blocks.say(depth);
+    },
     onToggle: (hidden) => change({ hidden }, false),
   });
   shell.onClose(chart.destroy);
+  let curves = []; // that are shown
+  const drawBlocks = () => chart.xOf && curves.length && blocks.draw(curves, chart.xOf);
+  shell.onWidth(() => requestAnimationFrame(drawBlocks));
 
   const known = () => meta.quantities.find((one) => one.name === chosen.quantity) ?? meta.quantities[0];
   const ofQuantity = () => lines.filter((one) => one.quantity === known().name);
@@ -152,6 +161,8 @@ export function renderProfiles({ model, el }) {
       title: about.title + moment, conditions, axis: about.axis + (log ? " (log)" : ""), xTitle: DEPTH_TITLE,
       log, limits: log ? null : about.limits, extent: values, stages: deepest?.bounds ?? [], series: shown, theory: laws,
     });
+    curves = now;
+    drawBlocks();
     heading.replaceChildren(element("h3", { class: "rv-depth-title" }, `${about.title} against depth${moment}`),
       ...conditions.map((text) => element("p", { class: "rv-faint" }, text)));
     const wrong = now.reduce((sum, one) => sum + [...one.middle].filter((v) => !Number.isFinite(v)).length, 0);
@@ -215,6 +226,7 @@ export function renderProfiles({ model, el }) {
     chart.setHidden(chosen.hidden ?? []);
     chart.setCursor(chosen.depth);
     draw();
+    blocks.say(chosen.depth);
   }
 
   const fileName = () => `depth_${known().column}`;
