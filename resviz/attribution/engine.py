@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller
+from resviz.attribution.blocks import BlocksOfPass
 from resviz.attribution.layer import PIXELS, Layer
 from resviz.attribution.places import size_of
 from resviz.attribution.positions import (
@@ -77,6 +78,7 @@ class _Graph:
         reshape: Reshape | None,
         grad: bool,
         about: Mapping[Layer, int],
+        blocks: BlocksOfPass | None = None,
     ) -> None:
         self.found: dict[Layer, Tensor] = {}
         self.handed: dict[Layer, Tensor] = {}
@@ -86,7 +88,8 @@ class _Graph:
         self.inputs = inputs
         self.axes = axes
         self._wanted, self._reshape, self._grad = set(wanted), reshape, grad
-        self._about = about
+        self._about, self.blocks = about, blocks
+        self.refused: dict[Layer, LayerRefused] = {}
 
     def before(self, module: nn.Module, args: Any) -> None:
         if isinstance(module, nn.Conv2d) and args and isinstance(args[0], Tensor):
@@ -99,7 +102,13 @@ class _Graph:
         self.calls[path] += 1
         if layer not in self._wanted:
             return None
-        self.readings[layer] = self._read(layer, module, output)
+        try:
+            self.readings[layer] = self._read(layer, module, output)
+        except LayerRefused as error:
+            if self.blocks is None:
+                raise
+            self.refused[layer] = error  # which matters where it is a block
+            return None
         if not self._grad:
             self.found[layer] = output.detach().clone()
             return None
@@ -109,6 +118,24 @@ class _Graph:
         self.found[layer] = output
         handed = self.handed[layer] = output.clone()
         return handed
+
+    def choose(self, layers: Sequence[Layer]) -> Sequence[Layer]:
+        """The layers, or those of them that turned out to be residual blocks; others are let go.
+
+        Raises:
+            LayerRefused: a block whose output cannot be explained.
+            NotFoundAtOnce: the blocks are others.
+        """
+        if self.blocks is None:
+            return layers
+        chosen = self.blocks.among(layers)
+        for layer in chosen:
+            if layer in self.refused:
+                raise self.refused[layer]
+        self.found = {layer: self.found[layer] for layer in chosen}
+        self.handed = {layer: self.handed[layer] for layer in chosen if layer in self.handed}
+        self.readings = {layer: self.readings[layer] for layer in chosen}
+        return chosen
 
     def written(self) -> dict[Layer, list[str]]:
         """What wrote over the tensors that were handed on, which are let go."""
@@ -164,6 +191,7 @@ def capture(
     batch_stats: bool = False,
     part: str | int | None = None,
     about: Mapping[Layer, int] | None = None,
+    blocks: bool = False,
 ) -> Captured:
     """One forward pass, and one backward pass per target.
 
@@ -178,15 +206,20 @@ def capture(
         batch_stats: BatchNorm on this batch's statistics.
         part: which part of the output is the logits.
         about: the number of the input that a layer's map is about, where it is not the main one.
+        blocks: of the layers, take those that this pass shows to be residual blocks.
 
     Raises:
+        NotFoundAtOnce: with `blocks`, the residual blocks are others.
         RuntimeError: parameters that were made under ``inference_mode``.
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
     with left_as_found(net, batch_stats=batch_stats) as hooks:
         given = Inputs.of(inputs)
-        graph = _Graph(Axes(net, hooks), layers, given, reshape, backward, about or {})
+        axes = Axes(net, hooks)
+        watched = BlocksOfPass(net, hooks, axes) if blocks else None
+        graph = _Graph(axes, layers, given, reshape, backward, about or {}, watched)
         output = _output(net, graph, layers, hooks)
+        layers = graph.choose(layers)
         logits, scores = tensor_or_none(output, part), scores_of(output)
         written = graph.written()
         felt = backward and bool(layers or isinstance(output, Tensor))
@@ -215,9 +248,11 @@ def _output(net: nn.Module, graph: _Graph, layers: Sequence[Layer], hooks: Hooks
         hooks.before_forward(module, graph.before)
     for path in {path for path, _ in layers}:
         hooks.forward(modules[path], partial(graph.after, path))
-    with graph.axes.watching(graph.inputs) if layers else nullcontext():
-        output = _run(net, graph.inputs)
-    _check_ran(graph, layers)
+    blocks = graph.blocks
+    with graph.axes.watching(graph.inputs) if layers and blocks is None else nullcontext():
+        output = _run(net, graph.inputs, blocks)
+    if blocks is None:
+        _check_ran(graph, layers)
     if not layers and isinstance(output, Tensor) and output.is_floating_point():
         switch_gradients(True)
         output = output.detach().requires_grad_()
@@ -231,9 +266,9 @@ def _where_pictures_enter(modules: Iterable[nn.Module]) -> list[nn.Module]:
     return list(dict.fromkeys([*convolutions[:1], *patches]))
 
 
-def _run(net: nn.Module, inputs: Inputs) -> Any:
+def _run(net: nn.Module, inputs: Inputs, blocks: BlocksOfPass | None) -> Any:
     try:
-        return inputs.run(net)
+        return inputs.run(net) if blocks is None else blocks.run(inputs)
     except RuntimeError as err:
         if is_of_inference(err):
             check_differentiable(net)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from torch import Tensor, nn
 
 from resviz.arguments import Progress, caller, public, switch
 from resviz.attribution.about import About, read_input
+from resviz.attribution.blocks import NotFoundAtOnce, likely_blocks
 from resviz.attribution.choose import first_taken, read_layers, with_positions
 from resviz.attribution.diagnosis import by_shape, evidence, findings
 from resviz.attribution.explanation import Explanation
@@ -23,7 +25,7 @@ from resviz.attribution.split import Split
 from resviz.attribution.split import split as split_at
 from resviz.attribution.target import Wanted
 from resviz.attribution.targets import Targets
-from resviz.errors import warn
+from resviz.errors import LayerRefused, warn
 from resviz.given import Images, Inputs
 from resviz.hooks import gradients
 from resviz.images.origin import origins
@@ -123,15 +125,18 @@ def explain(
     aims = Targets(targets, inputs.count, output_of(known, inputs))
     formulas, backward = needs_of(asked.values())
 
-    def passed(wanted: list[Layer]) -> tuple[SharedPass, bool]:
+    def passed(wanted: list[Layer], blocks: bool = False) -> tuple[SharedPass, bool]:
         given, both = subject.settle(wanted), backward or any(more) or not wanted
         check_tokens(asked, given)
         last = _order(net, given, asked)
         several = (batch_stats, reshape, chunk, progress, subject.layers)
-        return SharedPass(net, given, aims, wanted, formulas, both, *several), last
+        return SharedPass(net, given, aims, wanted, formulas, both, *several, blocks), last
 
     with gradients(False):
-        taken, refused = first_taken(_wanted(subject, layers, asked, aims.output), passed)
+        found = _at_once(subject, layers, passed)
+        if found is None:
+            found = first_taken(_wanted(subject, layers, asked, aims.output), passed)
+        taken, refused = found
         shared, last = taken
         asked = stated(asked, shared.scorer)
         maps = maps_of(shared, asked, relu)
@@ -173,6 +178,18 @@ def _wanted(
     if all(each.method.at == "input" for each in asked.values()):
         return [[]]  # nothing is asked at a layer
     return [[layer] for layer in with_positions(net, inputs, output, subject.allows)]
+
+
+def _at_once(
+    subject: About, layers: object, passed: Callable[[list[Layer], bool], tuple[SharedPass, bool]]
+) -> tuple[tuple[SharedPass, bool], dict[Layer, LayerRefused]] | None:
+    """Of "blocks", what one pass gives that finds and explains them; None where it takes two."""
+    blocks = isinstance(layers, str) and layers == "blocks" and subject.alone
+    likely = likely_blocks(subject.net) if blocks and not subject.inputs.listed else []
+    if likely:
+        with suppress(NotFoundAtOnce):
+            return passed(likely, True), {}
+    return None
 
 
 def _about(

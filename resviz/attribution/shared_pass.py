@@ -39,6 +39,7 @@ class SharedPass:
             asked for: they read the same tensors.
         backward: whether gradients are wanted.
         about: the number of the input that a layer's map is about, where it is not the main one.
+        blocks: of the layers, keep those that the pass shows to be residual blocks.
         batch_stats, reshape, chunk, progress: see :func:`resviz.explain`.
         seen: what the pass saw. heads: what closed forms would need, by layer.
     """
@@ -54,6 +55,7 @@ class SharedPass:
     chunk: int | None = None
     progress: Progress = None
     about: Mapping[Layer, int] = field(default_factory=dict)
+    blocks: bool = False
     seen: Captured = field(init=False)
     heads: dict[str, AllClasses] = field(init=False)
     _made: dict[tuple[Layer, Contrast | None], dict[Formula, Tensor]] = field(
@@ -71,7 +73,9 @@ class SharedPass:
             batch_stats=self.batch_stats,
             part=self.aims.output.part,
             about=self.about,
+            blocks=self.blocks,
         )
+        self.layers = list(self.seen.activations) if self.blocks else self.layers
         activations = {key_of(layer): maps for layer, maps in self.seen.activations.items()}
         self.heads = find_heads(self.net, activations, self.seen.logits, self.aims.output)
 

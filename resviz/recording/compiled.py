@@ -18,34 +18,52 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 _SOURCE = Path(__file__).with_name("one_pass.c")
-_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
+_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC", "-pthread")
 _PATIENCE = 5.0  # seconds that a first recording waits for the compiler
 
 
 class OnePass:
-    """The functions of `one_pass.c`. Tensors are float32, contiguous, on the CPU, and not empty."""
+    """The functions of `one_pass.c`. Tensors are float32, contiguous, on the CPU, and not empty.
+
+    They run on as many threads as torch does; what they give does not depend on how many.
+    """
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._moments, self._products = library.moments, library.products
-        pointer, count = ctypes.c_void_p, ctypes.c_longlong
-        self._moments.argtypes, self._moments.restype = (pointer, count, pointer), None
-        self._products.argtypes = (pointer, pointer, count)
+        self._squares = library.squares
+        pointer, count, threads = ctypes.c_void_p, ctypes.c_longlong, ctypes.c_int
+        self._moments.argtypes = (pointer, count, pointer, threads)
+        self._products.argtypes = (pointer, pointer, count, threads)
+        self._squares.argtypes = (pointer, pointer, threads, pointer, threads)
+        self._moments.restype = self._squares.restype = None
         self._products.restype = ctypes.c_double
 
     def moments(self, x: Tensor) -> tuple[float, float, float, float, float]:
         """Sum, sum of squares, minimum, maximum, zeros. Not finite sums: the rest is unsaid."""
         out = (ctypes.c_double * 5)()
-        self._moments(x.data_ptr(), x.numel(), out)
+        self._moments(x.data_ptr(), x.numel(), out, torch.get_num_threads())
         return out[0], out[1], out[2], out[3], out[4]
 
     def products(self, x: Tensor, y: Tensor) -> float:
         """The sum of the products of two tensors of one size."""
-        return float(self._products(x.data_ptr(), y.data_ptr(), x.numel()))
+        threads = torch.get_num_threads()
+        return float(self._products(x.data_ptr(), y.data_ptr(), x.numel(), threads))
+
+    def squares(self, tensors: Sequence[Tensor]) -> list[float]:
+        """The sum of squares of each of several tensors."""
+        count = len(tensors)
+        addresses = (ctypes.c_void_p * count)(*(x.data_ptr() for x in tensors))
+        sizes = (ctypes.c_longlong * count)(*(x.numel() for x in tensors))
+        out = (ctypes.c_double * count)()
+        self._squares(addresses, sizes, count, out, torch.get_num_threads())
+        return list(out)
 
 
 class _Building(threading.Thread):

@@ -10,6 +10,7 @@ they are used as they are.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -92,9 +93,35 @@ def how(device: torch.device) -> str:
 
 
 def _compiled(*tensors: Tensor) -> OnePass | None:
-    """What takes these tensors, all of them flat, in one pass; None where that must be eager."""
-    fits = all(x.dtype == torch.float32 and x.is_contiguous() for x in tensors)
-    return one_pass() if fits else None
+    """What takes these tensors in one pass, in any shape; None where that must be eager."""
+    return one_pass() if all(map(_is_direct, tensors)) else None
+
+
+def _is_direct(x: Tensor) -> bool:
+    """True for a tensor whose memory is its numbers, in order, as C reads them."""
+    plain = x.dtype is torch.float32 and x.device.type == "cpu" and x.layout is torch.strided
+    return plain and x.is_contiguous() and not x.is_neg() and x.numel() > 0
+
+
+def _ready(x: Tensor) -> Tensor:
+    """As it is where C reads it, else flat and wide."""
+    return x if _compiled(x) is not None else _wide(flat(x))
+
+
+def sums_of_squares(tensors: Sequence[Tensor]) -> list[Tensor | float]:
+    """The sum of squares of each of several tensors that are not empty, as :func:`mean_square`."""
+    direct = [number for number, x in enumerate(tensors) if _is_direct(x)]
+    compiled = one_pass() if direct else None
+    totals: list[Tensor | float | None] = [None] * len(tensors)
+    if compiled is not None:
+        chosen = [tensors[number] for number in direct]
+        for number, x, total in zip(direct, chosen, compiled.squares(chosen), strict=True):
+            if 1e-30 < total / x.numel() < 1e30:
+                totals[number] = total
+    return [
+        mean_square(x) * x.numel() if total is None else total
+        for x, total in zip(tensors, totals, strict=True)
+    ]
 
 
 def _sum_of_squares(x: Tensor) -> float:
@@ -103,7 +130,7 @@ def _sum_of_squares(x: Tensor) -> float:
         total = compiled.products(x, x)
         if _squares_fit(total / x.numel(), x):
             return total
-        return float(x.double().square().sum())
+        return float(x.detach().double().square().sum())
     norms = (torch.linalg.vector_norm(rows, dim=1).double() for rows in _rows(x))
     total = float(sum(torch.dot(n, n) for n in norms))
     return total if _squares_fit(total / x.numel(), x) else float(x.double().square().sum())
@@ -113,7 +140,7 @@ def _squares_fit(mean_square: float, *operands: Tensor) -> bool:
     """False where float32 squares vanished or overflowed: 1e-23 squared is 0."""
     if 1e-30 < abs(mean_square) < 1e30:
         return True
-    largest = [max(abs(float(v)) for v in torch.aminmax(x)) for x in operands]
+    largest = [max(abs(float(v)) for v in torch.aminmax(x.detach())) for x in operands]
     return any(v == 0 or not math.isfinite(v) for v in largest)
 
 
@@ -140,7 +167,7 @@ def measure(x: Tensor) -> Measured:
         >>> m.named([float(v) for v in m.values])["mean"]
         2.0
     """
-    x = _wide(flat(x))
+    x = _ready(x)
     count = x.numel()
     if count == 0:
         return Measured(0, (math.nan,) * 6)
@@ -161,8 +188,9 @@ def _on_cpu(x: Tensor) -> tuple[float, ...]:
             mean, mean_square = total / count, squares / count
             variance = mean_square - mean * mean
             if variance < 1e-4 * mean_square:  # as below
-                variance = _sum_of_squares(x - mean) / count
+                variance = _sum_of_squares(x.detach() - mean) / count
             return mean, variance, mean_square, low, high, zeros
+    x = x.detach().view(-1)
     low, high = (float(v) for v in torch.aminmax(x))
     mean = float(_sum(x)) / count
     if not math.isfinite(mean) and math.isfinite(high - low):
@@ -178,7 +206,7 @@ def mean_square(x: Tensor) -> Tensor | float:
     """Mean square of one tensor, accumulated in float32 or better; no sync on a GPU."""
     if x.numel() == 0:
         return math.nan
-    x = _wide(flat(x))
+    x = _ready(x)
     if x.device.type != "cpu":
         norm = torch.linalg.vector_norm(x, dtype=widest(x))
         return norm * norm / x.numel()
@@ -194,14 +222,17 @@ def mean_product(x: Tensor, y: Tensor) -> Tensor | float:
         return math.nan
     if x.is_complex() and y.is_complex():
         return 2 * mean_product(torch.view_as_real(dense(x)), torch.view_as_real(dense(y)))
-    x, y = _wide(flat(x)), _wide(flat(y, like=x))
+    if _compiled(x, y) is None:
+        x, y = _wide(flat(x)), _wide(flat(y, like=x))
     if x.device.type != "cpu":
         return torch.dot(x.to(widest(x)), y.to(widest(x))) / x.numel()
     y = y.to(x.dtype)
     compiled = _compiled(x, y)
     if compiled is not None:
         mean = compiled.products(x, y) / x.numel()
-        return mean if _squares_fit(mean, x, y) else float((x.double() * y.double()).mean())
+        if _squares_fit(mean, x, y):
+            return mean
+        return float((x.detach().double() * y.detach().double()).mean())
     with torch.autocast("cpu", enabled=False):  # which would multiply in half precision
         products = [
             torch.bmm(a.unsqueeze(1), b.unsqueeze(2)).double().sum()

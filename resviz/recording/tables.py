@@ -14,7 +14,7 @@ from resviz.networks.anatomy import structure
 from resviz.recording.seen import LayerRow, Number, Seen
 from resviz.recording.split import NAMES as SPLIT_NAMES
 from resviz.recording.split import reason_of, split_columns
-from resviz.recording.statistics import NAMES, mean_square, read, widest
+from resviz.recording.statistics import NAMES, read, sums_of_squares, widest
 from resviz.torch_private import norms
 
 LAYER_COLUMNS = (
@@ -147,14 +147,18 @@ def parameters(
 def _norms(tensors: Sequence[Tensor | None]) -> list[Number]:
     """L2 norms of parameters or gradients, NaN for None; on a GPU one fused call per dtype."""
     result: list[Number] = [math.nan] * len(tensors)
+    alone: list[int] = []
     groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
     for i, tensor in enumerate(tensors):
         if tensor is None or not tensor.numel() or not _has_norm(tensor):
             continue
         if tensor.device.type == "cpu" or not _is_plain(tensor):  # `norms` sums in float32 there
-            result[i] = (mean_square(tensor) * tensor.numel()) ** 0.5
+            alone.append(i)
         else:
             groups.setdefault((tensor.device, tensor.dtype), []).append(i)
+    chosen = [t for i in alone if (t := tensors[i]) is not None]
+    for i, total in zip(alone, sums_of_squares(chosen), strict=True):
+        result[i] = total**0.5
     for members in groups.values():
         chosen = [t.detach() for i in members if (t := tensors[i]) is not None]
         for i, norm in zip(members, norms(chosen, widest(chosen[0])), strict=True):

@@ -23,6 +23,7 @@ from resviz.networks.anatomy.stream import settle
 from resviz.networks.anatomy.sums import FAMILIES, STACKED, Term, addition_name, terms
 from resviz.torch_private import unwatched, version, whole_of
 
+_NESTED = (tuple, list, dict)
 # a tensor that joins others, along which axis, and those
 _Joined = tuple[weakref.ref[Tensor], int, tuple[Node | None, ...]]
 
@@ -49,12 +50,12 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     """The tensors in a tensor, tuple, list or dict, in order."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from tensors_in(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from tensors_in(item)
+    elif isinstance(value, _NESTED):
+        for item in value.values() if isinstance(value, dict) else value:
+            if isinstance(item, Tensor):
+                yield item
+            elif isinstance(item, _NESTED):  # no generator for each stride and padding
+                yield from tensors_in(item)
 
 
 class Dataflow(TorchFunctionMode):
@@ -230,7 +231,7 @@ class Dataflow(TorchFunctionMode):
         attention = name == "multi_head_attention_forward"
         weight = len(heavy) if attention else min(len(heavy), 1)
         made_by = tuple(constants)
-        given = self._data(name, args, kwargs, constants)
+        given = self._data(name, args, kwargs, constants) if constants else ()
         values = self._weighed(args, kwargs) if name in ATTENTION else ()
 
         def note(tensor: Tensor) -> None:

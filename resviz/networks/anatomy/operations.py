@@ -106,8 +106,10 @@ def step_of(
     if name in _SLICES:
         return _slice(args, first, after)
     step = "reduce" if "pool" in name else _STEPS.get(name, "scale")
+    if step != "reduce":
+        return step
     several = sum(size > 1 for size in after[1:]) > 1  # channels, and positions that are left
-    return "pool" if step == "reduce" and several else step
+    return "pool" if several else step
 
 
 _STEPS = {

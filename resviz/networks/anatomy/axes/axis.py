@@ -50,6 +50,8 @@ class Axis(NamedTuple):
     @property
     def size(self) -> int:
         """Of the axis."""
+        if len(self.atoms) == 1:  # nearly always
+            return self.before + self.atoms[0].size + self.after
         return self.before + math.prod(atom.size for atom in self.atoms) + self.after
 
     @property

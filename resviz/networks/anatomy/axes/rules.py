@@ -35,7 +35,7 @@ from resviz.torch_private import is_pointwise
 LayoutOf = Callable[[Any], Layout | None]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Call:
     """One call of a torch function, after it has run.
 
