@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 # a stamp for each list: with another one, all is installed again
 LOCKED := $(VENV)/.stamp-locked-$(notdir $(LOCK))
 INSTALLED := $(VENV)/.stamp-installed
-# what checks the JavaScript, where there is npm; nothing of it is part of the package
+# what checks and bundles the JavaScript, where there is npm; the bundles are committed
 NODE := node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 # two processes; of quick tests each takes whole files, whose fixtures are then made once; where
@@ -22,6 +22,8 @@ PYTEST := $(BIN)/python -m pytest
 TWO := -n 2 --durations=10
 BY_FILE := --dist loadscope
 BY_TEST := --dist worksteal
+# in a browser: whole files, and one JupyterLab for all that need it
+BY_GROUP := --dist loadgroup
 FIRST := notebooks/01_feature_maps.ipynb
 
 # idle threads sleep instead of spinning, so that two jobs can share two cores
@@ -29,7 +31,7 @@ export OMP_WAIT_POLICY ?= passive
 # what is compiled stays for the next run: with asserts as pytest writes them, 8 of 15 s of collection
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install lab test test-most test-browser check check-all format lint javascript types contract notebooks pictures
+.PHONY: help install lab test test-most test-browser check check-all format lint javascript bundles types contract notebooks pictures
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -56,7 +58,7 @@ test: $(INSTALLED)
 	$(PYTEST) $(TWO) $(BY_FILE) -m "not slow and not thorough and not gpu and not browser" $(PYTEST_ARGS)
 
 test-browser: $(INSTALLED)
-	$(PYTEST) --durations=10 -m browser $(PYTEST_ARGS)
+	$(PYTEST) $(TWO) $(BY_GROUP) -m browser $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -69,8 +71,13 @@ $(NODE): package.json package-lock.json
 	@touch $@
 
 javascript: $(NODE)
+	npm run --silent fresh
 	npm run --silent lint
 	npm run --silent types
+
+# what browsers load, from resviz/views/widgets/frontend
+bundles: $(NODE)
+	npm run --silent build
 
 # against the stubs of one set of versions, the locked one
 types: $(INSTALLED)

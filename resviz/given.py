@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from resviz.arguments import caller
 
@@ -196,6 +198,10 @@ class Inputs:
 
 # what a user may give as `images`
 Images = Tensor | Sequence[Any] | Mapping[str, Any] | Inputs
+# what a user may give as `targets` of a loss: a number or a row of numbers for each image
+Labels = Tensor | NDArray[np.generic] | Sequence[object] | Mapping[str, Tensor] | int | None
+Numbers = Tensor | NDArray[np.generic] | Sequence[object]  # what makes a tensor
+Network = nn.Module
 
 
 def _has_slope(tensor: Tensor) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,8 @@ from resviz.arguments import caller
 from resviz.writing import destination, whole_file
 
 _FORMAT = "resviz-1"
+# how a record was made, as JSON has it
+Provenance = Mapping[str, Any]
 # what reading a file raises whose header was written by somebody else
 WRONG_CONTENT = (AttributeError, KeyError, RecursionError, TypeError)
 

@@ -50,6 +50,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Which cases are thorough; skip what this machine cannot run, with the reason."""
     for case in thinned(items):
         case.add_marker(pytest.mark.thorough)
+    for item in items:  # with --dist loadgroup: one JupyterLab, and pages once for each file
+        lab = "lab" in getattr(item, "fixturenames", ())
+        group = "lab" if lab else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
     lacking = {}
     if not torch.cuda.is_available():
         lacking["gpu"] = "no CUDA device"

@@ -214,6 +214,7 @@ def test_a_defect_is_told_as_one(here: Path, capsys, monkeypatch):
 
 
 # ---- explain
+@pytest.mark.thorough
 def test_explain_writes_every_kind_from_one_pass(here: Path, capsys, monkeypatch):
     passes = []
     explain = rv.explain

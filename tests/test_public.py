@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import inspect
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -85,3 +89,17 @@ def test_version():
 
 def test_the_package_is_typed():
     assert (Path(resviz.__file__).parent / "py.typed").exists()
+
+
+def signatures(name: str) -> Iterator[str]:
+    """Of a function, and of a class and what it offers."""
+    thing = getattr(resviz, name)
+    offered = vars(thing).items() if inspect.isclass(thing) else []
+    for each in [thing, *(v for k, v in offered if callable(v) and not k.startswith("_"))]:
+        with contextlib.suppress(TypeError, ValueError):  # a constant has no signature
+            yield str(inspect.signature(each))
+
+
+@pytest.mark.parametrize("name", resviz.__all__)
+def test_a_signature_says_what_it_takes(name: str):
+    assert not [text for text in signatures(name) if re.search(r"\bAny\b", text)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -22,10 +22,19 @@ from resviz.progress import bar
 from resviz.recording.losses import Loss
 from resviz.recording.recorder import record
 from resviz.recording.recording import Recording
+from resviz.storage import Provenance
 
 Variant = nn.Module | Callable[[int], nn.Module] | Mapping[Any, Any]
 KEYS = ("variant", "seed", "step", "batch_stats")
 _TABLES = ("weights", "blocks", "residuals", "growth")
+
+
+class Keys(TypedDict):
+    """Which run of a study: the variant, the training step where there are several, the mode."""
+
+    variant: str
+    step: int | None
+    batch_stats: bool | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +64,13 @@ class GradientFlow:
     blocks: pd.DataFrame
     residuals: pd.DataFrame
     growth: pd.DataFrame
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in _TABLES:
             getattr(self, name).attrs.update(self.provenance)
 
-    def runs(self, table: str = "blocks") -> Iterator[tuple[dict[str, Any], list[pd.DataFrame]]]:
+    def runs(self, table: str = "blocks") -> Iterator[tuple[Keys, list[pd.DataFrame]]]:
         """Each variant, step and mode once: its keys, and a table per seed.
 
         Args:
@@ -187,9 +196,7 @@ def _add(found: dict[str, list[pd.DataFrame]], rec: Recording, keys: Mapping[str
         found[table].append(_keyed(frame, keys))
 
 
-def _joined_about(
-    before: Mapping[str, Any], provenance: Mapping[str, Any], name: str
-) -> dict[str, Any]:
+def _joined_about(before: Mapping[str, Any], provenance: Provenance, name: str) -> dict[str, Any]:
     """What is the same for all variants, and what was done to each."""
     same = {k: v for k, v in provenance.items() if k not in _OWN}
     changes = [f"{name} {what}" for what in provenance["changes"]]
@@ -272,7 +279,7 @@ def _first_inside(layers: pd.DataFrame, paths: list[str]) -> int:
                 if block_of(layer, paths))  # fmt: skip
 
 
-def _run(keys: Any) -> dict[str, Any]:
+def _run(keys: Any) -> Keys:
     """Variant, step and BatchNorm mode, as they were before pandas made NaN of None."""
     variant, step, mode = keys
     return {"variant": variant, "step": step, "batch_stats": None if pd.isna(mode) else bool(mode)}
@@ -283,7 +290,7 @@ def _growth(blocks: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for keys, part in blocks.groupby(["variant", "step", "batch_stats"], sort=False, dropna=False):
         rates, ratios = zip(*(_rate(one) for _, one in part.groupby("seed")), strict=True)
-        row = _run(keys)
+        row: dict[str, Any] = dict(_run(keys))
         row |= {"per_layer": _middle(rates), "low": np.min(rates), "high": np.max(rates)}
         row |= {"first_over_last": _middle(ratios), "zeros": int((part["grad_rms"] == 0).sum())}
         row["nonfinite"] = int((~np.isfinite(part[["rms", "grad_rms"]])).any(axis=1).sum())

@@ -248,7 +248,8 @@ class _Study:
         some = self._inputs.part(slice(self._cams))
         predicted = self._output.predicted(self._output.scores(self._own[: self._cams])).tolist()
         made = explain(self._net, some, predicted, progress=False)
-        return next(iter(made.maps.values()))[:, 0].flatten(1).double()
+        maps = next(iter(made.maps.values()))
+        return torch.stack([one[0] for one in maps]).flatten(1).double()
 
     def _turned(self, cam: Tensor | None) -> float:
         if cam is None or self._own_cam is None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller, public
+from resviz.attribution.target import Wanted
 from resviz.attribution.targets import Targets
 from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
@@ -42,7 +43,7 @@ class _Reading:
 
 @public
 def logit_lens(
-    net: nn.Module, images: Images, targets: Any = None, *, preset: Preset | None = None
+    net: nn.Module, images: Images, targets: Wanted = None, *, preset: Preset | None = None
 ) -> pd.DataFrame:
     """What the head says of each block's output: how the prediction forms along depth.
 
@@ -90,7 +91,7 @@ def logit_lens(
 def lens_of(
     net: nn.Module,
     images: Images,
-    targets: Any = None,
+    targets: Wanted = None,
     preset: Preset | None = None,
     rec: Recording | None = None,
 ) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from resviz.attribution.channels import Channels
 from resviz.attribution.choose import read_layers
 from resviz.attribution.layer import Layer, key_of
 from resviz.attribution.shared_pass import SharedPass
+from resviz.attribution.target import Wanted
 from resviz.attribution.targets import Targets
 from resviz.given import Images
 from resviz.hooks import gradients
@@ -29,7 +30,7 @@ from resviz.provenance import preset_or_none, provenance
 def channel_contributions(
     net: nn.Module,
     images: Images,
-    targets: Any = None,
+    targets: Wanted = None,
     layers: str | Layer | Sequence[str | Layer] = "blocks",
     *,
     preset: Preset | None = None,

@@ -21,6 +21,7 @@ from resviz.attribution.run import Maps, maps_of, needs_of
 from resviz.attribution.shared_pass import SharedPass
 from resviz.attribution.split import Split
 from resviz.attribution.split import split as split_at
+from resviz.attribution.target import Wanted
 from resviz.attribution.targets import Targets
 from resviz.errors import warn
 from resviz.given import Images, Inputs
@@ -36,7 +37,7 @@ from resviz.provenance import displayed, preset_or_none, provenance
 def explain(
     net: nn.Module,
     images: Images,
-    targets: Any = None,
+    targets: Wanted = None,
     *,
     methods: str | Sequence[str] = "grad_cam",
     layers: str | Layer | Sequence[str | Layer] = "auto",
@@ -45,7 +46,7 @@ def explain(
     split: bool = False,
     channels: bool = False,
     batch_stats: bool = False,
-    options: Mapping[str, Mapping[str, Any]] | None = None,
+    options: Mapping[str, Mapping[str, object]] | None = None,
     chunk: int | None = None,
     progress: Progress = None,
     reshape: Reshape | None = None,

@@ -21,6 +21,10 @@ from resviz.attribution.original import origins_of, placed
 from resviz.attribution.places import resized, size_in
 from resviz.attribution.saved import TENSORS, read, write
 from resviz.attribution.split import Split
+from resviz.storage import Provenance
+
+# (N, T, *positions); N of (T, *positions) where images have targets in different numbers
+Map = Tensor | tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,17 +57,17 @@ class Explanation:
             in its photograph: see :meth:`on_original`.
     """
 
-    maps: Mapping[tuple[str, str], Any]
+    maps: Mapping[tuple[str, str], Map]
     targets: list[list[int]]
     target_names: list[list[str]]
     scores: Tensor
     logits: Tensor | None = None
     pictures: Tensor | None = None
     other_pictures: Mapping[str, Tensor] = field(default_factory=dict)
-    measured: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    measured: Mapping[str, Sequence[object]] = field(default_factory=dict)
     heads: Sequence[AllClasses] = ()
     parts: Split | None = None
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=dict)
     inputs: Tensor | None = None
     other_inputs: Mapping[str, Tensor] = field(default_factory=dict)
     channels: Mapping[str, Channels] = field(default_factory=dict)
@@ -141,7 +145,7 @@ class Explanation:
         return list(dict.fromkeys(layer for _, layer in self.maps))
 
     @public_as("Explanation")
-    def upsampled(self, method: str, layer: str, size: tuple[int, ...] | None = None) -> Any:
+    def upsampled(self, method: str, layer: str, size: tuple[int, ...] | None = None) -> Map:
         """(N, T, H, W): a map resized, to the input's size if None.
 
         Bilinear, align_corners=False; (N, T, L) of signals and tokens linear, (N, T, t, H, W) of
@@ -303,7 +307,7 @@ def _counted(targets: Sequence[Sequence[int]]) -> str:
     )
 
 
-def _same(one: Mapping[Any, Tensor], other: Mapping[Any, Tensor]) -> bool:
+def _same(one: Mapping[Any, Map], other: Mapping[Any, Map]) -> bool:
     return list(one) == list(other) and all(_equal(one[key], other[key]) for key in one)
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import TypeAlias
+
+from torch import Tensor
 
 from resviz.arguments import caller, public
+from resviz.given import Numbers
+
+Region: TypeAlias = "str | Numbers"  # of an output with positions: 'predicted', 'all', a mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +24,7 @@ class Target:
         terms: (class index or name, weight, region) each.
     """
 
-    terms: tuple[tuple[int | str, float, Any], ...]
+    terms: tuple[tuple[int | str, float, Region | None], ...]
 
     def __add__(self, other: Target) -> Target:
         return Target(self.terms + other.terms) if isinstance(other, Target) else NotImplemented
@@ -52,8 +57,13 @@ class Target:
         return spelled(named)
 
 
+# what a user may give as `targets`: one for all images, one each, or several each
+Goal = int | str | Target | Callable[..., Tensor]
+Wanted = Goal | Tensor | Numbers | Sequence[Goal | Sequence[Goal]] | None
+
+
 @public
-def target(which: int | str, *, region: Any = None) -> Target:
+def target(which: int | str, *, region: Region | None = None) -> Target:
     """One class as a target that can be calculated with.
 
     ``target("tiger cat") - target("espresso")`` explains what speaks for the one and against the

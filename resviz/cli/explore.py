@@ -26,7 +26,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     for file in files:
         with whole_file(file, options.force) as part:
             if file.suffix.lower() == ".html":
-                save_html(view, part, lesions=options.lesions)
+                save_html(view, part, lesions=options.lesions, progress=console.bars)
             else:
                 save(view, part)
         result(file)

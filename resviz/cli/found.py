@@ -50,14 +50,14 @@ def evidence_lines(exp: Explanation, names: Sequence[str], last: bool = False) -
         names: of the pictures.
         last: of the last layer alone, by the first method that has a map there.
     """
-    maps = [(key, values) for key, values in exp.maps.items() if values.ndim == 4]
+    maps = [(key, values) for key, values in exp.maps.items() if values[0].ndim == 3]
     if last:
         maps = [one for one in maps if one[0][1] == exp.layers[-1]][:1]
     lines = []
     for image, name in enumerate(names):
         for (method, layer), values in maps if len(names) == 1 else maps[:1]:
             for target, label in enumerate(exp.target_names[image]):
-                where = _where(values[image, target].double().cpu().numpy())
+                where = _where(values[image][target].double().cpu().numpy())
                 whose = "" if len(names) == 1 else f" in {name}"
                 lines.append(f"evidence for {label}{whose} ({method} at {layer}): {where}")
     most = _MAPS if len(names) == 1 else _PICTURES

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller, public
 from resviz.errors import UnknownOutput
-from resviz.given import Images, Inputs
+from resviz.given import Images, Inputs, Labels
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.additions import included
 from resviz.networks.inputs import check_hookable, check_images
@@ -31,6 +31,7 @@ from resviz.recording.losses import Chosen, Loss, choose, known_targets
 from resviz.recording.measuring import MeasuredPass
 from resviz.recording.recording import Recording
 from resviz.recording.seen import Seen
+from resviz.recording.statistics import how
 from resviz.torch_private import is_of_reentrant_checkpoint
 
 
@@ -96,7 +97,7 @@ class _Asked:
 def record(
     net: nn.Module,
     images: Images,
-    targets: Any = None,
+    targets: Labels = None,
     loss: str | Loss | None = None,
     gradients: bool = True,
     batch_stats: bool = False,
@@ -181,7 +182,7 @@ def record(
     check_kept(kept, passed.layers, passed.seen)
     if not allow_nonfinite:
         check_finite(passed.layers)
-    about = provenance(net, inputs, known, batch_stats=batch_stats)
+    about = provenance(net, inputs, known, batch_stats=batch_stats, statistics=how(inputs.device))
     return passed.recording(displayed(inputs, known), kept, about)
 
 

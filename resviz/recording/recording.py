@@ -13,6 +13,7 @@ from torch import Tensor
 from resviz import storage
 from resviz.arguments import caller, public
 from resviz.errors import closest
+from resviz.storage import Provenance
 
 _TABLES = ("layers", "residuals", "parameters")
 _TENSORS = ("logits", "targets", "loss", "pictures")
@@ -53,7 +54,7 @@ class Recording:
     loss: Tensor | None
     pictures: Tensor | None
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=dict)
     axes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -1,9 +1,10 @@
 """Statistics of one tensor in a few cheap passes, without a host sync on a GPU.
 
-On a CPU: row sums, row norms and one ``aminmax``. Rows of 4096 keep float32 sums exact to about
-1e-8 (one float32 ``dot`` over 6.4 million elements is off by 5e-5, ``vector_norm`` by 4e-4), and
-cost a quarter of ``var_mean`` plus ``count_nonzero``. On a GPU the built-in reductions are both
-fast and exact, so they are used as they are.
+On a CPU one compiled pass where there is a compiler (:mod:`resviz.recording.compiled`), else row
+sums, row norms and one ``aminmax``. Rows of 4096 keep float32 sums exact to about 1e-8 (one float32
+``dot`` over 6.4 million elements is off by 5e-5, ``vector_norm`` by 4e-4), and cost a quarter of
+``var_mean`` plus ``count_nonzero``. On a GPU the built-in reductions are both fast and exact, so
+they are used as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from resviz.recording.compiled import OnePass, building, one_pass
+
 _ROW = 4096
+building()  # the compiler starts; who measures first waits for what is left of its 0.1 s
 NAMES = ("mean", "std", "rms", "norm", "min", "max", "zero_fraction")
 
 
@@ -53,6 +57,8 @@ def flat(x: Tensor, like: Tensor | None = None) -> Tensor:
     No copy for any dense layout, channels_last included.
     """
     x = dense(x.detach())
+    if like is None and x.is_contiguous():
+        return x.view(-1)
     order = sorted(range(x.ndim), key=(dense(like) if like is not None else x).stride, reverse=True)
     ordered = x.permute(order)
     return ordered.view(-1) if ordered.is_contiguous() else ordered.reshape(-1)
@@ -80,7 +86,24 @@ def _sum(x: Tensor) -> Tensor:
     return torch.stack([rows.sum(1).double().sum() for rows in _rows(x)]).sum()
 
 
+def how(device: torch.device) -> str:
+    """How statistics of float32 tensors are taken there: "compiled", on a CPU, or "eager"."""
+    return "compiled" if device.type == "cpu" and one_pass() is not None else "eager"
+
+
+def _compiled(*tensors: Tensor) -> OnePass | None:
+    """What takes these tensors, all of them flat, in one pass; None where that must be eager."""
+    fits = all(x.dtype == torch.float32 and x.is_contiguous() for x in tensors)
+    return one_pass() if fits else None
+
+
 def _sum_of_squares(x: Tensor) -> float:
+    compiled = _compiled(x)
+    if compiled is not None:
+        total = compiled.products(x, x)
+        if _squares_fit(total / x.numel(), x):
+            return total
+        return float(x.double().square().sum())
     norms = (torch.linalg.vector_norm(rows, dim=1).double() for rows in _rows(x))
     total = float(sum(torch.dot(n, n) for n in norms))
     return total if _squares_fit(total / x.numel(), x) else float(x.double().square().sum())
@@ -131,6 +154,15 @@ def measure(x: Tensor) -> Measured:
 
 def _on_cpu(x: Tensor) -> tuple[float, ...]:
     count = x.numel()
+    compiled = _compiled(x)
+    if compiled is not None:
+        total, squares, low, high, zeros = compiled.moments(x)
+        if math.isfinite(total) and 1e-30 < squares / count < 1e30:
+            mean, mean_square = total / count, squares / count
+            variance = mean_square - mean * mean
+            if variance < 1e-4 * mean_square:  # as below
+                variance = _sum_of_squares(x - mean) / count
+            return mean, variance, mean_square, low, high, zeros
     low, high = (float(v) for v in torch.aminmax(x))
     mean = float(_sum(x)) / count
     if not math.isfinite(mean) and math.isfinite(high - low):
@@ -165,10 +197,15 @@ def mean_product(x: Tensor, y: Tensor) -> Tensor | float:
     x, y = _wide(flat(x)), _wide(flat(y, like=x))
     if x.device.type != "cpu":
         return torch.dot(x.to(widest(x)), y.to(widest(x))) / x.numel()
+    y = y.to(x.dtype)
+    compiled = _compiled(x, y)
+    if compiled is not None:
+        mean = compiled.products(x, y) / x.numel()
+        return mean if _squares_fit(mean, x, y) else float((x.double() * y.double()).mean())
     with torch.autocast("cpu", enabled=False):  # which would multiply in half precision
         products = [
             torch.bmm(a.unsqueeze(1), b.unsqueeze(2)).double().sum()
-            for a, b in zip(_rows(x), _rows(y.to(x.dtype)), strict=True)
+            for a, b in zip(_rows(x), _rows(y), strict=True)
             if a.numel()
         ]
     mean = float(sum(products)) / x.numel()

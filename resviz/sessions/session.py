@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from resviz.arguments import Progress
 from resviz.progress import bar
 from resviz.sessions.scene import (
     KEEP,
@@ -99,7 +100,7 @@ class Session:
         return with_explanation(net, self.images[moment.image], scene, self.preset)
 
     def measured(
-        self, net: Any, moment: Moment, blocks: Sequence[str], progress: bool | None = None
+        self, net: Any, moment: Moment, blocks: Sequence[str], progress: Progress = None
     ) -> Scene:
         """:meth:`without`, under a bar."""
         with bar(len(blocks), "blocks cut, one at a time", progress) as shown:

@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from resviz.arguments import caller, public, switch
+from resviz.arguments import Progress, caller, public, switch
 from resviz.views.payload import Payload
 from resviz.writing import destination, whole_file
 
@@ -65,7 +65,7 @@ class Page:
 
     Attributes:
         title: plain text.
-        module: the view's joined ES module.
+        module: the view's ES module, bundled; it ends in ``export default ...;``.
         style: its style sheet.
         payload: its data.
         traits: the first values of what the module reads from the widget model.
@@ -81,7 +81,7 @@ class Page:
 
 
 @public
-def save(view_or_figure: Any, path: str | os.PathLike[str]) -> None:
+def save(view_or_figure: object, path: str | os.PathLike[str]) -> None:
     """Write a view or a figure to a file: a page, a picture or a drawing, as its ending says.
 
     - ``.html``: interactive, offline, without Python; see :func:`save_html`.
@@ -122,7 +122,13 @@ def save(view_or_figure: Any, path: str | os.PathLike[str]) -> None:
 
 
 @public
-def save_html(view_or_figure: Any, path: str | os.PathLike[str], *, lesions: bool = False) -> None:
+def save_html(
+    view_or_figure: object,
+    path: str | os.PathLike[str],
+    *,
+    lesions: bool = False,
+    progress: Progress = None,
+) -> None:
     """Write a view or a figure to one HTML file that stays interactive, offline, without Python.
 
     A view's page holds its modules and its data; what needs a kernel is disabled there and says
@@ -133,6 +139,8 @@ def save_html(view_or_figure: Any, path: str | os.PathLike[str], *, lesions: boo
         path: of the file, ``~`` for home, ending in ``.html``; written over if it is there.
         lesions: of a view of :func:`resviz.explore`: every block is cut, one at a time, so that
             readers of the page can cut them, too. Takes about four passes for each block.
+        progress: how far that is, and the scenes of such a page: None shows a bar over what takes
+            more than a second, False never; or a function (done, total, what).
 
     Raises:
         TypeError: something else, or no path.
@@ -156,21 +164,21 @@ def save_html(view_or_figure: Any, path: str | os.PathLike[str], *, lesions: boo
             "would be right. rv.save(view_or_figure, path) writes pictures, too."
         )
     target = destination(path, _PAGES)
-    data = _page_of(view_or_figure, lesions)
+    data = _page_of(view_or_figure, lesions, progress)
     with whole_file(target) as part:
         part.write_bytes(data)
 
 
-def _page_of(view_or_figure: Any, lesions: bool = False) -> bytes:
+def _page_of(view_or_figure: object, lesions: bool = False, progress: Progress = None) -> bytes:
     """HTML, UTF-8."""
     shown = _drawn(view_or_figure)
+    if hasattr(shown, "cuts_blocks"):
+        return page_text(shown.page(switch("lesions", lesions), progress)).encode()
     if switch("lesions", lesions):
-        if not hasattr(shown, "cuts_blocks"):
-            raise ValueError(
-                f"{caller()}: lesions=True, and a {type(shown).__name__} cuts no blocks; a view of "
-                "rv.explore would be right. Leave lesions out."
-            )
-        return page_text(shown.page(lesions=True)).encode()
+        raise ValueError(
+            f"{caller()}: lesions=True, and a {type(shown).__name__} cuts no blocks; a view of "
+            "rv.explore would be right. Leave lesions out."
+        )
     if callable(getattr(shown, "page", None)):
         return page_text(shown.page()).encode()
     if hasattr(shown, "to_plotly_json"):
@@ -178,7 +186,7 @@ def _page_of(view_or_figure: Any, lesions: bool = False) -> bytes:
     raise _neither(shown)
 
 
-def _picture_of(view_or_figure: Any, kind: str) -> bytes:
+def _picture_of(view_or_figure: object, kind: str) -> bytes:
     """As "png", "svg" or "pdf"."""
     shown = _drawn(view_or_figure)
     if callable(getattr(shown, "picture", None)):
@@ -213,7 +221,8 @@ def page_text(page: Page) -> str:
     """The HTML of a view's page."""
     if page.module.count(_ENTRY) != 1:
         raise ValueError(f"save_html: the module must hold '{_ENTRY}' once.")
-    module = page.module.replace(_ENTRY, "const rvEntry = ")
+    # within a function: the names of a module and of what stands in for its model stay apart
+    module = f"const rvEntry = (() => {{\n{page.module.replace(_ENTRY, 'return ')}}})();\n"
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed = packer.compress(page.payload.buffer) + packer.flush()
     still = ""

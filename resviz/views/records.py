@@ -5,7 +5,10 @@ The classes are imported when they are asked for: figures of tables alone load n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeGuard
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
+
+import pandas as pd
 
 if TYPE_CHECKING:
     from resviz.analysis.landscape.surface import LossLandscape
@@ -13,6 +16,12 @@ if TYPE_CHECKING:
     from resviz.recording.recording import Recording
     from resviz.scanning.scan import Scan
     from resviz.training.recorder.record import TrainingRecord, TrainingStep
+
+    # what a figure is made from: a table or a record that has tables, one for each seed, by name
+    Table: TypeAlias = pd.DataFrame | Recording | TrainingStep
+    Tables: TypeAlias = Table | Mapping[str, Table | Sequence[Table]]
+    Landscape: TypeAlias = LossLandscape | pd.DataFrame
+    Landscapes: TypeAlias = Landscape | Mapping[str, Landscape | Sequence[Landscape]]
 
 
 def is_recording(given: object) -> TypeGuard[Recording]:

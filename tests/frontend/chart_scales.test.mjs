@@ -5,7 +5,7 @@ import test from "node:test";
 import {
   chartRows, chartSummary, cursorStops, depthLimits, depthTicks, endsOf, extent, fitsLog, lineOrder,
   linearTicks, logTicks, nearestPoint, nearestStop, pointAtDepth, pointWords, powerOfTen,
-  shortNumber, stopAfterKey, throughMiddle, unbroken, valueAxis,
+  shortNumber, stopAfterKey, throughMiddle, valueAxis,
 } from "../../resviz/views/widgets/frontend/chart_scales.js";
 import { doublesAt, linesAtStep } from "../../resviz/views/widgets/frontend/gradients.js";
 import { anatomyOrder, keepHint } from "../../resviz/views/widgets/frontend/residuals.js";
@@ -96,9 +96,7 @@ test("numbers in words", () => {
   assert.equal(shortNumber(5e-324), "4.941e-324");
 });
 
-test("a line breaks at what has no place, and leaves projections out", () => {
-  const broken = unbroken([0, 1, 2, 3, 4], [0.1, null, 0.2, 0.3, null]);
-  assert.deepEqual(broken, [[0], [2, 3]]);
+test("a line leaves projections out", () => {
   const order = lineOrder({ x: [3, 1, 2, NaN, 2], aside: [false, false, true, false, false] });
   assert.deepEqual(order, [1, 4, 0]);
 });

@@ -1,4 +1,4 @@
-"""`measure`, `mean_square`, `mean_product` against float64: every dtype, layout and extreme."""
+"""`measure`, `mean_square`, `mean_product` against float64: every dtype, layout, extreme, way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
+from resviz.recording import statistics
+from resviz.recording.compiled import one_pass
 from resviz.recording.statistics import NAMES, flat, mean_product, mean_square, measure, read
+
+
+@pytest.fixture(autouse=True, params=["compiled", "eager"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is said here holds with a compiler and without."""
+    if request.param == "eager":
+        monkeypatch.setattr(statistics, "one_pass", lambda: None)
+    elif one_pass() is None:
+        pytest.skip("no C compiler")
 
 
 def measured(x: Tensor) -> dict[str, float]:

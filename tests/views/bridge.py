@@ -14,7 +14,8 @@ from views.browsing import View, watch
 
 PAGE = """<!DOCTYPE html><html><head><link rel="icon" href="data:,"><style>{style}</style></head>
 <body><main id="root" class="rv-page"></main><script type="module">
-{module}
+const entry = (() => {{
+{module}}})();
 const traits = {traits};
 const handlers = {{}};
 const emit = (name, ...details) => [...(handlers[name] ?? [])].forEach((one) => one(...details));
@@ -80,7 +81,7 @@ class Live(View):
         page.expose_function("asked", lambda c, b: self._in.append(("asked", c, b)))
         page.expose_function("chosen", lambda c: self._in.append(("chosen", c, [])))
         traits = {"selection": dict(widget.selection), "about": widget.about, "still": ""}
-        module = module_source(widget.module).replace("export default ", "const entry = ")
+        module = module_source(widget.module).replace("export default ", "return ")
         parts = {"style": style_source(), "module": module, "manager": manager}
         page.set_content(PAGE.format(traits=json.dumps(traits), **parts), wait_until="load")
 

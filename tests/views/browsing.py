@@ -88,7 +88,9 @@ class View:
         self.at = at
 
     def text(self, where: str) -> str:
-        return str(self.at.locator(where).first.inner_text())
+        found = self.at.locator(where).first
+        found.scroll_into_view_if_needed()  # JupyterLab lays out no cell off the screen
+        return str(found.inner_text())
 
     def labelled(self, label: str) -> Any:
         """A control; the fold that it stands in is opened."""

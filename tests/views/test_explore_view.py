@@ -471,6 +471,7 @@ def test_networks_that_lack_something(kind: str, images: torch.Tensor) -> None:
     assert view._repr_mimebundle_()[0]["text/plain"].startswith("Figure: Explore")
 
 
+@pytest.mark.thorough
 def test_a_network_without_blocks_is_drawn_by_its_stages(preset: rv.Preset) -> None:
     torch.manual_seed(0)
     net = torchvision.models.vgg11(num_classes=10, init_weights=False).eval()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from resviz.views.widgets.modules import FRONTEND
+from views.sources import FRONTEND
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="no node")

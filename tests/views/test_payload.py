@@ -13,7 +13,7 @@ import pytest
 
 from resviz.views import style
 from resviz.views.payload import NOT_FINITE, Packing, quantised
-from resviz.views.widgets.modules import FRONTEND
+from views.sources import FRONTEND
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="no node")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 
 from resviz import storage
 from resviz.analysis.landscape.bends import bends_of
 from resviz.arguments import public
+from resviz.storage import Provenance
 
 KIND = "loss landscape"
 
@@ -30,7 +29,7 @@ class LossLandscape:
     """
 
     table: pd.DataFrame
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         about = {k: v for k, v in self.provenance.items() if k not in ("classes", "fingerprint")}

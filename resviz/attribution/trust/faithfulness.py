@@ -17,6 +17,7 @@ from resviz.attribution.order import check_order
 from resviz.attribution.places import size_of
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
+from resviz.attribution.target import Wanted
 from resviz.attribution.trust.localisation import energy, iou, pointing, read_masks
 from resviz.attribution.trust.randomisation import Randomised, again_as, randomise
 from resviz.attribution.trust.removal import (
@@ -42,7 +43,7 @@ from resviz.attribution.trust.rivals import (
 from resviz.attribution.trust.road import road_score, road_series
 from resviz.attribution.trust.settings import Settings, check_explanation, scorer_for
 from resviz.attribution.trust.verdict import beats_random, summaries, words_of
-from resviz.given import Images
+from resviz.given import Images, Numbers
 from resviz.hooks import gradients
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import OUTPUT_KEYS
@@ -57,14 +58,14 @@ def faithfulness(
     net: nn.Module,
     images: Images,
     exp: Explanation,
-    targets: Any = None,
+    targets: Wanted = None,
     *,
     checks: str | Sequence[str] | None = None,
-    boxes: Any = None,
-    masks: Any = None,
+    boxes: Numbers | None = None,
+    masks: Numbers | None = None,
     steps: int = 28,
-    baseline: Any = "mean",
-    reveal: Any = "blur",
+    baseline: str | float | Numbers = "mean",
+    reveal: str | float | Numbers = "blur",
     percentages: Sequence[float] = (20, 40, 60, 80),
     draws: int = 3,
     rivals: int = 39,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from resviz.arguments import caller
 from resviz.attribution.explain import explain
-from resviz.attribution.explanation import Explanation
+from resviz.attribution.explanation import Explanation, Map
 from resviz.attribution.layer import INPUT
 from resviz.attribution.methods.registry import METHODS
 from resviz.attribution.positions import Reshape
@@ -30,7 +30,7 @@ from resviz.preset import Preset
 from resviz.progress import bar
 
 STAGES = 6  # the last weighted layer, then the others in at most five parts
-Maps = dict[tuple[str, str], Tensor]
+Maps = dict[tuple[str, str], Map]
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 # A map whose mean correlation over the upper half of the stages is above this does not change with

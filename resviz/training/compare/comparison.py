@@ -19,6 +19,7 @@ from resviz.errors import warn
 from resviz.hooks import gradients
 from resviz.progress import bar
 from resviz.provenance import versions
+from resviz.storage import Provenance
 from resviz.training.compare.course import PROBE, Course
 from resviz.training.compare.data import TrainingData, training_data
 from resviz.training.compare.plan import MOMENTUM, WARM, WEIGHT_DECAY, Plan
@@ -57,7 +58,7 @@ class TrainComparison:
     curves: pd.DataFrame
     gradients: pd.DataFrame
     networks: Mapping[tuple[str, int], nn.Module]
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:

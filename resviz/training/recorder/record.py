@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -13,6 +12,7 @@ import pandas as pd
 
 from resviz import storage
 from resviz.arguments import public
+from resviz.storage import Provenance
 from resviz.training.recorder import file as training_file
 
 STEP_COLUMNS = (
@@ -40,7 +40,7 @@ class TrainingStep:
     layers: pd.DataFrame
     residuals: pd.DataFrame
     parameters: pd.DataFrame
-    provenance: Mapping[str, Any]
+    provenance: Provenance
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class TrainingRecord:
     parameters: pd.DataFrame
     blocks: pd.DataFrame
     residuals: pd.DataFrame
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for table in (self.steps, *(getattr(self, name) for name in training_file.TABLES)):

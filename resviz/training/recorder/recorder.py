@@ -109,7 +109,7 @@ class TrainingRecorder:
         every: int = 10,
         *,
         optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
-        scaler: Any | None = None,
+        scaler: torch.amp.GradScaler | None = None,
         layers: str | Sequence[str] | None = None,
         resume: bool = False,
         first_step: int | None = None,

@@ -1,4 +1,4 @@
-"""The pen that writes a chart as JSON, for a module in the browser that draws it."""
+"""A chart as JSON, for the pen in the browser: ``frontend/chart_pen.js``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from resviz.views.charts.chart import Chart
 from resviz.views.pictures import data_uri
 
 _STOPS = 32  # colours of a scale
+# what a theme decides: names of frontend/style.css
+_THEME = {
+    style.INK: "var(--rv-ink)",
+    "#000000": "var(--rv-ink)",
+    style.FAINT: "var(--rv-faint)",
+    style.GRID: "var(--rv-line)",
+    **dict(zip(style.SHADES, ("var(--rv-card)", "var(--rv-back)"), strict=True)),
+}
 
 
 def to_browser(chart: Chart) -> dict[str, Any]:
@@ -20,7 +28,8 @@ def to_browser(chart: Chart) -> dict[str, Any]:
 
     Marks have a ``kind``: "series", "area", "words", "heat", "picture", "colourbar". Numbers that
     are not finite are None, pixels a PNG as an address, and a colour scale a list of colours at
-    even steps.
+    even steps. Ink, faint ink, lines and shades are those of the page's theme: ``var(--rv-ink)``.
+    ``frontend/chart_pen.js`` draws it, without pictures and colour bars.
 
     Example:
         >>> from resviz.views.charts.draft import Draft
@@ -59,4 +68,6 @@ def _field(name: str, value: Any) -> Any:
     if name == "colours" and isinstance(value, str):
         table = style.colour_table(value)[np.linspace(0, 255, _STOPS).round().astype(int)]
         return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in table.tolist()]
+    if name in ("colour", "fill"):
+        return _THEME.get(value, value)
     return _plain(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,9 @@ from resviz.views.figures.study import (
     study_tables,
 )
 
+if TYPE_CHECKING:
+    from resviz.views.records import Tables
+
 
 class _Shown(NamedTuple):
     column: str
@@ -51,7 +54,7 @@ _EXPECTED = [shown.column for shown in _PANELS if shown.column != "cos_gradient"
 _NEEDED = ("addition", "position", "depth", "stage", *(shown.column for shown in _PANELS))
 
 
-def plot_branch_study(tables: Any, *, title: str | None = None) -> Figure:
+def plot_branch_study(tables: Tables, *, title: str | None = None) -> Figure:
     """A figure of the residual branches against depth, of one or several networks.
 
     Four panels: branch over shortcut |F| / |x|; the branch's share var F / (var F + var x), with

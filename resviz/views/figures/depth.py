@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from resviz.views import style
 from resviz.views.charts.chart import Margin
@@ -34,17 +34,20 @@ from resviz.views.figures.panels import (
 )
 from resviz.views.figures.quantities import Quantity, quantity_of, shared_conditions
 
+if TYPE_CHECKING:
+    from resviz.views.records import Tables
+
 _HEIGHT, _LEFT = 460, 84
 
 
 def plot_depth_profile(
-    tables: Any,
+    tables: Tables,
     y: str = "grad_norm",
     x: str = "depth",
     *,
     rows: str | Sequence[str] | None = None,
     log: bool | None = None,
-    theory: Mapping[str, Callable[[NDArray[np.float64]], Any]] | None = None,
+    theory: Mapping[str, Callable[[NDArray[np.float64]], ArrayLike]] | None = None,
     title: str | None = None,
 ) -> Figure:
     """A figure of one measured quantity against depth, several networks on one axis.

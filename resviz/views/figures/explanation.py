@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,11 +27,16 @@ from resviz.views.overlays import (
 )
 from resviz.views.pictures import Pixels, enlarged
 
+if TYPE_CHECKING:
+    from resviz.attribution.explanation import Explanation
+    from resviz.images.reading import Source
+    from resviz.views.overlays import Whole
+
 _MARGIN = 118  # pixels for the bar beside the sheet
 
 
 def plot_explanation(
-    exp: Any,
+    exp: Explanation,
     image: int = 0,
     *,
     methods: Sequence[str] | None = None,
@@ -45,7 +50,7 @@ def plot_explanation(
     name: str | None = None,
     tokens: Sequence[str] | Callable[[list[int]], Sequence[str]] | None = None,
     frames: Sequence[int] | None = None,
-    original: Any = None,
+    original: Source | Whole | None = None,
 ) -> Figure:
     """A figure of the photograph and, beside it, each map over it: methods x layers x targets.
 

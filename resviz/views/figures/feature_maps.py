@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from resviz.views.figures.quantities import conditions
 from resviz.views.figures.tiles import WIDEST, cells, title_room
 from resviz.views.pictures import Floats, coloured, limits
 
+if TYPE_CHECKING:
+    from resviz.recording.recording import Recording
+
 Ends = tuple[float, float, str]  # low, high, colour scale
 
 SCALES = ("unit", "layer")
@@ -27,7 +30,7 @@ _LABEL = 16
 
 
 def plot_feature_maps(
-    rec: Any,
+    rec: Recording,
     layer: str | tuple[str, int],
     image: int = 0,
     *,

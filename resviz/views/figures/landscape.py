@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from resviz.views.figures.landscape_planes import Box, Plane, Scale
 from resviz.views.figures.quantities import shared_conditions
 from resviz.views.records import is_landscape
 
+if TYPE_CHECKING:
+    from resviz.views.records import Landscapes
+
 _SIDE, _ACROSS, _DOWN = 300, 64, 128  # pixels: a panel, and the room beside and between them
 _LEFT, _RIGHT, _FOOT, _HEAD = 68, 110, 56, 72  # _HEAD: name and small lines above a panel
 _LEAST = 760  # pixels of width, for the title
@@ -31,7 +34,7 @@ _DIRECTIONS = {
 }
 
 
-def plot_landscape(landscapes: Any, *, log: bool = True, title: str | None = None) -> Figure:
+def plot_landscape(landscapes: Landscapes, *, log: bool = True, title: str | None = None) -> Figure:
     """A figure of the loss on a plane or a line through the weights, one panel per network.
 
     Planes: colours on one scale for all networks, and contour lines at the ticks of the colour bar;

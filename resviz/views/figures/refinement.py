@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,9 @@ from resviz.views.figures.study import (
     study_tables,
 )
 
+if TYPE_CHECKING:
+    from resviz.views.records import Tables
+
 
 class _Shown(NamedTuple):
     column: str
@@ -55,7 +58,7 @@ _NEEDED = (
 )
 
 
-def plot_refinement(tables: Any, *, title: str | None = None) -> Figure:
+def plot_refinement(tables: Tables, *, title: str | None = None) -> Figure:
     """A figure of each block's output against its stage's end, of one or several networks.
 
     Four panels, after Greff et al. 2017 (https://arxiv.org/abs/1612.07771): the correlation of each

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from resviz.views.figures.panels import (
 )
 from resviz.views.figures.quantities import conditions
 
+if TYPE_CHECKING:
+    from resviz.views.records import Table
+
 _SYMBOLS = {"identity": "circle", "projection": "diamond-open", "padded": "triangle-up-open"}
 _SIZES = {"branch_rms": "branch F(x)", "shortcut_rms": "shortcut", "sum_rms": "sum"}
 _COSINES = {
@@ -47,7 +50,7 @@ _SPLIT = "gradients of the losses summed over the images, split at each block's 
 
 
 def plot_residual_branches(
-    rec_or_df: Any, *, x: str = "depth", panels: tuple[str, ...] = _PANELS
+    rec_or_df: Table, *, x: str = "depth", panels: tuple[str, ...] = _PANELS
 ) -> Figure:
     """A figure of branch, shortcut and sum at each residual addition, against depth.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -31,12 +31,15 @@ from resviz.views.figures.study import (
     study_tables,
 )
 
+if TYPE_CHECKING:
+    from resviz.views.records import Tables
+
 _HEIGHT = 640
 _NEEDED = ("layer", "response", "position", "stage", "std")
 _X = "layer: above from the input on, below from the largest response on"
 
 
-def plot_response_std(tables: Any, *, log: bool = True, title: str | None = None) -> Figure:
+def plot_response_std(tables: Tables, *, log: bool = True, title: str | None = None) -> Figure:
     """A figure of the standard deviation of each layer's response: in order, and sorted by size.
 
     As Fig. 7 of He et al. 2015 (https://arxiv.org/abs/1512.03385). The legend has each network's

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from resviz.views.figure import Figure
 from resviz.views.figures.panels import Floats, Panel, add_panel, band, reference_line
 from resviz.views.figures.quantities import conditions
 from resviz.views.figures.study import finished, study_draft, study_tables
+
+if TYPE_CHECKING:
+    from resviz.views.records import Tables
 
 _HEIGHT = 500
 _KINDS = {
@@ -36,7 +39,7 @@ class _Series:
 
 
 def plot_gradient_correlation(
-    tables: Any, *, log: bool = False, theory: bool = True, title: str | None = None
+    tables: Tables, *, log: bool = False, theory: bool = True, title: str | None = None
 ) -> Figure:
     """A figure of the correlation of input gradients against depth.
 

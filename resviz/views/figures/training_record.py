@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from resviz.views.figure import Figure
 from resviz.views.figures.panels import DEPTH, add_panel
 from resviz.views.figures.quantities import QUANTITIES, Quantity, conditions
 from resviz.views.records import is_training_record
+
+if TYPE_CHECKING:
+    from resviz.training.recorder.record import TrainingRecord
 
 Floats = NDArray[np.float64]
 
@@ -44,7 +47,11 @@ class _Map:
 
 
 def plot_training_record(
-    record: Any, y: str = "grad_norm", *, log: bool | None = None, title: str | None = None
+    record: TrainingRecord,
+    y: str = "grad_norm",
+    *,
+    log: bool | None = None,
+    title: str | None = None,
 ) -> Figure:
     """A figure of one measured quantity as colour: depth upwards, training steps to the right.
 

@@ -6,7 +6,7 @@ import dataclasses
 import html
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,12 @@ from resviz.views.widgets.explanation_payload import (
 )
 from resviz.views.widgets.originals import packed, wholes_of
 from resviz.views.widgets.page_view import PageView
+
+if TYPE_CHECKING:
+    from resviz.attribution.explanation import Explanation
+    from resviz.given import Images, Network
+    from resviz.images.loading import Sources
+    from resviz.preset import Preset
 
 _CALLER = "explore_explanation"
 _CHECKED = {"method", "layer", "image", "target"}  # columns of a table of faithfulness
@@ -257,14 +263,14 @@ def _table(values: Any) -> Any:
 # ---- the public function
 @public
 def explore_explanation(
-    net_or_exp: Any,
-    images: Any = None,
+    net_or_exp: Network | Explanation,
+    images: Images | None = None,
     *,
-    preset: Any = None,
-    faithfulness: Any = None,
-    explanation: Any = None,
+    preset: Preset | None = None,
+    faithfulness: pd.DataFrame | None = None,
+    explanation: Explanation | None = None,
     names: Sequence[str] | None = None,
-    originals: Any = None,
+    originals: Sources | None = None,
 ) -> ExplanationPage:
     """A widget on the reasons for a prediction: photograph, class, method and layer to choose.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resviz.arguments import public
 from resviz.images import load_images
@@ -13,12 +13,21 @@ from resviz.preset import check_network
 from resviz.views.widgets.originals import Source, sources
 from resviz.views.widgets.screen.view import ExploreView
 
+if TYPE_CHECKING:
+    from resviz.given import Images, Network
+    from resviz.images.loading import Sources
+    from resviz.preset import Preset
+
 _CALLER = "explore"
 
 
 @public
 def explore(
-    net: Any, images: Any, *, preset: Any = None, names: Sequence[str] | None = None
+    net: Network,
+    images: Images | Sources,
+    *,
+    preset: Preset | None = None,
+    names: Sequence[str] | None = None,
 ) -> ExploreView:
     """Look into a network on one screen: one photograph, one class, one cursor over depth.
 

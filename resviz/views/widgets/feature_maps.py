@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats, as_array, as_pixels
 from resviz.views.records import is_explanation, is_recording
 from resviz.views.widgets.page_view import PageView
+
+if TYPE_CHECKING:
+    from resviz.attribution.explanation import Explanation
+    from resviz.recording.recording import Recording
 
 _MOST = 64 * 2**20  # bytes of maps in one message
 _NAMED = 5  # classes per photograph whose weights come along
@@ -299,10 +303,10 @@ def _key(key: str) -> Any:
 
 @public
 def explore_feature_maps(
-    rec: Any,
-    other: Any = None,
+    rec: Recording,
+    other: Recording | None = None,
     *,
-    explanation: Any = None,
+    explanation: Explanation | None = None,
     images: Sequence[int] | None = None,
 ) -> MapsView:
     """A widget to browse the feature maps of a recording, every channel of every kept layer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,11 @@ from resviz.views.widgets.gradient_runs import (
     read_runs,
 )
 from resviz.views.widgets.page_view import PageView
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from resviz.views.records import Tables
 
 Floats = NDArray[np.float64]
 
@@ -211,11 +216,11 @@ def _place(drawn: Curve, packing: Packing) -> dict[str, Any]:
 
 @public
 def explore_gradients(
-    tables: Any,
+    tables: Tables,
     quantity: str | None = None,
     *,
     rows: str | Sequence[str] | None = None,
-    theory: Mapping[str, Theory | Callable[[Floats], Any]] | None = None,
+    theory: Mapping[str, Theory | Callable[[Floats], ArrayLike]] | None = None,
 ) -> DepthView:
     """A view that compares networks along depth; every interaction runs in the browser.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats
 from resviz.views.records import is_recording
 from resviz.views.widgets.page_view import PageView
+
+if TYPE_CHECKING:
+    from resviz.recording.recording import Recording
 
 PARTS = ("shortcut", "branch", "sum")
 COLUMNS = (
@@ -212,7 +215,9 @@ def _maps(packing: Packing, rec: Any, key: str, images: list[int]) -> dict[str, 
 
 
 @public
-def explore_residuals(rec: Any, *, images: Sequence[int] | None = None) -> AnatomyView:
+def explore_residuals(
+    rec: Recording | pd.DataFrame, *, images: Sequence[int] | None = None
+) -> AnatomyView:
     """A view on the residual additions of a network: sizes, gradient split, channels.
 
     One cursor over depth chooses the block: its shortcut, branch and sum stand side by side for the

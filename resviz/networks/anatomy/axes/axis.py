@@ -7,6 +7,7 @@ So the order of positions is known through every view of a tensor, windows and h
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -152,8 +153,12 @@ def joined(one: Axis, other: Axis) -> Axis:
 
 def overlaid(layouts: Iterable[Layout], shape: Sequence[int]) -> Layout:
     """Of the result, of this shape, of operands that are broadcast against each other."""
-    result = [ONE if size == 1 else unknown(size) for size in shape]
-    for layout in layouts:
+    first, *others = layouts
+    if [axis.size for axis in first] == list(shape) and all(axis.atoms for axis in first):
+        result = list(first)
+    else:
+        result, others = [ONE if n == 1 else unknown(n) for n in shape], [first, *others]
+    for layout in others:
         offset = len(shape) - len(layout)
         for number, axis in enumerate(layout):
             if axis.size in (1, shape[offset + number]):
@@ -217,6 +222,7 @@ def _together(pieces: Sequence[Axis]) -> Axis:
     return Axis(tuple(atoms))
 
 
+@functools.lru_cache(maxsize=512)
 def letters(layout: Layout) -> str:
     """The order of axes in letters: "NCHW", "NHWC", "NLC" for tokens; "?" where one is open."""
     found = [_letter(axis) for axis in layout]

@@ -1,24 +1,28 @@
 // Scales, ticks, points and words of the depth chart. No DOM in here.
+import { scaleLinear, scaleLog } from "d3-scale";
 
 const TICK_DIGITS = [1, 2, 5];
 const FULL_DECADES = 2; // below so many, a log axis also names 2 and 5
 const LOG_FLOOR = -323.4; // log10 of the smallest number there is, and of the largest
-const LOG_CEILING = 308.3;
+const LOG_CEILING = 308.25;
 
 /** The vertical axis: `position(value)` is 0 at the foot, 1 at the top, null where it has no place.
- *  Exact zeros of a log axis have none; `zeros` says that they need the strip below. */
+ *  Exact zeros of a log axis have none; `zeros` says that they need the strip below. `from` and `to`
+ *  are decades there; `limits` are values. */
 export function valueAxis(values, { log = false, limits = null } = {}) {
   const finite = values.filter(Number.isFinite);
   const [from, to] = log ? logLimits(finite) : limits ?? linearLimits(finite);
-  const place = log ? (v) => (v > 0 ? Math.log10(v) : NaN) : (v) => v;
+  const ends = log ? [10 ** from, 10 ** to] : [from, to];
+  const scale = (log ? scaleLog() : scaleLinear()).domain(ends);
   return {
     log,
     from,
     to,
+    limits: ends,
     zeros: log && finite.some((v) => v === 0),
     ticks: log ? logTicks(from, to) : linearTicks(from, to, 6),
     position(value) {
-      const at = Number.isFinite(value) ? (place(value) - from) / (to - from) : NaN;
+      const at = Number.isFinite(value) && !(log && value <= 0) ? scale(value) : NaN;
       return Number.isFinite(at) ? at : null;
     },
   };
@@ -70,53 +74,43 @@ export function fitsLog(values) {
   return !values.some((v) => v < 0);
 }
 
+const named = (value) => ({ value, label: shortNumber(value) });
+
 /** Steps of 1, 2 or 5 times a power of ten; at most about `count` of them. */
 export function linearTicks(from, to, count) {
-  const rough = (to - from) / Math.max(count, 1);
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5, 10].find((s) => s * power >= rough * 0.999) ?? 10);
-  const ticks = [];
-  for (let n = Math.ceil(from / step - 1e-9); n <= to / step + 1e-9; n += 1) {
-    const value = Number((n * step).toPrecision(12));
-    ticks.push({ value, label: shortNumber(value) });
+  const scale = scaleLinear().domain([from, to]);
+  for (let most = Math.max(Math.floor(count), 1); ; most -= 1) {
+    const found = scale.ticks(most);
+    if (found.length <= count + 1 || most === 1) return found.map(named);
   }
-  return ticks;
 }
 
 /** Decades; below two of them also 2 and 5; below a third of one, equal steps. */
 export function logTicks(from, to) {
-  if (to - from >= FULL_DECADES) {
-    const step = Math.max(1, Math.round((to - from) / 6));
-    const ticks = [];
-    for (let n = Math.ceil(from / step) * step; n <= to; n += step) {
-      ticks.push({ value: 10 ** n, label: powerOfTen(n) });
-    }
-    return ticks.filter(({ value }) => value > 0 && Number.isFinite(value));
-  }
+  if (to - from >= FULL_DECADES) return decadeTicks(from, to, Math.max(1, Math.round((to - from) / 6)));
+  const inside = (value) => Math.log10(value) >= from && Math.log10(value) <= to;
+  const all = scaleLog().domain([10 ** Math.floor(from), 10 ** Math.ceil(to)]).ticks(30);
+  const found = all.filter((value) => inside(value) && TICK_DIGITS.includes(Number(value.toExponential(0)[0])));
+  return found.length >= 2 ? found.map(named) : linearTicks(10 ** from, 10 ** to, 4);
+}
+
+/** Powers of ten, every `step` of them. */
+export function decadeTicks(from, to, step) {
+  const ticks = stepTicks(from, to, step).map(({ value }) => ({ value: Number(`1e${value}`), label: powerOfTen(value) }));
+  return ticks.filter(({ value }) => value > 0 && Number.isFinite(value));
+}
+
+/** Multiples of a step. */
+export function stepTicks(from, to, step) {
   const ticks = [];
-  for (let n = Math.floor(from); n <= Math.ceil(to); n += 1) {
-    for (const digit of TICK_DIGITS) {
-      const value = Number(`${digit}e${n}`);
-      const at = Math.log10(value);
-      if (at >= from && at <= to) ticks.push({ value, label: shortNumber(value) });
-    }
-  }
-  return ticks.length >= 2 ? ticks : linearTicks(10 ** from, 10 ** to, 4);
+  for (let n = Math.ceil(from / step); n * step <= to; n += 1) ticks.push(named(n * step));
+  return ticks;
 }
 
 /** Whole layers, or equal steps where the positions are no whole numbers. */
 export function depthTicks(low, high, count, whole) {
-  if (!whole) return linearTicks(low, high, count);
-  const span = Math.max(high - low, 1);
-  let step = 1;
-  for (let power = 1; span / step > count; power *= 10) {
-    step = [1, 2, 5].map((s) => s * power).find((s) => span / s <= count) ?? 10 * power;
-  }
-  const ticks = [];
-  for (let n = Math.ceil(low / step) * step; n <= high; n += step) {
-    ticks.push({ value: n, label: String(n) });
-  }
-  return ticks;
+  const ticks = linearTicks(low, high, count);
+  return whole ? ticks.filter(({ value }) => Number.isInteger(value)) : ticks;
 }
 
 /** [from, to] of the depth axis, with room at both ends. */
@@ -145,20 +139,6 @@ export function shortNumber(value) {
   if (size >= 1e-4 && size < 1e6) return String(Number(value.toPrecision(4)));
   const [digits, power] = value.toExponential(3).split("e");
   return `${Number(digits)}e${Number(power)}`;
-}
-
-/** Runs of neighbouring points that have a place on the axis: a line breaks at the others. */
-export function unbroken(order, positions) {
-  const runs = [];
-  let run = [];
-  for (const index of order) {
-    if (positions[index] === null) {
-      if (run.length) runs.push(run);
-      run = [];
-    } else run.push(index);
-  }
-  if (run.length) runs.push(run);
-  return runs;
 }
 
 /** Indices of the points on the line, by depth; projections stand beside it. */

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from resviz.arguments import Progress
 from resviz.progress import bar
 from resviz.sessions.scene import Moment, Scene
 from resviz.sessions.session import Session
@@ -41,7 +42,7 @@ def add_scenes(
     session: Session,
     moments: Iterator[Moment],
     pack: Pack,
-    progress: bool | None = None,
+    progress: Progress = None,
 ) -> tuple[list[dict[str, Any]], list[Moment]]:
     """Scenes on the page, as many as there is room for.
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from resviz.arguments import Progress
 from resviz.provenance import preset_or_none
 from resviz.recording.said import said_by
 from resviz.sessions.scene import Moment, Scene, Watched
@@ -45,7 +46,7 @@ class ExploreView(PageView):
     ``method``, ``contrast`` (a class whose map is taken away, or None) and ``opacity``.
     """
 
-    module = "explore/screen.js"
+    module = "explore.js"
     cuts_blocks = True  # a page of it can be written with them cut
 
     def __init__(
@@ -100,15 +101,18 @@ class ExploreView(PageView):
             "blocks": [place.name for place in self._blocks()],
         }
 
-    def save_html(self, path: str | os.PathLike[str], *, lesions: bool = False) -> None:
+    def save_html(
+        self, path: str | os.PathLike[str], *, lesions: bool = False, progress: Progress = None
+    ) -> None:
         """Write the view to one HTML file; see :func:`resviz.save_html`.
 
         Args:
             path: of the file.
             lesions: cut every block, one at a time, for the page: its readers can do so, too. Takes
                 about four passes of the network for each block.
+            progress: how far it is; see :func:`resviz.save_html`.
         """
-        save_html(self, path, lesions=lesions)
+        save_html(self, path, lesions=lesions, progress=progress)
 
     @property
     def scene(self) -> Scene:
@@ -125,11 +129,12 @@ class ExploreView(PageView):
         self._shown[self._number] = shown.moment
         return scene_data(packing, shown, self._number, self._places)
 
-    def page(self, lesions: bool = False) -> Page:
+    def page(self, lesions: bool = False, progress: Progress = None) -> Page:
         """What :func:`resviz.save_html` needs; explained first where that was not done yet.
 
         Args:
             lesions: whether each block is cut for the page, one at a time.
+            progress: how far it is.
         """
         session = self._session
         session.show(session.explained(session.net, session.current.moment))
@@ -139,10 +144,10 @@ class ExploreView(PageView):
         meta |= {"explained": self._explained_data(packing, session.current, compact=True)}
         names = [place.name for place in self._blocks()]
         if names:
-            session.show(session.measured(session.net, session.current.moment, names))
+            session.show(session.measured(session.net, session.current.moment, names, progress))
             meta["without"] = without_data(packing, self._places, session.current.without)
         wanted = moments_of(session, names, lesions)
-        meta["more"], left = add_scenes(packing, session, wanted, self._small)
+        meta["more"], left = add_scenes(packing, session, wanted, self._small, progress)
         meta["left"] = len(left)
         self._payload = packing.payload(meta)
         try:

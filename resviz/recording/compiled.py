@@ -1,0 +1,96 @@
+"""Sums over float32 numbers in one pass, in C, where this machine has a compiler.
+
+`one_pass.c` is built once in a process, in the background from the moment that recording is
+imported: 0.1 s, and nothing stays on the disk. It takes a tenth of the eager passes' time for a
+tensor of 1 MB, and a third for 25 MB. ``torch.compile`` makes much the same loops, but takes 17 s
+where nothing is cached, and more than a second in each process where it is.
+
+Without a compiler, or with ``RESVIZ_COMPILE=0``, the eager passes do the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from torch import Tensor
+
+_SOURCE = Path(__file__).with_name("one_pass.c")
+_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
+_PATIENCE = 5.0  # seconds that a first recording waits for the compiler
+
+
+class OnePass:
+    """The functions of `one_pass.c`. Tensors are float32, contiguous, on the CPU, and not empty."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._moments, self._products = library.moments, library.products
+        pointer, count = ctypes.c_void_p, ctypes.c_longlong
+        self._moments.argtypes, self._moments.restype = (pointer, count, pointer), None
+        self._products.argtypes = (pointer, pointer, count)
+        self._products.restype = ctypes.c_double
+
+    def moments(self, x: Tensor) -> tuple[float, float, float, float, float]:
+        """Sum, sum of squares, minimum, maximum, zeros. Not finite sums: the rest is unsaid."""
+        out = (ctypes.c_double * 5)()
+        self._moments(x.data_ptr(), x.numel(), out)
+        return out[0], out[1], out[2], out[3], out[4]
+
+    def products(self, x: Tensor, y: Tensor) -> float:
+        """The sum of the products of two tensors of one size."""
+        return float(self._products(x.data_ptr(), y.data_ptr(), x.numel()))
+
+
+class _Building(threading.Thread):
+    """Builds it, while its user goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(name="resviz-one-pass", daemon=True)
+        self.made: OnePass | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Any trouble means: without."""
+        try:
+            self.made = _built()
+        except (OSError, AttributeError, subprocess.SubprocessError):
+            self.made = None
+
+
+@functools.cache
+def building() -> _Building | None:
+    """Starts the compiler, once in a process; None where there is none or it is not wanted."""
+    wanted = os.environ.get("RESVIZ_COMPILE", "1") != "0"
+    return _Building() if wanted and _compiler() is not None else None
+
+
+@functools.cache
+def one_pass() -> OnePass | None:
+    """The compiled functions; None without. The first call waits until they are built."""
+    started = building()
+    if started is None:
+        return None
+    started.join(_PATIENCE)
+    return started.made
+
+
+def _compiler() -> str | None:
+    """The C compiler. On macOS there may be one in name, which asks to be installed."""
+    if sys.platform == "darwin" and not Path("/Library/Developer/CommandLineTools").exists():
+        return None
+    return next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+
+
+def _built() -> OnePass:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        library = Path(folder, "one_pass.so")
+        command = [str(_compiler()), *_FLAGS, "-o", str(library), str(_SOURCE)]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        return OnePass(ctypes.CDLL(str(library)))

@@ -1,0 +1,70 @@
+"""The compiled pass: that a record says so, and what happens without a compiler."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import resviz as rv
+from resviz.recording import compiled, statistics
+
+
+@pytest.fixture
+def afresh() -> Iterator[None]:
+    """As in a process that has not recorded yet; afterwards what was built is there again."""
+    kept = compiled.building(), compiled.one_pass()
+    for function in (compiled.building, compiled.one_pass):
+        function.cache_clear()
+    yield
+    for function in (compiled.building, compiled.one_pass):
+        function.cache_clear()
+    if kept[1] is None:
+        compiled.one_pass()
+
+
+def recorded() -> rv.Recording:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(4)).eval()
+    images = torch.rand(2, 3, 16, 16)
+    net(images)
+    return rv.record(net, images, targets=[0, 1])
+
+
+def as_without(monkeypatch: pytest.MonkeyPatch) -> rv.Recording:
+    monkeypatch.setattr(statistics, "one_pass", lambda: None)
+    return recorded()
+
+
+def test_both_ways_give_the_same_tables(monkeypatch: pytest.MonkeyPatch):
+    if compiled.one_pass() is None:
+        pytest.skip("no C compiler")
+    fast, slow = recorded(), as_without(monkeypatch)
+    assert (fast.provenance["statistics"], slow.provenance["statistics"]) == ("compiled", "eager")
+    for name in ("layers", "parameters"):
+        one, other = (getattr(rec, name).select_dtypes("number") for rec in (fast, slow))
+        torch.testing.assert_close(
+            torch.tensor(one.to_numpy(float)), torch.tensor(other.to_numpy(float)), equal_nan=True
+        )
+
+
+@pytest.mark.parametrize("without", ["no compiler", "not wanted", "broken"])
+def test_without_it_recording_goes_on(without: str, afresh: None, monkeypatch, tmp_path: Path):
+    if without == "no compiler":
+        monkeypatch.setattr(shutil, "which", lambda name: None)
+    elif without == "not wanted":
+        monkeypatch.setenv("RESVIZ_COMPILE", "0")
+    else:
+        monkeypatch.setattr(compiled, "_SOURCE", tmp_path / "none.c")
+    assert compiled.one_pass() is None
+    assert recorded().provenance["statistics"] == "eager"
+
+
+def test_nothing_stays_on_the_disk(afresh: None, monkeypatch, tmp_path: Path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert compiled.one_pass() is not None or shutil.which("cc") is None
+    assert list(tmp_path.iterdir()) == []
