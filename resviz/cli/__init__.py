@@ -312,7 +312,7 @@ def _add_scan(commands: Any) -> None:
         nargs="+",
         metavar="NAME",
         help="channels, top, quantiles, classes, correlation, embedding (these by default), "
-        "residuals, gradients; or all",
+        "residuals, gradients, faithfulness; or all",
     )
     scan.add_argument(
         "--layer",

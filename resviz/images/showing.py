@@ -48,7 +48,7 @@ def to_pictures(images: Tensor, preset: Preset) -> Tensor:
         torch.tensor([values[band] for band in preset.display]).view(1, -1, 1, 1)
         for values in (preset.mean, preset.std)
     )
-    scaled = ((pixels * std + mean) * 255).round().clamp(0, 255)
+    scaled = (pixels * std).add_(mean).mul_(255).round_().clamp_(0, 255)
     pictures = scaled.to(torch.uint8).permute(0, 2, 3, 1)
     return pictures.expand(-1, -1, -1, 3).contiguous()
 

@@ -19,6 +19,7 @@ from resviz.networks.anatomy.survey import Survey
 from resviz.networks.inputs import check_differentiable, check_images
 from resviz.networks.outputs import output_of
 from resviz.preset import Preset
+from resviz.scanning.measures.embedding import scrambled
 from resviz.scanning.measures.registry import MEASURES
 from resviz.scanning.plan import Plan
 from resviz.scanning.runner import Settings
@@ -53,6 +54,7 @@ def prepare(
     preset: Preset | None,
     measures: str | Iterable[str] | None,
     layers: str | Iterable[str] | None,
+    sample: int,
     **limits: Any,
 ) -> Prepared:
     """The plan of a scan, from a pass over its first image.
@@ -83,6 +85,7 @@ def prepare(
         by=by,
         judged=judged and by == "label",
         outputs=outputs,
+        sampled=_sampled(source, sample, limits["seed"]) if "faithfulness" in chosen else (),
         **limits,
     )
     return Prepared(plan, source, first, _batch_size(seen))
@@ -118,6 +121,14 @@ def _first(source: Source) -> tuple[torch.Tensor, int]:
         f"{caller()}: not one of the first {len(tried)} images can be read ({error}); images or "
         "tensors would be right."
     ) from error
+
+
+def _sampled(source: Source, sample: int, seed: int) -> tuple[int, ...]:
+    """Images of the whole data set, whichever part of it is scanned; of a stream the first."""
+    if isinstance(source, Stream):
+        return tuple(range(sample))
+    order = np.argsort(scrambled(np.arange(source.count), seed), kind="stable")[:sample]
+    return tuple(sorted(order.tolist()))
 
 
 def _additions(seen: Survey) -> tuple[tuple[str, str, str, int], ...]:

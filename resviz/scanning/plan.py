@@ -25,7 +25,7 @@ class Plan:
         top: how many images are kept for each channel.
         pictures: bytes that pictures of top images may take.
         points: how many images the embedding keeps.
-        sample: how many images faithfulness is measured on.
+        sampled: the images that faithfulness is measured on.
         method: whose faithfulness.
         seed: of what is drawn.
     """
@@ -40,7 +40,7 @@ class Plan:
     top: int = 9
     pictures: int = 2**26
     points: int = 5000
-    sample: int = 16
+    sampled: tuple[int, ...] = ()
     method: str = "grad_cam"
     seed: int = 0
 

@@ -23,6 +23,7 @@ from resviz.preset import Preset
 from resviz.recording.losses import choose
 from resviz.scanning.accumulated import Accumulated
 from resviz.scanning.batch import Batch, Ints, SiteBatch
+from resviz.scanning.measures.faithfulness import Faithfulness
 from resviz.scanning.sources import Loaded
 from resviz.scanning.watching import Watch
 
@@ -116,7 +117,18 @@ class Runner:
                     torch.cuda.empty_cache()
                 continue
             self._seen.update(batch)
+            self._judge(batch, images[part], inputs[part])
             at += len(images[part])
+
+    def _judge(self, batch: Batch, images: Ints, inputs: Tensor) -> None:
+        """Faithfulness, of those images of the batch that are in its sample."""
+        measure = self._seen.measures.get("faithfulness")
+        if not isinstance(measure, Faithfulness):
+            return
+        for image in np.intersect1d(batch.images, self._seen.plan.sampled).tolist():
+            row = int(np.flatnonzero(images == image)[0])
+            one = inputs[row : row + 1].to(self._settings.device)
+            measure.judge(self._net, image, one, self._preset)
 
     def _measured(self, images: Ints, inputs: Tensor, labels: Ints) -> Batch:
         """One pass; images that give NaN or infinity are left out, the others measured again."""

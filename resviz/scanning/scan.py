@@ -79,6 +79,16 @@ class Scan:
         return self.measured("residuals").table()
 
     @cached_property
+    def faithfulness(self) -> pd.DataFrame:
+        """A row per image of a sample, of measure "faithfulness", as `rv.faithfulness` has it.
+
+        ``image``, ``score`` (probability of the predicted class), ``deletion``, ``insertion`` and
+        those of random maps, ``p_random`` of the rank test against them.
+        """
+        table: pd.DataFrame = self.measured("faithfulness").table()
+        return table
+
+    @cached_property
     def classes(self) -> pd.DataFrame:
         """A row per class.
 

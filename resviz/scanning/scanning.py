@@ -13,6 +13,7 @@ from torch import nn
 from resviz import arguments
 from resviz.analysis.landscape.resumed import fingerprint
 from resviz.arguments import Progress, caller, choice, public, whole
+from resviz.attribution.methods.registry import METHODS
 from resviz.networks.inputs import check_hookable, check_weights
 from resviz.preset import Preset
 from resviz.provenance import preset_or_none, provenance
@@ -47,6 +48,8 @@ def scan(
     top: int = 9,
     thumbnails: int = 2**26,
     points: int = 5000,
+    sample: int = 16,
+    method: str = "grad_cam",
     progress: Progress = None,
     seed: int = 0,
 ) -> Scan:
@@ -62,8 +65,8 @@ def scan(
             as the preset says. A loader that shuffles, or puts batches together in its own way, is
             read as a stream: its images are known by the order in which they came.
         measures: "channels", "top", "quantiles", "classes", "correlation", "embedding" (these by
-            default), "residuals", "gradients"; "all". :mod:`resviz.scanning.measures.registry` says
-            what each one is.
+            default), "residuals", "gradients", "faithfulness"; "all".
+            :mod:`resviz.scanning.measures.registry` says what each one is.
         layers: None or "blocks": the stem and every block, without blocks the last layer of each
             stage; "all"; or paths, as :func:`resviz.list_layers` has them.
         engine: "local".
@@ -83,8 +86,10 @@ def scan(
         top: how many images are kept for each channel.
         thumbnails: bytes that pictures of top images may take.
         points: images in the embedding.
+        sample: images whose maps by `method` "faithfulness" is measured on.
+        method: as :func:`resviz.explain` takes it.
         progress: as everywhere: None, True, False or a function (done, total, what).
-        seed: of the sample in the embedding.
+        seed: of the samples in the embedding and of faithfulness.
 
     Returns:
         A :class:`Scan`.
@@ -116,9 +121,12 @@ def scan(
         "top": whole("top", top, least=1),
         "pictures": whole("thumbnails", thumbnails, least=0),
         "points": whole("points", points, least=1),
+        "method": choice("method", method, list(METHODS)),
         "seed": arguments.seed(seed),
     }
-    ready = prepare(net, source, known, measures, layers, **limits)
+    ready = prepare(
+        net, source, known, measures, layers, whole("sample", sample, least=1), **limits
+    )
     size = batch_size if batch_size is not None else source.size or ready.batch
     settings = read_settings(net, size, amp, channels_last, on_error)
     about = _about(net, ready, settings, known, engine)

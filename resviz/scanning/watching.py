@@ -109,7 +109,7 @@ class Watch:
         maps, axis, width = as_maps(output, site.axes)
         reduced = reduce(maps, axis, width)
         peaks = None
-        if maps.device.type == "cpu":
+        if reduced.place is None:
             peaks = self._peaks(number, reduced.high.double().numpy(), width, maps, axis)
         raw = self._raw[number] = _Raw(reduced, peaks)
         if self._gradients and output.requires_grad:

@@ -10,6 +10,8 @@ from torch import nn
 
 import resviz as rv
 from left_as_found import assert_left_as_found, left_as_found
+from resviz.scanning import watching
+from resviz.scanning.reducing import on_device
 from scanning.toys import Toy, pictures, toy
 
 QUIET = {"progress": False, "top": 4}
@@ -167,3 +169,37 @@ def test_progress_is_told():
     told: list[tuple[int, int, str]] = []
     rv.scan(toy(), pictures(), batch_size=10, progress=lambda *each: told.append(each))
     assert told == [(0, 23, "scan"), (10, 23, "scan"), (20, 23, "scan"), (23, 23, "scan")]
+
+
+def test_the_way_of_a_gpu_gives_the_same_numbers(monkeypatch):
+    plain = rv.scan(toy(), pictures(), batch_size=5, **QUIET)
+    monkeypatch.setattr(watching, "reduce", on_device)
+    found = rv.scan(toy(), pictures(), batch_size=5, **QUIET)
+    pd.testing.assert_frame_equal(found.channels, plain.channels, rtol=1e-12)
+    pd.testing.assert_frame_equal(found.top("layer1.0", 2), plain.top("layer1.0", 2))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(monkeypatch):
+    data = pictures()
+    plain = rv.scan(toy(), data, "all", batch_size=5, **QUIET)
+    net = toy().cuda()
+    found = rv.scan(net, data, "all", batch_size=5, **QUIET)
+    pd.testing.assert_frame_equal(found.channels, plain.channels, rtol=1e-9)
+    pd.testing.assert_frame_equal(found.top("layer1.0", 2), plain.top("layer1.0", 2))
+
+
+@pytest.mark.thorough
+def test_faithfulness_is_that_of_the_sampled_images():
+    net, data = toy(dtype=torch.float32), pictures(dtype=torch.float32)
+    found = rv.scan(net, data, ["faithfulness"], sample=2, **QUIET).faithfulness
+    assert len(found) == 2
+    one = data.tensors[0][[int(found["image"][0])]]
+    exp = rv.explain(net, one, methods=["grad_cam"])
+    expected = rv.faithfulness(net, one, exp, checks=["deletion", "insertion"], progress=False)
+    assert found["deletion"][0] == pytest.approx(float(expected["deletion"][0]), rel=1e-4)
+    parts = [
+        rv.scan(net, data, ["faithfulness"], sample=2, only=only, **QUIET)
+        for only in (range(11), range(11, 23))
+    ]
+    pd.testing.assert_frame_equal(parts[0].merge(parts[1]).faithfulness, found, rtol=1e-4)

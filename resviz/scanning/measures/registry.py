@@ -6,6 +6,7 @@ from resviz.scanning.measures.channels import ChannelStatistics
 from resviz.scanning.measures.classes import ClassMeans
 from resviz.scanning.measures.correlation import Correlation
 from resviz.scanning.measures.embedding import Embedding
+from resviz.scanning.measures.faithfulness import Faithfulness
 from resviz.scanning.measures.gradients import GradientNorms
 from resviz.scanning.measures.measure import Measure
 from resviz.scanning.measures.quantiles import Quantiles
@@ -39,5 +40,12 @@ _ROWS = (
     Measure("embedding", Embedding, "mean activations of a sample of images, for layouts", True),
     Measure("residuals", Residuals, "branch against shortcut: ratio and cosine per addition"),
     Measure("gradients", GradientNorms, "norm of each image's gradient at each layer"),
+    Measure(
+        "faithfulness",
+        Faithfulness,
+        "deletion and insertion of a method's maps on a sample of the images",
+        False,
+        "Petsiuk et al. 2018",
+    ),
 )
 MEASURES = {row.name: row for row in _ROWS}
