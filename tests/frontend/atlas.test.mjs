@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import * as data from "../../resviz/views/widgets/frontend/atlas/data.js";
+import * as lasso from "../../resviz/views/widgets/frontend/atlas/lasso.js";
 import * as state from "../../resviz/views/widgets/frontend/atlas/state.js";
 
 /** Two layers of four channels; channel 2 of the first is dead, 3 is the most selective. */
@@ -102,4 +103,17 @@ test("a table of what is shown", () => {
   assert.deepEqual(rows[1].toSpliced(4, 1), ["a", 1, 9, 1, "cat", "", 31, 8]);
   assert.match(state.deadWords(atlas(), atlas().layers[0], 2), /no image of 12 activates it: below 25 % of images/);
   assert.equal(state.pictureWords(atlas()), "2 of 3 pictures of at most 32 pixels");
+});
+
+test("a line around some images: which, and what they have in common", () => {
+  const points = { x: [0, 1, 0, 1], y: [0, 0, 1, 1], class: Int32Array.from([0, 0, 1, 1]) };
+  points.values = { scale: new Float32Array(2), codes: Uint8Array.from([10, 10, 50, 50, 7, 9, 7, 9]) };
+  const places = lasso.placesOn(points, 100, 100, 10);
+  assert.deepEqual([[...places.x], [...places.y]], [[10, 90, 10, 90], [90, 90, 10, 10]]);
+  const upper = lasso.pointsWithin(places, [[0, 0], [100, 0], [100, 50], [0, 50]]);
+  assert.deepEqual(upper, [2, 3]);
+  const common = lasso.commonOf(points, upper, 2);
+  assert.deepEqual(common.classes, [{ index: 1, count: 2, share: 1, usual: 0.5 }]);
+  assert.deepEqual(common.channels, [{ channel: 0, difference: 2 }, { channel: 1, difference: 0 }]);
+  assert.deepEqual(lasso.commonOf(points, [0, 1, 2, 3], 2).channels, []);
 });

@@ -55,9 +55,30 @@ def test_keys_alone_move_and_close(opened: Callable[..., Any], file: Path) -> No
     page.press("ArrowRight", "ArrowRight")
     assert page.text(".rv-atlas-panel h3") == "conv · channel 1"
     page.press("Escape")
-    assert not page.at.locator(".rv-atlas-panel").is_visible()
+    assert not page.at.locator(".rv-atlas-panel").first.is_visible()
     page.press("]")
     assert page.text(".rv-atlas-heading h3") == "relu"
+
+
+def test_images_that_are_chosen_say_what_they_share(opened: Callable[..., Any], file: Path) -> None:
+    page = opened(file, DRAWN)
+    page.choose("View", "images")
+    page.choose("Choose", "stripes")
+    assert page.text(".rv-atlas-list li") == "stripes: 100 %, of all 33 %"
+    first = page.at.locator(".rv-atlas-common .rv-atlas-near").first
+    assert first.get_attribute("aria-label").startswith(f"channel {PLANTED}, +")
+    plane = page.at.locator(".rv-atlas-plane")
+    box = plane.bounding_box()
+    page.page.mouse.move(box["x"] + 1, box["y"] + 1)
+    page.page.mouse.down()
+    for right, down in ((1, 0), (1, 1), (0, 1)):
+        where = box["x"] + right * (box["width"] - 2), box["y"] + down * (box["height"] - 2)
+        page.page.mouse.move(*where)
+    page.page.mouse.up()
+    assert page.text(".rv-atlas-common strong") == "60 images"
+    page.choose("Choose", "dots")
+    page.at.locator(".rv-atlas-common .rv-atlas-near").first.click()
+    assert page.text(".rv-atlas-panel h3").startswith("relu · channel")
 
 
 def test_tables_and_pictures_are_saved(opened: Callable[..., Any], file: Path) -> None:

@@ -89,6 +89,20 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert not {"histogram", "preferred", "nearest"} & set(sent.meta["layers"][0])
 
 
+def test_images_lie_where_the_scan_lays_them(scan: Any, sent: Any) -> None:
+    points, table = sent.meta["points"], scan.layout()
+    assert points["layer"] == scan.number(table.attrs["layer"]) and points["method"] == "pca"
+    np.testing.assert_allclose(sent.array(points["x"]), table["x"], rtol=1e-6)
+    vectors = scan.embedding[2].astype(np.float64)
+    centred = vectors - vectors.mean(0)
+    first = np.linalg.svd(centred, full_matrices=False)[0][:, 0]
+    assert abs(np.corrcoef(first, table["x"])[0, 1]) > 0.999
+    values = points["values"]
+    codes, scale = sent.array(values["codes"]), sent.array(values["scale"])
+    read = codes * scale[:, None] + sent.array(values["offset"])[:, None]
+    assert np.abs(read.T - vectors).max() <= scale.max() * 0.51
+
+
 def test_its_picture_is_of_what_is_chosen(scan: Any) -> None:
     view = rv.explore_channels(scan)
     assert view.selection["layer"] == "layer1.1"
@@ -103,3 +117,5 @@ def test_wrong_arguments_are_named() -> None:
     plain = rv.scan(toy(), pictures(), measures=["channels"], progress=False)
     with pytest.raises(ValueError, match=r"^explore_channels: 'top' was not measured"):
         rv.explore_channels(plain)
+    with pytest.raises(ValueError, match=r"^explore_channels: layout 'tsne'"):
+        rv.explore_channels(plain, layout="tsne")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from resviz.arguments import public
+from resviz.arguments import choice, public
 from resviz.views.figure import Figure
 from resviz.views.figures.channel_statistics import plot_channel_statistics
 from resviz.views.figures.scanned import about, check_scan
@@ -12,6 +12,7 @@ from resviz.views.figures.top_images import plot_top_images
 from resviz.views.payload import Packing, Payload
 from resviz.views.widgets.atlas.layers import packed_found, packed_layer
 from resviz.views.widgets.atlas.pictures import Kept, packed_crops
+from resviz.views.widgets.atlas.points import packed_points
 from resviz.views.widgets.page_view import PageView
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class ChannelsView(PageView):
 
     module = "atlas.js"
 
-    def __init__(self, scan: Any) -> None:
-        self._scan = scan
+    def __init__(self, scan: Any, layout: str) -> None:
+        self._scan, self._layout = scan, layout
         classed = "selectivity" in scan.channels and bool(
             scan.channels["selectivity"].notna().any()
         )
@@ -53,7 +54,10 @@ class ChannelsView(PageView):
             **{"facts": about(scan), "images": len(scan.images), "top": scan.plan.top},
             **{"classes": list(scan.plan.classes), "by": scan.plan.by, "layers": layers},
             **{"outputs": list(scan.plan.outputs), "found": packed_found(packing, scan)},
-            **{"pictures": kept.packed(packing)},
+            **{
+                "pictures": kept.packed(packing),
+                "points": packed_points(packing, scan, self._layout),
+            },
         }
         return packing.payload(meta)
 
@@ -74,7 +78,7 @@ class ChannelsView(PageView):
 
 
 @public
-def explore_channels(scan: Scan) -> ChannelsView:
+def explore_channels(scan: Scan, *, layout: str = "pca") -> ChannelsView:
     """A widget to browse what each channel of a network answers to most, over a whole data set.
 
     A layer's channels, each as its strongest images cropped to the receptive field of the maximum:
@@ -91,10 +95,14 @@ def explore_channels(scan: Scan) -> ChannelsView:
 
     Args:
         scan: of :func:`resviz.scan`, with measure "top".
+        layout: of the images, in the tab of that name: "pca", or "umap" with `umap-learn`
+            installed. A lasso around some lists what they have in common: classes, and the channels
+            that answer to them otherwise than to the rest.
 
     Raises:
+        ImportError: "umap" without `umap-learn`.
         TypeError: no scan.
-        ValueError: top images were not measured, or no image was seen.
+        ValueError: top images were not measured, no image was seen, or another layout.
 
     Example:
         >>> import resviz as rv, torch
@@ -104,7 +112,8 @@ def explore_channels(scan: Scan) -> ChannelsView:
         'layer3.2'
     """
     check_scan(_CALLER, scan)
+    choice("layout", layout, ("pca", "umap"))
     scan.measured("top")
     if not len(scan.images):
         raise ValueError(f"{_CALLER}: a scan of no image; one image or more would be right.")
-    return ChannelsView(scan)
+    return ChannelsView(scan, layout)

@@ -5,6 +5,7 @@ import { createShell, csvText, saveBlob } from "../shell.js";
 import { atlasOf } from "./data.js";
 import { createGrid } from "./grid.js";
 import { createPanel } from "./panel.js";
+import { createPoints } from "./points.js";
 import { createPainter, readyCanvas } from "./sheets.js";
 import { createLayerSpine } from "./spine.js";
 import { ATLAS_SHOWN, FIRST_ATLAS, atlasAfter, atlasRows, atlasSelection, channelWords, gridOf, headingOf, pictureWords, placeStepped, shownChannels, sortChoicesOf, tilePlace } from "./state.js";
@@ -17,15 +18,18 @@ export function renderAtlas({ model, el }) {
   shell.root.classList.add("rv-screen", "rv-atlas");
   view.nodes = atlasNodes(view);
   view.controls = atlasControls(view);
-  shell.add(...["search", "all", "sort", "show"].map((name) => view.controls[name]));
-  shell.main.append(view.nodes.spine.node, element("div", { class: "rv-atlas-body" }, view.nodes.left, view.nodes.panel.node));
+  shell.add(...["tab", "search", "all", "sort", "show"].map((name) => view.controls[name]));
+  shell.main.append(view.nodes.spine.node, element("div", { class: "rv-atlas-body" }, view.nodes.left, view.nodes.panel.node), view.nodes.points.node);
   shell.exports(atlasExports(view));
   shell.onWidth((wide) => {
     view.width = wide;
     update(view);
   });
-  const watcher = new ResizeObserver(() => view.nodes.grid.again());
-  watcher.observe(view.nodes.grid.node);
+  const watcher = new ResizeObserver(() => {
+    view.nodes.grid.again();
+    view.nodes.points.again();
+  });
+  [view.nodes.grid.node, view.nodes.points.node].forEach((node) => watcher.observe(node));
   shell.onSelection((selection) => {
     if (!view.atlas) return;
     view.state = atlasAfter(view.state, selection, view.atlas);
@@ -47,7 +51,8 @@ function atlasNodes(view) {
   const left = element("section", { class: "rv-atlas-left", "aria-label": "channels of the layer" }, element("div", { class: "rv-atlas-heading" }, heading, facts), readOut, grid.node);
   const panel = createPanel({ on: { close: () => change(view, { channel: null }), channel: (channel) => openChannel(view, channel), class: (index) => search(view, index) } });
   const spine = createLayerSpine({ on: { layer: (layer) => chooseLayer(view, layer) } });
-  return { heading, facts, readOut, grid, left, panel, spine };
+  const points = createPoints({ on: { channel: (layer, channel) => change(view, { tab: "channels", class: null, show: "all", layer, channel }) } });
+  return { heading, facts, readOut, grid, left, panel, spine, points };
 }
 
 function atlasControls(view) {
@@ -58,6 +63,7 @@ function atlasControls(view) {
     all: buttonControl({ text: "× one layer", title: "back to the channels of one layer", onClick: () => search(view, null) }),
     sort: select("Order", "sort", []),
     show: select("Show", "show", named),
+    tab: select("View", "tab", ["channels", "images"]),
   };
 }
 
@@ -98,7 +104,7 @@ function chooseLayer(view, layer) {
 }
 
 function search(view, index) {
-  change(view, { class: index, channel: null });
+  change(view, { class: index, channel: null, tab: "channels" });
   view.shell.say(index === null ? "" : headingOf(view.atlas, view.state, view.shown).title);
 }
 
@@ -130,6 +136,7 @@ function update(view) {
   if (key !== view.key && !(state.class !== null && view.foundFor === state.class)) view.shown = shownChannels(atlas, state);
   [view.key, view.foundFor] = [key, state.class];
   view.place = state.channel === null ? -1 : view.shown.findIndex((one) => one.layer === state.layer && one.channel === state.channel);
+  showTab(view);
   const { title, words } = headingOf(atlas, state, view.shown);
   [nodes.heading.textContent, nodes.facts.textContent] = [title, words];
   nodes.readOut.textContent = atlas.facts;
@@ -138,6 +145,17 @@ function update(view) {
   const entry = state.channel === null ? null : { layer: state.layer, channel: state.channel };
   nodes.panel.draw(atlas, view.painter, entry, panelWidth(view.width));
   drawGrid(view);
+}
+
+/** The channels, or the images in a plane. */
+function showTab({ atlas, state, nodes, controls, painter }) {
+  const images = state.tab === "images" && atlas.points !== null;
+  controls.tab.set(images ? "images" : "channels");
+  controls.tab.hide(atlas.points === null);
+  nodes.left.parentElement.hidden = images;
+  nodes.spine.node.hidden = images;
+  nodes.points.node.hidden = !images;
+  if (images) nodes.points.draw(atlas, painter);
 }
 
 const panelWidth = (width) => (width >= 1250 ? 348 : 270);
@@ -154,10 +172,10 @@ function drawGrid(view) {
 
 function showControls(controls, atlas, state) {
   controls.search.set(state.class);
-  controls.all.input.hidden = state.class === null;
+  controls.all.input.hidden = state.class === null || state.tab === "images";
   controls.sort.setOptions(sortChoicesOf(atlas, state), state.sort);
   controls.show.set(state.show);
-  for (const name of ["sort", "show"]) controls[name].hide(state.class !== null);
+  for (const name of ["sort", "show"]) controls[name].hide(state.class !== null || state.tab === "images");
 }
 
 function hover(view, entry) {
@@ -205,6 +223,7 @@ function receive(view, meta, buffer) {
   view.painter = createPainter(view.atlas, () => {
     view.nodes.grid.again();
     view.nodes.panel.again();
+    view.nodes.points.again();
   });
   view.key = null;
   controls.search.setNames(view.atlas.classes, null);
