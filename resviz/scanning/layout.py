@@ -38,6 +38,6 @@ def _by_neighbours(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float3
     except ImportError as error:
         raise ImportError(
             f"{caller()}: method 'umap' without umap-learn; 'pca' needs nothing more. "
-            "pip install umap-learn."
+            "pip install resviz[umap]."
         ) from error
-    return np.asarray(UMAP(random_state=seed).fit_transform(vectors), np.float32)
+    return np.asarray(UMAP(random_state=seed, n_jobs=1).fit_transform(vectors), np.float32)

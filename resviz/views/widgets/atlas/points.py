@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from resviz.views.payload import Packing
 
 _MOST = 2**21  # values of all points
 
 
-def packed_points(packing: Packing, scan: Any, layout: str) -> dict[str, Any] | None:
-    """Append places, classes and activations of images; None where they were not measured."""
-    if "embedding" not in scan.seen.measures:
+def packed_points(packing: Packing, scan: Any, table: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Append places, classes and activations of images; None without a layout."""
+    if table is None:
         return None
     layer, _, vectors = scan.embedding
-    table = scan.layout(layout)
     room = max(_MOST // max(vectors.shape[1], 1), 1)
     chosen = np.arange(len(table))
     if len(table) > room:
@@ -26,7 +26,7 @@ def packed_points(packing: Packing, scan: Any, layout: str) -> dict[str, Any] | 
     by = "label" if scan.plan.by == "label" else "prediction"
     index = [classes.get(name, -1) for name in shown[by].fillna("")]
     return {
-        **{"layer": scan.number(layer), "method": layout},
+        **{"layer": scan.number(layer), "method": table.attrs["method"]},
         "image": packing.add(shown["image"].to_numpy(np.int32)),
         "x": packing.add(shown["x"].to_numpy(np.float32)),
         "y": packing.add(shown["y"].to_numpy(np.float32)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from resviz.arguments import choice, public
 from resviz.views.figure import Figure
 from resviz.views.figures.channel_statistics import plot_channel_statistics
@@ -32,9 +34,12 @@ class ChannelsView(PageView):
     """
 
     module = "atlas.js"
+    _points: pd.DataFrame | None = None
 
     def __init__(self, scan: Any, layout: str) -> None:
         self._scan, self._layout = scan, layout
+        if layout == "umap" and "embedding" in scan.seen.measures:
+            self._points = scan.layout(layout)  # takes a while, and says at once what it lacks
         classed = "selectivity" in scan.channels and bool(
             scan.channels["selectivity"].notna().any()
         )
@@ -45,6 +50,9 @@ class ChannelsView(PageView):
     def payload(self) -> Payload:
         """All channels with their numbers, and as many pictures as fit."""
         packing, scan = Packing(), self._scan
+        placed = self._points
+        if placed is None and "embedding" in scan.seen.measures:
+            placed = scan.layout(self._layout)
         kept = Kept(scan, _MOST)
         layers = []
         for number in range(len(scan.plan.sites)):
@@ -56,7 +64,7 @@ class ChannelsView(PageView):
             **{"outputs": list(scan.plan.outputs), "found": packed_found(packing, scan)},
             **{
                 "pictures": kept.packed(packing),
-                "points": packed_points(packing, scan, self._layout),
+                "points": packed_points(packing, scan, placed),
             },
         }
         return packing.payload(meta)
