@@ -12,6 +12,7 @@ const ROOT = path.dirname(fileURLToPath(import.meta.url));
 const FRONTEND = path.join(ROOT, "resviz/views/widgets/frontend");
 const BUILT = path.join(ROOT, "resviz/views/widgets/built");
 const VIEWS = {
+  atlas: "atlas/screen.js",
   explanation: "explanation.js",
   explore: "explore/screen.js",
   feature_maps: "feature_maps.js",

@@ -85,6 +85,7 @@ from .views.figures.top_images import plot_top_images as plot_top_images
 from .views.figures.train_compare import plot_train_compare as plot_train_compare
 from .views.figures.training import plot_training as plot_training
 from .views.figures.training_record import plot_training_record as plot_training_record
+from .views.widgets.atlas.view import explore_channels as explore_channels
 from .views.widgets.explanation import explore_explanation as explore_explanation
 from .views.widgets.explore import explore as explore
 from .views.widgets.feature_maps import explore_feature_maps as explore_feature_maps

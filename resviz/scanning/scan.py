@@ -16,6 +16,7 @@ from resviz.arguments import caller, public, whole
 from resviz.errors import closest
 from resviz.scanning import saved, tables
 from resviz.scanning.accumulated import Accumulated
+from resviz.scanning.layout import placed
 from resviz.scanning.measures.measure import Accumulator
 from resviz.scanning.plan import Plan
 from resviz.storage import Provenance
@@ -275,6 +276,28 @@ class Scan:
         images = found.arrays["image"]
         order = np.argsort(images, kind="stable")
         return self.plan.sites[found.number].key, images[order], found.arrays["vector"][order]
+
+    @public
+    def layout(self, method: str = "pca") -> pd.DataFrame:
+        """The images of :attr:`embedding` in a plane, those that a layer answers to alike close.
+
+        Args:
+            method: "pca": the two axes of largest variance; "umap" (McInnes et al. 2018), with
+                `umap-learn` installed.
+
+        Returns:
+            A row per image: ``image``, ``name``, ``label``, ``prediction``, ``x``, ``y``.
+
+        Raises:
+            ImportError: "umap" without `umap-learn`.
+            ValueError: no embedding was measured, or another method.
+        """
+        layer, images, vectors = self.embedding
+        x, y = placed(vectors, method, self.plan.seed).T
+        table = self.images.set_index("image").reindex(images).reset_index()
+        found = table[["image", "name", "label", "prediction"]].assign(x=x, y=y)
+        found.attrs |= {"layer": layer, "method": method}
+        return found
 
     # ---- parts and files
     @public

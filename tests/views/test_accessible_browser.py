@@ -12,7 +12,7 @@ import torch
 import resviz as rv
 
 pytestmark = pytest.mark.browser
-VIEWS = ("explore", "feature_maps", "residuals", "gradients", "explanation")
+VIEWS = ("explore", "feature_maps", "residuals", "gradients", "explanation", "channels")
 RUN = """async () => {
   const rules = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'];
   const found = await axe.run(document.querySelector('.rv-view'), { runOnly: rules });
@@ -37,6 +37,9 @@ def pages(
         "feature_maps": lambda: rv.explore_feature_maps(rec),
         "residuals": lambda: rv.explore_residuals(rec),
         "gradients": lambda: rv.explore_gradients(rec),
+        "channels": lambda: rv.explore_channels(
+            rv.scan(net, images, preset=preset, progress=False)
+        ),
         "explanation": lambda: rv.explore_explanation(net, images[:2], preset=preset),
     }
 

@@ -138,7 +138,7 @@ def digits() -> TrainingData:
         torch.Size([1437, 3, 8, 8])
     """
     try:
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+        from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"{caller()}: data 'digits' without scikit-learn, which brings them; install it:"
