@@ -32,7 +32,7 @@ def drop(lab: Any, place: Any, file: Path) -> None:
 
 def test_a_photograph_is_dropped_anywhere(lab: Any, tmp_path: Path) -> None:
     lab.execute("linked = rv.explore(net, images, names=['cat', 'rocket'])\nlinked")
-    view = View(lab.page, lab.page.locator(".rv-screen"))
+    view = View(lab.page, lab.page.locator(".rv-screen[aria-label='Explore']"))
     view.at.locator(".rv-mark-seen, .rv-mark-without").first.wait_for(timeout=30_000)
     address, cells = lab.page.url, lab.cells()
     for number, where in enumerate(PLACES):

@@ -14,7 +14,7 @@ PARTS = ("spine-part", "photograph", "anatomy", "channels")
 
 def test_explore(lab: Any) -> None:
     lab.execute("linked = rv.explore(net, images, names=['cat', 'rocket'])\nlinked")
-    view = View(lab.page, lab.page.locator(".rv-screen"))
+    view = View(lab.page, lab.page.locator(".rv-screen[aria-label='Explore']"))
     explained = view.at.locator(".rv-mark-seen, .rv-mark-without").first
     explained.wait_for(timeout=30_000)
     for part in PARTS:
@@ -34,7 +34,7 @@ def test_explore(lab: Any) -> None:
     view.at.get_by_role("button", name="rocket").click()
     pressed = "document.querySelector('.rv-strip-photo[aria-pressed=true]').title === 'rocket'"
     lab.page.wait_for_function(pressed, timeout=30_000)
-    idle = "document.querySelector('.rv-screen').getAttribute('aria-busy') === 'false'"
+    idle = "document.querySelector('.rv-screen[aria-label=Explore]').getAttribute('aria-busy') === 'false'"
     lab.page.wait_for_function(idle, timeout=30_000)
     lab.page.wait_for_function(wanted, timeout=30_000)
     keep_screenshot(view.at, "explore_jupyterlab")

@@ -98,7 +98,7 @@ def test_typing_is_for_the_view(lab: Any) -> None:
 def explore(lab: Any) -> Iterator[View]:
     """`explore` below the last cell, drawn and explained; gone at the end."""
     lab.execute("linked = rv.explore(net, images, names=['cat', 'rocket'])\nlinked")
-    view = View(lab.page, lab.page.locator(".rv-screen"))
+    view = View(lab.page, lab.page.locator(".rv-screen[aria-label='Explore']"))
     view.at.locator(".rv-mark-seen, .rv-mark-without").first.wait_for(timeout=30_000)
     yield view
     lab.execute("None")

@@ -11,7 +11,7 @@ import { element, freshId, svgElement } from "./controls.js";
 
 const REACH = 28; // pixels from the pointer to the nearest point
 const NEAR = 10; // to the point that a click means
-const LEAST = 280; // pixels wide
+const LEAST = 240; // pixels wide
 const HINT = "Click in the chart, or focus it and use the arrow keys, to read the values at a layer.";
 
 /** A chart in `host`. `show(spec)` draws; `setCursor(depth)` moves the cursor without a call back.
