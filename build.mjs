@@ -1,5 +1,5 @@
 // Builds what a view loads: `npm run build` writes resviz/views/widgets/built/, `npm run fresh`
-// compares. One ES module for each view, with all that it imports, and one style sheet. Names stay,
+// compares. One ES module for each view, with all that it imports, and the style sheets. Names stay,
 // so that errors can be read; source maps (*.js.map) are written beside and are not committed: each
 // build makes the same ones again, and no page needs them.
 import { createHash } from "node:crypto";
@@ -19,6 +19,8 @@ const VIEWS = {
   gradients: "gradients.js",
   residuals: "residuals.js",
 };
+/** Style sheets that one view alone needs: every notebook carries those of its views. */
+const OWN = /^atlas\//;
 /** What else decides about the bundles; a line for each in `sources`. */
 const BESIDE = ["build.mjs", "package-lock.json"];
 /** Names within libraries are short: nobody reads their errors, and every notebook carries them. */
@@ -38,7 +40,7 @@ const ENTRY = /export\s*\{\s*([\w$]+) as default\s*\};?\s*$/;
 
 /** The files of built/ by name, as they should be. */
 async function made() {
-  const files = { "style.css": await style() };
+  const files = { "style.css": await style((name) => !OWN.test(name)), "atlas.css": await style((name) => OWN.test(name)) };
   const inputs = new Set();
   for (const [name, file] of Object.entries(VIEWS)) {
     const { outputFiles, metafile } = await build({ ...SHARED, ...viewOf(name, file) });
@@ -64,9 +66,9 @@ function withEntry(text, name) {
   return text.replace(ENTRY, (_, name) => `export default ${name};\n`);
 }
 
-/** All style sheets, the shared one first. */
-async function style() {
-  const sheets = (await filesOf(FRONTEND)).filter((name) => name.endsWith(".css"));
+/** Some of the style sheets, the shared one first. */
+async function style(wanted) {
+  const sheets = (await filesOf(FRONTEND)).filter((name) => name.endsWith(".css") && wanted(name));
   const first = (name) => (name === "style.css" ? `0${name}` : `1${name}`);
   sheets.sort((a, b) => (first(a) < first(b) ? -1 : 1));
   const contents = sheets.map((name) => `@import "./${name}";`).join("\n");

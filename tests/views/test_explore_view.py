@@ -395,7 +395,7 @@ def test_the_static_picture(view: Any, read: Any) -> None:
     assert len(np.unique(plain)) > 50 and not np.array_equal(plain, explained)
     # a smaller one stays in the notebook, with module and styles
     assert 10_000 < len(view.still) < 100_000
-    assert len(view.still) + len(view._esm) + len(view._css) <= 260_100
+    assert len(view.still) + len(view._esm) + len(view._css) <= 268_100
 
 
 def test_the_page_explains_first_and_stays_small(view: Any, tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ def test_explore(lab: Any) -> None:
     view.at.get_by_role("button", name="rocket").click()
     pressed = "document.querySelector('.rv-strip-photo[aria-pressed=true]').title === 'rocket'"
     lab.page.wait_for_function(pressed, timeout=30_000)
-    idle = "document.querySelector('.rv-screen[aria-label=Explore]').getAttribute('aria-busy') === 'false'"
+    explore = "document.querySelector('.rv-screen[aria-label=Explore]')"
+    idle = f"{explore}.getAttribute('aria-busy') === 'false'"
     lab.page.wait_for_function(idle, timeout=30_000)
     lab.page.wait_for_function(wanted, timeout=30_000)
     keep_screenshot(view.at, "explore_jupyterlab")

@@ -70,7 +70,7 @@ def test_every_view_is_one_module_without_network(name: str) -> None:
     addresses = text.replace("http://www.w3.org/", "")
     assert "http://" not in addresses and "https://" not in addresses
     # both are in the state of every widget
-    assert len(text) + len(style_source()) < 180_000
+    assert len(text) + len(style_source(name)) < 180_000
 
 
 def test_no_view_makes_nodes_of_text() -> None:
@@ -94,8 +94,11 @@ def test_every_view_parses(name: str, tmp_path: Path) -> None:
 
 
 def test_style_begins_with_the_shared_sheet() -> None:
-    assert style_source().startswith(".rv-view{--rv-back:")
-    assert "url(" not in style_source() and "@import" not in style_source()
+    for name in VIEWS:
+        style = style_source(name)
+        assert style.startswith(".rv-view{--rv-back:")
+        assert "url(" not in style and "@import" not in style
+        assert (".rv-atlas" in style) == (name == "atlas.js")
 
 
 @needs_node

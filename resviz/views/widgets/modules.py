@@ -1,4 +1,4 @@
-"""What a view loads in the browser: its bundle and the style sheet, as ``build.mjs`` made them."""
+"""What a view loads in the browser: its bundle and its styles, as ``build.mjs`` made them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ def module_source(name: str) -> str:
 
 
 @functools.cache
-def style_source() -> str:
-    """The style sheet of all views."""
-    return (BUILT / "style.css").read_text(encoding="utf-8")
+def style_source(name: str) -> str:
+    """The style sheet of a view's module: what all share, and its own where it has one."""
+    own = (BUILT / name).with_suffix(".css")
+    sheets = [BUILT / "style.css", *([own] if own.is_file() else [])]
+    return "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)

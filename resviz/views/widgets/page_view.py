@@ -33,7 +33,7 @@ _CALLERS = (ValueError, TypeError, KeyError, RuntimeError, IndexError)
 
 
 _STILL = 150_000  # characters of a picture that may stay in a saved notebook
-_STATE = 260_000  # characters of module, styles and picture together
+_STATE = 268_000  # characters of module, styles and picture together
 
 
 class PageView(anywidget.AnyWidget):
@@ -67,7 +67,7 @@ class PageView(anywidget.AnyWidget):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "module" in cls.__dict__:
             cls._esm = module_source(cls.module)
-            cls._css = style_source()
+            cls._css = style_source(cls.module)
         super().__init_subclass__(**kwargs)
 
     def __init__(self, about: str, selection: dict[str, Any]) -> None:
@@ -181,7 +181,7 @@ class PageView(anywidget.AnyWidget):
         """What :func:`resviz.save_html` needs."""
         traits = {"selection": dict(self.selection), "about": self.about}
         module, still = module_source(self.module), self._still()[0]
-        return Page(self.about, module, style_source(), self._data(), traits, still)
+        return Page(self.about, module, style_source(self.module), self._data(), traits, still)
 
     def resend(self) -> None:
         """Send the data again, after it changed."""
@@ -249,7 +249,7 @@ class PageView(anywidget.AnyWidget):
         still, text = self._still()
         picture = {} if still is None else {"image/png": base64.b64encode(still).decode("ascii")}
         if still is not None:
-            beside = len(module_source(self.module)) + len(style_source())
+            beside = len(module_source(self.module)) + len(style_source(self.module))
             small = fitting(still, min(_STILL, _STATE - beside) * 3 // 4)
             self.still = f"data:image/png;base64,{base64.b64encode(small).decode('ascii')}"
         alt = {"image/png": {"alt": text}} if picture else {}
