@@ -24,7 +24,9 @@ def test_explore(lab: Any) -> None:
     chosen = view.text(".rv-class-bar[aria-pressed=true] .rv-class-name")
     view.at.locator(".rv-spine").focus()
     view.press("[", "[", "o")
-    wanted = "document.querySelector('.rv-top-facts').textContent.startsWith('without layer3.0 ')"
+    explore = "document.querySelector('.rv-screen[aria-label=Explore]')"
+    facts = f"{explore}.querySelector('.rv-top-facts').textContent"
+    wanted = f"{facts}.startsWith('without layer3.0 ')"
     lab.page.wait_for_function(wanted, timeout=30_000)
     explained.wait_for(timeout=30_000)
     assert view.text(".rv-class-bar[aria-pressed=true] .rv-class-name") == chosen
@@ -34,7 +36,6 @@ def test_explore(lab: Any) -> None:
     view.at.get_by_role("button", name="rocket").click()
     pressed = "document.querySelector('.rv-strip-photo[aria-pressed=true]').title === 'rocket'"
     lab.page.wait_for_function(pressed, timeout=30_000)
-    explore = "document.querySelector('.rv-screen[aria-label=Explore]')"
     idle = f"{explore}.getAttribute('aria-busy') === 'false'"
     lab.page.wait_for_function(idle, timeout=30_000)
     lab.page.wait_for_function(wanted, timeout=30_000)
