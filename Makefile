@@ -2,6 +2,8 @@
 # make test   the fast tests, in two processes
 # make test-browser  the tests in Chromium
 # make check  what CI runs, without the browser
+# make bench  what resviz costs beside other libraries; writes benchmarks/RESULTS.md; minutes
+# make bench-full  the same for every size
 
 PYTHON ?= python3
 # what is installed; .ci/oldest prints another: the oldest versions that pyproject.toml allows
@@ -31,7 +33,7 @@ export OMP_WAIT_POLICY ?= passive
 # what is compiled stays for the next run: with asserts as pytest writes them, 8 of 15 s of collection
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install lab test test-most test-browser check check-all format lint javascript types contract notebooks pictures
+.PHONY: help install lab test test-most test-browser check check-all format lint javascript types contract notebooks pictures bench bench-full
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -86,6 +88,20 @@ pictures: $(INSTALLED)
 
 notebooks: $(INSTALLED)
 	$(BIN)/python tests/notebooks.py
+
+# the libraries that it compares with, where they are not installed yet
+PEERS := $(VENV)/.stamp-bench
+BENCH_ARGS ?=
+
+$(PEERS): pyproject.toml $(INSTALLED)
+	$(BIN)/python -m pip install -e ".[bench]"
+	@touch $@
+
+bench: $(PEERS)
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+bench-full: $(PEERS)
+	$(BIN)/python benchmarks/run.py --full --rounds 9 $(BENCH_ARGS)
 
 check: $(INSTALLED)
 	$(MAKE) --no-print-directory lint
