@@ -100,7 +100,7 @@ async function filesOf(folder) {
   return names.map((name) => name.split(path.sep).join("/"));
 }
 
-/** tests/views/test_built.py works it out, too, where there is no npm. */
+/** tests/views/test_modules.py works it out, too, where there is no npm. */
 function hashOf(named) {
   const hash = createHash("sha256");
   for (const [name, text] of [...named].sort(([a], [b]) => (a < b ? -1 : 1))) hash.update(`${name}\0${text}\0`);

@@ -1,9 +1,9 @@
 """Sums over float32 numbers in one pass, in C, where this machine has a compiler.
 
 `one_pass.c` is built once in a process, in the background from the moment that recording is
-imported: 0.1 s, and nothing stays on the disk. It takes a tenth of the eager passes' time for a
-tensor of 1 MB, and a third for 25 MB. ``torch.compile`` makes much the same loops, but takes 17 s
-where nothing is cached, and more than a second in each process where it is.
+imported: 0.1 to 0.2 s, and nothing stays on the disk. Measured on two shared cores, in turn with
+the eager passes: a tenth of their time for a tensor of 1 MB, a fifth for 25 MB. The same sums built
+ahead of time by torch's own compiler took a minute to make there, 1.6 s to load in each process.
 
 Without a compiler, or with ``RESVIZ_COMPILE=0``, the eager passes do the same.
 """
