@@ -26,9 +26,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 THREADS = 2
@@ -38,6 +36,10 @@ NO_TESTDATA = "no test data folder (RESVIZ_NO_TESTDATA=1)"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Two threads in all: those of the workers, and of the processes that tests start."""
+    if config.getoption("numprocesses", None):  # the process that only hands out tests: 5 s of
+        return  # torch, for which the workers would wait
+    import torch
+
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     threads = max(1, THREADS // workers)
     torch.set_num_threads(threads)
@@ -54,6 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         lab = "lab" in getattr(item, "fixturenames", ())
         group = "lab" if lab else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))
+    import torch
+
     lacking = {}
     if not torch.cuda.is_available():
         lacking["gpu"] = "no CUDA device"
@@ -86,11 +90,6 @@ def thinned(items: list[pytest.Item]) -> list[pytest.Item]:
 def pytest_collection_finish() -> None:
     """What imports and collection made stays: the garbage collector need not look at it again."""
     gc.freeze()
-
-
-def pytest_unconfigure() -> None:
-    """At the end of the process all is freed as without pytest_collection_finish."""
-    gc.unfreeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -172,6 +171,9 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def _seeds() -> None:
+    import numpy as np
+    import torch
+
     random.seed(0)
     np.random.seed(0)
     if torch.cuda.is_available():

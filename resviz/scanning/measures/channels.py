@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import beta
+from scipy.special import betaincinv  # stats takes two seconds to import
 
 from resviz.scanning.batch import Batch, SiteBatch
 from resviz.scanning.measures.measure import Accumulator, combine_moments
@@ -96,7 +96,7 @@ def upper_bound(count: Any, images: int, confidence: float = CONFIDENCE) -> Any:
         0.0099
     """
     count = np.asarray(count)
-    bound = beta.ppf(confidence, count + 1, np.maximum(images - count, 1e-300))
+    bound = betaincinv(count + 1, np.maximum(images - count, 1e-300), confidence)
     return np.where(count >= images, 1.0, bound)
 
 

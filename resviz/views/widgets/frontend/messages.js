@@ -5,7 +5,7 @@ import { isHopeless, kernelPatience, kernelWords, kindUnsent, watchKernel } from
 
 const KERNEL_PATIENCE = [1000, 4000]; // milliseconds until what is known is said; until a guess is
 
-export function createMessages({ model, root, live, say, wrongAt, bar, still, listen, closing }) {
+export function createMessages({ model, root, live, say, quietUntil, bar, still, listen, closing }) {
   const questions = createQuestions();
   const data = { handler: null, came: false };
   /**
@@ -21,8 +21,8 @@ export function createMessages({ model, root, live, say, wrongAt, bar, still, li
       return false;
     }
   }
-  const waiting = createWaiting({ model, root, live, say, wrongAt, still, closing, questions, data });
-  hearAnswers({ model, say, wrongAt, bar, still, listen, questions, data, waiting });
+  const waiting = createWaiting({ model, root, live, say, quietUntil, still, closing, questions, data });
+  hearAnswers({ model, say, quietUntil, bar, still, listen, questions, data, waiting });
 
   function drop(what) {
     const found = questions.newest(what);
@@ -95,7 +95,7 @@ function createQuestions() {
 }
 
 /** What the reader is told of the kernel until an answer or the data come. */
-function createWaiting({ model, root, live, say, wrongAt, still, closing, questions, data }) {
+function createWaiting({ model, root, live, say, quietUntil, still, closing, questions, data }) {
   const patience = createPatience(() => tell());
   const kernel = live ? watchKernel(model.widget_manager, root, () => tell()) : null;
   closing.push(() => (patience.end(), kernel?.close()));
@@ -104,7 +104,7 @@ function createWaiting({ model, root, live, say, wrongAt, still, closing, questi
   function tell(kind = kernel.kind()) {
     const waited = patience.waited();
     if (isHopeless(kind) && (questions.any() || (needsData() && waited))) return giveUp(kind);
-    if (!(questions.anySilent(wrongAt()) || needsData()) || waited < kernelPatience(kind)) return;
+    if (!(questions.anySilent(quietUntil()) || needsData()) || waited < kernelPatience(kind)) return;
     say(kernelWords(kind));
     if (needsData() && waited > 1) still.show();
   }
@@ -140,9 +140,9 @@ function createPatience(onLonger) {
   };
 }
 
-function hearAnswers({ model, say, wrongAt, bar, still, listen, questions, data, waiting }) {
-  /** An error stays until something is asked after it: what was asked before says nothing over it. */
-  const isOver = (one) => one.asked < wrongAt();
+function hearAnswers({ model, say, quietUntil, bar, still, listen, questions, data, waiting }) {
+  /** An error stays until the reader does something and a question of that time is answered. */
+  const isOver = (one) => one.asked < quietUntil();
   function showData(content, buffers) {
     data.came = true;
     waiting.goOn();

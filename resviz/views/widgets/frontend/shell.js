@@ -70,7 +70,11 @@ export function createShell({ model, el, label, keys = [] }) {
   };
   const live = model.kernel !== false;
 
-  let wrongAt = -Infinity; // when the error was said that stands there
+  let [wrongAt, actedAt] = [-Infinity, -Infinity]; // the error that stands there; the reader's last act
+  const act = () => (actedAt = performance.now());
+  for (const name of ["pointerdown", "keydown", "drop"]) root.addEventListener(name, act, true);
+  /** What was asked before this says nothing over an error; nor does what a view asks by itself. */
+  const quietUntil = () => (actedAt > wrongAt ? wrongAt : wrongAt === -Infinity ? wrongAt : Infinity);
   function say(text, { wrong = false } = {}) {
     wrongAt = wrong ? performance.now() : -Infinity;
     if (words.textContent !== text) words.textContent = text; // a screen reader says it once
@@ -84,7 +88,7 @@ export function createShell({ model, el, label, keys = [] }) {
   toolbar.append(end);
   root.append(help.node);
   const still = stillPicture(model, main, root);
-  const messages = createMessages({ model, root, live, say, wrongAt: () => wrongAt, bar, still, listen, closing });
+  const messages = createMessages({ model, root, live, say, quietUntil, bar, still, listen, closing });
   const chosen = createSelection({ model, listen });
 
   root.addEventListener("keydown", (event) => {
