@@ -2,7 +2,7 @@
 import { depthChart } from "./chart.js";
 import { endsOf, fitsLog, shortNumber, throughMiddle } from "./chart_scales.js";
 import { buttonControl, checkControl, element, rangeControl, selectControl } from "./controls.js";
-import { createBlockRows } from "./gradient_blocks.js";
+import { createBlockRows, roomBeside } from "./gradient_blocks.js";
 import { arrayAt } from "./pixels.js";
 import { createShell, csvText, saveBlob, svgText, svgToPng } from "./shell.js";
 
@@ -159,7 +159,7 @@ export function renderProfiles({ model, el }) {
     const conditions = [about.note, meta.conditions, ...particular].filter(Boolean);
     chart.show({
       title: about.title + moment, conditions, axis: about.axis + (log ? " (log)" : ""), xTitle: DEPTH_TITLE,
-      log, limits: log ? null : about.limits, extent: values, stages: deepest?.bounds ?? [], series: shown, theory: laws,
+      log, limits: log ? null : about.limits, extent: values, roomRight: roomBeside(now), stages: deepest?.bounds ?? [], series: shown, theory: laws,
     });
     curves = now;
     drawBlocks();
