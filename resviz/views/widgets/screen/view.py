@@ -402,9 +402,9 @@ class ExploreView(PageView):
         """The gradient norms along depth, as :func:`resviz.plot_depth_profile` draws them."""
         scene = self._session.current
         network = str(scene.rec.provenance["network"])
-        tables = {network: scene.whole}
+        tables = {network: scene.whole.layers}
         if scene.moment.off:
-            tables[f"{network}, cut"] = scene.rec  # the plot itself says which blocks
+            tables[f"{network}, cut"] = scene.rec.layers  # the plot itself says which blocks
         return plot_depth_profile(tables, "grad_norm")
 
     def picture(self, kind: str) -> bytes:
