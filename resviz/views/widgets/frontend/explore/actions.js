@@ -1,5 +1,6 @@
 // What may be done on the screen. `view`: that of screen.js.
 
+import { element } from "../controls.js";
 import { draw, schedule } from "./drawing.js";
 import { meantClass, placeAtDepth } from "./scenes.js";
 import { afterCut, askedClass, canCut, isThere, oldKeyWords, placeAfter, stateAfter } from "./state.js";
@@ -106,7 +107,8 @@ export function take(view, meta, buffer) {
   store.addMore(meta.more ?? [], buffer, store.explained(first)?.page?.head);
   if (!view.last && !store.scene(view.state)) Object.assign(view.state, { image: first.image, class: first.class, off: [...first.off] });
   const cuts = meta.header.blocks.length && (shell.live || meta.more?.some((one) => one.scene.off.length));
-  view.hint.textContent = `drag along the curve${cuts ? " · click a block to cut its branch out" : ""}`;
+  const hints = ["", "drag along the curve ", ...(cuts ? ["click a block to cut its branch out"] : [])];
+  view.hint.replaceChildren(...hints.map((words) => element("span", {}, words)));
   draw(view);
   view.questions.later(0);
 }

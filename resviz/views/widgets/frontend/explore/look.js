@@ -100,7 +100,9 @@ function seenSentence({ at, explained, index, header }) {
   if (values[at] === null) return lens.why[at] ? `No reading here: ${lens.why[at]}.` : null;
   const [label, name] = [lens.labels[at], nameOf(header, index)];
   const other = label && label !== name ? `, and takes it for ${label}` : "";
-  return `The head, put here, says ${name} ${saidWords(values[at], header)}${other}.`;
+  const before = values[at - 1] ?? null; // a block earlier
+  const from = before === null ? "" : `${saidWords(before, header)} → `;
+  return `The head put here says ${name} ${from}${saidWords(values[at], header)}${other}.`;
 }
 
 function withoutSentence({ scene, at, index, without, header }) {
@@ -154,7 +156,8 @@ function mostLost({ lost, scene, index, header }) {
     if (value !== null && value < least) [place, least] = [at, value];
   });
   if (place < 0) return null;
-  return { place, words: `most is lost without ${endOf(scene.places[place].name, 20)}: ${saidWords(least, header)}` };
+  const [all, left] = [scene.numbers[index], least].map((value) => saidWords(value, header));
+  return { place, words: `most is lost without ${endOf(scene.places[place].name, 20)}: ${all} → ${left}` };
 }
 
 /** What a screen reader says of the cursor. */
