@@ -2,6 +2,7 @@
 
     python docs/make_pictures.py explored     # the screen of `explore` alone
     python docs/make_pictures.py packaged     # what tests/views/test_pictures_browser.py compares
+    python docs/make_pictures.py figures      # and tests/views/test_pictures_of_figures.py
 
 Charts are the static pictures of their figures; views are photographed in Chromium from their
 exported pages. With pretrained weights at hand the network is ResNet-50, else the packaged
@@ -47,6 +48,16 @@ def charts() -> None:
     law = {"plain-56": theory.BATCHNORM_EXPLOSION}
     figure = rv.plot_gradient_flow(flow, ["gradients", "activations"], theory=law)
     (HERE / "gradient_flow.png").write_bytes(static_png(figure))
+
+
+def figures() -> None:
+    """Every `plot_*`, as a static picture."""
+    from every_figure import NAMES, EveryFigure  # beside this file
+
+    (HERE / "figures").mkdir(exist_ok=True)
+    every = EveryFigure()
+    for name in NAMES:
+        (HERE / "figures" / f"{name}.png").write_bytes(static_png(every.figure(name)))
 
 
 def views(browser: Any, folder: Path) -> None:
@@ -142,16 +153,17 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     HERE.mkdir(exist_ok=True)
-    only = sys.argv[1:] or ["charts", "views", "explored", "packaged"]
-    if "charts" in only:
-        charts()
+    only = sys.argv[1:] or ["charts", "figures", "views", "explored", "packaged"]
+    for make in (charts, figures):
+        if make.__name__ in only:
+            make()
     if shutil.which("chromium") is None:
         sys.exit("make pictures: no Chromium; the charts are made, the views are not.")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        for make in (views, explored, packaged):
-            if make.__name__ in only:
-                make(browser, Path(folder))
+        for photographed in (views, explored, packaged):
+            if photographed.__name__ in only:
+                photographed(browser, Path(folder))
         browser.close()
 
 
