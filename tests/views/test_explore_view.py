@@ -119,7 +119,7 @@ def test_the_explanation_names_the_channels_that_speak_for_the_class(
     sent = listen(view)
     told = ask(view, sent, "explanation", **scene(0, 4))["explanation"]
     table = rv.channel_contributions(net, images[:1], 4, preset=preset)
-    for place, tiles in zip(view._places, told["tiles"], strict=True):
+    for place, tiles in zip(view._sending.places, told["tiles"], strict=True):
         own = table[table["layer"] == place.name]
         if place.kind == "stem":
             assert tiles is None
@@ -129,10 +129,12 @@ def test_the_explanation_names_the_channels_that_speak_for_the_class(
     lens = rv.logit_lens(net, images[:1], 4, preset=preset)
     known = dict(zip(lens["block"], lens["probability"], strict=True))
     assert list(told["lens"]["classes"])[0] == "4" and len(told["lens"]["classes"]) in (5, 6)
-    found = dict(zip([p.name for p in view._places], told["lens"]["classes"]["4"], strict=True))
+    found = dict(
+        zip([p.name for p in view._sending.places], told["lens"]["classes"]["4"], strict=True)
+    )
     assert found["layer3.0"] == pytest.approx(known["layer3.0"], rel=1e-5)
     assert found["layer1.0"] is None and found["relu"] is None
-    words = dict(zip([p.name for p in view._places], told["lens"]["why"], strict=True))
+    words = dict(zip([p.name for p in view._sending.places], told["lens"]["why"], strict=True))
     assert words["layer1.0"] == "16 channels; the head takes 64"
 
 
@@ -142,7 +144,7 @@ def test_what_each_block_does_for_the_prediction(
     sent = listen(view)
     told = ask(view, sent, "without", **scene(1, off=("layer2.0",)))
     numbers = Payload(told["without"], told["buffers"][0]).array(told["without"]["numbers"])
-    names = [view._places[at].name for at in told["without"]["places"]]
+    names = [view._sending.places[at].name for at in told["without"]["places"]]
     assert names == ["layer1.0", "layer3.0"] and told["without"]["failed"] == []
     for name, found in zip(names, numbers, strict=True):
         with rv.drop_blocks(net, ["layer2.0", name], images=images):
@@ -425,10 +427,10 @@ def test_hostile_names_stay_text(
 
 def test_files_give_the_names(preset: rv.Preset, net: Any) -> None:
     files = [SAMPLES / "chelsea.png", str(SAMPLES / "rocket.jpg")]
-    assert explore(net, files, preset=preset)._names == ["chelsea.png", "rocket.jpg"]
-    assert explore(net, files[0], preset=preset)._names == ["chelsea.png"]
+    assert explore(net, files, preset=preset)._sending.names == ["chelsea.png", "rocket.jpg"]
+    assert explore(net, files[0], preset=preset)._sending.names == ["chelsea.png"]
     with Image.open(SAMPLES / "coffee.png") as picture:
-        assert explore(net, [picture], preset=preset)._names == ["image 0"]
+        assert explore(net, [picture], preset=preset)._sending.names == ["image 0"]
 
 
 def test_figure_is_the_profile_along_depth(view: Any) -> None:
