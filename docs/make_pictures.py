@@ -94,6 +94,7 @@ def screen_networks() -> Iterator[tuple[str, Any]]:
     yield "explore", rv.load_model("resnet50", fallback="cifar10-resnet56")
     yield "explore_vgg", rv.load_model("vgg11", weights="random", seed=0)
     vit = rv.load_model("vit_b_16", weights="random", seed=0)
+    torch.manual_seed(0)
     torch.nn.init.normal_(vit.heads.head.weight, std=0.02)  # zero as made: nothing to explain
     yield "explore_vit", vit
 

@@ -204,7 +204,7 @@ def test_a_block_cut_out_and_put_back(live: Live) -> None:
 def test_what_the_block_does_is_said(live: Live) -> None:
     words = live.text(".rv-anatomy .rv-part-words")
     assert "× the size of the shortcut" in words and "of the gradient" in words
-    assert "Without it: " in words and "The head put here says " in words
+    assert "Without it: " in words and "The head here says " in words
     most = live.at.locator(".rv-spine-legend button")
     if most.count():  # the class may lose nothing: then nothing is said
         assert re.match(r"most is lost without layer\S+: [\d.]+ → (< )?[\d.]+$", most.inner_text())

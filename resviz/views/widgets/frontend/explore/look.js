@@ -100,9 +100,9 @@ function seenSentence({ at, explained, index, header }) {
   if (values[at] === null) return lens.why[at] ? `No reading here: ${lens.why[at]}.` : null;
   const [label, name] = [lens.labels[at], nameOf(header, index)];
   const other = label && label !== name ? `, and takes it for ${label}` : "";
-  const before = values[at - 1] ?? null; // a block earlier
-  const from = before === null ? "" : `${saidWords(before, header)} → `;
-  return `The head put here says ${name} ${from}${saidWords(values[at], header)}${other}.`;
+  const [before, now] = [values[at - 1] ?? null, values[at]].map((value) => value !== null && saidWords(value, header));
+  const step = before && before !== now ? `${before} → ${now}` : now; // from the block before
+  return `The head here says ${name} ${step}${other}.`;
 }
 
 function withoutSentence({ scene, at, index, without, header }) {
@@ -157,7 +157,8 @@ function mostLost({ lost, scene, index, header }) {
   });
   if (place < 0) return null;
   const [all, left] = [scene.numbers[index], least].map((value) => saidWords(value, header));
-  return { place, words: `most is lost without ${endOf(scene.places[place].name, 20)}: ${all} → ${left}` };
+  if (all === left) return null; // less than can be read
+  return { place, words: `most is lost without ${endOf(scene.places[place].name, 16)}: ${all} → ${left}` };
 }
 
 /** What a screen reader says of the cursor. */
