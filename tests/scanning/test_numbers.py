@@ -20,7 +20,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def scan(data) -> Scan:
-    return rv.scan(toy(), data, measures="all", batch_size=5, top=4, progress=False)
+    return rv.scan(toy(), data, measures="all", batch_size=5, top=4, sample=2, progress=False)
 
 
 @pytest.fixture(scope="module")
