@@ -10,6 +10,7 @@ ResNet-56.
 
 from __future__ import annotations
 
+import io
 import itertools
 import shutil
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 import resviz as rv
 from resviz.analysis import theory
@@ -28,6 +30,7 @@ HERE = Path(__file__).parent / "pictures"
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 SIZE = {"width": 1100, "height": 640}
 SCREENS = ((1000, 700), (1400, 900))
+CUT = 12  # blocks back from the last one of ResNet-50: layer2.0
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -87,6 +90,27 @@ def screen_networks() -> Iterator[tuple[str, Any]]:
     yield "explore_vit", vit
 
 
+def cut(browser: Any, folder: Path) -> None:
+    """The README's: along the blocks, one is cut out, and what is predicted becomes another."""
+    net = rv.load_model("resnet50", fallback="cifar10-resnet56")
+    page = folder / "cut.html"
+    rv.explore(net, [SAMPLES / "chelsea.png"]).save_html(page, lesions=True)
+    opened = browser.new_page(viewport={"width": SCREENS[0][0], "height": SCREENS[0][1]})
+    opened.goto(page.as_uri())
+    opened.wait_for_selector(".rv-view canvas", state="attached")
+    opened.wait_for_timeout(500)
+    frames, lasts = [], []
+    for keys, last in (([], 1500), *((["["], 150) for _ in range(CUT)), ([], 600), (["o"], 3500)):
+        for key in keys:
+            opened.keyboard.press(key)
+        opened.wait_for_timeout(400)
+        frames.append(Image.open(io.BytesIO(opened.screenshot())).convert("RGB"))
+        lasts.append(last)
+    opened.close()
+    how = {"save_all": True, "append_images": frames[1:], "duration": lasts, "loop": 0}
+    frames[0].save(HERE / "explore_cut.webp", quality=80, method=6, **how)
+
+
 # ---- every view of a packaged network, which needs no download: tests make them again
 def packaged(browser: Any, folder: Path) -> None:
     """Every view, and states of the screen, in both themes."""
@@ -142,14 +166,14 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     HERE.mkdir(exist_ok=True)
-    only = sys.argv[1:] or ["charts", "views", "explored", "packaged"]
+    only = sys.argv[1:] or ["charts", "views", "explored", "cut", "packaged"]
     if "charts" in only:
         charts()
     if shutil.which("chromium") is None:
         sys.exit("make pictures: no Chromium; the charts are made, the views are not.")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        for make in (views, explored, packaged):
+        for make in (views, explored, cut, packaged):
             if make.__name__ in only:
                 make(browser, Path(folder))
         browser.close()
