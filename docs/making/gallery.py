@@ -172,6 +172,16 @@ ENTRIES: list[tuple[str, str, str, str]] = [
         """,
     ),
     (
+        "plot_similarity",
+        "How alike blocks are",
+        "Linear CKA between the blocks of two networks (Kornblith et al. 2019).",
+        """
+        small = rv.load_model("cifar10-resnet20")
+        alike = rv.similarity_study(small, many, net, data="sample pieces", progress=False)
+        rv.plot_similarity(alike, names=["ResNet-20", "ResNet-56"])
+        """,
+    ),
+    (
         "plot_paths",
         "Gradient by path length",
         "Short paths carry it (Veit et al. 2016).",
