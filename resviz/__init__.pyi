@@ -16,6 +16,7 @@ from .analysis.landscape.surface import load_landscape as load_landscape
 from .analysis.lesions import lesion_study as lesion_study
 from .analysis.logit_lens import logit_lens as logit_lens
 from .analysis.paths import path_study as path_study
+from .analysis.receptive_fields import receptive_field_study as receptive_field_study
 from .analysis.refinement import refinement_study as refinement_study
 from .analysis.residuals import residual_branches as residual_branches
 from .analysis.responses import response_std as response_std
@@ -78,6 +79,9 @@ from .views.figures.gradient_flow import plot_gradient_flow as plot_gradient_flo
 from .views.figures.landscape import plot_landscape as plot_landscape
 from .views.figures.lesions import plot_lesions as plot_lesions
 from .views.figures.paths import plot_paths as plot_paths
+from .views.figures.receptive_fields import (
+    plot_receptive_fields as plot_receptive_fields,
+)
 from .views.figures.refinement import plot_refinement as plot_refinement
 from .views.figures.residuals import plot_residual_branches as plot_residual_branches
 from .views.figures.responses import plot_response_std as plot_response_std

@@ -182,6 +182,18 @@ ENTRIES: list[tuple[str, str, str, str]] = [
         """,
     ),
     (
+        "plot_receptive_fields",
+        "Receptive fields, in theory and in effect",
+        "How much of the image the middle of each block depends on (Luo et al. 2016).",
+        """
+        fields = {
+            "ResNet-56": rv.receptive_field_study(net, many[:8], progress=False),
+            "plain-56": rv.receptive_field_study(plain, many[:8], progress=False),
+        }
+        rv.plot_receptive_fields(fields)
+        """,
+    ),
+    (
         "plot_paths",
         "Gradient by path length",
         "Short paths carry it (Veit et al. 2016).",

@@ -58,6 +58,7 @@ GROUPS: dict[str, tuple[str, str, tuple[str, ...]]] = {
             *("gradient_correlation", "shattering_study", "plot_gradient_correlation"),
             *("branch_study", "plot_branch_study", "response_std", "plot_response_std"),
             *("refinement_study", "plot_refinement", "similarity_study", "plot_similarity"),
+            *("receptive_field_study", "plot_receptive_fields"),
             *("loss_landscape", "LossLandscape"),
             *("load_landscape", "plot_landscape", "nonconvexity"),
         ),

@@ -14,7 +14,7 @@ What a :class:`~resviz.scanning.scan.Scan` holds:
 - pictures of the top images, as the network saw them: ``picture(image)``, ``crop(layer,
   channel)``.
 
-From floor to roof: receptive, sites; reducing, sums, watching (what a pass leaves); batch;
+From floor to roof: sites; reducing, sums, watching (what a pass leaves); batch;
 measures/ (an accumulator and a row of the registry each); accumulated; sources (what is read),
 runner (one batch, wherever it runs), local (an engine); engines; tables, saved, scan (the record);
 asking, scanning (the public function).
