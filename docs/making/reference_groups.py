@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+# what has no public name of its own: a page, its title, a sentence, the paths
+APART: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "integrations": (
+        "In other training loops",
+        "Callbacks for Lightning and Hugging Face's Trainer, writers for TensorBoard and Weights & "
+        "Biases.",
+        (
+            "resviz.integrations.lightning.TrainingRecorderCallback",
+            "resviz.integrations.transformers.TrainingRecorderCallback",
+            "resviz.integrations.writers.write_tensorboard",
+            "resviz.integrations.writers.write_wandb",
+        ),
+    ),
+}
+
 GROUPS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "networks": (
         "Networks and images",

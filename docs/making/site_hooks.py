@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from docstrings import PATHS  # noqa: E402
 from notebook_pages import notebook_files  # noqa: E402
-from reference_groups import GROUPS  # noqa: E402
+from reference_groups import APART, GROUPS  # noqa: E402
 
 GALLERY, NOTEBOOKS = ROOT / "build" / "gallery", ROOT / "build" / "notebooks"
 ELSEWHERE = {
@@ -65,6 +65,11 @@ def _reference() -> Made:
         links = ", ".join(f"[`rv.{name}`][{PATHS[name]}]" for name in names)
         lines.append(f"## [{title}]({page}.md)\n\n{about}\n\n{links}\n")
         bodies = "\n\n".join(f"::: {PATHS[name]}" for name in names)
+        yield f"reference/{page}.md", f"# {title}\n\n{about}\n\n{bodies}\n"
+    for page, (title, about, paths) in APART.items():
+        links = ", ".join(f"[`{path.removeprefix('resviz.')}`][{path}]" for path in paths)
+        lines.append(f"## [{title}]({page}.md)\n\n{about}\n\n{links}\n")
+        bodies = "\n\n".join(f"::: {path}" for path in paths)
         yield f"reference/{page}.md", f"# {title}\n\n{about}\n\n{bodies}\n"
     yield "reference/index.md", "\n".join(lines)
 
