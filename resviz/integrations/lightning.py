@@ -21,8 +21,8 @@ class TrainingRecorderCallback(Callback):  # type: ignore[misc]
 
     A step is one of the optimiser: with ``accumulate_grad_batches=4`` four batches. Losses come
     from ``on_before_backward``, gradients are read before and after clipping, the scale of a
-    GradScaler is divided out. Under DistributedDataParallel rank 0 writes. After an error or an interrupt
-    the network has no hooks left.
+    GradScaler is divided out. Under DistributedDataParallel rank 0 writes. After an error or an
+    interrupt the network has no hooks left.
 
     Args:
         path: a new file.
@@ -37,12 +37,13 @@ class TrainingRecorderCallback(Callback):  # type: ignore[misc]
         ValueError: no such part of the LightningModule.
         FileExistsError, TypeError: as :class:`resviz.TrainingRecorder`, when training begins.
 
-    Example:
-        >>> from resviz.integrations.lightning import (
-        ...     TrainingRecorderCallback)  # doctest: +SKIP
-        >>> recorded = TrainingRecorderCallback("run.resviz-log", every=10)  # doctest: +SKIP
-        >>> lightning.Trainer(callbacks=[recorded]).fit(model, loader)  # doctest: +SKIP
-        >>> rv.plot_training_record(rv.load_training_record("run.resviz-log"))  # doctest: +SKIP
+    In use (`tests/integrations/test_lightning.py` runs it):
+
+    ```python
+    recorded = TrainingRecorderCallback("run.resviz-log", every=10)
+    lightning.Trainer(callbacks=[recorded]).fit(model, loader)
+    rv.plot_training_record(rv.load_training_record("run.resviz-log"))
+    ```
     """
 
     @public

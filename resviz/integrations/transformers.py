@@ -32,12 +32,13 @@ class TrainingRecorderCallback(TrainerCallback):  # type: ignore[misc]
         FileExistsError, TypeError, ValueError: as :class:`resviz.TrainingRecorder`, when training
             begins.
 
-    Example:
-        >>> from resviz.integrations.transformers import (
-        ...     TrainingRecorderCallback)  # doctest: +SKIP
-        >>> with TrainingRecorderCallback("run.resviz-log") as recorded:  # doctest: +SKIP
-        ...     Trainer(model, args, train_dataset=data, callbacks=[recorded]).train()
-        >>> rv.plot_training_record(rv.load_training_record("run.resviz-log"))  # doctest: +SKIP
+    In use (`tests/integrations/test_transformers.py` runs it):
+
+    ```python
+    with TrainingRecorderCallback("run.resviz-log") as recorded:
+        Trainer(model, args, train_dataset=data, callbacks=[recorded]).train()
+    rv.plot_training_record(rv.load_training_record("run.resviz-log"))
+    ```
     """
 
     @public
