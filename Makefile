@@ -94,7 +94,7 @@ contract: $(INSTALLED)
 	$(BIN)/lint-imports
 
 pictures: $(INSTALLED)
-	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/making/pictures.py
 
 notebooks: $(INSTALLED)
 	$(BIN)/python tests/notebooks.py --keep build/notebooks

@@ -94,11 +94,12 @@ def _block(row: Any) -> str:
 
 
 def _ends(rec: Recording) -> list[str]:
-    table: Any = rec.parameters
-    if rec.loss is None or not len(table) or "grad_norm" not in table:
+    if rec.loss is None:
         return []
-    table = table[table["weighted"] & ~table["projection"]]
-    table = table[table["grad_norm"].map(math.isfinite)].sort_values("depth", kind="stable")
+    where, table = "the weights", _of_weights(rec)
+    if not len(table):  # recorded without theirs
+        layers = _measured(rec.layers)
+        where, table = "the blocks' outputs", layers[layers["kind"] == "block"]
     if not len(table):
         return []
     ends = [
@@ -107,7 +108,17 @@ def _ends(rec: Recording) -> list[str]:
     ]
     loss = str(rec.provenance.get("loss"))
     of = "the score" if loss == "logit" else loss
-    return [f"gradient of {of}, norm at the weights: {', '.join(ends)}"]
+    return [f"gradient of {of}, norm at {where}: {', '.join(ends)}"]
+
+
+def _of_weights(rec: Recording) -> Any:
+    table = _measured(rec.parameters)
+    return table[table["weighted"] & ~table["projection"]]
+
+
+def _measured(table: Any) -> Any:
+    """Its rows with a gradient, by depth."""
+    return table[table["grad_norm"].map(math.isfinite)].sort_values("depth", kind="stable")
 
 
 def _where(values: Any) -> str:

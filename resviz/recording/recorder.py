@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -33,6 +33,8 @@ from resviz.recording.recording import Recording
 from resviz.recording.seen import Seen
 from resviz.recording.statistics import how
 from resviz.torch_private import is_of_reentrant_checkpoint
+
+Gradients = bool | Literal["activations"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class _Asked:
 
     targets: Any
     loss: str | Loss | None
-    gradients: bool
+    gradients: Gradients
     output: Output
 
     def of(self, returned: Any) -> Chosen:
@@ -99,7 +101,7 @@ def record(
     images: Images,
     targets: Labels = None,
     loss: str | Loss | None = None,
-    gradients: bool = True,
+    gradients: Gradients = True,
     batch_stats: bool = False,
     keep: str | Iterable[str] = (),
     *,
@@ -131,7 +133,8 @@ def record(
             and maps of them), "bce" (binary cross-entropy of labels, one logit, a map of one
             channel), "mse" (squared error of values), the default with targets; or a function
             (output, targets) -> (N,), called with what the network returns.
-        gradients: False records the forward pass alone.
+        gradients: False records the forward pass alone; "activations" leaves out those of the
+            parameters, a third of the time, and of what the images do not reach.
         batch_stats: BatchNorm normalises by this batch's own mean and variance, as in training;
             its running statistics are put back. Dropout stays off.
         keep: tensors to keep: layers ("layer4"), "blocks" (stem and all block outputs), "additions"
@@ -166,17 +169,19 @@ def record(
     """
     check_hookable(net)
     kinds = included(include)
-    kept = read_keep(net, keep, gradients)
+    backward = _is_backward(gradients)
+    kept = read_keep(net, keep, backward)
     inputs = check_images(net, images)
     check_batch_stats(net, inputs, batch_stats)
-    if gradients:
+    if backward:
         check_gradients(net)
     kept.end_on(keep_device, keep_dtype)
     announce_size(net, inputs, kept)
     known = preset_or_none(net, preset)
     asked = _Asked(targets, loss, gradients, output_of(known, inputs))
-    with left_as_found(net, grad=gradients, batch_stats=batch_stats, parameters=gradients) as hooks:
-        measured = MeasuredPass(net, kept, hooks, gradients, include=kinds)
+    frame = {"grad": backward, "batch_stats": batch_stats, "parameters": backward}
+    with left_as_found(net, **frame) as hooks:
+        measured = MeasuredPass(net, kept, hooks, backward, include=kinds)
         passed = _passes(net, inputs, measured, asked)
         kept.drop_parts_of_blocks(tables.block_paths(passed.seen), passed.stem)
     check_kept(kept, passed.layers, passed.seen)
@@ -184,6 +189,15 @@ def record(
         check_finite(passed.layers)
     about = provenance(net, inputs, known, batch_stats=batch_stats, statistics=how(inputs.device))
     return passed.recording(displayed(inputs, known), kept, about)
+
+
+def _is_backward(gradients: Gradients) -> bool:
+    """Whether there is a backward pass."""
+    if gradients is True or gradients is False or gradients == "activations":
+        return bool(gradients)
+    raise ValueError(
+        f"{caller()}: gradients={gradients!r}; True, False or 'activations' would be right."
+    )
 
 
 def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Asked) -> _Passed:
@@ -197,7 +211,8 @@ def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Aske
             "right. A network that returns its loss has its logits inside."
         )
     chosen = asked.of(returned)
-    grads = _backward(net, leaves, chosen.per_image) if asked.gradients else None
+    whole = asked.gradients is True
+    grads = _backward(net, leaves, chosen.per_image, whole) if asked.gradients else None
     layers = tables.layers(measured.seen)
     return _Passed(
         measured.seen,
@@ -210,12 +225,19 @@ def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Aske
     )
 
 
-def _backward(net: nn.Module, leaves: Inputs, per_image: Tensor | None) -> dict[str, Tensor | None]:
-    """Gradient of the mean loss for every parameter; the hooks see that of the sum."""
+def _backward(
+    net: nn.Module, leaves: Inputs, per_image: Tensor | None, whole: bool
+) -> dict[str, Tensor | None]:
+    """Gradient of the mean loss for every parameter; the hooks see that of the sum.
+
+    Not `whole`: for none, where the images have a gradient, as tokens have not.
+    """
     if per_image is None:
         return {}
+    images = [leaf for leaf in leaves if leaf.requires_grad]
     named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
-    inputs = [p for _, p in named] + [leaf for leaf in leaves if leaf.requires_grad]
+    named = named if whole or not images else []
+    inputs = [*(p for _, p in named), *images]
     try:
         grads = torch.autograd.grad(per_image.sum(), inputs, allow_unused=True)
     except RuntimeError as err:

@@ -10,17 +10,27 @@ import pandas as pd
 
 from resviz.attribution.explain import explain
 from resviz.errors import quiet
+from resviz.networks.anatomy.additions import Addition
 from resviz.networks.anatomy.survey import survey
 from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.surgery.blocks import drop_blocks
+from resviz.networks.surgery.blocks import blocks_dropped, drop_blocks
 
 _CALLER = "explore_explanation"
 _FIRST = ("grad_cam", "grad_cam_pp", "hires_cam", "xgrad_cam", "layer_cam")
 
 
-def altered(net: Any, off: Sequence[str], images: Any) -> AbstractContextManager[None]:
-    """The network without the branches of some blocks; put back at the end."""
-    return drop_blocks(net, list(off), images=images) if off else nullcontext()
+def altered(
+    net: Any, off: Sequence[str], images: Any, additions: Sequence[Addition] = ()
+) -> AbstractContextManager[None]:
+    """The network without the branches of some blocks; put back at the end.
+
+    Where its `additions` are known, no pass is needed to find them.
+    """
+    if not off:
+        return nullcontext()
+    if additions:
+        return blocks_dropped(net, list(off), list(additions))
+    return drop_blocks(net, list(off), images=images)
 
 
 def explained(

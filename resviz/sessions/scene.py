@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from resviz.analysis.logit_lens import lens_of
 from resviz.errors import UnknownOutput
+from resviz.networks.anatomy.additions import Addition
 from resviz.networks.anatomy.telling import telling
 from resviz.networks.inputs import check_images
 from resviz.networks.outputs import output_of
 from resviz.networks.predict import logits_for
-from resviz.networks.surgery.altering import additions_of
 from resviz.networks.surgery.blocks import blocks_dropped
 from resviz.provenance import preset_or_none
 from resviz.recording.recorder import record
@@ -95,6 +95,7 @@ def recorded(
     known: Scene | None,
     whole: Any,
     keep: Sequence[str] = KEEP,
+    additions: Sequence[Addition] = (),
 ) -> Scene:
     """One recorded pass; and one more of the whole network where blocks are off.
 
@@ -106,6 +107,7 @@ def recorded(
         known: a scene of the same photograph and blocks: its tensors need not be kept again.
         whole: a recording of the whole network for the same photograph, where there is one.
         keep: what of it is kept.
+        additions: of the network, where they are known.
 
     Raises:
         UnknownOutput: a network without a number that could be followed back through it.
@@ -114,7 +116,7 @@ def recorded(
     if targets is None and preset is not None and preset.output == "values":
         targets = [0]  # nothing is predicted of values: the first
     loss = None if targets is None else "logit"  # what `record` takes without targets, too
-    with altered(net, moment.off, images):
+    with altered(net, moment.off, images, additions):
         rec = _followed(net, images, targets, loss, keep if known is None else (), preset)
     if known is not None:
         rec = dataclasses.replace(rec, tensors=known.rec.tensors)
@@ -123,14 +125,20 @@ def recorded(
     # without a block another class may be the predicted one: both lines are of that class
     same = targets or [foremost(rec)]
     if whole is None or not _is_of(whole, same[0]):
-        whole = record(net, images, same, "logit", preset=preset)
+        whole = record(net, images, same, "logit", "activations", preset=preset)
     return Scene(moment, rec, whole)
 
 
 def _followed(net: Any, images: Any, targets: Any, loss: Any, keep: Any, preset: Any) -> Any:
-    """The recording, or the way out where there is nothing to differentiate."""
+    """The recording, or the way out where there is nothing to differentiate.
+
+    The gradients of the weights, a third of its time, are left out: nothing shows them.
+    """
     try:
-        return record(net, images, targets, loss, keep=keep, preset=preset)
+        rec = record(net, images, targets, loss, "activations", keep=keep, preset=preset)
+        if len(rec.layers) and rec.layers["grad_norm"].isna().all():  # the images reach nothing
+            rec = record(net, images, targets, loss, keep=keep, preset=preset)
+        return rec
     except UnknownOutput as error:
         got = str(error.args[0]).partition(": ")[2].partition(";")[0]
         for end in (", and no part", " and no loss"):
@@ -156,11 +164,13 @@ def foremost(rec: Any) -> int:
     return int(said.numbers[0].argmax())
 
 
-def with_explanation(net: Any, images: Any, scene: Scene, preset: Any) -> Scene:
+def with_explanation(
+    net: Any, images: Any, scene: Scene, preset: Any, additions: Sequence[Addition] = ()
+) -> Scene:
     """The scene with its explanation: a forward and a backward pass; then what the head sees."""
     moment = scene.moment
     targets = [foremost(scene.rec) if moment.target is None else moment.target]
-    with altered(net, moment.off, images):
+    with altered(net, moment.off, images, additions):
         scene = dataclasses.replace(scene, lens=_seen(net, images, targets[0], preset, scene.rec))
         try:
             exp = explained(net, images, targets, preset, scene.rec.layers, every_block=True)
@@ -183,11 +193,16 @@ def _seen(net: Any, images: Any, target: int, preset: Any, rec: Any) -> Any:
 
 
 def without_each(
-    net: Any, images: Any, scene: Scene, blocks: Sequence[str], preset: Any
+    net: Any,
+    images: Any,
+    scene: Scene,
+    blocks: Sequence[str],
+    preset: Any,
+    additions: Sequence[Addition],
 ) -> Iterator[tuple[str, Floats | None]]:
     """What the network says when the branch of one more block is cut, block by block.
 
-    Each is one forward pass of the network as the scene has it; one more finds the blocks.
+    Each is one forward pass of the network as the scene has it.
 
     Args:
         net: a network that may run here and now.
@@ -195,6 +210,7 @@ def without_each(
         scene: what is shown.
         blocks: names; those that are off already are left out.
         preset: names and scale of the pictures; None for the network's own.
+        additions: of the network.
 
     Yields:
         The block and (T,) numbers as :func:`said_by` has them; None where the network cannot run
@@ -202,12 +218,11 @@ def without_each(
     """
     inputs, off = check_images(net, images), scene.moment.off
     output = output_of(preset_or_none(net, preset), inputs)
-    additions = additions_of(net, images)
     for block in blocks:
         if block in off:
             continue
         try:
-            with blocks_dropped(net, [*off, block], additions):
+            with blocks_dropped(net, [*off, block], list(additions)):
                 logits = logits_for(net, inputs, output)
             said = said_of(output.seen(logits), logits)
         except (ValueError, RuntimeError):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from resviz.arguments import Progress
+from resviz.networks.anatomy.additions import Addition
+from resviz.networks.surgery.altering import additions_of
 from resviz.progress import bar
 from resviz.sessions.scene import (
     KEEP,
@@ -40,6 +42,7 @@ class Session:
     def __init__(self, net: Any, images: Sequence[Any], preset: Any) -> None:
         self.net, self.images, self.preset = net, list(images), preset
         self._keep: Sequence[str] = KEEP
+        self._additions: list[Addition] | None = None  # found where one is first needed
         self._scenes: dict[Moment, Scene] = {}
         self._weights = _state_of(net)
         self.current = self._first()
@@ -78,6 +81,7 @@ class Session:
         """Drop what was recorded before a weight changed: it is of another network."""
         if self._weights != _state_of(self.net):
             self._scenes, self._weights = {}, _state_of(self.net)
+            self._additions = None
 
     # ---- what is computed, on `net`
     def scene(self, net: Any, moment: Moment) -> Scene:
@@ -88,7 +92,8 @@ class Session:
         whole = self._whole(moment)
         kept = None if whole is None else whole.rec
         images, alike = self.images[moment.image], self._alike(moment)
-        made = recorded(net, images, moment, self.preset, alike, kept, self._keep)
+        cut = self._found(net, moment.image) if moment.off else ()
+        made = recorded(net, images, moment, self.preset, alike, kept, self._keep, cut)
         same = {} if alike is None else alike.without
         return dataclasses.replace(made, without=same)
 
@@ -97,7 +102,8 @@ class Session:
         scene = self.scene(net, moment)
         if scene.exp is not None or scene.why:
             return scene
-        return with_explanation(net, self.images[moment.image], scene, self.preset)
+        cut = self._found(net, moment.image) if moment.off else ()
+        return with_explanation(net, self.images[moment.image], scene, self.preset, cut)
 
     def measured(
         self, net: Any, moment: Moment, blocks: Sequence[str], progress: Progress = None
@@ -113,19 +119,26 @@ class Session:
         scene = self.scene(net, moment)
         if scene.without:
             return scene
-        found = {}
-        for block, said in without_each(net, self.images[moment.image], scene, blocks, self.preset):
+        found, images = {}, self.images[moment.image]
+        cut = self._found(net, moment.image)
+        for block, said in without_each(net, images, scene, blocks, self.preset, cut):
             found[block] = said
             tick()
         return dataclasses.replace(scene, without=found)
 
     def passes(self, what: str, moment: Moment) -> int:
-        """How often the network will run; switching blocks off takes one pass to find them."""
-        passes = 2 + bool(moment.off) if what == "explanation" else 0
+        """How often the network will run; one pass finds the blocks, once for all scenes."""
+        passes = 2 if what == "explanation" else 0
+        passes += bool(moment.off) and self._additions is None
         if moment not in self._scenes:
-            passes += 1 + bool(moment.off)
-            passes += bool(moment.off) and self._whole(moment) is None
+            passes += 1 + (bool(moment.off) and self._whole(moment) is None)
         return passes
+
+    def _found(self, net: Any, image: int) -> list[Addition]:
+        """The additions of the network, which are the same in all its copies."""
+        if self._additions is None:
+            self._additions = additions_of(net, self.images[image])
+        return self._additions
 
     def _whole(self, moment: Moment) -> Scene | None:
         """The scene of the same photograph and class with no block cut, where it was kept."""

@@ -7,7 +7,7 @@ import {
   linearTicks, logTicks, nearestPoint, nearestStop, pointAtDepth, pointWords, powerOfTen,
   shortNumber, stopAfterKey, throughMiddle, valueAxis,
 } from "../../resviz/views/widgets/frontend/chart_scales.js";
-import { doublesAt, linesAtStep } from "../../resviz/views/widgets/frontend/gradients.js";
+import { doublesAt, linesAtStep } from "../../resviz/views/widgets/frontend/gradient_lines.js";
 import { anatomyOrder, keepHint } from "../../resviz/views/widgets/frontend/residuals.js";
 
 const labels = (ticks) => ticks.map((tick) => tick.label);

@@ -37,11 +37,31 @@ test("a method goes to a layer where there is a map of it; steps leave out what 
 
 test("small maps fill their field, whole", () => {
   for (const [count, width, height] of [[1, 290, 500], [5, 290, 500], [80, 300, 506], [200, 300, 200], [16, 1000, 100]]) {
-    const columns = state.fittingColumns(count, width, height);
+    const columns = state.fittingColumns([count], width, height);
     const side = (width + 2) / columns;
     assert.ok(Math.ceil(count / columns) * side - 2 <= height || columns === count, `${count}: ${columns}`);
     if (columns > Math.ceil(width / 132)) assert.ok(Math.ceil(count / (columns - 1)) * ((width + 2) / (columns - 1)) - 2 > height);
   }
+});
+
+test("small maps of several methods fit with the headings between them", () => {
+  const columns = state.fittingColumns([16, 16, 16, 16, 16], 300, 460);
+  const tall = (count) => 5 * Math.ceil(16 / count) * (302 / count) - 2 + 5 * 18;
+  assert.ok(tall(columns) <= 460 && tall(columns - 1) > 460);
+});
+
+test("small maps: the chosen method's first, of each method the last layer first", () => {
+  const numbers = { targets: 2, height: 1, width: 2, codes: new Uint8Array([0, 1, 1, 1, 0, 1, 1, 1]), scale: [1, 1, 1, 1], offset: [0, 0, 0, 0] };
+  const maps = ["a", "b"].flatMap((layer) => ["grad_cam", "layer_cam"].map((method) => one(method, layer)));
+  const data = { ...DATA, targets: [[0, 1]], maps: new Map(maps.map(([key, map]) => [key, { ...map, ...numbers }])) };
+  const found = look.mapsAtHand(data, { ...FIRST, method: "layer_cam" }, false);
+  assert.deepEqual(found.map(({ method, layer }) => `${method} ${layer}`), ["layer_cam b", "layer_cam a", "grad_cam b", "grad_cam a"]);
+  assert.deepEqual(found.map(({ focus }) => focus), [0.5, 0.5, 0.5, 0.5]);
+  assert.deepEqual(look.mapGroups(found), [{ method: "layer_cam", count: 2 }, { method: "grad_cam", count: 2 }]);
+  assert.equal(look.orderWords(found), "4 maps of 2 methods, of each the last layer first");
+  assert.equal(look.orderWords(found.slice(0, 2)), "2 maps, the last layer first");
+  assert.equal(look.orderWords([found[0], found[2]]), "2 maps"); // one of each method: no headings
+  assert.equal(look.orderWords(found.slice(0, 1)), "1 map");
 });
 
 test("focus: the share of the picture that holds half of the evidence", () => {

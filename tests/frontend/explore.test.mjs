@@ -388,9 +388,9 @@ test("places in words", () => {
 
 test("a channel's words say where it stands in both lists; one that is not there, why", () => {
   const row = { channels: [7, 39], max: [4.12, null], zeros: [0.51, 0], weights: [0.8, -0.25] };
-  assert.equal(foot.channelWords(row, 0, [3, 7]), "#7 · rank 1 · 2nd added · largest 4.1 · 51 % zeros · for the class by 0.8");
+  assert.equal(foot.channelWords(row, 0, [3, 7]), "#7 · rank 1 · for the class by 0.8 · 2nd added · 51 % zeros · largest 4.1");
   assert.equal(foot.channelWords(row, 1), "#39 · rank 2 · against the class by 0.25");
-  assert.equal(foot.channelWords({ ...row, zeros: [1, 0], weights: undefined }, 0), "#7 · rank 1 · largest 4.1 · 0 everywhere");
+  assert.equal(foot.channelWords({ ...row, zeros: [1, 0], weights: undefined }, 0), "#7 · rank 1 · 0 everywhere · largest 4.1");
   const about = { byClass: true, className: "cat" };
   assert.equal(foot.absentWords(3, [9, 3], about), "#3 is 2nd most added, yet not among these: they are what counts most for cat.");
   assert.match(foot.absentWords(9, [9], { ...about, byClass: false }), /^#9 is 1st most added, .* answers most strongly\.$/);

@@ -275,6 +275,26 @@ def test_forward_only_records_the_same_forward_columns(name: str):
     assert forward.loss is None
 
 
+def test_gradients_of_the_activations_alone_are_the_same():
+    net, images = random_net("resnet18"), torch.randn(2, 3, 64, 64)
+    full = record(net, images)
+    with left_as_found(net):
+        rec = record(net, images, gradients="activations")
+    assert rec.layers.equals(full.layers) and rec.residuals.equals(full.residuals)
+    assert torch.equal(rec.loss, full.loss)
+    assert rec.parameters["grad_norm"].isna().all() and full.parameters["grad_norm"].notna().all()
+    assert rec.parameters["norm"].equals(full.parameters["norm"])
+    with pytest.raises(ValueError, match="gradients='all'; True, False or 'activations'"):
+        record(net, images, gradients="all")
+
+
+def test_tokens_have_no_gradient_of_their_own_and_activations_have_one():
+    net = torch.nn.Sequential(torch.nn.Embedding(9, 4), torch.nn.Flatten(), torch.nn.Linear(8, 3))
+    tokens = torch.tensor([[1, 2], [3, 4]])
+    full, rec = record(net, tokens), record(net, tokens, gradients="activations")
+    assert rec.layers.equals(full.layers) and rec.layers["grad_norm"].notna().all()
+
+
 @pytest.mark.thorough
 def test_channels_last_gives_the_same_numbers():
     net, images = random_net("resnet18"), torch.randn(2, 3, 64, 64)

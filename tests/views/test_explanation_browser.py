@@ -284,15 +284,23 @@ def test_everything_is_on_one_screen(tab: Any, made: Any, size: tuple[int, int])
     assert one.page.evaluate(scroll) == [size[1], size[0]]
 
 
-def test_all_maps_small_the_most_focused_first(tab: Any, made: Any) -> None:
+def of_tiles(one: Any) -> list[list[str]]:
+    """[method, layer] of the small maps, in order."""
+    titles = one.at.locator(".rv-map-tile").evaluate_all("all => all.map((one) => one.title)")
+    return [title.split(": ")[0].split(" at ") for title in titles]
+
+
+def test_all_maps_small_the_chosen_method_and_the_last_layer_first(tab: Any, made: Any) -> None:
     one = tab()
     tiles = one.at.locator(".rv-map-tile")
-    shares = [
-        float(words.split(" ")[-5])
-        for words in tiles.evaluate_all("all => all.map((one) => one.title)")
-        if "no evidence" not in words
-    ]
-    assert tiles.count() == len(made.maps) and shares == sorted(shares)
+    methods, layers = made.methods, list(reversed(made.layers))
+    every = [(method, layer) for method in methods for layer in layers]
+    assert of_tiles(one) == [list(each) for each in every if each in made.maps]
+    headings = one.at.locator(".rv-map-tiles-heading")
+    assert headings.all_inner_texts() == methods
+    words = f"{len(made.maps)} maps of {len(methods)} methods, of each the last layer first"
+    assert words in one.text(".rv-reason-maps .rv-map-words")
+    assert tiles.first.get_attribute("aria-pressed") == "true"
     # the last, as one shown already would change nothing
     before, wanted = one.picture(), tiles.nth(tiles.count() - 1)
     assert wanted.get_attribute("aria-pressed") == "false"
@@ -300,6 +308,9 @@ def test_all_maps_small_the_most_focused_first(tab: Any, made: Any) -> None:
     wanted.click()
     assert one.picture() != before and wanted.get_attribute("aria-pressed") == "true"
     assert (one.chosen("Method"), one.chosen("Layer")) == (method, layer)
+    assert headings.all_inner_texts() == methods  # what was clicked stays where it was
+    one.choose("Method", methods[1])
+    assert headings.all_inner_texts()[0] == methods[1]
 
 
 def test_a_drag_fades_and_reads_nothing(tab: Any) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _POINT = strokes.POINT
+_LETTER = 6.4  # pixels of a small letter, about
 
 
 def _inches(pixels: float) -> float:
@@ -131,10 +132,20 @@ class Canvas:
         low, high = each.x or (0.0, 1.0)
         look = {"facecolor": each.fill, "zorder": 0, "linewidth": 0}
         ax.add_patch(Rectangle((low, 0), high - low, 1, transform=where, **look))
-        if each.text:
+        if each.text and self._has_room(each):
             font = _font(style.SMALL, style.FAINT) | {"ha": "center", "va": "top"}
             middle = (low + high) / 2
             ax.text(middle, 0.98, each.text, transform=where, clip_on=True, zorder=1.5, **font)
+
+    def _has_room(self, each: Stripe) -> bool:
+        """Whether a stripe is as wide as its name: cut at both ends it would be another word."""
+        axis = self._axis(each.xaxis)
+        if each.x is None or axis.limits is None or axis.log:
+            return True
+        low, high = sorted(axis.limits)
+        share = (min(each.x[1], high) - max(each.x[0], low)) / (high - low)
+        across = self.width * self.across * (axis.domain[1] - axis.domain[0])
+        return share * across > _LETTER * len(each.text)
 
     def _draw_note(self, note: Note) -> None:
         font = _font(note.size, note.colour) | {

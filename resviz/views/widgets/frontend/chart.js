@@ -18,7 +18,7 @@ const HINT = "Click in the chart, or focus it and use the arrow keys, to read th
  *
  *  spec: title, axis (words at the vertical axis), xTitle, log, limits, extent (values that the
  *  axis has to hold, where they are more than the drawn ones), reference (a level with a line),
- *  stages [{name, from, to}], series, theory.
+ *  roomRight (pixels beside the axes), stages [{name, from, to}], series, theory.
  *  A series: key, name, colour (number), dash, seeds, x, middle, low, high, layers, shapes, stages,
  *  notes, aside (drawn beside the line), symbols. A theory: name, source, x, y. */
 export function depthChart(host, { height = 300, label = "cursor over depth", onCursor = null, onToggle = null, legend = true, readout = true } = {}) {

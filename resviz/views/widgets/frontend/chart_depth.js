@@ -21,7 +21,8 @@ export const theoryDash = (index) => THEORY_DASHES[index % THEORY_DASHES.length]
 /** A Chart of `spec` (see chart.js) with the series that are shown, for a drawing of that size. */
 export function depthChartOf(spec, shown, { width, height }) {
   const value = verticalAxis(spec);
-  const depth = depthAxis(spec, width - MARGIN.left - MARGIN.right, value.zeros ? "y2" : "y");
+  const margin = { ...MARGIN, right: MARGIN.right + (spec.roomRight ?? 0) };
+  const depth = depthAxis(spec, width - margin.left - margin.right, value.zeros ? "y2" : "y");
   const up = height - MARGIN.top - MARGIN.bottom;
   const foot = value.zeros ? (ZERO_STRIP + ZERO_GAP) / up : 0;
   const look = { visible: true, grid: false, log: false, title: "", anchor: "x", domain: [0, 1] };
@@ -35,7 +36,7 @@ export function depthChartOf(spec, shown, { width, height }) {
     ...shown.map((series) => lineOf(series, value)), ...shown.flatMap((series) => pointMarksOf(series, value)),
   ];
   const lines = spec.conditions ?? [];
-  return { title: spec.title, lines, height, width, margin: MARGIN, axes, marks, below: belowOf(spec, value), notes: [] };
+  return { title: spec.title, lines, height, width, margin, axes, marks, below: belowOf(spec, value), notes: [] };
 }
 
 function verticalAxis(spec) {

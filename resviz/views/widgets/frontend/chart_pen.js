@@ -192,8 +192,18 @@ function drawStripe(place, { x, yaxis, fill, text, xaxis }) {
   const right = x ? Math.min(place.on(xaxis)(x[1]), to) : to;
   if (right <= left) return [];
   const shade = fill ? [svgElement("rect", { x: left, y: head, width: right - left, height: foot - head, style: `fill:${fill};stroke:none` })] : [];
-  const fits = text && right - left > 6.4 * text.length;
-  return [...shade, ...(fits ? [textAt((left + right) / 2, head - 8, text, { colour: "var(--rv-faint)", size: 11 })] : [])];
+  const words = stripeWords(place, text, [left, right], [from, to]);
+  return [...shade, ...(words ? [textAt(words.x, head - 8, text, { anchor: words.anchor, colour: "var(--rv-faint)", size: 11 })] : [])];
+}
+
+/** Over the stripe; of a narrow one at an end of the axis beside it, where the margin has room; null where nothing has. */
+function stripeWords(place, text, [left, right], [from, to]) {
+  const long = 6.4 * (text?.length ?? 0);
+  if (!long) return null;
+  if (right - left > long) return { x: (left + right) / 2, anchor: "middle" };
+  if (left - from < long / 2 && right - long > 4) return { x: right, anchor: "end" };
+  if (to - right < long / 2 && left + long < place.width) return { x: left, anchor: "start" };
+  return null;
 }
 
 function drawRule(place, { x, y, xref, yref, colour, width, dash }) {

@@ -42,7 +42,9 @@ export function swap(view) {
 export function setImage(view, image) {
   if (image >= 0 && image < view.data.images) change(view, atImage(view.state, image, view.data));
 }
+/** Its maps then come first among the small ones, which a click on one of them does not move. */
 export function setMethod(view, method) {
+  view.mapsKey = "";
   change(view, atMethod(view.state, method, view.data, view.shell.live));
 }
 export function chooseMap(view, key) {

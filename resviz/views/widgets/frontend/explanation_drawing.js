@@ -2,7 +2,7 @@
 
 import { drawChecks } from "./explanation_checks.js";
 import { TOP_CLASSES } from "./explanation_classes.js";
-import { focusWords, fromWords, mapShown, mapsAtHand, oddsOf, rankedClasses, scoreWords, targetWords } from "./explanation_look.js";
+import { focusWords, fromWords, mapGroups, mapShown, mapsAtHand, oddsOf, orderWords, rankedClasses, scoreWords, targetWords } from "./explanation_look.js";
 import { mapScale } from "./explanation_maps.js";
 import { drawReasonMap, originalOf, photographNow } from "./explanation_photo.js";
 import { fittingColumns, layerChoicesOf, mapAsked, methodChoices } from "./explanation_state.js";
@@ -65,11 +65,12 @@ function drawTiles(view) {
   if (key !== view.mapsKey) Object.assign(view, { mapsKey: key, maps: mapsAtHand(data, { ...state }, shell.live) });
   const under = photographNow({ data, state: { ...state, under: "seen", layer: data.over[state.layer] ? state.layer : "" }, photographs });
   const words = ({ method, layer, focus }) => `${method} at ${layer}: ${focusWords(focus)}`;
-  const entries = view.maps.map((one) => ({ ...one, label: `${one.method} ${one.layer}`, title: words(one) }));
+  const several = mapGroups(view.maps).length > 1;
+  const heading = ({ method }, at) => (several && method !== view.maps[at - 1]?.method ? method : "");
+  const entries = view.maps.map((one, at) => ({ ...one, heading: heading(one, at), label: several ? one.layer : `${one.method} ${one.layer}`, title: words(one) }));
   nodes.tiles.draw(entries, under.pixels && pictureKept(view, under), JSON.stringify([state.method, state.layer]));
   const now = view.maps.find((one) => one.method === state.method && one.layer === state.layer);
-  const count = `${view.maps.length} ${view.maps.length === 1 ? "map" : "maps, most focused first"}`;
-  nodes.about.textContent = now ? `${count}; this one: ${focusWords(now.focus)}` : count;
+  nodes.about.textContent = [orderWords(view.maps), ...(now ? [`this one: ${focusWords(now.focus)}`] : [])].join("; ");
   fitTiles(view);
 }
 
@@ -82,7 +83,7 @@ function pictureKept(view, under) {
 /** As many columns as make the small maps as large as there is room for. */
 export function fitTiles({ nodes, maps }) {
   const { node } = nodes.tiles;
-  const columns = fittingColumns(maps.length, node.clientWidth, node.clientHeight);
+  const columns = fittingColumns(mapGroups(maps).map(({ count }) => count), node.clientWidth, node.clientHeight);
   node.style.setProperty("--rv-columns", String(columns));
   node.classList.toggle("rv-maps-small", node.clientWidth / columns < NAMED);
 }

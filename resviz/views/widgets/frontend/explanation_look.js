@@ -1,6 +1,6 @@
 // What is shown of an explanation: the map, and words about it. No DOM.
 
-import { classOdds, hasOdds, headMap, mapSource, positivePart, recordedMap, targetName } from "./explanation_maps.js";
+import { classOdds, hasOdds, headMap, mapSource, offeredOf, positivePart, recordedMap, targetName } from "./explanation_maps.js";
 import { mapAsked } from "./explanation_state.js";
 import { briefChance, briefNumber } from "./explore/words.js";
 import { numberWords } from "./pixels.js";
@@ -34,18 +34,37 @@ export function mapShown(data, state, { live, answers, failures }) {
   return { ...found, values: signed ? found.values : positivePart(found.values), signed, note: source.note, from: source.from };
 }
 
-/** Every map at hand of the chosen target, the most focused first: [{ key, method, layer, map, focus }]. */
+/** Every map at hand of the chosen target: [{ key, method, layer, map, focus }]. The chosen method's first, of each method from the last layer back. */
 export function mapsAtHand(data, state, live) {
-  const keys = [...data.maps.values()].map(({ method, layer }) => ({ method, layer }));
-  if (data.head && !keys.some((one) => one.layer === data.head.layer && one.method === "grad_cam")) keys.push({ method: "grad_cam", layer: data.head.layer });
-  const found = keys.flatMap(({ method, layer }) => {
+  const { methods, layers } = offeredOf(data);
+  const order = [state.method, ...methods.filter((method) => method !== state.method)];
+  const keys = order.flatMap((method) => layers.toReversed().map((layer) => ({ method, layer })));
+  return keys.flatMap(({ method, layer }) => {
+    const key = JSON.stringify([method, layer]);
+    const atHead = layer === data.head?.layer && method === "grad_cam";
+    if (!data.maps.has(key) && !atHead) return [];
     const wanted = { ...state, method, layer, part: "positive" };
     const map = mapAtHand(data, wanted, mapSource(data, wanted, live));
     if (!map) return [];
     const values = positivePart(map.values);
-    return [{ key: JSON.stringify([method, layer]), method, layer, map: { ...map, values }, focus: focusOf(values) }];
+    return [{ key, method, layer, map: { ...map, values }, focus: focusOf(values) }];
   });
-  return found.sort((a, b) => a.focus - b.focus);
+}
+
+/** Runs of maps under a heading, by method where one has several: [{ method, count }, ...]. */
+export function mapGroups(maps) {
+  const counts = new Map();
+  for (const { method } of maps) counts.set(method, (counts.get(method) ?? 0) + 1);
+  const several = counts.size > 1 && counts.size < maps.length;
+  return several ? [...counts].map(([method, count]) => ({ method, count })) : [{ method: "", count: maps.length }];
+}
+
+/** "80 maps of 5 methods, of each the last layer first". */
+export function orderWords(maps) {
+  const groups = mapGroups(maps);
+  const count = `${maps.length} ${maps.length === 1 ? "map" : "maps"}`;
+  if (groups.length > 1) return `${count} of ${groups.length} methods, of each the last layer first`;
+  return new Set(maps.map(({ layer }) => layer)).size > 1 ? `${count}, the last layer first` : count;
 }
 
 /** Share of the picture that holds half of a map's evidence; Infinity of a map without any. */

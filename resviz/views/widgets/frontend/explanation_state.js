@@ -86,10 +86,12 @@ export function steppedChoice(choices, value, by) {
   return at >= 0 && at < list.length ? list[at] : value;
 }
 
-/** Columns of equal square tiles, as large as `count` of them can be in a field; no larger than `most`. */
-export function fittingColumns(count, width, height, { most = 132, gap = 2 } = {}) {
-  const tall = (columns) => Math.ceil(count / columns) * ((width + gap) / columns) - gap;
+/** Columns of equal square tiles, as large as groups of them can be in a field, each group of several under a heading; no larger than `most`. */
+export function fittingColumns(counts, width, height, { most = 132, gap = 2, heading = 16 } = {}) {
+  const headings = counts.length > 1 ? counts.length * (heading + gap) : 0;
+  const rows = (columns) => counts.reduce((sum, count) => sum + Math.ceil(count / columns), 0);
+  const tall = (columns) => headings + rows(columns) * ((width + gap) / columns) - gap;
   let columns = Math.max(1, Math.ceil(width / most));
-  while (columns < count && tall(columns) > height) columns += 1;
+  while (columns < Math.max(0, ...counts) && tall(columns) > height) columns += 1;
   return columns;
 }

@@ -5,6 +5,7 @@ import { briefNumber, endOf } from "./explore/words.js";
 
 const [ROW, BOX, MOST_ROWS] = [20, 14, 4]; // pixels; networks that have a row
 const LETTER = 6.5; // pixels of a name's letter, about
+const MOST_BESIDE = 10; // letters of a name that stands beside its box
 
 /** "layer1.0" of "layer1.0.conv1": up to the first number; else all but the last part. */
 export function blockOfLayer(name) {
@@ -66,7 +67,7 @@ export function createBlockRows() {
     ...{ node, say },
     draw(series, xOf) {
       rows = rowsOfNetworks(series.filter((one) => one.layers.length));
-      boxes = rows.flatMap(({ blocks }, row) => blocks.map((block) => ({ row, block, ...blockBox(block, row, xOf) })));
+      boxes = rows.flatMap(({ blocks }, row) => blocks.map((block, at) => ({ row, block, ...blockBox(block, row, xOf, besideOf(at, blocks)) })));
       svg.setAttribute("height", String(rows.length * ROW));
       svg.replaceChildren(...boxes.map((one) => one.box));
       say(at);
@@ -74,16 +75,40 @@ export function createBlockRows() {
   };
 }
 
-function blockBox({ name, from, to }, row, xOf) {
+/** Where a name may stand that its box has no room for: beside the first and the last. */
+function besideOf(at, blocks) {
+  if (at === blocks.length - 1) return "right";
+  return at ? "" : "left";
+}
+
+/** Pixels that the names of the last blocks take beside their boxes; blocks with a number are told by it, inside. */
+export function roomBeside(series) {
+  const names = rowsOfNetworks(series.filter((one) => one.layers.length)).map(({ blocks }) => blocks.at(-1).name);
+  const letters = names.filter((name) => !numbered(name)).map((name) => Math.min(name.length, MOST_BESIDE));
+  return Math.ceil(Math.max(0, ...letters) * LETTER);
+}
+
+const numbered = (name) => /\.\d+$/.test(name);
+
+/** What stands at a box: { words, x, anchor }. */
+export function blockLabel(name, left, width, beside) {
+  const room = Math.floor((width - 4) / LETTER);
+  const middle = { x: left + width / 2, anchor: "middle" };
+  if (name.length <= room) return { ...middle, words: name };
+  if (numbered(name) || !beside) return { ...middle, words: endOf(/\d+(\.\d+)*$/.exec(name)?.[0] ?? name, room) };
+  const words = name.length <= MOST_BESIDE ? name : `${name.slice(0, MOST_BESIDE - 1)}…`;
+  return beside === "left" ? { x: left - 4, anchor: "end", words } : { x: left + width + 4, anchor: "start", words };
+}
+
+function blockBox({ name, from, to }, row, xOf, beside) {
   const [left, right] = [xOf(from - 0.4), xOf(to + 0.4)];
   const [width, y] = [Math.max(2, right - left), row * ROW + 2];
-  const room = Math.floor((width - 4) / LETTER);
-  const words = name.length <= room ? name : endOf(/[\d.]+$/.exec(name)?.[0] ?? name, room);
+  const { words, x, anchor } = blockLabel(name, left, width, beside);
   const box = svgElement(
     "g",
     { class: "rv-block" },
     svgElement("rect", { x: left, y, width, height: BOX, rx: 2 }),
-    svgElement("text", { x: left + width / 2, y: y + 11, "text-anchor": "middle" }, words),
+    svgElement("text", { x, y: y + 11, "text-anchor": anchor }, words),
     svgElement("title", {}, name),
   );
   return { box };

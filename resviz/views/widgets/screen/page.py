@@ -12,11 +12,48 @@ from resviz.progress import bar
 from resviz.sessions.scene import Moment, Scene
 from resviz.sessions.session import Session
 from resviz.views.payload import Packing, Payload
+from resviz.views.widgets.explanation import ExplanationPage
+from resviz.views.widgets.screen.sending import Sending
 
 ROOM = 5_300_000  # bytes, compressed, of all data: a page is text, a third larger, and has more
 _LEVEL = 1  # of the compression that sizes are estimated by
 
 Pack = Callable[[Scene], Payload]
+# the explanation of a scene, which is the shown one or not; None where there is none
+Pages = Callable[[Scene, bool], ExplanationPage | None]
+
+
+def page_payload(
+    session: Session, sending: Sending, pages: Pages, lesions: bool, progress: Progress = None
+) -> Payload:
+    """All data of a page: the scene shown, explained, and what else there is room for.
+
+    Args:
+        session: computes what is not there yet.
+        sending: describes it.
+        pages: the explanation of a scene.
+        lesions: whether each block is cut for the page, one at a time.
+        progress: how far it is.
+    """
+    session.show(session.explained(session.net, session.current.moment))
+    packing = Packing()
+    meta: dict[str, Any] = {"header": sending.header(packing)}
+    shown = session.current
+    meta |= {"scene": sending.scene(packing, shown)}
+    meta |= {"explained": sending.explained(packing, shown, pages(shown, True), compact=True)}
+    names = [place.name for place in sending.blocks()]
+    if names:
+        session.show(session.measured(session.net, shown.moment, names, progress))
+        meta["without"] = sending.without(packing, session.current)
+
+    def pack(scene: Scene) -> Payload:
+        fewer = small(scene)
+        return sending.small(fewer, pages(fewer, False))
+
+    wanted = moments_of(session, names, lesions)
+    meta["more"], left = add_scenes(packing, session, wanted, pack, progress)
+    meta["left"] = len(left)
+    return packing.payload(meta)
 
 
 def moments_of(session: Session, names: list[str], lesions: bool) -> Iterator[Moment]:

@@ -14,7 +14,7 @@ from resviz.sessions.scene import Scene
 from resviz.views.channels import pictures_of
 from resviz.views.overlays import panels_of
 from resviz.views.pictures import Floats, Pixels, as_pixels, coloured, enlarged, limits, mosaic, png
-from resviz.views.widgets.screen.places import Place
+from resviz.views.widgets.screen.places import Place, curves_of
 
 _WIDTH, _ROW, _GAP, _LINE = 900, 240, 12, 20
 _CHART, _LEFT = 200, 70  # height of the profile, room for its numbers
@@ -44,16 +44,16 @@ def still_of(
         sheet.paste(picture, (left, _GAP + 2 * _LINE + 6))
         draw.text((left, _GAP + _LINE + 6), caption, fill=_FAINT, font=small)
         left += picture.width + _GAP
-    _profile(draw, top + _LINE, {name: _norms(rec) for name, rec in runs.items()}, small)
-    words = ", ".join([*(caption for caption, _ in pictures), "weight gradients against depth"])
+    lines = {name: _norms(rec, places) for name, rec in runs.items()}
+    _profile(draw, top + _LINE, lines, small)
+    words = ", ".join([*(caption for caption, _ in pictures), "gradients against depth"])
     return png(np.asarray(sheet)), f"Figure: {title}{off}; {words}"
 
 
-def _norms(rec: Any) -> Floats:
-    """(2, P): depth and gradient norm of every weight on the main path."""
-    table = rec.parameters
-    table = table[table["weighted"] & ~table["projection"]]
-    return table[["depth", "grad_norm"]].to_numpy(dtype=float).T
+def _norms(rec: Any, places: Sequence[Place]) -> Floats:
+    """(2, P): depth and gradient norm of every place; NaN where there is none."""
+    norms = curves_of(rec, list(places)).get("gradient", [None] * len(places))
+    return np.array([[place.depth for place in places], norms], dtype=float)
 
 
 def _profile(draw: Any, top: int, lines: Mapping[str, Floats], font: Any) -> None:
@@ -61,7 +61,7 @@ def _profile(draw: Any, top: int, lines: Mapping[str, Floats], font: Any) -> Non
     every = np.concatenate([norms for _, norms in lines.values()])
     positive = every[np.isfinite(every) & (every > 0)]
     if not positive.size:
-        draw.text((_GAP, top), "every weight gradient is 0", fill=_FAINT, font=font)
+        draw.text((_GAP, top), "every gradient is 0", fill=_FAINT, font=font)
         return
     low, high = np.log10(positive.min()), np.log10(positive.max())
     low, high = (low - 0.1, high + 0.1)
@@ -80,7 +80,7 @@ def _profile(draw: Any, top: int, lines: Mapping[str, Floats], font: Any) -> Non
         draw.text((at(depth, 1)[0], below + 4), f"{depth:.0f}", fill=_FAINT, font=font, anchor="mt")
     draw.text(
         (_LEFT, top - 4),
-        "L2 norm of the weight gradients (log)",
+        "L2 norm of the gradient at each block (log)",
         fill=_FAINT,
         font=font,
         anchor="lb",

@@ -4,7 +4,7 @@ import { element } from "../controls.js";
 import { limitsOf } from "../pixels.js";
 import { createScale } from "./colours.js";
 import { tilePixels } from "./tiles.js";
-import { ADDITION_MEANING, additionWords, countWords, endOf, shareWords, shortcutWords } from "./words.js";
+import { ADDITION_MEANING, SEEN_MEANING, additionWords, countWords, endOf, shareWords, shortcutWords } from "./words.js";
 
 const ROWS = 5;
 const COLUMNS = ["shortcut", "branch", "sum"];
@@ -141,10 +141,11 @@ function emptyWords(place, addition) {
 }
 
 function sentences({ addition, without, waiting, seen }) {
-  if (!addition) return seen ? [{ text: seen }] : [];
+  const read = { text: seen, title: SEEN_MEANING };
+  if (!addition) return seen ? [read] : [];
   /** @type {{ text: string, title?: string, strong?: boolean }[]} */
   const lines = [{ text: additionWords(addition), title: ADDITION_MEANING }, { text: shareWords(addition.grad_branch_share) }];
-  if (seen) lines.push({ text: seen });
+  if (seen) lines.push(read);
   if (without) lines.push({ text: without, strong: true });
   else if (waiting) lines.push({ text: waiting });
   return lines.filter(({ text }) => text);

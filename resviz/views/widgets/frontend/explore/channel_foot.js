@@ -36,16 +36,16 @@ export function createChannelFoot() {
   };
 }
 
-/** "#39 · rank 1 · 2nd added · largest 4.1 · 51 % zeros · for the class by 0.8". */
+/** "#39 · rank 1 · for the class by 0.8 · 2nd added · 51 % zeros · largest 4.1"; the last may be cut, and stands at the scale, too. */
 export function channelWords(tiles, at, added = []) {
   const words = [`#${tiles.channels[at]}`, `rank ${at + 1}`];
+  const weight = tiles.weights?.[at];
+  if (weight !== undefined && weight !== null) words.push(`${weight < 0 ? "against" : "for"} the class by ${briefNumber(Math.abs(weight))}`);
   const place = added.indexOf(tiles.channels[at]);
   if (place >= 0) words.push(`${placeWords(place + 1)} added`);
   const [most, zeros] = [tiles.max[at], tiles.zeros[at]];
-  if (most !== null) words.push(`largest ${briefNumber(most)}`);
   if (zeros) words.push(zeros === 1 ? "0 everywhere" : `${Math.round(zeros * 100)} % zeros`);
-  const weight = tiles.weights?.[at];
-  if (weight !== undefined && weight !== null) words.push(`${weight < 0 ? "against" : "for"} the class by ${briefNumber(Math.abs(weight))}`);
+  if (most !== null) words.push(`largest ${briefNumber(most)}`);
   return words.join(" · ");
 }
 

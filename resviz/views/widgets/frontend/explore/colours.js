@@ -16,9 +16,10 @@ export function paintColours(canvas, name) {
   canvas.getContext("2d").putImageData(new ImageData(pixels, 256, 1), 0, 0);
 }
 
-/** "0 ▓▓▓ 11"; around 0 the colours are named, for then they are others. Returns { node, draw(scale, title) }. */
+/** "0 ▓▓▓ 11"; around 0 the colours are named, for then they are others, where there is room. Returns { node, draw(scale, title) }. */
 export function createScale() {
   const [low, high] = [element("span"), element("span")];
+  const named = (words) => element("span", { class: "rv-scale-word" }, words);
   const canvas = element("canvas", { class: "rv-scale-colours", width: 256, height: 1, "aria-hidden": "true" });
   const node = element("span", { class: "rv-scale rv-faint" }, low, canvas, high);
   let was = null;
@@ -27,8 +28,8 @@ export function createScale() {
     /** scale: { low, high, signed, colours? }. */
     draw(scale, title) {
       paintColours(canvas, scale.signed ? "signed" : (scale.colours ?? "viridis"));
-      low.textContent = briefNumber(scale.low) + (scale.signed ? " blue" : "");
-      high.textContent = (scale.signed ? "red " : "") + briefNumber(scale.high);
+      low.replaceChildren(briefNumber(scale.low), ...(scale.signed ? [named(" blue")] : []));
+      high.replaceChildren(...(scale.signed ? [named("red ")] : []), briefNumber(scale.high));
       node.title = `${title}${scale.signed ? "; blue is below 0, white is 0, red is above" : ""}`;
       if (was !== null && was !== scale.signed) moved(canvas, [{ opacity: 0 }, { opacity: 1 }]);
       was = scale.signed;

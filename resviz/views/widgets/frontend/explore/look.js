@@ -100,7 +100,9 @@ function seenSentence({ at, explained, index, header }) {
   if (values[at] === null) return lens.why[at] ? `No reading here: ${lens.why[at]}.` : null;
   const [label, name] = [lens.labels[at], nameOf(header, index)];
   const other = label && label !== name ? `, and takes it for ${label}` : "";
-  return `The head, put here, says ${name} ${saidWords(values[at], header)}${other}.`;
+  const [before, now] = [values[at - 1] ?? null, values[at]].map((value) => value !== null && saidWords(value, header));
+  const step = before && before !== now ? `${before} → ${now}` : now; // from the block before
+  return `The head here says ${name} ${step}${other}.`;
 }
 
 function withoutSentence({ scene, at, index, without, header }) {
@@ -154,7 +156,9 @@ function mostLost({ lost, scene, index, header }) {
     if (value !== null && value < least) [place, least] = [at, value];
   });
   if (place < 0) return null;
-  return { place, words: `most is lost without ${endOf(scene.places[place].name, 20)}: ${saidWords(least, header)}` };
+  const [all, left] = [scene.numbers[index], least].map((value) => saidWords(value, header));
+  if (all === left) return null; // less than can be read
+  return { place, words: `most is lost without ${endOf(scene.places[place].name, 16)}: ${all} → ${left}` };
 }
 
 /** What a screen reader says of the cursor. */

@@ -8,21 +8,25 @@ import { mapOverPhotograph, smallPhotograph } from "./tiles.js";
 const SIDE = 72; // pixels of the longer side
 const OVER = 0.75; // opacity over the photograph
 
-/** Returns { node, draw(entries, picture, chosen) }; entries: [{ key, label, title, map }], map with `values` or null. */
+/** Returns { node, draw(entries, picture, chosen) }; entries: [{ key, label, title, map, heading }], map with `values` or null, `heading` what stands before it, if any. */
 export function createMapTiles({ label, onChoose }) {
   const node = element("div", { class: "rv-map-tiles", role: "group", "aria-label": label });
   const tiles = [];
-  let [of, small] = [null, null];
+  let [of, small, placed] = [null, null, ""];
   return {
     node,
     draw(entries, picture, chosen) {
       while (tiles.length < entries.length) tiles.push(mapTile(onChoose));
-      if (node.childElementCount !== entries.length) node.replaceChildren(...tiles.slice(0, entries.length).map((one) => one.node));
+      const headings = JSON.stringify(entries.map((one) => one.heading ?? ""));
+      if (placed !== headings) node.replaceChildren(...entries.flatMap(({ heading }, at) => [...headingNodes(heading), tiles[at].node]));
+      placed = headings;
       if (of !== picture) [of, small] = [picture, picture && smallPhotograph(picture, SIDE)];
       entries.forEach((one, at) => tiles[at].draw(one, small, one.key === chosen));
     },
   };
 }
+
+const headingNodes = (words) => (words ? [element("span", { class: "rv-map-tiles-heading rv-faint" }, words)] : []);
 
 function mapTile(onChoose) {
   const canvas = element("canvas", { class: "rv-map-tile-picture", width: 1, height: 1, "aria-hidden": "true" });

@@ -3,7 +3,7 @@
 import { fileFault } from "../drop.js";
 import { momentKey } from "./scenes.js";
 
-const PAUSE = 150; // milliseconds until a change is asked for, so that fast ones make one question
+const PAUSE = 80; // milliseconds until a change is asked for, so that fast ones make one question
 const PATIENT = 15; // seconds that cutting every block may take without being asked for
 const PASSES = 5; // of the network, about, that an explanation takes
 

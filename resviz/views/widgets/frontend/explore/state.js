@@ -1,7 +1,11 @@
 // What is looked at, and what follows from it. No DOM.
 
-import { foremost, passKey, placeAtDepth } from "./scenes.js";
+import { foremost, meantClass, passKey, placeAtDepth } from "./scenes.js";
 
+export const FIRST_STATE = {
+  ...{ image: 0, class: null, off: [], depth: null, channel: null, curve: "gradient" },
+  ...{ method: "grad_cam", contrast: null, opacity: 0.6, order: "class", addition: null, whole: false, place: null },
+};
 export const CURVE_NAMES = ["gradient", "activation", "ratio", "share"];
 const OLD_KEYS = { views: "depth, channel and class", open: "nothing: all parts are seen at once" };
 
@@ -32,6 +36,15 @@ export function oldKeyWords(selection) {
 export function afterCut(state, name, meant) {
   const off = state.off.includes(name) ? state.off.filter((one) => one !== name) : [...state.off, name];
   return { ...state, off, class: off.length ? (state.class ?? meant) : state.class };
+}
+
+/** Whether a scene of this photograph and these blocks is at hand. */
+export const isThere = (store, state) => Boolean(store.scene(state) ?? store.scene({ ...state, class: null }));
+
+/** Whether a place can be cut: with a kernel any, on a page those that were cut for it. */
+export function canCut({ shell, store, state, last }, place) {
+  if (shell.live || !place?.additions.length) return true;
+  return isThere(store, afterCut(state, place.name, meantClass(state.class, last.scene)));
 }
 
 /** The class to ask for: none where it is what the whole network predicts anyway. */

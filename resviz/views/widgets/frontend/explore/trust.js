@@ -18,7 +18,7 @@ export function createTrust(on, live) {
     draw({ explained, page, map, index, contrast, method, layer, header }) {
       const chosen = { image: 0, class: index, contrast, recorded: null, method, layer };
       const row = page && index !== null ? checkOf(page, chosen) : undefined;
-      const lines = explained?.untrained ? ["The weights are untrained: there is nothing yet to explain."] : [];
+      const lines = explained?.untrained ? ["Untrained weights: nothing to explain yet."] : [];
       if (row) lines.push(trustWords(row));
       words.textContent = lines.join(" ");
       words.hidden = !lines.length;

@@ -42,6 +42,9 @@ export function additionWords({ ratio, cosine }) {
 export const ADDITION_MEANING =
   "size: root mean square over all positions and channels; cosine: 1 the branch strengthens what is there, 0 it writes something new, −1 it takes away";
 
+/** What the reading of the head means. */
+export const SEEN_MEANING = "the network's last layer applied to the output of the block before, and → of this one";
+
 /** How much of the gradient came back through the branch. */
 export function shareWords(share) {
   if (share === null || share === undefined) return "";

@@ -1,7 +1,8 @@
 """The pictures of the README, made by the project itself: `make pictures`.
 
-    python docs/make_pictures.py explored     # the screen of `explore` alone
-    python docs/make_pictures.py packaged     # what tests/views/test_pictures_browser.py compares
+    python docs/making/pictures.py explored     # the screen of `explore` alone
+    python docs/making/pictures.py packaged     # what tests/views/test_pictures_browser.py compares
+    python docs/making/pictures.py figures      # and tests/views/test_pictures_of_figures.py
 
 Charts are the static pictures of their figures; views are photographed in Chromium from their
 exported pages. With pretrained weights at hand the network is ResNet-50, else the packaged
@@ -26,8 +27,8 @@ import resviz as rv
 from resviz.analysis import theory
 from resviz.views.static import static_png
 
-HERE = Path(__file__).parent / "pictures"
-SAMPLES = Path(__file__).parents[1] / "sample_images"
+HERE = Path(__file__).parents[1] / "pictures"
+SAMPLES = Path(__file__).parents[2] / "sample_images"
 SIZE = {"width": 1100, "height": 640}
 SCREENS = ((1000, 700), (1400, 900))
 CUT = 12  # blocks back from the last one of ResNet-50: layer2.0
@@ -50,6 +51,16 @@ def charts() -> None:
     law = {"plain-56": theory.BATCHNORM_EXPLOSION}
     figure = rv.plot_gradient_flow(flow, ["gradients", "activations"], theory=law)
     (HERE / "gradient_flow.png").write_bytes(static_png(figure))
+
+
+def figures() -> None:
+    """Every `plot_*`, as a static picture."""
+    from every_figure import NAMES, EveryFigure  # beside this file
+
+    (HERE / "figures").mkdir(exist_ok=True)
+    every = EveryFigure()
+    for name in NAMES:
+        (HERE / "figures" / f"{name}.png").write_bytes(static_png(every.figure(name)))
 
 
 def views(browser: Any, folder: Path) -> None:
@@ -86,6 +97,7 @@ def screen_networks() -> Iterator[tuple[str, Any]]:
     yield "explore", rv.load_model("resnet50", fallback="cifar10-resnet56")
     yield "explore_vgg", rv.load_model("vgg11", weights="random", seed=0)
     vit = rv.load_model("vit_b_16", weights="random", seed=0)
+    torch.manual_seed(0)
     torch.nn.init.normal_(vit.heads.head.weight, std=0.02)  # zero as made: nothing to explain
     yield "explore_vit", vit
 
@@ -166,16 +178,17 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     HERE.mkdir(exist_ok=True)
-    only = sys.argv[1:] or ["charts", "views", "explored", "cut", "packaged"]
-    if "charts" in only:
-        charts()
+    only = sys.argv[1:] or ["charts", "figures", "views", "explored", "cut", "packaged"]
+    for make in (charts, figures):
+        if make.__name__ in only:
+            make()
     if shutil.which("chromium") is None:
         sys.exit("make pictures: no Chromium; the charts are made, the views are not.")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        for make in (views, explored, cut, packaged):
-            if make.__name__ in only:
-                make(browser, Path(folder))
+        for photographed in (views, explored, cut, packaged):
+            if photographed.__name__ in only:
+                photographed(browser, Path(folder))
         browser.close()
 
 

@@ -1,0 +1,79 @@
+// The screen drawn from its state, as much of it as has changed. `view`: that of screen.js.
+
+import { element } from "../controls.js";
+import { lookAt, spokenWords } from "./look.js";
+import { canCut, sceneToShow } from "./state.js";
+
+export function schedule(view) {
+  view.frame ||= requestAnimationFrame(() => draw(view));
+}
+
+export function draw(view) {
+  const { header, store, state, last, shell, photograph } = view;
+  cancelAnimationFrame(view.frame);
+  view.frame = 0;
+  const found = header && sceneToShow(store, state, last);
+  if (!found) return;
+  const fresh = found.scene !== last?.scene;
+  view.last = found;
+  const seen = look(view);
+  if (isMore(view, seen) || fresh) {
+    const busy = view.questions.busy();
+    shell.root.setAttribute("aria-busy", String(busy));
+    view.top.draw(seen, busy);
+    photograph.draw(seen);
+  } else photograph.drawMap(seen);
+  shell.root.classList.toggle("rv-stale", Boolean(found.stale));
+  drawSpine(view, seen, fresh);
+  view.anatomy.draw(seen.anatomy);
+  view.channels.draw(seen.channels);
+  view.mosaic.follow();
+}
+
+/** Whether more has changed than the cursor. */
+function isMore(view, { scene, explained, without }) {
+  const { state, header, drawn } = view;
+  const now = [scene, explained, without, header, state.class, state.contrast, state.method, state.whole, view.questions.busy()];
+  view.drawn = now;
+  return !drawn || now.some((one, at) => one !== drawn[at]);
+}
+
+/** Everything that the parts show, worked out once. */
+export function look(view) {
+  const { store, state, last, header, headerView, shell, questions } = view;
+  const asked = { maps: questions.maps(last.moment), measuring: questions.measuring(), busy: questions.busy(), seconds: questions.secondsOfCuts() };
+  const seen = lookAt({ store, state, shown: last, header, headerView, live: shell.live, asked, canCut: (place) => canCut(view, place) });
+  if (seen.map.asks) questions.map(seen.map.asks);
+  return seen;
+}
+
+function drawSpine(view, { scene, at, line, className }, fresh) {
+  const { state, spine, curves, header } = view;
+  const { curve, seen, lost } = line;
+  const key = JSON.stringify([line.name, line.of, className, state.off, Boolean(lost), Boolean(seen)]);
+  if (fresh || key !== view.spineKey) {
+    view.spineKey = key;
+    curves.setOptions(line.names, line.name);
+    curves.hide(!line.names.length);
+    curves.input.title = curve?.words ?? "";
+    spine.draw({ places: scene.places, off: state.off, curve, seen, without: lost, className });
+    view.legend.replaceChildren(...legendNodes(line, className, view.goTo));
+  }
+  spine.move(at, curve?.values[at] ?? null);
+  spine.speak(spokenWords(scene.places[at], at, line, header));
+}
+
+function legendNodes({ curve, seen, lost, most, of }, className, goTo) {
+  const entry = (name, words, title) => element("span", { class: "rv-legend", title }, element("i", { class: `rv-legend-mark ${name}` }), words);
+  const nodes = [];
+  if (of) nodes.push(element("span", { class: "rv-legend" }, `of ${of}: another class needs a running kernel`));
+  if (curve?.whole) nodes.push(entry("rv-mark-whole", "with all blocks", "the same with no block cut"));
+  if (seen || lost) nodes.push(element("span", { class: "rv-legend" }, `${className}:`));
+  if (seen) nodes.push(entry("rv-mark-seen", "as seen so far", "the network's head applied to the output of each block that it fits"));
+  if (lost) nodes.push(entry("rv-mark-without", "without the block", "what is predicted when this one block is cut out"));
+  if (most) {
+    const button = { type: "button", class: "rv-button rv-small", title: `${most.words}; go there`, onclick: () => goTo(most.place) };
+    nodes.push(element("button", button, most.words));
+  }
+  return nodes;
+}
