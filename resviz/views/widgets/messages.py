@@ -116,6 +116,13 @@ class PartsQuestion(TypedDict):
     addition: str
 
 
+class StrongestQuestion(TypedDict):
+    """The images of a scan that channels answer to most."""
+
+    layer: str
+    channels: list[int]
+
+
 class Questions(TypedDict):
     """By what is asked: the fields of the question."""
 
@@ -128,6 +135,7 @@ class Questions(TypedDict):
     weight: WeightQuestion
     photograph: PhotographQuestion
     parts: PartsQuestion
+    strongest: StrongestQuestion
 
 
 class SceneAnswer(TypedDict):
@@ -186,6 +194,12 @@ class PartsAnswer(TypedDict):
     parts: Meta
 
 
+class StrongestAnswer(TypedDict):
+    """Their crops, and what is known of each; with one buffer."""
+
+    strongest: Meta
+
+
 class Answers(TypedDict):
     """By what is asked: the fields of the answer."""
 
@@ -198,6 +212,7 @@ class Answers(TypedDict):
     weight: WeightAnswer
     photograph: PhotographAnswer
     parts: PartsAnswer
+    strongest: StrongestAnswer
 
 
 FromBrowser = Ready | Ask | Stop | WithinAsked
@@ -211,5 +226,6 @@ Fields = (
     | WeightAnswer
     | PhotographAnswer
     | PartsAnswer
+    | StrongestAnswer
 )
 ToBrowser = Data | Answer | Progress | Failure | WithinTold

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resviz.views.figures.top_images import seen_part
 from resviz.views.payload import Packing
 from resviz.views.pictures import Pixels
+from resviz.views.widgets.atlas.crops import crops_of
 from resviz.views.widgets.atlas.sheets import bytes_of, fitted, packed_sheets
 
 _SIDES = (96, 64, 48, 32)  # pixels of the longer side of a whole picture
@@ -77,22 +76,8 @@ def packed_crops(packing: Packing, scan: Any, number: int, kept: Kept) -> dict[s
         return None
     ranks = min(scan.plan.top, 9 if site.channels <= 256 else 4)
     side = min(_CROP, max(site.field.size))
-    crops = _crops(scan, number, ranks, side)
+    crops = crops_of(scan, number, range(site.channels), ranks, side)
     return packed_sheets(packing, crops, side) | {"ranks": ranks, "side": side}
-
-
-def _crops(scan: Any, number: int, ranks: int, side: int) -> Iterator[Pixels]:
-    site, arrays = scan.plan.sites[number], scan.measured("top").arrays
-    image, row, column = (arrays[f"{number}/{name}"] for name in ("image", "row", "column"))
-    nothing = np.full((side, side, 3), 236, np.uint8)
-    for channel in range(site.channels):
-        for rank in range(ranks):
-            found = scan.picture(int(image[rank, channel])) if image[rank, channel] >= 0 else None
-            if found is None:
-                yield nothing
-                continue
-            box = site.field.box(int(row[rank, channel]), int(column[rank, channel]))
-            yield fitted(seen_part(found, tuple(float(side) for side in box)), side)
 
 
 def _side(tried: list[Pixels], count: int, most: int) -> tuple[int, float]:

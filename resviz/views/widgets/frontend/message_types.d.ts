@@ -95,6 +95,12 @@ export interface PartsQuestion {
   addition: string;
 }
 
+/** The images of a scan that channels answer to most. */
+export interface StrongestQuestion {
+  layer: string;
+  channels: number[];
+}
+
 /** By what is asked: the fields of the question. */
 export interface Questions {
   scene: Moment;
@@ -106,6 +112,7 @@ export interface Questions {
   weight: WeightQuestion;
   photograph: PhotographQuestion;
   parts: PartsQuestion;
+  strongest: StrongestQuestion;
 }
 
 /** What was recorded; with one buffer. */
@@ -156,6 +163,11 @@ export interface PartsAnswer {
   parts: Meta;
 }
 
+/** Their crops, and what is known of each; with one buffer. */
+export interface StrongestAnswer {
+  strongest: Meta;
+}
+
 /** By what is asked: the fields of the answer. */
 export interface Answers {
   scene: SceneAnswer;
@@ -167,6 +179,7 @@ export interface Answers {
   weight: WeightAnswer;
   photograph: PhotographAnswer;
   parts: PartsAnswer;
+  strongest: StrongestAnswer;
 }
 
 export type FromBrowser = Ready | Ask | Stop | WithinAsked;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from resviz.arguments import Progress
@@ -12,6 +12,7 @@ from resviz.progress import bar
 from resviz.sessions.scene import Moment, Scene
 from resviz.sessions.session import Session
 from resviz.views.payload import Packing, Payload
+from resviz.views.widgets.screen.places import Place
 
 ROOM = 5_300_000  # bytes, compressed, of all data: a page is text, a third larger, and has more
 _LEVEL = 1  # of the compression that sizes are estimated by
@@ -43,6 +44,7 @@ def add_scenes(
     moments: Iterator[Moment],
     pack: Pack,
     progress: Progress = None,
+    room: int = ROOM,
 ) -> tuple[list[dict[str, Any]], list[Moment]]:
     """Scenes on the page, as many as there is room for.
 
@@ -52,6 +54,7 @@ def add_scenes(
         moments: what is wanted, the most wanted first.
         pack: what the browser gets of a scene.
         progress: as everywhere.
+        room: bytes, compressed, of all.
 
     Returns:
         What describes each scene, and what found no room.
@@ -62,11 +65,30 @@ def add_scenes(
         for moment in wanted:
             payload = pack(session.explained(session.net, moment))
             size += _size(payload.buffer)
-            if size > ROOM:
+            if size > room:
                 break
             added.append(payload.meta | {"base": packing.add_bytes(payload.buffer)})
             shown.update(1)
     return added, wanted[len(added) :]
+
+
+def channels_of(meta: dict[str, Any], places: Sequence[Place]) -> dict[str, list[int]]:
+    """The channels that a page shows, by layer: those of its first scene before the others'.
+
+    The deepest layer, at which it opens, comes first.
+    """
+    found: dict[str, list[int]] = {place.key: [] for place in reversed(places) if place.key}
+    for each in [meta, *meta["more"]]:
+        for tiles in (each["explained"]["tiles"], each["scene"]["tiles"]):
+            for place, told in zip(places, tiles, strict=True):
+                if told is not None:
+                    found[place.key].extend(told["channels"])
+    return found
+
+
+def room_left(payload: Payload, least: int) -> int:
+    """Bytes, compressed, beside what a page has: `least` to twice as many."""
+    return max(least, min(ROOM - _size(payload.buffer), 2 * least))
 
 
 def _size(buffer: bytes) -> int:

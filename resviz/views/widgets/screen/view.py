@@ -35,11 +35,20 @@ from resviz.views.widgets.originals import Source
 from resviz.views.widgets.page_view import PageView
 from resviz.views.widgets.screen.added import photograph_of
 from resviz.views.widgets.screen.data import explained_data, scene_data, thumbnail, without_data
-from resviz.views.widgets.screen.page import add_scenes, moments_of, small
+from resviz.views.widgets.screen.page import (
+    ROOM,
+    add_scenes,
+    channels_of,
+    moments_of,
+    room_left,
+    small,
+)
 from resviz.views.widgets.screen.places import Place, places_of
 from resviz.views.widgets.screen.still import still_of
+from resviz.views.widgets.strongest import Strongest
 
 _CALLER = "explore"
+STRONGEST_ROOM = 1_100_000  # compressed bytes of a page for the images of a scan, twice if free
 _WORDS = {
     "scene": "layers recorded:",
     "explanation": "layers explained:",
@@ -71,7 +80,9 @@ class ExploreView(PageView):
         names: Sequence[str],
         preset: Any = None,
         photographs: Sequence[Source | Whole | None] = (),
+        strongest: Strongest | None = None,
     ) -> None:
+        self._strongest = strongest
         self._names = list(names)
         self._photographs = [*photographs, *[None] * (len(images) - len(photographs))]
         self._session = Session(net, images, preset_or_none(net, preset))
@@ -108,6 +119,7 @@ class ExploreView(PageView):
         rec = self._session.current.rec
         said = said_by(rec)
         return {
+            "scan": None if self._strongest is None else self._strongest.header(),
             "network": str(rec.provenance["network"]),
             "photographs": pictures,
             "classes": [] if said is None else said.names,
@@ -162,9 +174,14 @@ class ExploreView(PageView):
             session.show(session.measured(session.net, session.current.moment, names, progress))
             meta["without"] = without_data(packing, self._places, session.current.without)
         wanted = moments_of(session, names, lesions)
-        meta["more"], left = add_scenes(packing, session, wanted, self._small, progress)
+        room = ROOM if self._strongest is None else ROOM - STRONGEST_ROOM
+        meta["more"], left = add_scenes(packing, session, wanted, self._small, progress, room)
         meta["left"] = len(left)
         self._payload = packing.payload(meta)
+        if self._strongest is not None:
+            left_over = room_left(self._payload, STRONGEST_ROOM)
+            channels = channels_of(meta, self._places)
+            self._payload = self._strongest.on_page(self._payload, channels, left_over)
         try:
             return super().page()
         finally:
@@ -229,7 +246,7 @@ class ExploreView(PageView):
             return known
         blocks = {key: t for key, t in scene.rec.tensors.items() if ":" not in key}
         rec = dataclasses.replace(scene.rec, tensors=blocks)
-        view = MapsView.inside(self, "maps", rec, None, scene.exp)
+        view = MapsView.inside(self, "maps", rec, None, scene.exp, None, self._strongest)
         self._keep_view("maps", scene.moment, view)
         return view
 
@@ -290,6 +307,8 @@ class ExploreView(PageView):
         """All channels of the scene; or a photograph that was dropped in: it joins the others."""
         if what == "map":
             return self._explanation(self._kept(request["moment"])).answer(what, _of_one(request))
+        if what == "strongest" and self._strongest is not None:
+            return self._strongest.answer(request)
         if what == "maps":
             scene = self._kept(request)
             payload = self._maps(scene).payload()

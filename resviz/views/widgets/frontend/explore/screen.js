@@ -2,6 +2,7 @@
 
 import { element, selectControl } from "../controls.js";
 import { createShell } from "../shell.js";
+import { createStrongest } from "../strongest.js";
 import { createAnatomy } from "./anatomy.js";
 import { createChannels } from "./channels.js";
 import { createMosaic } from "./mosaic.js";
@@ -47,7 +48,9 @@ export function renderExplore({ model, el }) {
     },
   });
   const anatomy = createAnatomy({ on: { addition: (addition) => change({ addition }), cut: () => cutPlace(placeNow()), measure: () => questions.measure(), channel: (channel) => (note({ channel }), anatomy.mark(channel), channels.mark(channel)) } });
+  const strongest = createStrongest({ live: shell.live, ask: (layer, channel) => shell.ask("strongest", { layer, channels: [channel] }) });
   const channels = createChannels({
+    strongest,
     on: { channel: (channel) => (note({ channel }), anatomy.mark(channel)), order: (order) => change({ order }), all: () => mosaic.open() },
   });
   const mosaic = createMosaic({ model, shell, current: () => last, chosen: () => ({ channel: state.channel, layer: last.scene.places[placeNow()]?.key }) });
@@ -126,6 +129,7 @@ export function renderExplore({ model, el }) {
   // ---- data
   function take(meta, view) {
     [header, headerView] = [meta.header, view];
+    strongest.take(header.scan, meta.strongest, view);
     if (!last) state = stateAfter(state, model.get("selection") ?? {}, header);
     const first = { ...meta.scene };
     store.addScene(first, first, view);
@@ -242,6 +246,7 @@ export function renderExplore({ model, el }) {
   });
   shell.onClose(() => cancelAnimationFrame(frame));
   shell.onClose(() => questions.close());
+  shell.onClose(strongest.close);
   shell.data(take);
   return shell.close;
 }
