@@ -123,6 +123,13 @@ class StrongestQuestion(TypedDict):
     channels: list[int]
 
 
+class TopMapsQuestion(TypedDict):
+    """The maps of a channel over its top images."""
+
+    layer: str
+    channel: int
+
+
 class Questions(TypedDict):
     """By what is asked: the fields of the question."""
 
@@ -136,6 +143,7 @@ class Questions(TypedDict):
     photograph: PhotographQuestion
     parts: PartsQuestion
     strongest: StrongestQuestion
+    top_maps: TopMapsQuestion
 
 
 class SceneAnswer(TypedDict):
@@ -200,6 +208,12 @@ class StrongestAnswer(TypedDict):
     strongest: Meta
 
 
+class TopMapsAnswer(TypedDict):
+    """Maps, one byte a value; with one buffer."""
+
+    maps: Meta
+
+
 class Answers(TypedDict):
     """By what is asked: the fields of the answer."""
 
@@ -213,6 +227,7 @@ class Answers(TypedDict):
     photograph: PhotographAnswer
     parts: PartsAnswer
     strongest: StrongestAnswer
+    top_maps: TopMapsAnswer
 
 
 FromBrowser = Ready | Ask | Stop | WithinAsked
@@ -227,5 +242,6 @@ Fields = (
     | PhotographAnswer
     | PartsAnswer
     | StrongestAnswer
+    | TopMapsAnswer
 )
 ToBrowser = Data | Answer | Progress | Failure | WithinTold

@@ -101,6 +101,12 @@ export interface StrongestQuestion {
   channels: number[];
 }
 
+/** The maps of a channel over its top images. */
+export interface TopMapsQuestion {
+  layer: string;
+  channel: number;
+}
+
 /** By what is asked: the fields of the question. */
 export interface Questions {
   scene: Moment;
@@ -113,6 +119,7 @@ export interface Questions {
   photograph: PhotographQuestion;
   parts: PartsQuestion;
   strongest: StrongestQuestion;
+  top_maps: TopMapsQuestion;
 }
 
 /** What was recorded; with one buffer. */
@@ -168,6 +175,11 @@ export interface StrongestAnswer {
   strongest: Meta;
 }
 
+/** Maps, one byte a value; with one buffer. */
+export interface TopMapsAnswer {
+  maps: Meta;
+}
+
 /** By what is asked: the fields of the answer. */
 export interface Answers {
   scene: SceneAnswer;
@@ -180,6 +192,7 @@ export interface Answers {
   photograph: PhotographAnswer;
   parts: PartsAnswer;
   strongest: StrongestAnswer;
+  top_maps: TopMapsAnswer;
 }
 
 export type FromBrowser = Ready | Ask | Stop | WithinAsked;

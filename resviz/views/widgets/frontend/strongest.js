@@ -1,5 +1,6 @@
 // The images of a data set that a channel answers to most, beside what it makes of a photograph.
 
+import { judgedWords } from "./atlas/data.js";
 import { element } from "./controls.js";
 import { briefNumber, countWords } from "./explore/words.js";
 import { arrayAt } from "./pixels.js";
@@ -101,6 +102,6 @@ export function imageWords({ classes, outputs }, found, rank) {
   const { group } = found;
   const place = found.at * group.ranks + rank;
   const [label, said] = [classes[group.label[place]], outputs[group.prediction[place]]];
-  const judged = label && said && said !== label ? `${label}, taken for ${said}` : (label ?? said ?? `image ${group.image[place]}`);
+  const judged = judgedWords(label, said) ?? `image ${group.image[place]}`;
   return [`${rank + 1}. ${judged}`, briefNumber(group.value[place]), group.names[place]].filter(Boolean).join(" · ");
 }

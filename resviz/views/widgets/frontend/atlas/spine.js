@@ -29,7 +29,7 @@ export function createLayerSpine({ on }) {
       [count, width] = [atlas.layers.length, wide];
       svg.setAttribute("width", wide);
       const { values, words } = barsOf(atlas, state);
-      svg.replaceChildren(...stageNodes(atlas, wide), ...barNodes(values, wide, state.layer), ...nameNodes(atlas, wide, state.layer));
+      svg.replaceChildren(...stageNodes(atlas, wide), ...barNodes(values, wide, state.layer), ...nameNodes(atlas, wide, state.layer), legendNode(`${words}, from the first layer to the last`, wide, (state.layer + 0.5) * (wide / count)));
       node.setAttribute("aria-valuemax", String(count - 1));
       node.setAttribute("aria-valuenow", String(state.layer));
       node.setAttribute("aria-valuetext", `${atlas.layers[state.layer].key}, ${words}: ${briefNumber(values[state.layer])}`);
@@ -54,6 +54,12 @@ function barNodes(values, width, chosen) {
     const shape = { x: n * step + Math.min(1, step / 8), width: Math.max(1, step - Math.min(2, step / 4)), y: HEIGHT - FOOT - tall, height: tall };
     return svgElement("rect", { ...shape, class: n === chosen ? "rv-atlas-bar rv-atlas-bar-on" : "rv-atlas-bar" });
   });
+}
+
+/** What the bars are, on the side where the name of the layer is not. */
+function legendNode(words, width, middle) {
+  const left = middle > width / 2;
+  return svgElement("text", { x: left ? 0 : width, y: 10, "text-anchor": left ? "start" : "end", class: "rv-atlas-name" }, words);
 }
 
 /** The name of each stage, where it begins. */
