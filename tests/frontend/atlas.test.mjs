@@ -138,5 +138,5 @@ test("the point that is pointed at: the closest within reach", () => {
 test("maps that are not what the scan saw say so", () => {
   assert.equal(mapWords(undefined), "");
   assert.equal(mapWords({ off: 0.03 }), "");
-  assert.match(mapWords({ off: 0.5 }), /^maxima up to 50 % from those of the scan/);
+  assert.match(mapWords({ off: 0.5 }), /^maxima up to 50 % off: made from/);
 });

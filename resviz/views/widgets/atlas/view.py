@@ -20,7 +20,7 @@ from resviz.views.figures.top_images import plot_top_images
 from resviz.views.payload import Packing, Payload
 from resviz.views.widgets.atlas.layers import packed_found, packed_layer
 from resviz.views.widgets.atlas.maps import ChannelMaps
-from resviz.views.widgets.atlas.pictures import Kept, packed_crops
+from resviz.views.widgets.atlas.pictures import Kept, needs_crops, packed_crops
 from resviz.views.widgets.atlas.points import packed_points
 from resviz.views.widgets.messages import Fields
 from resviz.views.widgets.page_view import PageView
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from resviz.scanning.scan import Scan
 
 _CALLER = "explore_channels"
-_MOST = 9 * 2**20  # bytes of whole pictures: a page is a third larger
+_MOST, _ALL = 9 * 2**20, 10 * 2**20  # bytes of whole pictures, with crops: a third more on a page
 _STILL = 6  # channels in the static picture
 
 
@@ -65,10 +65,12 @@ class ChannelsView(PageView):
         if placed is None and "embedding" in scan.seen.measures:
             placed = scan.layout(self._layout)
         kept = Kept(scan, _MOST)
-        layers = []
-        for number in range(len(scan.plan.sites)):
-            layer = packed_layer(packing, scan, number)
-            layers.append(layer | {"crops": packed_crops(packing, scan, number, kept)})
+        numbers, layers = range(len(scan.plan.sites)), []
+        small = {number for number in numbers if needs_crops(scan, number, kept)}
+        room = (_ALL - kept.bytes) / max(sum(scan.plan.sites[n].channels for n in small), 1)
+        for number in numbers:
+            crops = packed_crops(packing, scan, number, room) if number in small else None
+            layers.append(packed_layer(packing, scan, number) | {"crops": crops})
         meta = {
             **{"facts": about(scan), "images": len(scan.images), "top": scan.plan.top},
             **{"classes": list(scan.plan.classes), "by": scan.plan.by, "layers": layers},
@@ -133,9 +135,10 @@ def explore_channels(
     over the pictures of them; a page has those of the channels that were opened.
 
     Everything goes to the browser once and works without a kernel in the page of
-    ``view.save_html``. Pictures of top images take at most 9 MiB: where there are more, they are
-    made smaller, then those of the last ranks are left out; the view says how many. Keys: arrows
-    move between channels, [ and ] between layers; ? lists all. Without `net` no network is run.
+    ``view.save_html``. Pictures of top images take at most 9 MiB, with crops 10: where there are
+    more, they are made smaller, then those of the last ranks are left out; the view says how many.
+    Keys: arrows move between channels, [ and ] between layers; ? lists all. Without `net` no
+    network is run.
 
     Args:
         scan: of :func:`resviz.scan`, with measure "top".

@@ -71,7 +71,7 @@ async function fetchMaps(view, key) {
 
 /** How far the maps are from what the scan saw, where that is far. */
 export function mapWords(found) {
-  return found && found.off > OFF ? `maxima up to ${percent(found.off)} from those of the scan: computed from the pictures that it kept` : "";
+  return found && found.off > OFF ? `maxima up to ${percent(found.off)} off: made from the pictures that the scan kept` : "";
 }
 
 /** True where there is a map of this image. box: { x, y, width, height } of the picture. */

@@ -52,7 +52,7 @@ export function createPanel({ on, maps }) {
 }
 
 function usualHint({ atlas, layer, maps }) {
-  return [maps.words(), seesAll(atlas, layer) ? "each position sees the whole image" : "framed: what the largest activation was computed from"].filter(Boolean).join(" · ");
+  return [seesAll(atlas, layer) ? "each position sees the whole image" : "framed: what the maximum saw", maps.words()].filter(Boolean).join(" · ");
 }
 
 // ---- the top images
