@@ -29,7 +29,7 @@ export function createLayerSpine({ on }) {
       [count, width] = [atlas.layers.length, wide];
       svg.setAttribute("width", wide);
       const { values, words } = barsOf(atlas, state);
-      svg.replaceChildren(...stageNodes(atlas, wide), ...barNodes(values, wide, state.layer), ...nameNodes(atlas, wide, state.layer), legendNode(`${words}, from the first layer to the last`, wide, (state.layer + 0.5) * (wide / count)));
+      svg.replaceChildren(...stageNodes(atlas, wide), ...barNodes(values, wide, state.layer), ...nameNodes(atlas, wide, state.layer), legendNode(`${words}, first layer to last`, wide, (state.layer + 0.5) * (wide / count)));
       node.setAttribute("aria-valuemax", String(count - 1));
       node.setAttribute("aria-valuenow", String(state.layer));
       node.setAttribute("aria-valuetext", `${atlas.layers[state.layer].key}, ${words}: ${briefNumber(values[state.layer])}`);
@@ -41,8 +41,8 @@ export function createLayerSpine({ on }) {
 function barsOf(atlas, state) {
   if (state.class !== null) return { values: foundByLayer(atlas, state.class), words: `channels that stand out for ${atlas.classes[state.class]}` };
   const selective = atlas.layers.map((layer) => medianOf(layer, "selectivity"));
-  if (selective.some((value) => !Number.isNaN(value))) return { values: selective, words: "median selectivity of its channels" };
-  return { values: atlas.layers.map((layer) => medianOf(layer, "zeros")), words: "median share of zeros" };
+  if (selective.some((value) => !Number.isNaN(value))) return { values: selective, words: "median selectivity of each layer's channels" };
+  return { values: atlas.layers.map((layer) => medianOf(layer, "zeros")), words: "median share of zeros in each layer's channels" };
 }
 
 function barNodes(values, width, chosen) {
