@@ -1,6 +1,7 @@
 """The pictures of the README, made by the project itself: `make pictures`.
 
     python docs/making/pictures.py explored     # the screen of `explore` alone
+    python docs/making/pictures.py scanned      # the atlas and the charts of a scan
     python docs/making/pictures.py packaged     # what tests/views/test_pictures_browser.py compares
     python docs/making/pictures.py figures      # and tests/views/test_pictures_of_figures.py
 
@@ -123,6 +124,32 @@ def cut(browser: Any, folder: Path) -> None:
     frames[0].save(HERE / "explore_cut.webp", quality=80, method=6, **how)
 
 
+# ---- what a data set shows of channels
+def scanned(browser: Any, folder: Path) -> None:
+    """The atlas, a channel opened, in both themes; charts of a scan of the samples in patches."""
+    net = rv.load_model("cifar10-resnet56", device="cpu")
+    files = sorted(SAMPLES.glob("*.[pj][np]g"))
+    patches, names = patches_of(files)
+    scan = rv.scan(net, rv.load_images(patches, net), labels=names, progress=False)
+    (HERE / "top_images.png").write_bytes(static_png(rv.plot_top_images(scan, "layer1.0")))
+    figure = rv.plot_channel_statistics(scan, y="selectivity")
+    (HERE / "channel_statistics.png").write_bytes(static_png(figure))
+    view, page = rv.explore_channels(scan, net), folder / "atlas.html"
+    view.selection = view.selection | {"layer": "layer2.3", "channel": 7}
+    view.save_html(page)
+    for (wide, high), scheme in itertools.product(SCREENS, ("light", "dark")):
+        file = HERE / f"atlas_{wide}_{scheme}.png"
+        photograph(browser, page, file, {"width": wide, "height": high}, scheme)
+
+
+def patches_of(files: list[Path], side: int = 32) -> tuple[list[Image.Image], list[str]]:
+    """Photographs of 480 x 320 pixels in patches, and the name of each one's photograph."""
+    corners = [(x, y) for y in range(0, 320, side) for x in range(0, 480, side)]
+    photographs = [Image.open(file).convert("RGB").resize((480, 320)) for file in files]
+    patches = [each.crop((x, y, x + side, y + side)) for each in photographs for x, y in corners]
+    return patches, [file.stem for file in files for _ in corners]
+
+
 # ---- every view of a packaged network, which needs no download: tests make them again
 def packaged(browser: Any, folder: Path) -> None:
     """Every view, and states of the screen, in both themes."""
@@ -178,7 +205,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     HERE.mkdir(exist_ok=True)
-    only = sys.argv[1:] or ["charts", "figures", "views", "explored", "cut", "packaged"]
+    only = sys.argv[1:] or ["charts", "figures", "views", "explored", "cut", "scanned", "packaged"]
     for make in (charts, figures):
         if make.__name__ in only:
             make()
@@ -186,7 +213,7 @@ def main() -> None:
         sys.exit("make pictures: no Chromium; the charts are made, the views are not.")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        for photographed in (views, explored, cut, packaged):
+        for photographed in (views, explored, cut, scanned, packaged):
             if photographed.__name__ in only:
                 photographed(browser, Path(folder))
         browser.close()
