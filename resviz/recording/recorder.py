@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,9 +30,10 @@ from resviz.recording.checks import (
 from resviz.recording.kept import Kept, announce_size, read_keep
 from resviz.recording.losses import Chosen, Loss, choose, known_targets
 from resviz.recording.measuring import MeasuredPass
+from resviz.recording.norms import NormsBeside, norms
 from resviz.recording.recording import Recording
 from resviz.recording.seen import Seen
-from resviz.recording.statistics import how
+from resviz.recording.statistics import Number, how
 from resviz.torch_private import is_of_reentrant_checkpoint
 
 
@@ -42,6 +44,7 @@ class _Passed:
     seen: Seen
     stem: str | None
     layers: pd.DataFrame
+    residuals: pd.DataFrame
     parameters: pd.DataFrame
     logits: Tensor | None
     output: Output
@@ -52,7 +55,7 @@ class _Passed:
         per_image = self.chosen.per_image
         return Recording(
             layers=self.layers,
-            residuals=tables.residuals(self.seen, self.layers),
+            residuals=self.residuals,
             parameters=self.parameters,
             logits=None if self.logits is None else self.logits.detach().float().cpu(),
             targets=None if self.chosen.targets is None else self.chosen.targets.cpu(),
@@ -197,25 +200,29 @@ def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Aske
             "right. A network that returns its loss has its logits inside."
         )
     chosen = asked.of(returned)
-    grads = _backward(net, leaves, chosen.per_image) if asked.gradients else None
+    grad_norms = _backward(net, leaves, chosen.per_image if asked.gradients else None)
+    beside = NormsBeside(list(net.parameters()))
     layers = tables.layers(measured.seen)
+    residuals = tables.residuals(measured.seen, layers)
     return _Passed(
         measured.seen,
         measured.stem,
         layers,
-        tables.parameters(net, measured.seen, layers, grads),
+        residuals,
+        tables.parameters(net, measured.seen, layers, beside.read(), grad_norms),
         logits=None if logits is None else logits.detach(),
         output=asked.output.seen(logits),
         chosen=chosen,
     )
 
 
-def _backward(net: nn.Module, leaves: Inputs, per_image: Tensor | None) -> dict[str, Tensor | None]:
-    """Gradient of the mean loss for every parameter; the hooks see that of the sum."""
+def _backward(net: nn.Module, leaves: Inputs, per_image: Tensor | None) -> list[Number]:
+    """Norm of the mean loss's gradient for every parameter; the hooks see that of the sum."""
+    parameters = list(net.parameters())
     if per_image is None:
-        return {}
-    named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
-    inputs = [p for _, p in named] + [leaf for leaf in leaves if leaf.requires_grad]
+        return [math.nan] * len(parameters)
+    chosen = [p for p in parameters if p.requires_grad]
+    inputs = chosen + [leaf for leaf in leaves if leaf.requires_grad]
     try:
         grads = torch.autograd.grad(per_image.sum(), inputs, allow_unused=True)
     except RuntimeError as err:
@@ -225,8 +232,5 @@ def _backward(net: nn.Module, leaves: Inputs, per_image: Tensor | None) -> dict[
             f"{caller()}: a network with checkpointing that is reentrant; use_reentrant=False "
             "would be right. Or record with checkpointing off, or with gradients=False."
         ) from err
-    count = len(per_image)
-    return {
-        name: None if grad is None else grad / count
-        for (name, _), grad in zip(named, grads, strict=False)
-    }
+    found = iter(norms(grads[: len(chosen)]))
+    return [next(found) / len(per_image) if p.requires_grad else math.nan for p in parameters]
