@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -200,8 +200,9 @@ def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Aske
             "right. A network that returns its loss has its logits inside."
         )
     chosen = asked.of(returned)
-    grad_norms = _backward(net, leaves, chosen.per_image if asked.gradients else None)
-    beside = NormsBeside(list(net.parameters()))
+    parameters = list(net.parameters())
+    grad_norms = _backward(parameters, leaves, chosen.per_image) if asked.gradients else None
+    beside = NormsBeside(parameters)
     layers = tables.layers(measured.seen)
     residuals = tables.residuals(measured.seen, layers)
     return _Passed(
@@ -216,11 +217,12 @@ def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Aske
     )
 
 
-def _backward(net: nn.Module, leaves: Inputs, per_image: Tensor | None) -> list[Number]:
+def _backward(
+    parameters: Sequence[Tensor], leaves: Inputs, per_image: Tensor | None
+) -> list[Number] | None:
     """Norm of the mean loss's gradient for every parameter; the hooks see that of the sum."""
-    parameters = list(net.parameters())
     if per_image is None:
-        return [math.nan] * len(parameters)
+        return None
     chosen = [p for p in parameters if p.requires_grad]
     inputs = chosen + [leaf for leaf in leaves if leaf.requires_grad]
     try:
