@@ -9,9 +9,10 @@ JupyterLab. Random weights: the number of pixels counts, not their values. Measu
 - a move of the cursor: from the key to the end of the next frame, on the exported page;
 - first pixels: from the call of `explore` to painted tiles and photograph, on a page that is open;
 - a block cut out (`o`), another class, another photograph: from the key, or the click, to the
-  picture of the new recording, and to its map. 150 ms of each are the wait for further keys.
+  picture of the new recording, and to its map. 80 ms of each are the wait for further keys.
 
-Two shared cores, nothing else beside it (a forward pass, 0.11 s), two rounds: a move of the cursor
+Before scenes left out the gradients of the weights, a third to a half of the CPU time of each answer,
+on two shared cores, nothing else beside it (a forward pass, 0.11 s), two rounds: a move of the cursor
 15 ms, worst 46; first pixels 1.96 s, worst 2.23, of which the call 1.2; a block cut out 1.65 s, its
 map 3.6; another class 1.64 and 3.5; another photograph 1.69 and 3.7. The page has 5.3 MB of one
 photograph, 6.1 of two.

@@ -43,7 +43,7 @@ export function look(view) {
   const { store, state, last, header, headerView, shell, questions } = view;
   const asked = { maps: questions.maps(last.moment), measuring: questions.measuring(), busy: questions.busy(), seconds: questions.secondsOfCuts() };
   const seen = lookAt({ store, state, shown: last, header, headerView, live: shell.live, asked, canCut: (place) => canCut(view, place) });
-  if (seen.map.asks) questions.map(seen.map.asks);
+  if (seen.map.asks && !last.stale) questions.map(seen.map.asks); // what is left is not explained once more
   return seen;
 }
 
