@@ -1,6 +1,7 @@
 # make lab    install once, open JupyterLab at the first notebook
 # make test   the fast tests, in two processes
 # make test-browser  the tests in Chromium
+# make docs   the documentation site, in build/site
 # make check  what CI runs, without the browser
 
 PYTHON ?= python3
@@ -25,13 +26,15 @@ BY_TEST := --dist worksteal
 # in a browser: whole files, and one JupyterLab for all that need it
 BY_GROUP := --dist loadgroup
 FIRST := notebooks/01_feature_maps.ipynb
+# notebooks with their outputs, for the site
+EXECUTED := build/notebooks/.stamp
 
 # idle threads sleep instead of spinning, so that two jobs can share two cores
 export OMP_WAIT_POLICY ?= passive
 # what is compiled stays for the next run: with asserts as pytest writes them, 8 of 15 s of collection
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install lab test test-most test-browser check check-all format lint javascript bundles messages types contract notebooks pictures
+.PHONY: docs help install lab test test-most test-browser check check-all format lint javascript bundles messages types contract notebooks pictures
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -91,16 +94,26 @@ contract: $(INSTALLED)
 	$(BIN)/lint-imports
 
 pictures: $(INSTALLED)
-	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/making/pictures.py
 
 notebooks: $(INSTALLED)
-	$(BIN)/python tests/notebooks.py
+	$(BIN)/python tests/notebooks.py --keep build/notebooks
+	@touch $(EXECUTED)
+
+$(EXECUTED): $(wildcard notebooks/*.ipynb) | $(INSTALLED)
+	$(MAKE) --no-print-directory notebooks
+
+# the site, with the versions of the lock; its gallery is made by the code that it shows
+docs: $(INSTALLED) $(EXECUTED)
+	$(BIN)/python docs/making/gallery.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 check: $(INSTALLED)
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory types
 	$(MAKE) --no-print-directory test-most
 	$(MAKE) --no-print-directory notebooks
+	$(if $(filter requirements.lock,$(LOCK)),$(MAKE) --no-print-directory docs,@echo "docs: not built with $(LOCK)")
 
 test-most: $(INSTALLED)
 	$(PYTEST) $(TWO) $(BY_TEST) -m "not gpu and not browser and not long" $(PYTEST_ARGS)

@@ -20,7 +20,7 @@ const VIEWS = {
   residuals: "residuals.js",
 };
 /** Style sheets that one view alone needs: every notebook carries those of its views. */
-const OWN = /^atlas\//;
+const OWN = { atlas: /^atlas\//, residuals: /^residuals\.css$/, gradients: /^gradients\.css$/ };
 /** What else decides about the bundles; a line for each in `sources`. */
 const BESIDE = ["build.mjs", "package-lock.json"];
 /** Names within libraries are short: nobody reads their errors, and every notebook carries them. */
@@ -40,7 +40,9 @@ const ENTRY = /export\s*\{\s*([\w$]+) as default\s*\};?\s*$/;
 
 /** The files of built/ by name, as they should be. */
 async function made() {
-  const files = { "style.css": await style((name) => !OWN.test(name)), "atlas.css": await style((name) => OWN.test(name)) };
+  const own = Object.entries(OWN);
+  const files = { "style.css": await style((name) => !own.some(([, sheets]) => sheets.test(name))) };
+  for (const [view, sheets] of own) files[`${view}.css`] = await style((name) => sheets.test(name));
   const inputs = new Set();
   for (const [name, file] of Object.entries(VIEWS)) {
     const { outputFiles, metafile } = await build({ ...SHARED, ...viewOf(name, file) });

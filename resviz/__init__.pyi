@@ -16,11 +16,13 @@ from .analysis.landscape.surface import load_landscape as load_landscape
 from .analysis.lesions import lesion_study as lesion_study
 from .analysis.logit_lens import logit_lens as logit_lens
 from .analysis.paths import path_study as path_study
+from .analysis.receptive_fields import receptive_field_study as receptive_field_study
 from .analysis.refinement import refinement_study as refinement_study
 from .analysis.residuals import residual_branches as residual_branches
 from .analysis.responses import response_std as response_std
 from .analysis.shattering import gradient_correlation as gradient_correlation
 from .analysis.shattering import shattering_study as shattering_study
+from .analysis.similarity import similarity_study as similarity_study
 from .attribution.contributions import channel_contributions as channel_contributions
 from .attribution.explain import explain as explain
 from .attribution.explanation import Explanation as Explanation
@@ -77,10 +79,14 @@ from .views.figures.gradient_flow import plot_gradient_flow as plot_gradient_flo
 from .views.figures.landscape import plot_landscape as plot_landscape
 from .views.figures.lesions import plot_lesions as plot_lesions
 from .views.figures.paths import plot_paths as plot_paths
+from .views.figures.receptive_fields import (
+    plot_receptive_fields as plot_receptive_fields,
+)
 from .views.figures.refinement import plot_refinement as plot_refinement
 from .views.figures.residuals import plot_residual_branches as plot_residual_branches
 from .views.figures.responses import plot_response_std as plot_response_std
 from .views.figures.shattering import plot_gradient_correlation as plot_gradient_correlation
+from .views.figures.similarity import plot_similarity as plot_similarity
 from .views.figures.top_images import plot_top_images as plot_top_images
 from .views.figures.train_compare import plot_train_compare as plot_train_compare
 from .views.figures.training import plot_training as plot_training

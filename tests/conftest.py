@@ -15,6 +15,7 @@ For "the network is left as found" see left_as_found.py.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib.util
 import os
@@ -90,6 +91,7 @@ def thinned(items: list[pytest.Item]) -> list[pytest.Item]:
 def pytest_collection_finish() -> None:
     """What imports and collection made stays: the garbage collector need not look at it again."""
     gc.freeze()
+    atexit.register(gc.unfreeze)  # what C++ counts is freed at the end
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 T = TypeVar("T")
+DEVICES = torch.cuda.device_count()  # without a driver it looks for one at every call
 State = dict[str, Any]
 
 
@@ -163,7 +164,7 @@ def _global_state() -> State:
             torch.is_autocast_enabled(kind),
             torch.get_autocast_dtype(kind),
         )
-    for index in range(torch.cuda.device_count()):
+    for index in range(DEVICES):
         state[f"random state, cuda:{index}"] = bytes_of(torch.cuda.get_rng_state(index))
     if torch.backends.mps.is_available():
         state["random state, mps"] = bytes_of(torch.mps.get_rng_state())

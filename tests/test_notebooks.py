@@ -21,6 +21,7 @@ def write(folder: Path, *sources: str, kernel: str | None = "python3") -> Path:
     return path
 
 
+@pytest.mark.thorough  # `make notebooks` asks the same before it runs them
 @pytest.mark.parametrize("path", all_notebooks(), ids=lambda path: path.name)
 def test_notebook_keeps_the_rules(path: Path):
     assert problems(path) == []

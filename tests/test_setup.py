@@ -17,6 +17,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = SETTINGS["project"]
+DEPENDENCIES = ROOT / "docs" / "dependencies.md"
+EXTRAS = ("lab", "dev", "bench", "docs")
 CONDA_NAMES = {"pytorch": "torch"}  # conda-forge name -> PyPI name, where they differ
 
 
@@ -64,7 +66,9 @@ def test_lock_has_no_local_builds():
     assert not [str(pin) for pin in locked().values() if "+" in str(pin.specifier)]
 
 
-@pytest.mark.parametrize("item", needed() + needed("dev") + needed("bench"), ids=str)
+@pytest.mark.parametrize(
+    "item", needed() + [item for extra in EXTRAS for item in needed(extra)], ids=str
+)
 def test_lock_satisfies_the_ranges(item: Requirement):
     pin = locked()[canonicalize_name(item.name)]
     assert item.specifier.contains(pinned_version(pin), prereleases=True)
@@ -95,18 +99,22 @@ def test_conda_environment_has_the_same_ranges():
     conda = conda_packages()
     assert {
         name: str(item.specifier) for name, item in conda.items() if name not in {"python", "pip"}
-    } == {item.name: str(item.specifier) for item in needed()}
+    } == {item.name: str(item.specifier) for item in needed() + needed("lab")}
     assert str(conda["python"].specifier) == PROJECT["requires-python"]
 
 
 @pytest.mark.parametrize("name", [item.name for item in needed()])
-def test_readme_says_why_each_dependency_is_there(name: str):
-    assert re.search(rf"^\| {re.escape(name)} \| \w.+ \|$", (ROOT / "README.md").read_text(), re.M)
+def test_a_page_says_why_each_dependency_is_there(name: str):
+    assert re.search(rf"^\| {re.escape(name)} \| \w.+ \|$", DEPENDENCIES.read_text(), re.M)
 
 
-@pytest.mark.parametrize("name", [item.name for item in needed("dev") + needed("bench")])
-def test_readme_names_each_development_tool(name: str):
-    assert re.search(rf"\b{re.escape(name)}\b", (ROOT / "README.md").read_text())
+@pytest.mark.parametrize("name", [item.name for extra in EXTRAS for item in needed(extra)])
+def test_a_page_names_each_development_tool(name: str):
+    assert re.search(rf"\b{re.escape(name)}\b", DEPENDENCIES.read_text())
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
 
 
 @pytest.mark.parametrize(

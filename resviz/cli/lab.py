@@ -27,8 +27,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Copy, then run JupyterLab there until it ends; its exit code."""
     if not options.copy_only and importlib.util.find_spec("jupyterlab") is None:
         raise Stop(
-            f"no JupyterLab in {sys.prefix}; it comes with resviz. Install it again:"
-            f" {sys.executable} -m pip install jupyterlab. Or --copy-only."
+            f"no JupyterLab in {sys.prefix}; it comes with resviz[lab]."
+            f' {sys.executable} -m pip install "resviz[lab]" brings it. Or --copy-only.'
         )
     copy(options.folder, console)
     if options.copy_only:

@@ -21,10 +21,15 @@ _CHECKED = (*_CONVOLUTIONS, *_NORMS, nn.Linear, nn.Embedding)
 _NAMES = {3: "NCL", 4: "NCHW", 5: "NCDHW"}
 
 
+def may_refuse(module: nn.Module) -> bool:
+    """True for a layer of which it is known what it takes."""
+    return isinstance(module, _CHECKED)
+
+
 def watch_images(net: nn.Module, hooks: Hooks, inputs: Inputs) -> None:
     """Check what reaches each layer in the passes over `inputs`, as long as `hooks` last."""
     for path, module in net.named_modules():
-        if isinstance(module, _CHECKED):
+        if may_refuse(module):
             check = partial(_check, path=path, inputs=inputs)
             hooks.before_forward(module, check)
 
@@ -42,7 +47,7 @@ def check_first_call(module: nn.Module, args: tuple[Any, ...], inputs: Inputs, p
         inputs: of the network in this pass.
         path: of the module.
     """
-    if not isinstance(module, _CHECKED) or not args or torch.compiler.is_compiling():
+    if not may_refuse(module) or not args or torch.compiler.is_compiling():
         return
     taken = args[0]
     if isinstance(taken, list | tuple | dict):

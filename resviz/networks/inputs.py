@@ -160,6 +160,8 @@ def check_weights(net: nn.Module) -> None:
 
 def _check_lazy(net: nn.Module) -> None:
     """Raise RuntimeError for a lazy layer that never ran: a pass would make its weights."""
+    if not any(map(is_lazy, net.parameters())):
+        return
     for path, module in net.named_modules():
         if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
             raise RuntimeError(

@@ -48,6 +48,8 @@ def check_gradients(net: nn.Module) -> None:
 def check_finite(layers: pd.DataFrame) -> None:
     """Raise NonFinite, naming the first layer whose output holds NaN or infinity."""
     finite = np.isfinite(layers[["mean", "min", "max"]].to_numpy(dtype=float)).all(axis=1)
+    if finite.all():
+        return
     wrong = layers[~finite]
     wrong = wrong[wrong["shape"].map(np.prod).astype(bool)]
     if len(wrong):

@@ -29,6 +29,9 @@ _FLAGS = ("-O3", "-march=native", "-shared", "-fPIC", "-pthread")
 _PATIENCE = 5.0  # seconds that a first recording waits for the compiler
 
 
+_THREE, _FIVE = ctypes.c_double * 3, ctypes.c_double * 5
+
+
 class OnePass:
     """The functions of `one_pass.c`. Tensors are float32, contiguous, on the CPU, and not empty.
 
@@ -37,17 +40,20 @@ class OnePass:
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._moments, self._products = library.moments, library.products
-        self._squares = library.squares
+        self._pair, self._squares = library.pair, library.squares
         pointer, count, threads = ctypes.c_void_p, ctypes.c_longlong, ctypes.c_int
         self._moments.argtypes = (pointer, count, pointer, threads)
         self._products.argtypes = (pointer, pointer, count, threads)
+        self._pair.argtypes = (pointer, pointer, count, pointer, threads)
         self._squares.argtypes = (pointer, pointer, threads, pointer, threads)
-        self._moments.restype = self._squares.restype = None
+        self._moments.restype = self._pair.restype = self._squares.restype = None
         self._products.restype = ctypes.c_double
+        library.use_team.argtypes, library.use_team.restype = (pointer, pointer), None
+        library.use_team(*_team())
 
     def moments(self, x: Tensor) -> tuple[float, float, float, float, float]:
         """Sum, sum of squares, minimum, maximum, zeros. Not finite sums: the rest is unsaid."""
-        out = (ctypes.c_double * 5)()
+        out = _FIVE()
         self._moments(x.data_ptr(), x.numel(), out, torch.get_num_threads())
         return out[0], out[1], out[2], out[3], out[4]
 
@@ -56,14 +62,31 @@ class OnePass:
         threads = torch.get_num_threads()
         return float(self._products(x.data_ptr(), y.data_ptr(), x.numel(), threads))
 
-    def squares(self, tensors: Sequence[Tensor]) -> list[float]:
-        """The sum of squares of each of several tensors."""
+    def pair(self, x: Tensor, y: Tensor) -> tuple[float, float, float]:
+        """The sums of squares of two tensors of one size, and that of their products."""
+        out = _THREE()
+        self._pair(x.data_ptr(), y.data_ptr(), x.numel(), out, torch.get_num_threads())
+        return out[0], out[1], out[2]
+
+    def squares(self, tensors: Sequence[Tensor], threads: int | None = None) -> list[float]:
+        """The sum of squares of each of several tensors; on so many threads."""
         count = len(tensors)
         addresses = (ctypes.c_void_p * count)(*(x.data_ptr() for x in tensors))
         sizes = (ctypes.c_longlong * count)(*(x.numel() for x in tensors))
         out = (ctypes.c_double * count)()
-        self._squares(addresses, sizes, count, out, torch.get_num_threads())
+        self._squares(addresses, sizes, count, out, threads or torch.get_num_threads())
         return list(out)
+
+
+def _team() -> tuple[int | None, int | None]:
+    """Where GNU's OpenMP starts its threads, and numbers them, if torch computes with it."""
+    try:
+        program = ctypes.CDLL(None)
+        functions = program.GOMP_parallel, program.omp_get_thread_num
+    except (OSError, AttributeError, TypeError):  # another OpenMP, or Windows
+        return None, None
+    start, number = (ctypes.cast(each, ctypes.c_void_p).value for each in functions)
+    return start, number
 
 
 class _Building(threading.Thread):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -18,8 +19,17 @@ from resviz.networks.anatomy.walk import Walk
 from resviz.recording.kept import Kept
 from resviz.recording.seen import AdditionRow, LayerRow, Seen
 from resviz.recording.split import NOT_REACHED, GradientSplit
-from resviz.recording.statistics import Measured, mean_product, mean_square, measure
+from resviz.recording.statistics import Measured, Number, mean_product, mean_square, measure
 from resviz.torch_private import unwatched, version
+
+
+class _Known(NamedTuple):
+    """A tensor that was measured, in that state, and the rows that wait for its gradient."""
+
+    tensor: weakref.ref[Tensor]
+    version: int
+    measured: Measured
+    rows: list[LayerRow]
 
 
 class MeasuredPass:
@@ -55,7 +65,8 @@ class MeasuredPass:
         self._axes = Axes(net, hooks) if axes else None
         self._walk = Walk(net, hooks, self._entered, self._left, axes=self._axes, check=check)
         self._net, self._kept, self._hooks, self._gradients = net, kept, hooks, gradients
-        self._measured: dict[int, tuple[weakref.ref[Tensor], int, Measured]] = {}
+        self._measured: dict[int, _Known] = {}
+        self._gradient: tuple[weakref.ref[Tensor], int, Number] | None = None  # measured last
         self._flow, self._include = Dataflow(), include
         self._told: list[Addition] = []
 
@@ -106,16 +117,28 @@ class MeasuredPass:
 
     def _add_layer(self, frame: Frame, depth: int, tensor: Tensor, axes: str) -> None:
         path, call, kind, leaf, _ = frame
-        shape, measured = tuple(tensor.shape), self._measure(tensor)
+        shape, known = tuple(tensor.shape), self._measure(tensor)
         sort = "leaf" if leaf else "block"
-        row = LayerRow(path, call, kind, sort, depth, shape, axes, measured)
+        row = LayerRow(path, call, kind, sort, depth, shape, axes, known.measured)
         self.seen.layers.append(row)
         if self._gradients and tensor.requires_grad:
+            known.rows.append(row)
+            if len(known.rows) == 1:
+                self._hooks.gradient(tensor, partial(self._read_gradient, known.rows))
 
-            def gradient(values: Tensor) -> None:
-                row.grad_ms = mean_square(values)
+    def _read_gradient(self, rows: list[LayerRow], gradient: Tensor) -> None:
+        measured = self._mean_square(gradient)
+        for row in rows:
+            row.grad_ms = measured
 
-            self._hooks.gradient(tensor, gradient)
+    def _mean_square(self, gradient: Tensor) -> Number:
+        """Of a gradient; an addition hands the same one to both its operands."""
+        last = self._gradient
+        if last is not None and last[0]() is gradient and last[1] == version(gradient):
+            return last[2]
+        measured = mean_square(gradient)
+        self._gradient = (weakref.ref(gradient), version(gradient), measured)
+        return measured
 
     def _keep(self, frame: Frame, tensor: Tensor, axes: str) -> None:
         path, call, kept = frame.path, frame.call, self._kept
@@ -124,14 +147,14 @@ class MeasuredPass:
         if kept.wants(f"{path}:grad") and tensor.requires_grad:
             self._hooks.gradient(tensor, lambda g: kept.store(f"{path}:grad", call, g, axes))
 
-    def _measure(self, tensor: Tensor) -> Measured:
+    def _measure(self, tensor: Tensor) -> _Known:
         """Statistics of a tensor; the same tensor in the same state is measured once."""
-        known = self._measured.get(id(tensor))
-        if known is not None and known[0]() is tensor and known[1] == version(tensor):
-            return known[2]
-        statistics = measure(tensor)
-        self._measured[id(tensor)] = (weakref.ref(tensor), version(tensor), statistics)
-        return statistics
+        known, state = self._measured.get(id(tensor)), version(tensor)
+        if known is not None and known.tensor() is tensor and known.version == state:
+            return known
+        known = _Known(weakref.ref(tensor), state, measure(tensor), [])
+        self._measured[id(tensor)] = known
+        return known
 
     # ---- additions
     def _settle(self) -> None:
@@ -156,8 +179,8 @@ class MeasuredPass:
             addition.residual,
             addition.depth,
             tuple(branch.shape),
-            branch=self._measure(branch),
-            shortcut=self._measure(shortcut),
+            branch=self._measure(branch).measured,
+            shortcut=self._measure(shortcut).measured,
             product=mean_product(branch, shortcut),
         )
         for part, tensor in (("branch", branch), ("shortcut", shortcut)):
@@ -186,7 +209,7 @@ class MeasuredPass:
         row.reason = lambda: split.reason
 
         def at_sum(gradient: Tensor) -> None:
-            row.grad_sum_ms = mean_square(gradient)
+            row.grad_sum_ms = self._mean_square(gradient)
             split.at_sum(gradient)
             if kept.wants(f"{name}:grad_sum"):
                 kept.store(f"{name}:grad_sum", call, gradient, axes)

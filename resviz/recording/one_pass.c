@@ -5,20 +5,26 @@
    What is not finite is left to the caller, who sees it in the sums.
 
    Large tensors are cut into parts of one size, whatever the number of threads, and the parts are
-   added up in their order: a sum does not depend on how many threads there are. */
+   added up in their order: a sum does not depend on how many threads there are. Threads are those that
+   torch has waiting, where it computes with GNU's OpenMP: to start others takes longer than to read
+   some megabytes. Each begins with the share that it wrote, as torch divides a tensor, which may still
+   be near it. */
 
 #include <pthread.h>
 
 #define LANES 32
 #define ROW 512
 #define PART (1LL << 18) /* numbers in a part of a large tensor: 1 MB */
+#define ALONE 4          /* as many parts are not worth a second thread */
 #define MOST 16          /* threads */
 #define PIECES 64        /* handed out together */
+#define SUMS 5           /* at most, of a piece */
 
 /* out: sum, sum of squares, smallest, largest, how many are exactly 0 */
-static void moments_of(const float *x, long long count, double *out)
+static void moments_of(const float *x, const float *y, long long count, double *out)
 {
     double sum = 0.0, squares = 0.0, zeros = 0.0;
+    (void)y;
     float low[LANES], high[LANES];
     for (int k = 0; k < LANES; k++)
         low[k] = high[k] = x[0];
@@ -60,8 +66,8 @@ static void moments_of(const float *x, long long count, double *out)
     out[4] = zeros;
 }
 
-/* the sum of x[i] * y[i] */
-static double products_of(const float *x, const float *y, long long count)
+/* out: the sum of x[i] * y[i] */
+static void products_of(const float *x, const float *y, long long count, double *out)
 {
     double sum = 0.0;
     for (long long at = 0; at < count;) {
@@ -75,61 +81,132 @@ static double products_of(const float *x, const float *y, long long count)
         for (int k = 0; k < LANES; k++)
             sum += s[k];
     }
-    return sum;
+    *out = sum;
+}
+
+/* out: the sums of x[i] * x[i], y[i] * y[i], x[i] * y[i] */
+static void pair_of(const float *x, const float *y, long long count, double *out)
+{
+    double first = 0.0, second = 0.0, both = 0.0;
+    for (long long at = 0; at < count;) {
+        float s[LANES] = {0}, t[LANES] = {0}, b[LANES] = {0};
+        long long end = at + ROW < count ? at + ROW : count;
+        for (; at + LANES <= end; at += LANES)
+            for (int k = 0; k < LANES; k++) {
+                float v = x[at + k], w = y[at + k];
+                s[k] += v * v;
+                t[k] += w * w;
+                b[k] += v * w;
+            }
+        for (int k = 0; at < end; at++, k++) {
+            s[k] += x[at] * x[at];
+            t[k] += y[at] * y[at];
+            b[k] += x[at] * y[at];
+        }
+        for (int k = 0; k < LANES; k++) {
+            first += s[k];
+            second += t[k];
+            both += b[k];
+        }
+    }
+    out[0] = first;
+    out[1] = second;
+    out[2] = both;
 }
 
 /* ---- pieces of work, taken by threads one after the other */
+typedef void sums_of(const float *x, const float *y, long long count, double *out);
+
 struct piece {
-    const float *x, *y; /* y: their products; else moments of x */
+    const float *x, *y;
     long long count;
-    double *out;
 };
 
 struct work {
+    sums_of *sums;
     const struct piece *pieces;
-    long long count, next;
+    double (*out)[SUMS];
+    long long count, next[MOST]; /* next: of each thread's share */
+    int threads, entered;
 };
 
-static void *take(void *given)
+static void (*start_team)(void (*)(void *), void *, unsigned, unsigned);
+static int (*number_in_team)(void);
+
+/* torch's own threads: OpenMP's functions, as GNU has them */
+void use_team(void *start, void *number)
+{
+    start_team = (void (*)(void (*)(void *), void *, unsigned, unsigned))start;
+    number_in_team = (int (*)(void))number;
+}
+
+/* its own share, then what others have left of theirs */
+static void take(void *given)
 {
     struct work *work = given;
-    for (;;) {
-        long long n = __atomic_fetch_add(&work->next, 1, __ATOMIC_RELAXED);
-        if (n >= work->count)
-            return 0;
-        const struct piece *p = &work->pieces[n];
-        if (p->y)
-            *p->out = products_of(p->x, p->y, p->count);
-        else
-            moments_of(p->x, p->count, p->out);
+    int own = __atomic_fetch_add(&work->entered, 1, __ATOMIC_RELAXED);
+    if (start_team && work->threads > 1)
+        own = number_in_team();
+    for (int k = 0; k < work->threads; k++) {
+        int share = (own + k) % work->threads;
+        long long end = work->count * (share + 1) / work->threads;
+        for (;;) {
+            long long n = __atomic_fetch_add(&work->next[share], 1, __ATOMIC_RELAXED);
+            if (n >= end)
+                break;
+            const struct piece *p = &work->pieces[n];
+            work->sums(p->x, p->y, p->count, work->out[n]);
+        }
     }
 }
 
-/* this thread works too; one that does not start is not missed */
-static void share(const struct piece *pieces, long long count, int threads)
+static void *take_alone(void *given)
 {
-    struct work work = {pieces, count, 0};
+    take(given);
+    return 0;
+}
+
+/* this thread works too; one that does not start is not missed */
+static void share(sums_of *sums, const struct piece *pieces, double (*out)[SUMS], long long count, int threads)
+{
+    struct work work = {.sums = sums, .pieces = pieces, .out = out, .count = count};
     pthread_t others[MOST];
     int started = 0;
-    for (int k = 1; k < threads && k < MOST && k < count; k++)
-        started += pthread_create(&others[started], 0, take, &work) == 0;
+    threads = threads < MOST ? threads : MOST;
+    work.threads = count > ALONE && threads > 1 ? threads : 1;
+    for (int k = 0; k < work.threads; k++)
+        work.next[k] = count * k / work.threads;
+    if (start_team && work.threads > 1) {
+        start_team(take, &work, work.threads, 0);
+        return;
+    }
+    for (int k = 1; k < work.threads; k++)
+        started += pthread_create(&others[started], 0, take_alone, &work) == 0;
     take(&work);
     for (int k = 0; k < started; k++)
         pthread_join(others[k], 0);
 }
 
+/* the next parts of a tensor, PIECES at most, and what they give; the number of them */
+static int parts(sums_of *sums, const float *x, const float *y, long long count, long long at, double (*found)[SUMS],
+                 int threads)
+{
+    struct piece pieces[PIECES];
+    int n = 0;
+    for (; n < PIECES && at < count; n++, at += PART)
+        pieces[n] = (struct piece){x + at, y ? y + at : 0, count - at < PART ? count - at : PART};
+    share(sums, pieces, found, n, threads);
+    return n;
+}
+
 /* some parts at a time: nothing is allocated */
 void moments(const float *x, long long count, double *out, int threads)
 {
-    double found[PIECES][5];
-    struct piece pieces[PIECES];
+    double found[PIECES][SUMS];
     out[0] = out[1] = out[4] = 0.0;
     out[2] = out[3] = x[0];
-    for (long long at = 0; at < count;) {
-        int n = 0;
-        for (; n < PIECES && at < count; n++, at += PART)
-            pieces[n] = (struct piece){x + at, 0, count - at < PART ? count - at : PART, found[n]};
-        share(pieces, n, threads);
+    for (long long at = 0; at < count; at += PIECES * PART) {
+        int n = parts(moments_of, x, 0, count, at, found, threads);
         for (int k = 0; k < n; k++) {
             out[0] += found[k][0];
             out[1] += found[k][1];
@@ -142,27 +219,38 @@ void moments(const float *x, long long count, double *out, int threads)
 
 double products(const float *x, const float *y, long long count, int threads)
 {
-    double found[PIECES], sum = 0.0;
-    struct piece pieces[PIECES];
-    for (long long at = 0; at < count;) {
-        int n = 0;
-        for (; n < PIECES && at < count; n++, at += PART)
-            pieces[n] = (struct piece){x + at, y + at, count - at < PART ? count - at : PART, &found[n]};
-        share(pieces, n, threads);
+    double found[PIECES][SUMS], sum = 0.0;
+    for (long long at = 0; at < count; at += PIECES * PART) {
+        int n = parts(products_of, x, y, count, at, found, threads);
         for (int k = 0; k < n; k++)
-            sum += found[k];
+            sum += found[k][0];
     }
     return sum;
+}
+
+void pair(const float *x, const float *y, long long count, double *out, int threads)
+{
+    double found[PIECES][SUMS];
+    out[0] = out[1] = out[2] = 0.0;
+    for (long long at = 0; at < count; at += PIECES * PART) {
+        int n = parts(pair_of, x, y, count, at, found, threads);
+        for (int k = 0; k < n; k++)
+            for (int i = 0; i < 3; i++)
+                out[i] += found[k][i];
+    }
 }
 
 /* the sum of squares of each of several tensors */
 void squares(const float *const *x, const long long *counts, int number, double *out, int threads)
 {
+    double found[PIECES][SUMS];
     struct piece pieces[PIECES];
-    for (int at = 0; at < number;) {
-        int n = 0;
-        for (; n < PIECES && at < number; n++, at++)
-            pieces[n] = (struct piece){x[at], x[at], counts[at], &out[at]};
-        share(pieces, n, threads);
+    for (int at = 0; at < number; at += PIECES) {
+        int n = number - at < PIECES ? number - at : PIECES;
+        for (int k = 0; k < n; k++)
+            pieces[k] = (struct piece){x[at + k], x[at + k], counts[at + k]};
+        share(products_of, pieces, found, n, threads);
+        for (int k = 0; k < n; k++)
+            out[at + k] = found[k][0];
     }
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,9 +30,10 @@ from resviz.recording.checks import (
 from resviz.recording.kept import Kept, announce_size, read_keep
 from resviz.recording.losses import Chosen, Loss, choose, known_targets
 from resviz.recording.measuring import MeasuredPass
+from resviz.recording.norms import NormsBeside, norms
 from resviz.recording.recording import Recording
 from resviz.recording.seen import Seen
-from resviz.recording.statistics import how
+from resviz.recording.statistics import Number, how
 from resviz.torch_private import is_of_reentrant_checkpoint
 
 Gradients = bool | Literal["activations"]
@@ -44,6 +46,7 @@ class _Passed:
     seen: Seen
     stem: str | None
     layers: pd.DataFrame
+    residuals: pd.DataFrame
     parameters: pd.DataFrame
     logits: Tensor | None
     output: Output
@@ -54,7 +57,7 @@ class _Passed:
         per_image = self.chosen.per_image
         return Recording(
             layers=self.layers,
-            residuals=tables.residuals(self.seen, self.layers),
+            residuals=self.residuals,
             parameters=self.parameters,
             logits=None if self.logits is None else self.logits.detach().float().cpu(),
             targets=None if self.chosen.targets is None else self.chosen.targets.cpu(),
@@ -211,14 +214,17 @@ def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Aske
             "right. A network that returns its loss has its logits inside."
         )
     chosen = asked.of(returned)
-    whole = asked.gradients is True
-    grads = _backward(net, leaves, chosen.per_image, whole) if asked.gradients else None
+    parameters, whole = list(net.parameters()), asked.gradients is True
+    grad_norms = _backward(parameters, leaves, chosen.per_image, whole) if asked.gradients else None
+    beside = NormsBeside(parameters)
     layers = tables.layers(measured.seen)
+    residuals = tables.residuals(measured.seen, layers)
     return _Passed(
         measured.seen,
         measured.stem,
         layers,
-        tables.parameters(net, measured.seen, layers, grads),
+        residuals,
+        tables.parameters(net, measured.seen, layers, beside.read(), grad_norms),
         logits=None if logits is None else logits.detach(),
         output=asked.output.seen(logits),
         chosen=chosen,
@@ -226,18 +232,17 @@ def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Aske
 
 
 def _backward(
-    net: nn.Module, leaves: Inputs, per_image: Tensor | None, whole: bool
-) -> dict[str, Tensor | None]:
-    """Gradient of the mean loss for every parameter; the hooks see that of the sum.
+    parameters: Sequence[Tensor], leaves: Inputs, per_image: Tensor | None, whole: bool
+) -> list[Number] | None:
+    """Norm of the mean loss's gradient for every parameter; the hooks see that of the sum.
 
     Not `whole`: for none, where the images have a gradient, as tokens have not.
     """
     if per_image is None:
-        return {}
+        return None
     images = [leaf for leaf in leaves if leaf.requires_grad]
-    named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
-    named = named if whole or not images else []
-    inputs = [*(p for _, p in named), *images]
+    chosen = [p for p in parameters if p.requires_grad] if whole or not images else []
+    inputs = [*chosen, *images]
     try:
         grads = torch.autograd.grad(per_image.sum(), inputs, allow_unused=True)
     except RuntimeError as err:
@@ -247,8 +252,5 @@ def _backward(
             f"{caller()}: a network with checkpointing that is reentrant; use_reentrant=False "
             "would be right. Or record with checkpointing off, or with gradients=False."
         ) from err
-    count = len(per_image)
-    return {
-        name: None if grad is None else grad / count
-        for (name, _), grad in zip(named, grads, strict=False)
-    }
+    found = dict(zip(map(id, chosen), norms(grads[: len(chosen)]), strict=True))
+    return [found[id(p)] / len(per_image) if id(p) in found else math.nan for p in parameters]

@@ -10,11 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
-from resviz.recording.statistics import Measured
-
-Number = Tensor | float
+from resviz.recording.statistics import Measured, Number
 
 
 @dataclass(eq=False, slots=True)

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.additions import Addition, Node
-from resviz.recording.seen import Number
-from resviz.recording.statistics import mean_product, mean_square
+from resviz.recording.statistics import Number, mean_squares_and_product
 from resviz.torch_private import is_of_leaf, made_at
 
 NAMES = ("grad_branch_ms", "grad_shortcut_ms", "grad_product")
@@ -85,7 +84,7 @@ class GradientSplit:
         if branch is None or shortcut is None or branch.shape != shortcut.shape:
             return
         self.reason = ""
-        measured = (mean_square(branch), mean_square(shortcut), mean_product(branch, shortcut))
+        measured = mean_squares_and_product(branch, shortcut)
         self._values.update(zip(NAMES, measured, strict=True))
         self._done(branch, shortcut)
 

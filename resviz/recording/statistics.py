@@ -20,6 +20,7 @@ from resviz.recording.compiled import OnePass, building, one_pass
 
 _ROW = 4096
 building()  # the compiler starts; who measures first waits for what is left of its 0.1 s
+Number = Tensor | float
 NAMES = ("mean", "std", "rms", "norm", "min", "max", "zero_fraction")
 
 
@@ -89,17 +90,22 @@ def _sum(x: Tensor) -> Tensor:
 
 def how(device: torch.device) -> str:
     """How statistics of float32 tensors are taken there: "compiled", on a CPU, or "eager"."""
-    return "compiled" if device.type == "cpu" and one_pass() is not None else "eager"
+    return "compiled" if device.type == "cpu" and is_compiled() else "eager"
+
+
+def is_compiled() -> bool:
+    """True where there is a compiled pass."""
+    return one_pass() is not None
 
 
 def _compiled(*tensors: Tensor) -> OnePass | None:
     """What takes these tensors in one pass, in any shape; None where that must be eager."""
-    return one_pass() if all(map(_is_direct, tensors)) else None
+    return one_pass() if all(map(is_direct, tensors)) else None
 
 
-def _is_direct(x: Tensor) -> bool:
+def is_direct(x: Tensor) -> bool:
     """True for a tensor whose memory is its numbers, in order, as C reads them."""
-    plain = x.dtype is torch.float32 and x.device.type == "cpu" and x.layout is torch.strided
+    plain = x.dtype is torch.float32 and x.is_cpu and x.layout is torch.strided
     return plain and x.is_contiguous() and not x.is_neg() and x.numel() > 0
 
 
@@ -108,15 +114,15 @@ def _ready(x: Tensor) -> Tensor:
     return x if _compiled(x) is not None else _wide(flat(x))
 
 
-def sums_of_squares(tensors: Sequence[Tensor]) -> list[Tensor | float]:
+def sums_of_squares(tensors: Sequence[Tensor], threads: int | None = None) -> list[Number]:
     """The sum of squares of each of several tensors that are not empty, as :func:`mean_square`."""
-    direct = [number for number, x in enumerate(tensors) if _is_direct(x)]
+    direct = [number for number, x in enumerate(tensors) if is_direct(x)]
     compiled = one_pass() if direct else None
-    totals: list[Tensor | float | None] = [None] * len(tensors)
+    totals: list[Number | None] = [None] * len(tensors)
     if compiled is not None:
         chosen = [tensors[number] for number in direct]
-        for number, x, total in zip(direct, chosen, compiled.squares(chosen), strict=True):
-            if 1e-30 < total / x.numel() < 1e30:
+        for number, x, total in zip(direct, chosen, compiled.squares(chosen, threads), strict=True):
+            if squares_fit(total / x.numel()):
                 totals[number] = total
     return [
         mean_square(x) * x.numel() if total is None else total
@@ -128,16 +134,19 @@ def _sum_of_squares(x: Tensor) -> float:
     compiled = _compiled(x)
     if compiled is not None:
         total = compiled.products(x, x)
-        if _squares_fit(total / x.numel(), x):
+        if squares_fit(total / x.numel(), x):
             return total
         return float(x.detach().double().square().sum())
     norms = (torch.linalg.vector_norm(rows, dim=1).double() for rows in _rows(x))
     total = float(sum(torch.dot(n, n) for n in norms))
-    return total if _squares_fit(total / x.numel(), x) else float(x.double().square().sum())
+    return total if squares_fit(total / x.numel(), x) else float(x.double().square().sum())
 
 
-def _squares_fit(mean_square: float, *operands: Tensor) -> bool:
-    """False where float32 squares vanished or overflowed: 1e-23 squared is 0."""
+def squares_fit(mean_square: float, *operands: Tensor) -> bool:
+    """False where float32 squares vanished or overflowed: 1e-23 squared is 0.
+
+    `operands` tell a mean of 0 or infinity that is right from one that is not.
+    """
     if 1e-30 < abs(mean_square) < 1e30:
         return True
     largest = [max(abs(float(v)) for v in torch.aminmax(x.detach())) for x in operands]
@@ -167,6 +176,9 @@ def measure(x: Tensor) -> Measured:
         >>> m.named([float(v) for v in m.values])["mean"]
         2.0
     """
+    values = _moments(x)
+    if values is not None:
+        return Measured(x.numel(), values)
     x = _ready(x)
     count = x.numel()
     if count == 0:
@@ -176,20 +188,27 @@ def measure(x: Tensor) -> Measured:
         low, high = torch.aminmax(x)
         zeros = count - torch.count_nonzero(x)
         return Measured(count, (mean, variance, mean_square(x), low, high, zeros))
-    return Measured(count, _on_cpu(x))
+    return Measured(count, _moments(x) or _on_cpu(x))
+
+
+def _moments(x: Tensor) -> tuple[float, ...] | None:
+    """In one pass; None where that cannot be, or its sums do not fit into float32."""
+    compiled = _compiled(x)
+    if compiled is None:
+        return None
+    count = x.numel()
+    total, squares, low, high, zeros = compiled.moments(x)
+    if not (math.isfinite(total) and 1e-30 < squares / count < 1e30):
+        return None
+    mean, mean_square = total / count, squares / count
+    variance = mean_square - mean * mean
+    if variance < 1e-4 * mean_square:  # two large numbers cancel: centre first
+        variance = _sum_of_squares(x.detach() - mean) / count
+    return mean, variance, mean_square, low, high, zeros
 
 
 def _on_cpu(x: Tensor) -> tuple[float, ...]:
     count = x.numel()
-    compiled = _compiled(x)
-    if compiled is not None:
-        total, squares, low, high, zeros = compiled.moments(x)
-        if math.isfinite(total) and 1e-30 < squares / count < 1e30:
-            mean, mean_square = total / count, squares / count
-            variance = mean_square - mean * mean
-            if variance < 1e-4 * mean_square:  # as below
-                variance = _sum_of_squares(x.detach() - mean) / count
-            return mean, variance, mean_square, low, high, zeros
     x = x.detach().view(-1)
     low, high = (float(v) for v in torch.aminmax(x))
     mean = float(_sum(x)) / count
@@ -197,13 +216,15 @@ def _on_cpu(x: Tensor) -> tuple[float, ...]:
         mean = float(x.double().mean())
     mean_square = _sum_of_squares(x) / count
     variance = mean_square - mean * mean
-    if variance < 1e-4 * mean_square:  # two large numbers cancel: centre first
+    if variance < 1e-4 * mean_square:  # as above
         variance = _sum_of_squares(x - mean) / count
     return mean, variance, mean_square, low, high, _zeros(x, low, high)
 
 
 def mean_square(x: Tensor) -> Tensor | float:
     """Mean square of one tensor, accumulated in float32 or better; no sync on a GPU."""
+    if _compiled(x) is not None:
+        return _sum_of_squares(x) / x.numel()
     if x.numel() == 0:
         return math.nan
     x = _ready(x)
@@ -230,7 +251,7 @@ def mean_product(x: Tensor, y: Tensor) -> Tensor | float:
     compiled = _compiled(x, y)
     if compiled is not None:
         mean = compiled.products(x, y) / x.numel()
-        if _squares_fit(mean, x, y):
+        if squares_fit(mean, x, y):
             return mean
         return float((x.detach().double() * y.detach().double()).mean())
     with torch.autocast("cpu", enabled=False):  # which would multiply in half precision
@@ -240,7 +261,18 @@ def mean_product(x: Tensor, y: Tensor) -> Tensor | float:
             if a.numel()
         ]
     mean = float(sum(products)) / x.numel()
-    return mean if _squares_fit(mean, x, y) else float((x.double() * y.double()).mean())
+    return mean if squares_fit(mean, x, y) else float((x.double() * y.double()).mean())
+
+
+def mean_squares_and_product(x: Tensor, y: Tensor) -> tuple[Number, Number, Number]:
+    """:func:`mean_square` of two tensors of one shape, and :func:`mean_product`; read once."""
+    compiled = _compiled(x, y)
+    if compiled is not None:
+        count = x.numel()
+        first, second, both = (total / count for total in compiled.pair(x, y))
+        if all(1e-30 < abs(mean) < 1e30 for mean in (first, second, both)):
+            return first, second, both
+    return mean_square(x), mean_square(y), mean_product(x, y)
 
 
 def read(values: list[Tensor | float]) -> list[float]:

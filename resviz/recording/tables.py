@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from resviz.networks.anatomy import structure
-from resviz.recording.seen import LayerRow, Number, Seen
+from resviz.recording.seen import Seen
 from resviz.recording.split import NAMES as SPLIT_NAMES
 from resviz.recording.split import reason_of, split_columns
-from resviz.recording.statistics import NAMES, read, sums_of_squares, widest
-from resviz.torch_private import norms
+from resviz.recording.statistics import NAMES, Number, read
 
 LAYER_COLUMNS = (
     *("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "axes"),
@@ -52,20 +50,17 @@ def layers(seen: Seen) -> pd.DataFrame:
     table = []
     for i, (row, stage) in enumerate(zip(rows, stages, strict=True)):
         *statistics, grad_ms = numbers[i * width : (i + 1) * width]
-        place = {"stage": stage, "block": structure.block_of(row.layer, paths)}
-        table.append(_layer(row, grad_ms) | place | row.measured.named(statistics))
-    return pd.DataFrame(table, columns=list(LAYER_COLUMNS))
+        named = row.measured.named(statistics)
+        block = structure.block_of(row.layer, chosen)
+        place = (row.layer, row.call, row.type, row.kind, row.depth, stage, block)
+        gradient = _gradient(grad_ms, row.shape)
+        table.append((*place, row.shape, row.axes, *(named[name] for name in NAMES), *gradient))
+    return _table(LAYER_COLUMNS, table)
 
 
-def _layer(row: LayerRow, grad_ms: float) -> dict[str, Any]:
+def _gradient(grad_ms: float, shape: Sequence[int]) -> tuple[float, float]:
     grad_rms = math.sqrt(grad_ms) if grad_ms >= 0 else math.nan
-    known: dict[str, Any] = {"layer": row.layer, "call": row.call, "type": row.type}
-    known |= {"kind": row.kind, "depth": row.depth, "shape": row.shape}
-    known["axes"] = row.axes
-    return known | {
-        "grad_rms": grad_rms,
-        "grad_norm": grad_rms * math.sqrt(math.prod(row.shape)),
-    }
+    return grad_rms, grad_rms * math.sqrt(math.prod(shape))
 
 
 def residuals(seen: Seen, layer_table: pd.DataFrame) -> pd.DataFrame:
@@ -90,7 +85,7 @@ def residuals(seen: Seen, layer_table: pd.DataFrame) -> pd.DataFrame:
         reason = row.reason() if row.reason is not None else None  # None: not asked for
         known |= {"grad_reason": reason_of(known["grad_branch_share"], reason)}
         table.append(known)
-    return pd.DataFrame(table, columns=list(RESIDUAL_COLUMNS))
+    return _table(RESIDUAL_COLUMNS, [[row[name] for name in RESIDUAL_COLUMNS] for row in table])
 
 
 def _sizes(branch: float, shortcut: float, product: float, total: float) -> dict[str, float]:
@@ -117,58 +112,34 @@ def _stage(path: str, stage_of: dict[str, str]) -> str:
 
 
 def parameters(
-    net: nn.Module, seen: Seen, layer_table: pd.DataFrame, grads: dict[str, Tensor | None] | None
+    net: nn.Module,
+    seen: Seen,
+    layer_table: pd.DataFrame,
+    norms: Sequence[Number] | None = None,
+    grad_norms: Sequence[Number] | None = None,
 ) -> pd.DataFrame:
-    """A row per parameter; `grads` are those of the mean loss, None for a forward pass alone."""
+    """A row per parameter; norms of all, and of the mean loss's gradients, NaN where not given."""
     named = list(net.named_parameters())
-    modules = dict(net.named_modules())
+    unsaid = [math.nan] * len(named)
+    types = {path: type(module).__name__ for path, module in net.named_modules()}
     stage_of = dict(zip(layer_table["layer"], layer_table["stage"], strict=True))
     depth_of = dict(zip(layer_table["layer"], layer_table["depth"], strict=True))
-    norms = _norms([p for _, p in named])
-    grad_norms = _norms([(grads or {}).get(name) for name, _ in named])
-    numbers = read([*norms, *grad_norms])
+    numbers = read([*(norms or unsaid), *(grad_norms or unsaid)])
     table = []
-    for i, (name, parameter) in enumerate(named):
+    for (name, parameter), norm, grad_norm in zip(
+        named, numbers[: len(named)], numbers[len(named) :], strict=True
+    ):
         owner = name.rpartition(".")[0]
         depth = seen.parameter_depths.get(id(parameter), depth_of.get(owner, math.nan))
-        known: dict[str, Any] = {
-            "parameter": name,
-            "layer": owner,
-            "type": type(modules[owner]).__name__,
-        }
-        known |= {"depth": depth, "stage": _stage(owner, stage_of)}
-        known |= {"weighted": id(parameter) in seen.weights}
-        known |= {"projection": owner in seen.projections, "shape": tuple(parameter.shape)}
-        known |= {"norm": numbers[i], "grad_norm": numbers[len(named) + i]}
-        table.append(known)
-    return pd.DataFrame(table, columns=list(PARAMETER_COLUMNS))
+        place = (name, owner, types[owner], depth, _stage(owner, stage_of))
+        weighted, projection = id(parameter) in seen.weights, owner in seen.projections
+        table.append((*place, weighted, projection, tuple(parameter.shape), norm, grad_norm))
+    return _table(PARAMETER_COLUMNS, table)
 
 
-def _norms(tensors: Sequence[Tensor | None]) -> list[Number]:
-    """L2 norms of parameters or gradients, NaN for None; on a GPU one fused call per dtype."""
-    result: list[Number] = [math.nan] * len(tensors)
-    alone: list[int] = []
-    groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
-    for i, tensor in enumerate(tensors):
-        if tensor is None or not tensor.numel() or not _has_norm(tensor):
-            continue
-        if tensor.device.type == "cpu" or not _is_plain(tensor):  # `norms` sums in float32 there
-            alone.append(i)
-        else:
-            groups.setdefault((tensor.device, tensor.dtype), []).append(i)
-    chosen = [t for i in alone if (t := tensors[i]) is not None]
-    for i, total in zip(alone, sums_of_squares(chosen), strict=True):
-        result[i] = total**0.5
-    for members in groups.values():
-        chosen = [t.detach() for i in members if (t := tensors[i]) is not None]
-        for i, norm in zip(members, norms(chosen, widest(chosen[0])), strict=True):
-            result[i] = norm
-    return result
-
-
-def _has_norm(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    return tensor.layout == torch.strided and tensor.is_floating_point()
+def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Handed over by columns: of rows pandas makes them in several times as long."""
+    if not rows:
+        return pd.DataFrame([], columns=list(names))
+    columns = (list(column) for column in zip(*rows, strict=True))
+    return pd.DataFrame(dict(zip(names, columns, strict=True)))

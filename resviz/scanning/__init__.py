@@ -14,10 +14,12 @@ What a :class:`~resviz.scanning.scan.Scan` holds:
 - pictures of the top images, as the network saw them: ``picture(image)``, ``crop(layer,
   channel)``.
 
-From floor to roof: receptive, sites; reducing, sums, watching (what a pass leaves); batch;
+From floor to roof: sites; reducing, sums, watching (what a pass leaves); batch;
 measures/ (an accumulator and a row of the registry each); accumulated; sources (what is read),
-runner (one batch, wherever it runs), local (an engine); engines; tables, saved, scan (the record);
-asking, scanning (the public function).
+runner (one batch, wherever it runs), local (an engine); engines; tables, saved, channel (what is
+asked of one), scan (the record); belonging (is it of this network), maps (of
+a channel, over its images); asking, scanning (the public
+function).
 
 An engine is a function as :func:`resviz.scanning.local.run`: it fills an ``Accumulated``. Parts
 that ran elsewhere come back as ``Accumulated.state()``, which ``load`` and ``merge`` read.

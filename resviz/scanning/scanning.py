@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from resviz import arguments
-from resviz.analysis.landscape.resumed import fingerprint
 from resviz.arguments import Progress, caller, choice, public, whole
 from resviz.attribution.methods.registry import METHODS
 from resviz.networks.inputs import check_hookable, check_weights
@@ -20,6 +19,7 @@ from resviz.provenance import preset_or_none, provenance
 from resviz.scanning import saved
 from resviz.scanning.accumulated import Accumulated
 from resviz.scanning.asking import Prepared, prepare, read_settings
+from resviz.scanning.belonging import marks_of
 from resviz.scanning.engines import ENGINES
 from resviz.scanning.runner import Settings
 from resviz.scanning.scan import Scan, differences, load_scan
@@ -148,8 +148,6 @@ def scan(
 def _about(
     net: nn.Module, ready: Prepared, settings: Settings, preset: Preset | None, engine: str
 ) -> dict[str, Any]:
-    marks = fingerprint(net, [], torch.zeros(0))
-    marks = {name: marks[name] for name in ("architecture", "weights")}
     amp = None if settings.amp is None else str(settings.amp).removeprefix("torch.")
     about = provenance(net, ready.first, preset, engine=engine)
     return {
@@ -158,7 +156,7 @@ def _about(
         "autocast": amp or about["autocast"],
         "channels_last": settings.channels_last,
         "batch": settings.batch,
-        "fingerprint": {**marks, "data": ready.source.digest()},
+        "fingerprint": {**marks_of(net), "data": ready.source.digest()},
         "complete": False,
     }
 

@@ -12,11 +12,8 @@ from torch import nn
 from resviz.arguments import caller
 from resviz.errors import closest
 from resviz.given import Inputs
-from resviz.hooks import left_as_found
-from resviz.networks.anatomy.dataflow import Frame, tensors_in
+from resviz.networks.anatomy.receptive import Field, receptive_fields
 from resviz.networks.anatomy.survey import Survey, survey
-from resviz.networks.anatomy.walk import Walk
-from resviz.scanning.receptive import Field, ReceptiveFields
 
 LAYOUTS = ("NC", "NCL", "NLC", "NCHW", "NHWC", "NCDHW")
 
@@ -93,7 +90,7 @@ def choose_sites(
             f"{caller()}: no layer of {type(net).__name__} whose channels are known; a network "
             "with convolutions or linear layers would be right. See rv.list_layers(net)."
         )
-    fields = _fields(net, inputs)
+    fields = receptive_fields(net, inputs)
     rows: list[dict[Any, Any]] = fits.to_dict("records")
     return [_site(row, fields) for row in rows], seen
 
@@ -126,22 +123,6 @@ def _named(layers: str | Iterable[str], seen: Survey, fitting: set[str]) -> list
                 "rv.list_layers(net)."
             )
     return names
-
-
-def _fields(net: nn.Module, inputs: Inputs) -> dict[tuple[str, int], Field]:
-    found: dict[tuple[str, int], Field] = {}
-    flow = ReceptiveFields()
-
-    def left(frame: Frame, output: Any) -> None:
-        field = flow.of(output)
-        tensor = next(tensors_in(output), None)
-        if field is not None and tensor is not None:
-            found[frame.path, frame.call] = field
-
-    with left_as_found(net) as hooks:
-        Walk(net, hooks, left=left).run_one(inputs, flow)
-    flow.end()
-    return found
 
 
 def _site(row: dict[Any, Any], fields: dict[tuple[str, int], Field]) -> Site:

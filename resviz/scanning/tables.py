@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from resviz.scanning.accumulated import Accumulated
+
+Floats = NDArray[np.float64]
 
 
 def channels(seen: Accumulated) -> pd.DataFrame:
@@ -126,6 +129,18 @@ def top(seen: Accumulated, number: int, channel: int, images: pd.DataFrame) -> p
     sides = pd.DataFrame(boxes, columns=["top", "left", "bottom", "right"], index=table.index)
     order = ["rank", "image", "name", "label", "prediction", "value", "row", "column"]
     return pd.concat([table[order], sides.astype(float)], axis=1)
+
+
+def effects(seen: Accumulated, number: int) -> Floats:
+    """(classes, channels) of a layer: how far each class lies above the others, in deviations."""
+    found: Any = seen.measures["classes"]
+    images = found.arrays["images"].astype(np.float64)[:, None]
+    sums = found.arrays[f"{number}/sum"].astype(np.float64)
+    std = found.std(number)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        other = (sums.sum(0) - sums) / (images.sum() - images)
+        table: Floats = np.where(std > 0, (sums / images - other) / std, np.nan)
+    return table
 
 
 def standing_out(seen: Accumulated, index: int, numbers: Iterable[int]) -> pd.DataFrame:

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import * as data from "../../resviz/views/widgets/frontend/atlas/data.js";
+import { mapWords } from "../../resviz/views/widgets/frontend/atlas/maps.js";
 import * as lasso from "../../resviz/views/widgets/frontend/atlas/lasso.js";
 import * as state from "../../resviz/views/widgets/frontend/atlas/state.js";
 
@@ -116,4 +117,26 @@ test("a line around some images: which, and what they have in common", () => {
   assert.deepEqual(common.classes, [{ index: 1, count: 2, share: 1, usual: 0.5 }]);
   assert.deepEqual(common.channels, [{ channel: 0, difference: 2 }, { channel: 1, difference: 0 }]);
   assert.deepEqual(lasso.commonOf(points, [0, 1, 2, 3], 2).channels, []);
+});
+
+test("a field as large as two pictures sees all of one, wherever it stands", () => {
+  const of = (size) => state.seesAll({ pictures: { shape: [32, 24] } }, { field: size && { size } });
+  assert.deepEqual([of(null), of([64, 64]), of([63, 64]), of([3, 3])], [true, true, false, false]);
+});
+
+test("the first words say what a tile is", () => {
+  assert.match(state.tileWords(atlas(), FIRST), /^toy · each tile is a channel: what it saw of the images it answers to most/);
+  assert.match(state.tileWords(atlas(), { ...FIRST, class: 0 }), /each tile is a channel: the images it answers to most; click one$/);
+});
+
+test("the point that is pointed at: the closest within reach", () => {
+  const places = { x: [10, 20, 300], y: [10, 10, 10] };
+  assert.equal(lasso.nearestPoint(places, [17, 12], 14), 1);
+  assert.equal(lasso.nearestPoint(places, [100, 100], 14), -1);
+});
+
+test("maps that are not what the scan saw say so", () => {
+  assert.equal(mapWords(undefined), "");
+  assert.equal(mapWords({ off: 0.03 }), "");
+  assert.match(mapWords({ off: 0.5 }), /^maxima up to 50 % off: made from/);
 });

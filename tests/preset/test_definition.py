@@ -173,9 +173,11 @@ def test_presets_pickled_before_they_had_channels() -> None:
 
 
 @pytest.mark.thorough
-def test_the_example_of_the_readme_runs() -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    section = text.partition("### What an output means")[2]
+def test_the_example_of_the_guide_runs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "guides" / "own_network.md").read_text(
+        encoding="utf-8"
+    )
+    section = text.partition("## What an output means")[2]
     names: dict[str, Any] = {}
     exec(section.partition("```python\n")[2].partition("```")[0], names)
     table = rv.predict(names["net"], names["images"])

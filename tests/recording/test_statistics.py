@@ -10,7 +10,16 @@ from torch import Tensor
 
 from resviz.recording import statistics
 from resviz.recording.compiled import one_pass
-from resviz.recording.statistics import NAMES, flat, mean_product, mean_square, measure, read
+from resviz.recording.norms import NormsBeside, norms
+from resviz.recording.statistics import (
+    NAMES,
+    flat,
+    mean_product,
+    mean_square,
+    mean_squares_and_product,
+    measure,
+    read,
+)
 
 
 @pytest.fixture(autouse=True, params=["compiled", "eager"])
@@ -128,6 +137,48 @@ def test_mean_product_of_large_tensors():
     x, y = torch.randn(1_000_003), torch.randn(1_000_003)
     right = (x.double() @ y.double()).item() / x.numel()
     assert float(mean_product(x, y)) == pytest.approx(right, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    "size", [1, 40_000, pytest.param(2**18 * 65 + 7, marks=pytest.mark.thorough)]
+)
+def test_two_tensors_read_once_are_as_each_by_itself(size: int):
+    generator = torch.Generator().manual_seed(size)
+    x, y = torch.randn(2, size, generator=generator) * torch.tensor([[3.0], [1e-4]])
+    together = mean_squares_and_product(x, y)
+    assert together == pytest.approx((mean_square(x), mean_square(y), mean_product(x, y)), rel=1e-9)
+    assert together[2] == pytest.approx((x.double() * y.double()).mean().item(), abs=1e-10)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-25, 1e25, math.inf])
+def test_two_tensors_of_which_one_does_not_fit_into_float32_squares(value: float):
+    x, y = torch.full((5000,), value), torch.ones(5000)
+    first, second, both = mean_squares_and_product(x, y)
+    assert (first, second) == pytest.approx((x.double().square().mean().item(), 1.0))
+    assert both == pytest.approx(x.double().mean().item())
+
+
+def test_sums_do_not_depend_on_the_number_of_threads():
+    x = torch.randn(2**18 * 9 + 100, generator=torch.Generator().manual_seed(0))
+    found, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append((measure(x).values, mean_square(x), mean_product(x, x.flip(0))))
+    finally:
+        torch.set_num_threads(before)
+    if statistics.is_compiled():
+        assert found[0] == found[1] == found[2]
+
+
+def test_norms_beside_are_norms():
+    generator = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(size, generator=generator) for size in (1, 7, 100_000)]
+    tensors += [torch.zeros(3), torch.full((4,), 1e25), torch.ones(2, dtype=torch.float64)]
+    for some in (tensors[:5], tensors):
+        assert NormsBeside(some).read() == norms(some)
+        right = [float(t.double().square().sum().sqrt()) for t in some]
+        assert norms(some) == pytest.approx(right, rel=1e-7)
 
 
 def test_mean_product_under_autocast():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 import resviz as rv
+from resviz.scanning.measures.quantiles import Quantiles
 from resviz.scanning.scan import Scan
 from scanning.toys import activations, pictures, toy
 
@@ -20,7 +23,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def scan(data) -> Scan:
-    return rv.scan(toy(), data, measures="all", batch_size=5, top=4, progress=False)
+    return rv.scan(toy(), data, measures="all", batch_size=5, top=4, sample=2, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +85,18 @@ def test_quantiles_of_each_images_maximum(scan, maps):
     np.testing.assert_allclose(found[1.0], peaks[-1], rtol=1e-6)
     shares = scan.histogram("layer1.0", 1, bins=4)["share"]
     assert shares.sum() == pytest.approx(1)
+
+
+def test_ends_of_quantiles_are_exact_beyond_what_a_sketch_keeps(scan):
+    found = Quantiles(scan.plan)
+    peaks = np.random.default_rng(0).exponential(size=(900, len(scan.plan.sites), 6))
+    for each in peaks:
+        sites = [SimpleNamespace(high=row[None]) for row in each]
+        found.update(SimpleNamespace(sites=sites))
+    ends = found.values(1, (1.0, 0.0, 1.0))
+    np.testing.assert_allclose(ends[:, 0], peaks[:, 1].max(0), rtol=1e-6)
+    np.testing.assert_allclose(ends[:, 1], peaks[:, 1].min(0), rtol=1e-6)
+    np.testing.assert_array_equal(ends[:, 2], ends[:, 0])
 
 
 def test_class_means_and_selectivity(scan, maps, data):

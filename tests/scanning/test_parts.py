@@ -70,7 +70,7 @@ def test_parts_of_another_network_are_refused():
 
 @pytest.mark.thorough
 def test_a_saved_scan_is_the_same(tmp_path):
-    scan = rv.scan(toy(), pictures(), measures="all", **QUIET)
+    scan = rv.scan(toy(), pictures(), measures="all", sample=2, **QUIET)
     scan.save(tmp_path / "a.resviz")
     loaded = rv.load_scan(tmp_path / "a.resviz")
     assert_same(scan, loaded)

@@ -15,6 +15,7 @@ from resviz.scanning.reducing import on_device
 from scanning.toys import Toy, pictures, toy
 
 QUIET = {"progress": False, "top": 4}
+ALL = {"measures": "all", "sample": 2}  # maps of two images are judged: a second for sixteen
 
 
 class Small(Toy):
@@ -80,21 +81,21 @@ def test_the_network_is_left_as_found_after_an_error(error, measures):
     net.train()
     net.layer1.append(Breaking())
     with pytest.raises(error), left_as_found(net):
-        rv.scan(net, pictures(), measures, batch_size=3, **QUIET)
+        rv.scan(net, pictures(), measures, batch_size=3, sample=2, **QUIET)
 
 
 def test_the_network_is_left_as_found():
     net = toy()
     net.train()
     net.stem.requires_grad_(False)
-    assert_left_as_found(net, lambda: rv.scan(net, pictures(), "all", batch_size=5, **QUIET))
+    assert_left_as_found(net, lambda: rv.scan(net, pictures(), batch_size=5, **ALL, **QUIET))
 
 
 def test_under_inference_mode_and_no_grad():
     net, data = toy(), pictures()
-    plain = rv.scan(net, data, "all", **QUIET)
+    plain = rv.scan(net, data, **ALL, **QUIET)
     with torch.inference_mode():
-        found = rv.scan(net, data, "all", **QUIET)
+        found = rv.scan(net, data, **ALL, **QUIET)
     pd.testing.assert_frame_equal(found.layers, plain.layers)
 
 
@@ -182,9 +183,9 @@ def test_the_way_of_a_gpu_gives_the_same_numbers(monkeypatch):
 @pytest.mark.gpu
 def test_on_a_gpu(monkeypatch):
     data = pictures()
-    plain = rv.scan(toy(), data, "all", batch_size=5, **QUIET)
+    plain = rv.scan(toy(), data, batch_size=5, **ALL, **QUIET)
     net = toy().cuda()
-    found = rv.scan(net, data, "all", batch_size=5, **QUIET)
+    found = rv.scan(net, data, batch_size=5, **ALL, **QUIET)
     pd.testing.assert_frame_equal(found.channels, plain.channels, rtol=1e-9)
     pd.testing.assert_frame_equal(found.top("layer1.0", 2), plain.top("layer1.0", 2))
 

@@ -168,8 +168,12 @@ class Tab(View):
         super().__init__(page, page.locator(".rv-view").first)
         self.wrong: list[str] = []
         watch(page, self.wrong, LOCAL)
+        self.prepare()
         page.goto(file.as_uri())
         page.wait_for_function(ready, timeout=20_000)
+
+    def prepare(self) -> None:
+        """What has to be there before the page is."""
 
 
 def watch(page: Any, wrong: list[str], local: tuple[str, ...]) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 import resviz as rv
 from scanning.test_planted import PLANTED, PRESET, Planted, textures
-from views.browsing import keep_screenshot
+from views.bridge import Live
+from views.browsing import Tab, keep_screenshot
 
 pytestmark = pytest.mark.browser
 DRAWN = "() => document.querySelector('.rv-atlas-canvas')?.style.width"
@@ -21,10 +22,68 @@ SIZES = """view => [
 ]"""
 
 
+# from when on the first tile is painted, in milliseconds since the page was asked for
+WATCHED = """() => {
+  const scratch = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+  window.rvPainted = (canvas, x, y) => {
+    if (!canvas?.width) return false;
+    scratch.clearRect(0, 0, 1, 1);
+    scratch.drawImage(canvas, x, y, 1, 1, 0, 0, 1, 1);
+    const colour = [...scratch.getImageData(0, 0, 1, 1).data].join(' ');
+    return !['0 0 0 0', '138 146 155 255'].includes(colour);
+  };
+  const look = () => {
+    if (window.rvPainted(document.querySelector('.rv-atlas-canvas'), 12, 12)) {
+      window.rvOpened = performance.now();
+    } else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
+# from a key to the frame in which the top images of the channel are painted
+OPENED = """async (keys) => {
+  const [grid, top] = ['grid', 'top'].map((one) => document.querySelector(`.rv-atlas-${one}`));
+  const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  const times = [];
+  for (const key of keys) {
+    await frame();
+    const began = performance.now();
+    grid.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
+    do await frame(); while (!window.rvPainted(top, 20, 20));
+    times.push(performance.now() - began);
+  }
+  return times;
+}"""
+
+
+# goes over the plane until a point is met; what is said of it
+POINTED = """plane => {
+  const box = plane.getBoundingClientRect();
+  const words = document.querySelector('.rv-atlas-chosen .rv-readout');
+  for (let y = box.top; y < box.bottom; y += 10) {
+    for (let x = box.left; x < box.right && !words.textContent; x += 10) {
+      plane.dispatchEvent(new PointerEvent('pointermove', { clientX: x, clientY: y }));
+    }
+  }
+  return words.textContent;
+}"""
+
+
+class Paced(Tab):
+    """A page that notes when its first tile is painted."""
+
+    def prepare(self) -> None:
+        self.page.add_init_script(f"({WATCHED})()")
+
+
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An atlas of the planted network, saved."""
-    scan = rv.scan(Planted(), textures(), layers=["conv", "relu"], preset=PRESET, progress=False)
+def scan() -> Any:
+    """Of the planted network."""
+    return rv.scan(Planted(), textures(), layers=["conv", "relu"], preset=PRESET, progress=False)
+
+
+@pytest.fixture(scope="module")
+def file(scan: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An atlas of it, saved."""
     path = tmp_path_factory.mktemp("atlas") / "atlas.html"
     rv.explore_channels(scan).save_html(path)
     return path
@@ -89,6 +148,61 @@ def test_tables_and_pictures_are_saved(opened: Callable[..., Any], file: Path) -
     assert lines[0].startswith("layer,channel,mean,") and len(lines) == 9
     name, picture = page.saved("Picture (PNG)")
     assert name == "channels_relu.png" and picture.startswith(b"\x89PNG")
+
+
+def test_an_opened_channel_carries_its_map(
+    chromium: Any, opened: Callable[..., Any], scan: Any, tmp_path: Path
+) -> None:
+    view = rv.explore_channels(scan, Planted(), preset=PRESET)
+    page = Live(chromium, view, viewport={"width": 1000, "height": 700})
+    page.until(lambda: page.at.locator(".rv-atlas-canvas").get_attribute("style"))
+    page.quiet()
+    page.at.locator(".rv-atlas-canvas").click(position={"x": 30, "y": 30})
+    page.until(lambda: [one["type"] for one in page.sent] == ["data", "answer"])
+    page.quiet()
+    said = page.text(".rv-words")
+    with_map = page.painted(".rv-atlas-top")
+    page.labelled("map").uncheck()
+    page.quiet()
+    assert page.painted(".rv-atlas-top") != with_map
+    assert said.startswith(f"relu · channel {view.selection['channel']} · ")  # the answer is quiet
+    page.context.close()
+    assert page.wrong == []
+    view.save_html(tmp_path / "opened.html")
+    tab = opened(tmp_path / "opened.html", DRAWN)
+    tab.page.wait_for_selector(".rv-atlas-panel:not([hidden])")
+    assert tab.labelled("map").is_enabled()
+    tab.at.locator(".rv-atlas-canvas").click(position={"x": 250, "y": 30})
+    assert tab.labelled("map").is_disabled()
+    assert "others need a running kernel" in str(tab.labelled("map").get_attribute("title"))
+
+
+def test_classes_have_colours_and_images_names(opened: Callable[..., Any], file: Path) -> None:
+    page = opened(file, DRAWN)
+    page.choose("View", "images")
+    page.at.get_by_role("button", name="dots").click()
+    assert page.chosen("Choose") == "dots"
+    assert page.at.get_by_role("button", name="dots").get_attribute("aria-pressed") == "true"
+    found = page.at.locator(".rv-atlas-plane").evaluate(POINTED).split(" · ")
+    assert found[0].startswith("image ") and found[-1] in ("noise", "dots", "stripes")
+
+
+def test_it_opens_at_once_and_a_channel_at_once(
+    opened: Callable[..., Any], file: Path, capsys: Any
+) -> None:
+    pages = [opened(file, "() => window.rvOpened", kind=Paced) for _ in range(3)]
+    first = min(each.page.evaluate("() => window.rvOpened") for each in pages)  # least disturbed
+    page = pages[-1]
+    page.page.bring_to_front()
+    page.at.locator(".rv-atlas-grid").focus()
+    page.page.evaluate(OPENED, ["ArrowRight"] * 3)  # a function is slow the first times it runs
+    times = page.page.evaluate(OPENED, ["ArrowRight", "ArrowLeft"] * 10)
+    median = sorted(times)[len(times) // 2]
+    with capsys.disabled():
+        print(
+            f"\natlas: opens in {first:.0f} ms (best of 3), a channel in {median:.0f} ms (median of 20)"
+        )
+    assert first < 1000 and median < 50
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

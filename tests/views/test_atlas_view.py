@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import resviz as rv
+from resviz.views.payload import Payload
 from scanning.toys import pictures, toy
 
 PRESET = rv.Preset("toy", "own", (0.5,) * 3, (0.5,) * 3, classes=("cat", "dog", "<b>owl</b>"))
@@ -111,6 +112,23 @@ def test_its_picture_is_of_what_is_chosen(scan: Any) -> None:
     assert view._still()[0] is not None
 
 
+@pytest.mark.thorough
+def test_maps_of_opened_channels_are_on_the_page(scan: Any) -> None:
+    view = rv.explore_channels(scan, toy(), preset=PRESET)
+    assert view._data().meta["maps"] and "opened" not in view._data().meta
+    fields, buffers = view.answer("top_maps", {"layer": "relu", "channel": 1})
+    told: Any = fields["maps"]  # type: ignore[typeddict-item]
+    assert told["images"] == scan.top("relu", 1)["image"].tolist()
+    codes = Payload({}, buffers[0]).array(told["codes"])
+    assert codes.shape == (4, 4, 4) and codes.max() == 254
+    view.selection = {**view.selection, "layer": "layer1.1", "channel": 3}
+    opened = view.page().payload.meta["opened"]
+    assert [(one["layer"], one["channel"]) for one in opened] == [("layer1.1", 3), ("relu", 1)]
+    plain = rv.explore_channels(scan)
+    with pytest.raises(ValueError, match=r"no answer to 'top_maps'"):
+        plain.answer("top_maps", {"layer": "relu", "channel": 1})
+
+
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(TypeError, match=r"^explore_channels: a int; a Scan is right"):
         rv.explore_channels(3)  # type: ignore[arg-type]
@@ -119,3 +137,12 @@ def test_wrong_arguments_are_named() -> None:
         rv.explore_channels(plain)
     with pytest.raises(ValueError, match=r"^explore_channels: layout 'tsne'"):
         rv.explore_channels(plain, layout="tsne")
+
+
+def test_a_network_that_was_not_scanned_is_refused(scan: Any) -> None:
+    with pytest.raises(ValueError, match=r"^explore_channels: a scan of these layers with other w"):
+        rv.explore_channels(scan, toy(seed=1))
+    with pytest.raises(ValueError, match=r"^explore_channels: pictures from which this network's"):
+        rv.explore_channels(scan, toy())
+    with pytest.raises(TypeError, match=r"^explore_channels: "):
+        rv.explore_channels(scan, "resnet50")  # type: ignore[arg-type]

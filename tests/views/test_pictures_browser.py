@@ -31,7 +31,7 @@ def difference(one: Path, other: Path) -> float:
 
 @pytest.fixture(scope="module")
 def maker() -> Any:
-    spec = importlib.util.spec_from_file_location("make_pictures", ROOT / "docs/make_pictures.py")
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs/making/pictures.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

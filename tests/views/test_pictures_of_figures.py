@@ -40,7 +40,9 @@ def difference(one: Any, other: Any) -> float:
 
 @pytest.fixture(scope="module")
 def every() -> Any:
-    spec = importlib.util.spec_from_file_location("every_figure", ROOT / "docs/every_figure.py")
+    spec = importlib.util.spec_from_file_location(
+        "every_figure", ROOT / "docs/making/every_figure.py"
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

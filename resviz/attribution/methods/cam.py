@@ -27,10 +27,10 @@ def grad_cam_pp(activations: Tensor, gradients: Tensor) -> Tensor:
     2 + S_k g is not positive (S_k < 0) the equation has no meaning and alpha counts as 0.
     """
     over = axes_of(activations)
-    total = activations.sum(over, keepdim=True)
-    positive = gradients.relu()
-    weights = (positive / (total * positive + 2)).relu().sum(over)
-    return weighted_sum(weights, activations)
+    half = activations.sum(over, keepdim=True) / 2
+    # g / (2 + S g) = 1 / (1 / g + S / 2) / 2: in one tensor's memory, where g = 0 gives 1 / inf
+    terms = gradients.relu().reciprocal_().add_(half).reciprocal_().relu_()
+    return weighted_sum(terms.sum(over) / 2, activations)
 
 
 def finer_cam(activations: Tensor, gradients: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def xgrad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
 
 def layer_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     """sum_k relu(g_k) A_k: Jiang et al. 2021, IEEE TIP 30."""
-    return (gradients.relu() * activations).sum(1)
+    return gradients.relu().mul_(activations).sum(1)
 
 
 def eigen_cam(activations: Tensor, _: Tensor | None = None) -> Tensor:

@@ -18,7 +18,15 @@ from torch.overrides import TorchFunctionMode
 
 from resviz.networks.anatomy.additions import RESIDUAL_KINDS, Addition, Node
 from resviz.networks.anatomy.judging import Verdict, judged, whole_of_pieces
-from resviz.networks.anatomy.operations import ATTENTION, FRESH, JOINS, WEIGHTED, read_by, step_of
+from resviz.networks.anatomy.operations import (
+    ATTENTION,
+    FRESH,
+    JOINS,
+    QUESTIONS,
+    WEIGHTED,
+    read_by,
+    step_of,
+)
 from resviz.networks.anatomy.stream import settle
 from resviz.networks.anatomy.sums import FAMILIES, STACKED, Term, addition_name, terms
 from resviz.torch_private import unwatched, version, whole_of
@@ -44,6 +52,23 @@ class Frame(NamedTuple):
     type: str
     leaf: bool
     block: bool
+
+
+class _Call(NamedTuple):
+    """A torch function that ran.
+
+    Attributes:
+        name: of the function.
+        args, kwargs: what it was called with.
+        operands: the tensors in them.
+        constants: those that are parameters, or made of parameters alone.
+    """
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    operands: list[Tensor]
+    constants: list[Tensor]
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
@@ -74,6 +99,8 @@ class Dataflow(TorchFunctionMode):
         additions: every sum of two tensors with a common root, in order of execution; which are
             residual is settled when the pass is over.
         ends: the nodes of the tensors that the network returned, by the tensor's id.
+        also: told of every function that may make a tensor, when it has run: what it was, what it
+            was called with, what it gave.
     """
 
     def __init__(
@@ -85,6 +112,7 @@ class Dataflow(TorchFunctionMode):
         super().__init__()
         self.additions: list[Addition] = []
         self.ends: dict[int, Node] = {}
+        self.also: Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None] | None = None
         self.parameter_depths: dict[int, int] = {}  # id(parameter) -> depth
         self.weights: set[int] = set()  # ids of parameters that weigh a layer
         self.projections: set[str] = set()  # layers on a projection shortcut
@@ -126,7 +154,7 @@ class Dataflow(TorchFunctionMode):
 
     def end(self) -> None:
         """Let go of the pass's tensors, its graph and of those who listened."""
-        self._before = self._after = None
+        self._before = self._after = self.also = None
         self.additions.clear()
         self.ends.clear()
         self._nodes.clear()
@@ -181,25 +209,37 @@ class Dataflow(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        if name in QUESTIONS:
+            return func(*args, **kwargs)
         operands = list(tensors_in(args)) + (list(tensors_in(kwargs)) if kwargs else [])
         with unwatched():  # shapes and versions are read here: no other mode need hear of it
             parents, constants = self._told_apart(operands)
         added = self._terms(name, args, kwargs)
         number = self._count_additions(name, len(added))
         if not parents:
-            return self._of_constants(func, name, args, kwargs, constants, added, number)
+            return self._of_constants(func, args, kwargs, operands, constants, added, number)
         if name in FRESH:
-            return func(*args, **kwargs)
+            return self._run(func, args, kwargs)
         addition = self._announced(name, number, added, self._nodes_of(args, added))
         with unwatched():
             versions = {id(t): _version(t) for t in operands}
         out = func(*args, **kwargs)
         written = args[:1] if name.endswith("_") else ()  # x[:, :3] = y returns nothing
         with unwatched():
-            self._link(name, args, kwargs, (out, written), tuple(parents), constants, versions)
+            if self.also is not None:
+                self.also(func, args, kwargs, out)
+            call = _Call(name, args, kwargs, operands, constants)
+            self._link(call, (out, written) if written else out, tuple(parents), versions)
             if name in ("stack", "cat"):
                 self._note_joined(name, args, kwargs, out)
         self._finish(addition, out)
+        return out
+
+    def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        out = func(*args, **kwargs)
+        if self.also is not None:
+            with unwatched():
+                self.also(func, args, kwargs, out)
         return out
 
     def _told_apart(self, operands: list[Tensor]) -> tuple[list[Node], list[Tensor]]:
@@ -218,20 +258,14 @@ class Dataflow(TorchFunctionMode):
         return parents, constants
 
     def _link(
-        self,
-        name: str,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        out: Any,
-        parents: tuple[Node, ...],
-        constants: list[Tensor],
-        versions: dict[int, int],
+        self, call: _Call, out: Any, parents: tuple[Node, ...], versions: dict[int, int]
     ) -> None:
+        name, args, kwargs, _, constants = call
         heavy = [c for c in constants if c.ndim >= 2] if name in WEIGHTED else []
         attention = name == "multi_head_attention_forward"
         weight = len(heavy) if attention else min(len(heavy), 1)
         made_by = tuple(constants)
-        given = self._data(name, args, kwargs, constants) if constants else ()
+        given = self._data(call)
         values = self._weighed(args, kwargs) if name in ATTENTION else ()
 
         def note(tensor: Tensor) -> None:
@@ -246,7 +280,8 @@ class Dataflow(TorchFunctionMode):
                 node.step = "pool" if node.numel < node.whole.numel else "layout"
             self._register(tensor, node)
 
-        for tensor in {id(t): t for t in tensors_in(out)}.values():
+        made = (out,) if isinstance(out, Tensor) else {id(t): t for t in tensors_in(out)}.values()
+        for tensor in made:
             if versions.get(id(tensor)) == _version(tensor):
                 continue  # handed through untouched: dropout in eval mode, contiguous()
             note(tensor)
@@ -274,34 +309,29 @@ class Dataflow(TorchFunctionMode):
     def _of_constants(
         self,
         func: Any,
-        name: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        operands: list[Tensor],
         constants: list[Tensor],
         added: tuple[Term, ...],
         number: int,
     ) -> Any:
+        name = getattr(func, "__name__", "")
         nodes = self._nodes_of(args, added) if constants else []
         addition = self._announced(name, number, added, nodes)
-        out = func(*args, **kwargs)
+        out = self._run(func, args, kwargs)
         if constants:
             with unwatched():
-                self._derive(name, args, kwargs, out, constants)
+                self._derive(_Call(name, args, kwargs, operands, constants), out)
             self._finish(addition, out)
         return out
 
-    def _derive(
-        self,
-        name: str,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        out: Any,
-        constants: list[Tensor],
-    ) -> None:
+    def _derive(self, call: _Call, out: Any) -> None:
         """Note what was computed of parameters alone."""
+        name, args, _, _, constants = call
         found = {id(o): o for c in constants for o in self._origins_of(c)}
         origins = tuple(found.values())
-        data = () if name in FRESH else self._data(name, args, kwargs, constants)
+        data = () if name in FRESH else self._data(call)
         others = tuple(constants[len(data) :]) if name in WEIGHTED else ()
         for tensor in tensors_in(out):
             if not isinstance(tensor, nn.Parameter):
@@ -314,14 +344,12 @@ class Dataflow(TorchFunctionMode):
         for node in data:
             node.last_use = self._count
 
-    def _data(
-        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], constants: list[Tensor]
-    ) -> tuple[Node, ...]:
+    def _data(self, call: _Call) -> tuple[Node, ...]:
         """The constants that a function takes as data, not as its weights."""
-        if not constants:
+        if not call.constants:
             return ()
-        read = {id(t) for t in read_by(name, list(tensors_in((*args, *kwargs.values()))))}
-        return tuple(self._constant(t) for t in constants if id(t) in read)
+        read = {id(t) for t in read_by(call.name, call.operands)}
+        return tuple(self._constant(t) for t in call.constants if id(t) in read)
 
     def _constant(self, tensor: Tensor) -> Node:
         node = self._known(tensor)

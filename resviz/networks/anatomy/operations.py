@@ -17,6 +17,10 @@ FRESH = {  # results that take only shape, dtype or device from their operand
     *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "zeros_like", "ones_like"),
     *("full_like", "empty_like", "rand_like", "randn_like", "randint_like", "bernoulli"),
 }
+QUESTIONS = {  # whose answer is no tensor
+    *("dim", "size", "numel", "nelement", "stride", "is_contiguous", "is_floating_point"),
+    *("is_complex", "storage_offset", "element_size", "get_device", "data_ptr"),
+}
 PRODUCTS = {"matmul", "__matmul__", "mm", "bmm", "einsum", "baddbmm"}
 ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward"}
 _NOT_LINEAR = {*ATTENTION, "lstm", "gru", "rnn_tanh", "rnn_relu", "embedding", "bilinear"}

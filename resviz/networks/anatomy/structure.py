@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from torch import nn
 
@@ -50,10 +50,11 @@ def inside(path: str, outer: str) -> bool:
     return path.startswith(f"{outer}.")
 
 
-def block_of(path: str, block_paths: Sequence[str]) -> str:
+def block_of(path: str, block_paths: Container[str]) -> str:
     """The innermost block that `path` is or lies in, "" for none."""
-    found = [b for b in block_paths if path == b or inside(path, b)]
-    return max(found, key=len, default="")
+    while path and path not in block_paths:
+        path = path.rpartition(".")[0]
+    return path
 
 
 def stages(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from resviz.hooks import Hooks
 from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow, Frame
 from resviz.networks.anatomy.structure import is_leaf, may_be_block
-from resviz.networks.first_call import check_first_call
+from resviz.networks.first_call import check_first_call, may_refuse
 from resviz.networks.inputs import check_not_inside_vmap
 from resviz.torch_private import unwatched
 
@@ -90,8 +90,7 @@ class Walk:
         self._inputs = inputs if isinstance(inputs, Inputs) else Inputs.of(tuple(inputs))
         self._flow, self._active = flow, True
         try:
-            axes = nullcontext() if self._axes is None else self._axes.watching(inputs)
-            with axes, flow if flow is not None else nullcontext():
+            with self._watching(inputs, flow):
                 if flow is not None:
                     for tensor in self._inputs:
                         flow.source(tensor)
@@ -103,16 +102,28 @@ class Walk:
             self._inputs = _NONE
             self._flow, self._active = None, False
 
+    @contextmanager
+    def _watching(self, inputs: Iterable[Tensor], flow: Dataflow | None) -> Iterator[None]:
+        """One mode that sees the torch functions, where two want to: each costs as much again."""
+        axes: AbstractContextManager[object] = nullcontext()
+        if self._axes is not None:
+            axes = self._axes.watching(inputs, alone=flow is None)
+            if flow is not None:
+                flow.also = self._axes.saw
+        with axes, flow if flow is not None else nullcontext():
+            yield
+
     def _entering(
         self, path: str, module: nn.Module, entered: Entered | None
     ) -> Callable[[nn.Module, Any], None]:
         leaf, block, kind = is_leaf(module), may_be_block(path, module), type(module).__name__
+        checked = leaf and self._check and may_refuse(module)
 
         def enter(_: nn.Module, args: Any) -> None:
             if not self._active:
                 return
             check_not_inside_vmap(args, path)
-            if leaf and self._check:
+            if checked:
                 with unwatched():
                     check_first_call(module, args, self._inputs, path)
             call = self._calls.get(path, 0)

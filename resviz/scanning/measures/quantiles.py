@@ -61,8 +61,13 @@ class Quantiles(Accumulator):
                 sketch.deserialize(whole[end - length : end], channel)
 
     def values(self, number: int, ranks: Sequence[float]) -> NDArray[np.float64]:
-        """(channels, ranks) quantiles of one layer."""
-        return np.asarray(self.sketches[number].get_quantiles(list(ranks), isk=-1), np.float64)
+        """(channels, ranks) quantiles of one layer; least and largest value exactly."""
+        sketch = self.sketches[number]
+        found = np.asarray(sketch.get_quantiles(list(ranks), isk=-1), np.float64)
+        for at, rank in enumerate(ranks):
+            if rank in (0, 1):  # kept apart from the values that a sketch draws
+                found[:, at] = sketch.get_max_values() if rank else sketch.get_min_values()
+        return found
 
     def shares(self, number: int, channel: int, edges: Sequence[float]) -> NDArray[np.float64]:
         """(len(edges) + 1,) share of the images below the first edge, between edges, and above."""

@@ -217,7 +217,7 @@ class WatchedStep:
         return {"row": row, "parameters": parameters, "blocks": blocks, "residuals": residuals}
 
     def _table(self, seen: Seen, layers: pd.DataFrame) -> pd.DataFrame:
-        table = tables.parameters(self.net, seen, layers, None)
+        table = tables.parameters(self.net, seen, layers)
         table = table[table["layer"].map(self.parts.has)].reset_index(drop=True)
         if table["parameter"].tolist() != [name for name, _ in self._named]:
             raise RuntimeError(

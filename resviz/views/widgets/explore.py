@@ -10,13 +10,17 @@ from resviz.arguments import public
 from resviz.images import load_images
 from resviz.networks.inputs import check_images
 from resviz.preset import check_network
+from resviz.scanning import belonging
+from resviz.views.figures.scanned import check_scan
 from resviz.views.widgets.originals import Source, sources
 from resviz.views.widgets.screen.view import ExploreView
+from resviz.views.widgets.strongest import Strongest
 
 if TYPE_CHECKING:
     from resviz.given import Images, Network
     from resviz.images.loading import Sources
     from resviz.preset import Preset
+    from resviz.scanning.scan import Scan
 
 _CALLER = "explore"
 
@@ -28,6 +32,7 @@ def explore(
     *,
     preset: Preset | None = None,
     names: Sequence[str] | None = None,
+    scan: Scan | None = None,
 ) -> ExploreView:
     """Look into a network on one screen: one photograph, one class, one cursor over depth.
 
@@ -50,10 +55,14 @@ def explore(
             folder, PIL images. Of files and PIL images maps can be seen over the whole photograph.
         preset: names of classes and scale of the pictures, instead of the network's own.
         names: of the photographs; file names, or "image 0" and so on.
+        scan: of :func:`resviz.scan`, of this network: the channel pointed at shows the images of
+            the data set that it answers to most, cropped to what its maximum saw. A page carries
+            those of the channels that it shows, in 3 MB at most.
 
     Raises:
-        TypeError: no network, or names that are no list.
-        ValueError: no images, another number of names, or what :func:`record` refuses.
+        TypeError: no network, no scan, or names that are no list.
+        ValueError: no images, another number of names, what :func:`record` refuses, or a scan
+            without top images or of another network: its layers and weights are compared.
         UnreadableImage: a file that is no picture.
 
     Example:
@@ -63,6 +72,11 @@ def explore(
         []
     """
     check_network(net)
+    strongest = None
+    if scan is not None:
+        check_scan(_CALLER, scan)
+        belonging.check_network(scan, net)
+        strongest = Strongest(scan)
     photographs: list[Source | None] = []
     if not _are_tensors(images):
         names = names if names is not None else _file_names(images)
@@ -74,7 +88,8 @@ def explore(
     if isinstance(names, str) or len(names) != inputs.count:
         raise ValueError(f"{_CALLER}: names {names!r}; one for each of {inputs.count} images.")
     each = [inputs.one(number) for number in range(inputs.count)]
-    return ExploreView(net, each, [str(name) for name in names], preset, photographs)
+    named = [str(name) for name in names]
+    return ExploreView(net, each, named, preset, photographs, strongest)
 
 
 def _are_tensors(images: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,22 +12,29 @@ from numpy.typing import NDArray
 
 from resviz.arguments import public
 from resviz.recording.said import Said, said_by
+from resviz.scanning.belonging import check_recording
 from resviz.views.channels import Pictures, has_maps, maps_of, pictures_of
+from resviz.views.export import Page
 from resviz.views.figure import Figure
 from resviz.views.figures.feature_maps import plot_feature_maps
 from resviz.views.figures.quantities import conditions_of
+from resviz.views.figures.scanned import check_scan
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats, as_array, as_pixels
 from resviz.views.records import is_explanation, is_recording
 from resviz.views.widgets.messages import Fields, WeightAnswer
 from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.strongest import Strongest
 
 if TYPE_CHECKING:
     from resviz.attribution.explanation import Explanation
     from resviz.recording.recording import Recording
+    from resviz.scanning.scan import Scan
 
 _MOST = 64 * 2**20  # bytes of maps in one message
 _NAMED = 5  # classes per photograph whose weights come along
+_SEEN_FIRST = 48  # channels of a layer that are shown before "all" is asked for
+_ROOM = 3 * 2**20  # bytes of the strongest images of a scan, on a page
 _STILL = 24  # channels in the static picture
 _SEEN = ("images", "output", "loss")  # conditions that do not change a feature map
 _CALLER = "explore_feature_maps"
@@ -44,8 +52,14 @@ class MapsView(PageView):
     module = "feature_maps.js"
 
     def __init__(
-        self, rec: Any, other: Any = None, explanation: Any = None, images: Any = None
+        self,
+        rec: Any,
+        other: Any = None,
+        explanation: Any = None,
+        images: Any = None,
+        strongest: Strongest | None = None,
     ) -> None:
+        self._strongest = strongest
         self._records = [rec] if other is None else [rec, other]
         self._layers = [_mapped_layers(record) for record in self._records]
         self._images = [_wanted_images(record, images) for record in self._records]
@@ -67,7 +81,30 @@ class MapsView(PageView):
         parts = zip(
             self._records, self._layers, self._images, self._heads, self._names, strict=True
         )
-        return packing.payload({"networks": [_network(packing, *part) for part in parts]})
+        networks = [_network(packing, *part) for part in parts]
+        scan = None if self._strongest is None else self._strongest.header()
+        return packing.payload({"networks": networks, "scan": scan})
+
+    def page(self) -> Page:
+        """With a scan: the strongest images of the channels that the page opens on, too."""
+        page = super().page()
+        if self._strongest is None:
+            return page
+        payload = self._strongest.on_page(page.payload, self._foremost_channels(), _ROOM)
+        return dataclasses.replace(page, payload=payload)
+
+    def _foremost_channels(self) -> dict[str, list[int]]:
+        """Those that are seen at first, of every layer, the chosen photograph's before others'."""
+        chosen, images = int(self.selection.get("image") or 0), self._images[0]
+        sort = str(self.selection.get("sort"))
+        found: dict[str, list[int]] = {}
+        for image in [images[chosen], *(each for each in images if each != images[chosen])]:
+            for layer in self._layers[0]:
+                pictures = pictures_of(self._records[0], layer)
+                if pictures is not None:
+                    order = self._order(0, layer, pictures.maps[image], sort)[:_SEEN_FIRST]
+                    found.setdefault(layer, []).extend(order.tolist())
+        return found
 
     def weights(self) -> Payload:
         """The last layer's weights alone, where they came after the maps were sent."""
@@ -113,7 +150,9 @@ class MapsView(PageView):
         return 0 if said is None else int(np.argmax(said.numbers[image]))
 
     def answer(self, what: str, request: dict[str, Any]) -> tuple[Fields, list[bytes]]:
-        """The last layer's weights for a class."""
+        """The last layer's weights for a class; the images that a channel answers to most."""
+        if what == "strongest" and self._strongest is not None:
+            return self._strongest.answer(request)
         if what != "weight":
             return super().answer(what, request)
         head = self._heads[int(request["network"])]
@@ -309,6 +348,7 @@ def explore_feature_maps(
     *,
     explanation: Explanation | None = None,
     images: Sequence[int] | None = None,
+    scan: Scan | None = None,
 ) -> MapsView:
     """A widget to browse the feature maps of a recording, every channel of every kept layer.
 
@@ -330,10 +370,14 @@ def explore_feature_maps(
         explanation: an Explanation of the same network: its last linear weights order the channels
             of the layer in front of them, at which the view opens.
         images: which photographs of the recording; all that fit in 64 MiB where None.
+        scan: of :func:`resviz.scan`, of the same network: the channel that is chosen shows the
+            images of the data set that it answers to most, cropped to what its maximum saw. A page
+            carries those of the channels that it opens on, in 3 MiB at most.
 
     Raises:
-        TypeError: no recording.
-        ValueError: nothing was kept that has maps, or no such photograph.
+        TypeError: no recording, or no scan.
+        ValueError: nothing was kept that has maps, no such photograph, or a scan without top images
+            or of another network, as far as its name, weights and channels tell.
 
     Example:
         >>> import resviz as rv, torch
@@ -342,4 +386,10 @@ def explore_feature_maps(
         >>> explore_feature_maps(rec).selection["layer"]
         'relu'
     """
-    return MapsView(rec, other, explanation, images)
+    strongest = None
+    if scan is not None:
+        check_scan(_CALLER, scan)
+        _mapped_layers(rec)  # says what is wrong with the recording
+        check_recording(scan, rec)
+        strongest = Strongest(scan)
+    return MapsView(rec, other, explanation, images, strongest)

@@ -116,6 +116,20 @@ class PartsQuestion(TypedDict):
     addition: str
 
 
+class StrongestQuestion(TypedDict):
+    """The images of a scan that channels answer to most."""
+
+    layer: str
+    channels: list[int]
+
+
+class TopMapsQuestion(TypedDict):
+    """The maps of a channel over its top images."""
+
+    layer: str
+    channel: int
+
+
 class Questions(TypedDict):
     """By what is asked: the fields of the question."""
 
@@ -128,6 +142,8 @@ class Questions(TypedDict):
     weight: WeightQuestion
     photograph: PhotographQuestion
     parts: PartsQuestion
+    strongest: StrongestQuestion
+    top_maps: TopMapsQuestion
 
 
 class SceneAnswer(TypedDict):
@@ -186,6 +202,18 @@ class PartsAnswer(TypedDict):
     parts: Meta
 
 
+class StrongestAnswer(TypedDict):
+    """Their crops, and what is known of each; with one buffer."""
+
+    strongest: Meta
+
+
+class TopMapsAnswer(TypedDict):
+    """Maps, one byte a value; with one buffer."""
+
+    maps: Meta
+
+
 class Answers(TypedDict):
     """By what is asked: the fields of the answer."""
 
@@ -198,6 +226,8 @@ class Answers(TypedDict):
     weight: WeightAnswer
     photograph: PhotographAnswer
     parts: PartsAnswer
+    strongest: StrongestAnswer
+    top_maps: TopMapsAnswer
 
 
 FromBrowser = Ready | Ask | Stop | WithinAsked
@@ -211,5 +241,7 @@ Fields = (
     | WeightAnswer
     | PhotographAnswer
     | PartsAnswer
+    | StrongestAnswer
+    | TopMapsAnswer
 )
 ToBrowser = Data | Answer | Progress | Failure | WithinTold

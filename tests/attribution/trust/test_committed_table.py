@@ -1,4 +1,4 @@
-"""The committed table of 100 photographs: whole, as the README has it, and measured again in part.
+"""The committed table of 100 photographs: whole, as the guide has it, and measured again in part.
 
 `benchmarks/faithfulness_photographs.py` made it, from the test data's ResNet-50 and photographs.
 """
@@ -52,8 +52,8 @@ def test_every_method_beats_the_random_map(benchmark: ModuleType, table: pd.Data
             assert row["low"] > 0, row
 
 
-def test_the_readme_has_these_numbers(benchmark: ModuleType, table: pd.DataFrame) -> None:
-    assert benchmark.markdown(table) in (ROOT / "README.md").read_text()
+def test_the_guide_has_these_numbers(benchmark: ModuleType, table: pd.DataFrame) -> None:
+    assert benchmark.markdown(table) in (ROOT / "docs" / "guides" / "explain.md").read_text()
 
 
 @pytest.mark.slow

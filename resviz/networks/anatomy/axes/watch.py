@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
@@ -41,10 +41,13 @@ class Axes(TorchFunctionMode):
                 hooks.forward(module, self._kept)
 
     @contextmanager
-    def watching(self, inputs: Iterable[Any]) -> Iterator[None]:
-        """A pass over these inputs; nothing is known before it, and nothing of it afterwards."""
+    def watching(self, inputs: Iterable[Any], alone: bool = True) -> Iterator[None]:
+        """A pass over these inputs; nothing is known before it, and nothing of it afterwards.
+
+        Not `alone`: another mode that sees the torch functions tells :meth:`saw` of them.
+        """
         try:
-            with self:
+            with self if alone else nullcontext():
                 for tensor in inputs:
                     if isinstance(tensor, Tensor):
                         self._note(tensor, given(tensor.shape))
@@ -73,13 +76,17 @@ class Axes(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
+        self.saw(func, args, kwargs, out)
+        return out
+
+    def saw(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        """A torch function that has run."""
         made = (out,) if isinstance(out, Tensor) else _tensors(out)
         if made:  # most calls ask for a shape or a version
             name, rule = _rule(getattr(func, "__name__", ""))
             call = Call(name, func, args, kwargs, self.layout_of)
             for number, tensor in enumerate(made):
                 self._note_result(call, rule, tensor, number)
-        return out
 
     def _note_result(self, call: Call, rule: Rule | None, tensor: Tensor, number: int) -> None:
         layout = _said(rule, call, tensor, number) if rule is not None else None

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resviz.scanning import tables
 from resviz.views.payload import Packing
 
 BINS = 24
@@ -47,17 +48,22 @@ def packed_found(packing: Packing, scan: Any) -> dict[str, Any] | None:
     """Append, for each class, the channels of all layers that stand out for it most."""
     if "classes" not in scan.seen.measures or not scan.plan.classes:
         return None
-    keys = {site.key: n for n, site in enumerate(scan.plan.sites)}
-    count = min(_FOUND, sum(site.channels for site in scan.plan.sites))
+    counts = [site.channels for site in scan.plan.sites]
+    count = min(_FOUND, sum(counts))
+    layers = np.repeat(np.arange(len(counts)), counts)
+    channels = np.concatenate([np.arange(each) for each in counts])
+    effects = [tables.effects(scan.seen, number) for number in range(len(counts))]
     shape = (len(scan.plan.classes), count)
     layer, channel = np.full(shape, -1, np.int32), np.full(shape, -1, np.int32)
     effect = np.full(shape, np.nan, np.float32)
-    for row, name in enumerate(scan.plan.classes):
-        table = scan.find(name).head(count)
-        table = table[table["effect"] > 0]
-        at = slice(0, len(table))
-        layer[row, at] = table["layer"].map(keys).to_numpy()
-        channel[row, at], effect[row, at] = table["channel"].to_numpy(), table["effect"].to_numpy()
+    for row in range(len(scan.plan.classes)):
+        values = np.concatenate([each[row] for each in effects])
+        clean = np.where(values > 0, values, 0)
+        order = np.argsort(-clean, kind="stable")[:count]
+        order = order[clean[order] > 0]
+        at = slice(0, len(order))
+        layer[row, at], channel[row, at] = layers[order], channels[order]
+        effect[row, at] = values[order]
     named = {"layer": layer, "channel": channel, "effect": effect}
     return {name: packing.add(array) for name, array in named.items()}
 

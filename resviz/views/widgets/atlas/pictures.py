@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resviz.views.figures.top_images import seen_part
 from resviz.views.payload import Packing
 from resviz.views.pictures import Pixels
+from resviz.views.widgets.atlas.crops import crops_of
 from resviz.views.widgets.atlas.sheets import bytes_of, fitted, packed_sheets
 
 _SIDES = (96, 64, 48, 32)  # pixels of the longer side of a whole picture
@@ -28,6 +27,7 @@ class Kept:
         images: their positions in the data set, those of early layers first.
         side: of the longer side, in pixels.
         wanted: how many top images there are.
+        bytes: that they take, about.
         whole: pixels of the longer side of the largest picture, as the network saw it.
     """
 
@@ -41,6 +41,7 @@ class Kept:
         self.side, each = _side(tried, len(there), most)
         room = int(most / each) if each else 0
         self.images: list[int] = _by_depth(scan, there[:room])
+        self.bytes = each * len(self.images)
 
     def packed(self, packing: Packing) -> dict[str, Any]:
         """Append them; what the browser reads."""
@@ -64,35 +65,35 @@ class Kept:
         }
 
 
-def packed_crops(packing: Packing, scan: Any, number: int, kept: Kept) -> dict[str, Any] | None:
-    """What the channels of a layer saw of their top images, where the whole pictures are too small.
+def needs_crops(scan: Any, number: int, kept: Kept) -> bool:
+    """Whether what a layer's positions see is too small in the whole pictures.
 
-    Crop ``channel * ranks + rank``; None where a field is most of the picture, or pictures are
-    kept as large as they are.
+    Not where a field is most of the picture, or pictures are kept as large as they are.
+    """
+    field = scan.plan.sites[number].field
+    if field is None or not kept.images or kept.whole <= kept.side:
+        return False
+    return max(field.size) <= _SMALL * kept.whole
+
+
+def packed_crops(packing: Packing, scan: Any, number: int, each: float) -> dict[str, Any] | None:
+    """What the channels of a layer saw of their top images: crop ``channel * ranks + rank``.
+
+    Args:
+        packing: gets them.
+        scan: with pictures.
+        number: of the layer.
+        each: bytes for each channel: fewer ranks where they are too much, None where one is.
     """
     site = scan.plan.sites[number]
-    if site.field is None or not kept.images or kept.whole <= kept.side:
-        return None
-    if max(site.field.size) > _SMALL * kept.whole:
-        return None
-    ranks = min(scan.plan.top, 9 if site.channels <= 256 else 4)
     side = min(_CROP, max(site.field.size))
-    crops = _crops(scan, number, ranks, side)
+    tried = range(0, site.channels, max(site.channels // _TRIED, 1))
+    size = bytes_of(crops_of(scan, number, tried, 1, side), side)
+    ranks = min(scan.plan.top, 9 if site.channels <= 256 else 4, int(each / max(size, 1)))
+    if not ranks:
+        return None
+    crops = crops_of(scan, number, range(site.channels), ranks, side)
     return packed_sheets(packing, crops, side) | {"ranks": ranks, "side": side}
-
-
-def _crops(scan: Any, number: int, ranks: int, side: int) -> Iterator[Pixels]:
-    site, arrays = scan.plan.sites[number], scan.measured("top").arrays
-    image, row, column = (arrays[f"{number}/{name}"] for name in ("image", "row", "column"))
-    nothing = np.full((side, side, 3), 236, np.uint8)
-    for channel in range(site.channels):
-        for rank in range(ranks):
-            found = scan.picture(int(image[rank, channel])) if image[rank, channel] >= 0 else None
-            if found is None:
-                yield nothing
-                continue
-            box = site.field.box(int(row[rank, channel]), int(column[rank, channel]))
-            yield fitted(seen_part(found, tuple(float(side) for side in box)), side)
 
 
 def _side(tried: list[Pixels], count: int, most: int) -> tuple[int, float]:

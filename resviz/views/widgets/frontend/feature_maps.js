@@ -27,6 +27,7 @@ import {
   withChannels,
 } from "./map_state.js";
 import { arrayAt, channelOrder, mosaicLayout, packedTable, paintTiles } from "./pixels.js";
+import { createStrongest } from "./strongest.js";
 
 const MAPS_MEANING = "each picture is one channel of what the layer puts out: bright where the layer found what this channel answers to";
 
@@ -37,6 +38,9 @@ export function renderMaps({ model, el }) {
   view.shell = createShell({ model, el, label: "Feature maps", keys: mapsKeys(view) });
   const { shell } = view;
   view.panel = createChannelPanel({ onChange: () => drawChannelPanel(view) });
+  view.strongest = createStrongest({ live: shell.live, ask: (layer, channel) => shell.ask("strongest", { layer, channels: [channel] }) });
+  view.panel.node.querySelector("dl").before(view.strongest.node);
+  shell.onClose(view.strongest.close);
   shell.main.append(element("div", { class: "rv-maps" }, view.nodes.left, view.panel.node));
   view.controls = mapsControls(view);
   shell.add(...mapsToolbar(view.controls));
@@ -251,7 +255,7 @@ function barOfPane(state, one) {
   return barNode(scale, state.colours, own ? ends : null);
 }
 
-function drawChannelPanel({ state, networks, shown, panel }) {
+function drawChannelPanel({ state, networks, shown, panel, strongest }) {
   if (!shown.length) return;
   const weightOf = (one) => {
     const weights = weightsFor(state, networks, one);
@@ -259,6 +263,8 @@ function drawChannelPanel({ state, networks, shown, panel }) {
   };
   const list = shown.map((one) => ({ ...one, channel: channelIn(state, one), weight: weightOf(one) }));
   panel.draw(list, { colours: state.colours, active: state.active });
+  const scanned = list.find((one) => one.network === 0); // the scan is of the first network
+  strongest.draw(scanned?.data.key, scanned?.channel);
 }
 
 // ---- pointing and moving
@@ -321,6 +327,7 @@ function pictureOfMaps({ state, networks, nodes, panes, shown }) {
 function receiveMaps(view, meta, buffer) {
   const { controls, shell } = view;
   view.networks = networksOf(meta, buffer);
+  view.strongest.take(meta.scan, meta.strongest, buffer);
   Object.assign(view.state, { network: 0, layer: 0 });
   if (view.networks.length > 1) view.state.compare = "network";
   controls.layer.setOptions(layerChoices(view.networks));

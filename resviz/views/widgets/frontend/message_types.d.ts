@@ -95,6 +95,18 @@ export interface PartsQuestion {
   addition: string;
 }
 
+/** The images of a scan that channels answer to most. */
+export interface StrongestQuestion {
+  layer: string;
+  channels: number[];
+}
+
+/** The maps of a channel over its top images. */
+export interface TopMapsQuestion {
+  layer: string;
+  channel: number;
+}
+
 /** By what is asked: the fields of the question. */
 export interface Questions {
   scene: Moment;
@@ -106,6 +118,8 @@ export interface Questions {
   weight: WeightQuestion;
   photograph: PhotographQuestion;
   parts: PartsQuestion;
+  strongest: StrongestQuestion;
+  top_maps: TopMapsQuestion;
 }
 
 /** What was recorded; with one buffer. */
@@ -156,6 +170,16 @@ export interface PartsAnswer {
   parts: Meta;
 }
 
+/** Their crops, and what is known of each; with one buffer. */
+export interface StrongestAnswer {
+  strongest: Meta;
+}
+
+/** Maps, one byte a value; with one buffer. */
+export interface TopMapsAnswer {
+  maps: Meta;
+}
+
 /** By what is asked: the fields of the answer. */
 export interface Answers {
   scene: SceneAnswer;
@@ -167,6 +191,8 @@ export interface Answers {
   weight: WeightAnswer;
   photograph: PhotographAnswer;
   parts: PartsAnswer;
+  strongest: StrongestAnswer;
+  top_maps: TopMapsAnswer;
 }
 
 export type FromBrowser = Ready | Ask | Stop | WithinAsked;

@@ -3,6 +3,7 @@
 /** @import { Answer, Answers, FromBrowser, Questions, ToBrowser } from "./message_types.d.ts" */
 import { isHopeless, kernelPatience, kernelWords, kindUnsent, watchKernel } from "./kernel.js";
 
+const QUIET = ["strongest", "top_maps"]; // asked by pointing: what stands in the status line stays
 const KERNEL_PATIENCE = [1000, 4000]; // milliseconds until what is known is said; until a guess is
 
 export function createMessages({ model, root, live, say, quietUntil, bar, still, listen, closing }) {
@@ -100,12 +101,14 @@ function createWaiting({ model, root, live, say, quietUntil, still, closing, que
   const kernel = live ? watchKernel(model.widget_manager, root, () => tell()) : null;
   closing.push(() => (patience.end(), kernel?.close()));
   const needsData = () => Boolean(data.handler) && !data.came;
+  let told = false; // something of the kernel stands in the status line
 
   function tell(kind = kernel.kind()) {
     const waited = patience.waited();
     if (isHopeless(kind) && (questions.any() || (needsData() && waited))) return giveUp(kind);
     if (!(questions.anySilent(quietUntil()) || needsData()) || waited < kernelPatience(kind)) return;
     say(kernelWords(kind));
+    told = true;
     if (needsData() && waited > 1) still.show();
   }
   function giveUp(kind) {
@@ -116,6 +119,12 @@ function createWaiting({ model, root, live, say, quietUntil, still, closing, que
   }
   return {
     begin: () => kernel && patience.begin(),
+    /** Whether the kernel was spoken of since this was asked last. */
+    told() {
+      const was = told;
+      told = false;
+      return was;
+    },
     /** Something came: wait for the others, where there are others. */
     goOn: () => (questions.any() && kernel ? patience.begin() : patience.end()),
     sent: (well) => tell(well ? kernel.kind() : kindUnsent(kernel.kind())),
@@ -170,7 +179,7 @@ function hearAnswers({ model, say, quietUntil, bar, still, listen, questions, da
       say(content.text, { wrong: true });
       return one.done(null);
     }
-    if (!isOver(one)) say("");
+    if (!isOver(one) && (waiting.told() || !QUIET.includes(one.what))) say("");
     one.done({ content, buffers });
   });
 }

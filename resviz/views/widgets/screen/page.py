@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from resviz.arguments import Progress
@@ -13,9 +13,12 @@ from resviz.sessions.scene import Moment, Scene
 from resviz.sessions.session import Session
 from resviz.views.payload import Packing, Payload
 from resviz.views.widgets.explanation import ExplanationPage
+from resviz.views.widgets.screen.places import Place
 from resviz.views.widgets.screen.sending import Sending
+from resviz.views.widgets.strongest import Strongest
 
 ROOM = 5_300_000  # bytes, compressed, of all data: a page is text, a third larger, and has more
+STRONGEST_ROOM = 1_100_000  # of it for the images of a scan, twice if free
 _LEVEL = 1  # of the compression that sizes are estimated by
 
 Pack = Callable[[Scene], Payload]
@@ -24,7 +27,12 @@ Pages = Callable[[Scene, bool], ExplanationPage | None]
 
 
 def page_payload(
-    session: Session, sending: Sending, pages: Pages, lesions: bool, progress: Progress = None
+    session: Session,
+    sending: Sending,
+    pages: Pages,
+    lesions: bool,
+    progress: Progress = None,
+    strongest: Strongest | None = None,
 ) -> Payload:
     """All data of a page: the scene shown, explained, and what else there is room for.
 
@@ -34,6 +42,7 @@ def page_payload(
         pages: the explanation of a scene.
         lesions: whether each block is cut for the page, one at a time.
         progress: how far it is.
+        strongest: the images of a scan.
     """
     session.show(session.explained(session.net, session.current.moment))
     packing = Packing()
@@ -51,9 +60,14 @@ def page_payload(
         return sending.small(fewer, pages(fewer, False))
 
     wanted = moments_of(session, names, lesions)
-    meta["more"], left = add_scenes(packing, session, wanted, pack, progress)
+    room = ROOM if strongest is None else ROOM - STRONGEST_ROOM
+    meta["more"], left = add_scenes(packing, session, wanted, pack, progress, room)
     meta["left"] = len(left)
-    return packing.payload(meta)
+    payload = packing.payload(meta)
+    if strongest is None:
+        return payload
+    channels = channels_of(meta, sending.places)
+    return strongest.on_page(payload, channels, room_left(payload, STRONGEST_ROOM))
 
 
 def moments_of(session: Session, names: list[str], lesions: bool) -> Iterator[Moment]:
@@ -80,6 +94,7 @@ def add_scenes(
     moments: Iterator[Moment],
     pack: Pack,
     progress: Progress = None,
+    room: int = ROOM,
 ) -> tuple[list[dict[str, Any]], list[Moment]]:
     """Scenes on the page, as many as there is room for.
 
@@ -89,6 +104,7 @@ def add_scenes(
         moments: what is wanted, the most wanted first.
         pack: what the browser gets of a scene.
         progress: as everywhere.
+        room: bytes, compressed, of all.
 
     Returns:
         What describes each scene, and what found no room.
@@ -99,11 +115,30 @@ def add_scenes(
         for moment in wanted:
             payload = pack(session.explained(session.net, moment))
             size += _size(payload.buffer)
-            if size > ROOM:
+            if size > room:
                 break
             added.append(payload.meta | {"base": packing.add_bytes(payload.buffer)})
             shown.update(1)
     return added, wanted[len(added) :]
+
+
+def channels_of(meta: dict[str, Any], places: Sequence[Place]) -> dict[str, list[int]]:
+    """The channels that a page shows, by layer: those of its first scene before the others'.
+
+    The deepest layer, at which it opens, comes first.
+    """
+    found: dict[str, list[int]] = {place.key: [] for place in reversed(places) if place.key}
+    for each in [meta, *meta["more"]]:
+        for tiles in (each["explained"]["tiles"], each["scene"]["tiles"]):
+            for place, told in zip(places, tiles, strict=True):
+                if told is not None:
+                    found[place.key].extend(told["channels"])
+    return found
+
+
+def room_left(payload: Payload, least: int) -> int:
+    """Bytes, compressed, beside what a page has: `least` to twice as many."""
+    return max(least, min(ROOM - _size(payload.buffer), 2 * least))
 
 
 def _size(buffer: bytes) -> int:

@@ -12,6 +12,7 @@ from resviz.views.widgets.explanation import ExplanationPage
 from resviz.views.widgets.feature_maps import MapsView
 from resviz.views.widgets.originals import Source
 from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.strongest import Strongest
 
 
 class Parts:
@@ -22,9 +23,16 @@ class Parts:
     Args:
         session: what was computed.
         photographs: what the images were cut from, where that is there; more may be appended.
+        strongest: the images of a scan.
     """
 
-    def __init__(self, session: Session, photographs: Sequence[Source | Whole | None]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        photographs: Sequence[Source | Whole | None],
+        strongest: Strongest | None = None,
+    ) -> None:
+        self._strongest = strongest
         missing = len(session.images) - len(photographs)
         self.photographs = [*photographs, *[None] * missing]
         self._session = session
@@ -64,7 +72,7 @@ class Parts:
             return known
         blocks = {key: t for key, t in scene.rec.tensors.items() if ":" not in key}
         rec = dataclasses.replace(scene.rec, tensors=blocks)
-        view = MapsView.inside(outer, "maps", rec, None, scene.exp)
+        view = MapsView.inside(outer, "maps", rec, None, scene.exp, None, self._strongest)
         self._keep("maps", scene.moment, view)
         return view
 

@@ -13,6 +13,7 @@ from resviz.views.pictures import Pixels
 from resviz.views.widgets.explanation import ExplanationPage
 from resviz.views.widgets.screen.data import explained_data, scene_data, thumbnail, without_data
 from resviz.views.widgets.screen.places import Place, places_of
+from resviz.views.widgets.strongest import Strongest
 
 
 class Sending:
@@ -21,14 +22,18 @@ class Sending:
     Args:
         session: what was computed.
         names: of its photographs.
+        strongest: the images of a scan.
 
     Attributes:
         names: of the photographs, also of those that joined.
         places: where the cursor can stand.
     """
 
-    def __init__(self, session: Session, names: Sequence[str]) -> None:
+    def __init__(
+        self, session: Session, names: Sequence[str], strongest: Strongest | None = None
+    ) -> None:
         self.names = list(names)
+        self._strongest = strongest
         self.places = places_of(session.current.rec)
         self._session = session
         self._thumbnails = [thumbnail(each, session.preset) for each in session.images]
@@ -58,6 +63,7 @@ class Sending:
         rec = self._session.current.rec
         said = said_by(rec)
         return {
+            "scan": None if self._strongest is None else self._strongest.header(),
             "network": str(rec.provenance["network"]),
             "photographs": pictures,
             "classes": [] if said is None else said.names,

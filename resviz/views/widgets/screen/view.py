@@ -38,6 +38,7 @@ from resviz.views.widgets.screen.page import page_payload
 from resviz.views.widgets.screen.parts import Parts
 from resviz.views.widgets.screen.sending import Sending
 from resviz.views.widgets.screen.still import still_of
+from resviz.views.widgets.strongest import Strongest
 
 _CALLER = "explore"
 _WORDS = {
@@ -71,10 +72,12 @@ class ExploreView(PageView):
         names: Sequence[str],
         preset: Any = None,
         photographs: Sequence[Source | Whole | None] = (),
+        strongest: Strongest | None = None,
     ) -> None:
+        self._strongest = strongest
         self._session = Session(net, images, preset_or_none(net, preset))
-        self._sending = Sending(self._session, names)
-        self._parts = Parts(self._session, photographs)
+        self._sending = Sending(self._session, names, strongest)
+        self._parts = Parts(self._session, photographs, strongest)
         self._works: dict[str, Work] = {}
         first = self._session.current
         self._calls = int((first.rec.layers["kind"] == "leaf").sum())
@@ -123,7 +126,8 @@ class ExploreView(PageView):
         def pages(scene: Scene, shown: bool) -> ExplanationPage | None:
             return self._explanation(scene) if shown else self._once(scene)
 
-        self._payload = page_payload(session, sending, pages, lesions, progress)
+        strongest = self._strongest
+        self._payload = page_payload(session, sending, pages, lesions, progress, strongest)
         try:
             return super().page()
         finally:
@@ -190,6 +194,8 @@ class ExploreView(PageView):
         """All channels of the scene; or a photograph that was dropped in: it joins the others."""
         if what == "map":
             return self._explained(request["moment"]).answer(what, _of_one(request))
+        if what == "strongest" and self._strongest is not None:
+            return self._strongest.answer(request)
         if what == "maps":
             maps = self._parts.maps(self, self._kept(request))
             payload = maps.payload()

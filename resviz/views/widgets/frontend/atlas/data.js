@@ -34,6 +34,9 @@ export function topOf(atlas, layer, channel, rank) {
   return { image: image[at], value: value[at], row: row[at], column: column[at], place };
 }
 
+/** "cat", or "cat, taken for dog"; undefined where neither is known. */
+export const judgedWords = (label, said) => (label !== undefined && said !== undefined && said !== label ? `${label}, taken for ${said}` : (label ?? said));
+
 /** Receptive field of a position in pixels of the input, [top, left, bottom, right]; null: the whole image. */
 export function boxOf({ field }, row, column) {
   if (!field) return null;

@@ -46,6 +46,7 @@ export function createGrid({ on }) {
     paint();
   };
   grid.mark = (place) => {
+    layOut(grid, room);
     grid.at.place = place;
     if (place >= 0) scrollTo(grid, place);
     paint();
@@ -61,28 +62,44 @@ function layOut(grid, room) {
   room.style.height = `${Math.max(grid.layout.height, height)}px`;
 }
 
-function paintGrid({ node, canvas, layout, at, content }) {
+function paintGrid(grid) {
+  const { node, canvas, layout, at } = grid;
   if (!layout || node.clientWidth < 20) return;
-  const [width, height] = [node.clientWidth - 8, node.clientHeight - 8];
+  const [width, height, top] = [node.clientWidth - 8, node.clientHeight - 8, node.scrollTop];
   const context = readyCanvas(canvas, width, height);
-  const top = node.scrollTop;
-  const [first, end] = [Math.floor(top / layout.tall), Math.ceil((top + height) / layout.tall)];
-  const ink = getComputedStyle(node).color;
-  const { shown } = content;
-  for (let place = first * layout.columns; place < Math.min(end * layout.columns, shown.length); place += 1) {
-    paintTile(context, content, layout, place, top, ink);
-  }
+  const tiles = paintedTiles(grid, width, height, top);
+  context.drawImage(tiles, 0, 0, width, height);
   if (at.hovered >= 0) outline(context, layout, at.hovered, top, ["#000000", "#ffffff"]);
   if (at.place >= 0) outline(context, layout, at.place, top, ["#ffffff", "#d55e00"]);
 }
 
+/** The tiles in sight, without outlines; painted again only where something of them changed. */
+function paintedTiles(grid, width, height, top) {
+  const { node, layout, content } = grid;
+  const [first, end] = [Math.floor(top / layout.tall), Math.ceil((top + height) / layout.tall)];
+  const ink = getComputedStyle(node).color;
+  const { shown } = content;
+  const of = [content, layout.side, layout.columns, width, height, top, ink, globalThis.devicePixelRatio];
+  if (grid.tiles?.whole && of.every((one, n) => one === grid.tiles.of[n])) return grid.tiles.canvas;
+  const canvas = grid.tiles?.canvas ?? element("canvas");
+  const context = readyCanvas(canvas, width, height);
+  let whole = true;
+  for (let place = first * layout.columns; place < Math.min(end * layout.columns, shown.length); place += 1) {
+    whole = paintTile(context, content, layout, place, top, ink) && whole;
+  }
+  grid.tiles = { canvas, of, whole };
+  return canvas;
+}
+
+/** False where pictures are still being decoded. */
 function paintTile(context, { painter, shown, wordsOf }, layout, place, top, ink) {
   const { x, y } = tilePlace(layout, place);
-  painter.tile(context, shown[place], x + 3, y + 3 - top, layout.side - 4, layout.across);
-  if (!layout.caption) return;
+  const whole = painter.tile(context, shown[place], x + 3, y + 3 - top, layout.side - 4, layout.across);
+  if (!layout.caption) return whole;
   context.fillStyle = ink;
   context.font = "11px system-ui, sans-serif";
-  context.fillText(endOf(wordsOf(shown[place]), Math.floor(layout.side / 6)), x + 3, y + layout.side + 9 - top);
+  context.fillText(endOf(wordsOf(shown[place]), Math.floor(layout.side / 5)), x + 3, y + layout.side + 9 - top, layout.side - 4);
+  return whole;
 }
 
 function outline(context, layout, place, top, [outer, inner]) {

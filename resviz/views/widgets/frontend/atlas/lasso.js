@@ -19,6 +19,17 @@ export function pointsWithin(places, polygon) {
   return Array.from(places.x.keys()).filter((n) => inside(places.x[n], places.y[n]));
 }
 
+/** The point within `reach` pixels of [x, y] that is closest, or -1. */
+export function nearestPoint(places, at, reach) {
+  const [x, y] = at;
+  let [best, least] = [-1, reach * reach];
+  places.x.forEach((px, n) => {
+    const far = (px - x) ** 2 + (places.y[n] - y) ** 2;
+    if (far <= least) [best, least] = [n, far];
+  });
+  return best;
+}
+
 /** Of chosen points: { count, classes: [{ index, count, share, usual }], channels: [{ channel, difference }] }. */
 export function commonOf(points, chosen, classes) {
   return { count: chosen.length, classes: classesOf(points, chosen, classes), channels: channelsOf(points, chosen) };

@@ -2,26 +2,29 @@
 
 import { buttonControl, element, svgElement } from "../controls.js";
 import { briefNumber } from "../explore/words.js";
-import { boxOf, histogramOfChannel, isDead, nearestOf, numberOf, preferredOf, topOf } from "./data.js";
+import { boxOf, histogramOfChannel, isDead, judgedWords, nearestOf, numberOf, preferredOf, topOf } from "./data.js";
 import { readyCanvas } from "./sheets.js";
-import { deadWords, percent } from "./state.js";
+import { SELECTIVITY, deadWords, percent, seesAll } from "./state.js";
 
 const NEAR = 44; // pixels of a tile of a channel near this one
 const CLASSES = 5;
+const FACTS = 104; // pixels beside the images
 
-/** on: { close(), channel(channel), class(index) }. Returns { node, draw(atlas, painter, entry, width), again }. */
-export function createPanel({ on }) {
+/** on: { close(), channel(channel), class(index) }; maps: of `maps.js`. Returns { node, draw(atlas, painter, entry, width), again }. */
+export function createPanel({ on, maps }) {
   const closing = buttonControl({ text: "×", name: "close the channel", title: "Escape", onClick: () => on.close() });
   const title = element("h3", { class: "rv-heading" });
   const canvas = element("canvas", { class: "rv-atlas-top", role: "img" });
   const hint = element("p", { class: "rv-readout rv-faint" });
+  const facts = element("div", { class: "rv-atlas-facts-beside" });
   const body = element("div", { class: "rv-atlas-more" });
   const head = element("div", { class: "rv-atlas-panel-head" }, title, closing.node);
-  const node = element("section", { class: "rv-atlas-panel", "aria-label": "channel", tabindex: "0", hidden: true }, head, canvas, hint, body);
+  const node = element("section", { class: "rv-atlas-panel", "aria-label": "channel", tabindex: "0", hidden: true }, head, element("div", { class: "rv-atlas-seen" }, canvas, facts), hint, body);
   let [content, near] = [null, []];
   const paint = () => {
     if (!content) return;
     content.layout = paintTop(canvas, content);
+    if (!canvas.matches(":hover")) hint.textContent = hint.title = usualHint(content);
     near.forEach(({ canvas: own, entry }) => content.painter.tile(readyCanvas(own, NEAR, NEAR), entry, 0, 0, NEAR, 2));
   };
   canvas.addEventListener("pointermove", (event) => {
@@ -33,30 +36,32 @@ export function createPanel({ on }) {
     again: paint,
     draw(atlas, painter, entry, width) {
       node.hidden = !entry;
-      content = entry && { atlas, painter, entry, width, layer: atlas.layers[entry.layer] };
+      content = entry && { atlas, painter, entry, width, maps, layer: atlas.layers[entry.layer] };
       if (!entry) return;
+      maps.want(atlas, entry);
       const { layer } = content;
       title.textContent = `${layer.key} · channel ${entry.channel}`;
       canvas.setAttribute("aria-label", `the images that channel ${entry.channel} answers to most, with what it saw framed`);
       hint.textContent = usualHint(content);
       near = nearTiles(content, on);
-      body.replaceChildren(...[factsNode(content), histogramNode(content), classesNode(content, on), nearNode(near)].filter(Boolean));
+      facts.replaceChildren(...[factsNode(content), maps.node].filter(Boolean));
+      body.replaceChildren(...[histogramNode(content), classesNode(content, on), nearNode(near)].filter(Boolean));
       paint();
     },
   };
 }
 
-function usualHint({ layer }) {
-  return layer.field ? "framed: what the largest activation was computed from" : "each position sees the whole image";
+function usualHint({ atlas, layer, maps }) {
+  return [seesAll(atlas, layer) ? "each position sees the whole image" : "framed: what the maximum saw", maps.words()].filter(Boolean).join(" · ");
 }
 
 // ---- the top images
-function paintTop(canvas, { atlas, painter, entry, width, layer }) {
+function paintTop(canvas, { atlas, painter, entry, width, layer, maps }) {
   const count = Math.min(atlas.top, 9);
   const columns = count <= 4 ? Math.min(count, 2) : 3;
   const rows = Math.ceil(count / columns);
-  const room = Math.max(180, 0.4 * canvas.parentElement.clientHeight); // the rest is for what is known of it
-  const side = Math.floor(Math.min((width - (columns - 1) * 4) / columns, room / rows));
+  const room = Math.max(180, 0.4 * canvas.closest("section").clientHeight); // the rest is for what is known of it
+  const side = Math.floor(Math.min((width - FACTS - (columns - 1) * 4) / columns, room / rows));
   const context = readyCanvas(canvas, columns * (side + 4) - 4, rows * (side + 4) - 4);
   for (let rank = 0; rank < count; rank += 1) {
     const [x, y] = [(rank % columns) * (side + 4), Math.floor(rank / columns) * (side + 4)];
@@ -65,7 +70,8 @@ function paintTop(canvas, { atlas, painter, entry, width, layer }) {
     context.fillRect(x, y, side, side);
     if (!top || top.place < 0) continue;
     const box = painter.whole(context, top.place, x, y, side);
-    frame(context, boxOf(layer, top.row, top.column), box, [x, y, side]);
+    maps.paint(context, top.image, box);
+    if (!seesAll(atlas, layer)) frame(context, boxOf(layer, top.row, top.column), box, [x, y, side]);
   }
   return { columns, side, count };
 }
@@ -98,24 +104,23 @@ export function topWords(content, rank) {
   const { pictures, classes, outputs } = content.atlas;
   const name = pictures.names[top.place] || `image ${top.image}`;
   const [label, said] = [classes[pictures.label[top.place]], outputs[pictures.prediction[top.place]]];
-  const judged = label === undefined ? said : said === undefined || said === label ? label : `${label}, taken for ${said}`;
-  return [`${rank + 1}. ${name}`, judged, `${briefNumber(top.value)} at row ${top.row}, column ${top.column}`].filter(Boolean).join(" · ");
+  return [`${rank + 1}. ${name}`, judgedWords(label, said), `${briefNumber(top.value)} at row ${top.row}, column ${top.column}`].filter(Boolean).join(" · ");
 }
 
 // ---- what is known of it
 function factsNode({ atlas, layer, entry: { channel } }) {
   if (isDead(layer, channel)) return element("p", { class: "rv-facts" }, deadWords(atlas, layer, channel));
   const number = (name) => briefNumber(numberOf(layer, name, channel));
-  /** @type {[string, () => string, string][]} */
+  /** @type {[string, () => string, string, string][]} */
   const pairs = [
-    ["mean", () => `${number("mean")} ± ${number("std")}`, "mean"],
-    ["zeros", () => percent(numberOf(layer, "zeros", channel)), "zeros"],
-    ["active in", () => `${percent(numberOf(layer, "active", channel) / atlas.images)} of images`, "active"],
-    ["selectivity", () => number("selectivity"), "selectivity"],
+    ["mean", () => `${number("mean")} ± ${number("std")}`, "mean", "and standard deviation, over all positions of all images"],
+    ["zeros", () => percent(numberOf(layer, "zeros", channel)), "zeros", "positions at which it does not answer at all"],
+    ["active", () => `${percent(numberOf(layer, "active", channel) / atlas.images)} of images`, "active", "with a value other than 0 anywhere in the map"],
+    ["selectivity", () => number("selectivity"), "selectivity", SELECTIVITY],
   ];
   const there = pairs.filter(([, , name]) => !Number.isNaN(numberOf(layer, name, channel)));
   if (!there.length) return null;
-  return element("dl", { class: "rv-numbers" }, ...there.flatMap(([name, words]) => [element("dt", {}, name), element("dd", {}, words())]));
+  return element("dl", { class: "rv-numbers" }, ...there.flatMap(([name, words, , why]) => [element("dt", { title: why }, name), element("dd", {}, words())]));
 }
 
 function histogramNode({ layer, entry, width }) {

@@ -1,8 +1,9 @@
 // The tab of images: dots and pictures in a plane, a lasso, and what the chosen have in common.
 
 import { element, selectControl } from "../controls.js";
+import { judgedWords } from "./data.js";
 import { countWords } from "../explore/words.js";
-import { commonOf, placesOn, pointsWithin } from "./lasso.js";
+import { commonOf, nearestPoint, placesOn, pointsWithin } from "./lasso.js";
 import { readyCanvas } from "./sheets.js";
 import { percent } from "./state.js";
 
@@ -10,6 +11,8 @@ const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9
 const THUMB = 24; // pixels of a picture in the plane
 const NEAR = 40;
 const LISTED = 6;
+const LEGEND = 20; // classes whose colours are listed
+const CLOSE = 14; // pixels from a point that is pointed at
 
 /** on: { channel(layer, channel) }. Returns { node, draw(atlas, painter), again }. */
 export function createPoints({ on }) {
@@ -17,12 +20,14 @@ export function createPoints({ on }) {
   const choice = selectControl({ label: "Choose", options: [], onChange: (index) => chooseClass(index), title: "or draw a line around some" });
   const facts = element("p", { class: "rv-facts rv-faint" });
   const list = element("div", { class: "rv-atlas-common", "aria-live": "polite" });
+  const legend = element("div", { class: "rv-atlas-legend", role: "group", "aria-label": "classes by colour" });
+  const under = element("p", { class: "rv-readout" });
   const plane = element("div", { class: "rv-atlas-plane-room" }, canvas);
-  const side = element("section", { class: "rv-atlas-panel rv-atlas-chosen", "aria-label": "what the chosen have in common", tabindex: "0" }, choice.node, facts, list);
+  const side = element("section", { class: "rv-atlas-panel rv-atlas-chosen", "aria-label": "what the chosen have in common", tabindex: "0" }, choice.node, legend, facts, under, list);
   const node = element("div", { class: "rv-atlas-points", hidden: true }, plane, side);
   /** @type {any} */
-  const tab = { canvas, plane, list, on, atlas: null, painter: null, chosen: new Set(), line: null, tiles: [] };
-  const chooseClass = (index) => choose(tab, index < 0 ? [] : Array.from(tab.atlas.points.class.keys()).filter((n) => tab.atlas.points.class[n] === index));
+  const tab = { canvas, plane, list, legend, under, on, atlas: null, painter: null, chosen: new Set(), pointed: -1, line: null, tiles: [] };
+  const chooseClass = (index) => choose(tab, index < 0 ? [] : Array.from(tab.atlas.points.class.keys()).filter((n) => tab.atlas.points.class[n] === index), index);
   listen(tab, choice);
   return {
     node,
@@ -32,8 +37,9 @@ export function createPoints({ on }) {
         Object.assign(tab, { atlas, painter });
         const { points, classes, layers } = atlas;
         choice.setOptions([{ value: -1, label: "nothing" }, ...classes.map((label, value) => ({ value, label }))], -1);
-        facts.textContent = `${countWords(points.image.length)} images by ${layers[points.layer].key}, ${points.method.toUpperCase()} of mean activations; colours: classes`;
+        facts.textContent = `${countWords(points.image.length)} images by ${layers[points.layer].key}, ${points.method.toUpperCase()} of mean activations${classes.length > COLOURS.length ? `; ${classes.length} classes share ${COLOURS.length} colours` : ""}`;
         canvas.setAttribute("aria-label", facts.textContent);
+        legend.replaceChildren(...legendNodes(classes, (index) => (choice.set(index), chooseClass(index))));
         choose(tab, []);
       }
       paint(tab);
@@ -52,7 +58,7 @@ function listen(tab, choice) {
     tab.line = [at(event)];
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!tab.line) return;
+    if (!tab.line) return point(tab, nearestPoint(tab.places, at(event), CLOSE));
     tab.line.push(at(event));
     paint(tab);
   });
@@ -64,8 +70,30 @@ function listen(tab, choice) {
   });
 }
 
-function choose(tab, chosen) {
+/** The colour of each class; a click chooses its images. Nothing where there are too many. */
+function legendNodes(classes, run) {
+  if (classes.length > LEGEND) return [];
+  return classes.map((name, index) => {
+    const mark = element("i", { "aria-hidden": "true" });
+    mark.style.background = COLOURS[index % COLOURS.length];
+    return element("button", { type: "button", class: "rv-atlas-colour", title: `the images of ${name}`, "aria-pressed": "false", onclick: () => run(index) }, mark, element("span", {}, name));
+  });
+}
+
+/** Say what image lies there, and outline it; -1: none. */
+function point(tab, n) {
+  if (n === tab.pointed) return;
+  tab.pointed = n;
+  const { points, classes, pictures, outputs } = tab.atlas;
+  const place = n < 0 ? undefined : pictures.place.get(points.image[n]);
+  const known = place === undefined ? [classes[points.class?.[n]]] : [pictures.names[place], judgedWords(classes[pictures.label[place]], outputs[pictures.prediction[place]])];
+  tab.under.textContent = tab.under.title = n < 0 ? "" : [`image ${points.image[n]}`, ...known].filter(Boolean).join(" · ");
+  paint(tab);
+}
+
+function choose(tab, chosen, index = -1) {
   tab.chosen = new Set(chosen);
+  [...tab.legend.children].forEach((node, n) => node.setAttribute("aria-pressed", String(n === index)));
   listCommon(tab, chosen);
   paint(tab);
 }
@@ -87,6 +115,7 @@ function paint(tab) {
   context.globalAlpha = 1;
   paintPictures(tab, context, width);
   tab.tiles.forEach(({ canvas: own, entry }) => tab.painter.tile(readyCanvas(own, NEAR, NEAR), entry, 0, 0, NEAR, 2));
+  if (tab.pointed >= 0) outline(context, x[tab.pointed], y[tab.pointed], getComputedStyle(plane).color);
   if (tab.line) paintLine(context, tab.line, getComputedStyle(plane).color);
 }
 
@@ -108,6 +137,12 @@ function paintPictures({ atlas, painter, places, chosen }, context, width) {
   });
 }
 
+function outline(context, x, y, ink) {
+  context.lineWidth = 2;
+  context.strokeStyle = ink;
+  context.strokeRect(x - THUMB / 2 - 3, y - THUMB / 2 - 3, THUMB + 6, THUMB + 6);
+}
+
 function paintLine(context, line, ink) {
   context.beginPath();
   line.forEach(([x, y], n) => (n ? context.lineTo(x, y) : context.moveTo(x, y)));
@@ -122,7 +157,7 @@ function listCommon(tab, chosen) {
   const { atlas, list } = tab;
   tab.tiles = [];
   if (!chosen.length) {
-    list.replaceChildren(element("p", { class: "rv-faint" }, "Draw a line around some images, or choose a class."));
+    list.replaceChildren(element("p", { class: "rv-faint" }, "Draw a line around some images, or click a class: what they have in common is listed here."));
     return;
   }
   const common = commonOf(atlas.points, chosen, atlas.classes.length);

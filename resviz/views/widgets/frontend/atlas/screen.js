@@ -4,11 +4,12 @@ import { buttonControl, element, searchControl, selectControl } from "../control
 import { createShell, csvText, saveBlob } from "../shell.js";
 import { atlasOf } from "./data.js";
 import { createGrid } from "./grid.js";
+import { createTopMaps } from "./maps.js";
 import { createPanel } from "./panel.js";
 import { createPoints } from "./points.js";
 import { createPainter, readyCanvas } from "./sheets.js";
 import { createLayerSpine } from "./spine.js";
-import { ATLAS_SHOWN, FIRST_ATLAS, atlasAfter, atlasRows, atlasSelection, channelWords, gridOf, headingOf, pictureWords, placeStepped, shownChannels, sortChoicesOf, tilePlace } from "./state.js";
+import { ATLAS_SHOWN, FIRST_ATLAS, SELECTIVITY, tileWords, atlasAfter, atlasRows, atlasSelection, channelWords, gridOf, headingOf, pictureWords, placeStepped, shownChannels, sortChoicesOf, tilePlace } from "./state.js";
 
 export function renderAtlas({ model, el }) {
   /** @type {any} what the functions below share */
@@ -49,21 +50,23 @@ function atlasNodes(view) {
   const readOut = element("p", { class: "rv-readout" });
   const grid = createGrid({ on: { hover: (entry) => hover(view, entry), choose: (place) => openPlace(view, place) } });
   const left = element("section", { class: "rv-atlas-left", "aria-label": "channels of the layer" }, element("div", { class: "rv-atlas-heading" }, heading, facts), readOut, grid.node);
-  const panel = createPanel({ on: { close: () => change(view, { channel: null }), channel: (channel) => openChannel(view, channel), class: (index) => search(view, index) } });
+  const maps = createTopMaps({ live: view.shell.live, changed: () => panel.again(), ask: (layer, channel) => view.shell.ask("top_maps", { layer, channel }) });
+  view.shell.onClose(maps.close);
+  const panel = createPanel({ maps, on: { close: () => change(view, { channel: null }), channel: (channel) => openChannel(view, channel), class: (index) => search(view, index) } });
   const spine = createLayerSpine({ on: { layer: (layer) => chooseLayer(view, layer) } });
   const points = createPoints({ on: { channel: (layer, channel) => change(view, { tab: "channels", class: null, show: "all", layer, channel }) } });
-  return { heading, facts, readOut, grid, left, panel, spine, points };
+  return { heading, facts, readOut, grid, left, panel, maps, spine, points };
 }
 
 function atlasControls(view) {
-  const select = (label, key, options) => selectControl({ label, options, onChange: (value) => change(view, { [key]: value }) });
+  const select = (label, key, options, title) => selectControl({ label, options, title, onChange: (value) => change(view, { [key]: value }) });
   const named = ATLAS_SHOWN.map(([value, label]) => ({ value, label }));
   return {
     search: searchControl({ label: "Channels for", names: [], placeholder: "a class  /", onChoose: (index) => search(view, index), onEmpty: () => search(view, null) }),
     all: buttonControl({ text: "× one layer", title: "back to the channels of one layer", onClick: () => search(view, null) }),
-    sort: select("Order", "sort", []),
+    sort: select("Order", "sort", [], `selectivity: ${SELECTIVITY}`),
     show: select("Show", "show", named),
-    tab: select("View", "tab", ["channels", "images"]),
+    tab: selectControl({ label: "View", options: ["channels", "images"], onChange: (tab) => (view.shell.say(""), change(view, { tab })) }),
   };
 }
 
@@ -139,7 +142,7 @@ function update(view) {
   showTab(view);
   const { title, words } = headingOf(atlas, state, view.shown);
   [nodes.heading.textContent, nodes.facts.textContent] = [title, words];
-  nodes.readOut.textContent = atlas.facts;
+  nodes.readOut.textContent = nodes.readOut.title = tileWords(atlas, state);
   nodes.spine.draw(atlas, state, view.width);
   showControls(controls, atlas, state);
   const entry = state.channel === null ? null : { layer: state.layer, channel: state.channel };
@@ -158,16 +161,14 @@ function showTab({ atlas, state, nodes, controls, painter }) {
   if (images) nodes.points.draw(atlas, painter);
 }
 
-const panelWidth = (width) => (width >= 1250 ? 348 : 270);
+const panelWidth = (width) => (width >= 1250 ? 420 : width >= 900 ? 348 : 270);
 
 function drawGrid(view) {
   const { atlas, nodes, state } = view;
   const wordsOf = ({ layer, channel }) => (state.class === null ? `${channel}` : `${atlas.layers[layer].key} · ${channel}`);
   const before = nodes.grid.content?.shown;
-  if (before === view.shown) {
-    nodes.grid.again();
-    nodes.grid.mark(view.place);
-  } else nodes.grid.draw(atlas, view.painter, view.shown, view.place, wordsOf);
+  if (before === view.shown) nodes.grid.mark(view.place);
+  else nodes.grid.draw(atlas, view.painter, view.shown, view.place, wordsOf);
 }
 
 function showControls(controls, atlas, state) {
@@ -179,7 +180,7 @@ function showControls(controls, atlas, state) {
 }
 
 function hover(view, entry) {
-  view.nodes.readOut.textContent = entry ? channelWords(view.atlas, entry) : view.atlas.facts;
+  view.nodes.readOut.textContent = entry ? channelWords(view.atlas, entry) : tileWords(view.atlas, view.state);
 }
 
 // ---- export
@@ -220,6 +221,7 @@ function receive(view, meta, buffer) {
   const { controls, shell } = view;
   view.painter?.close();
   view.atlas = atlasOf(meta, buffer);
+  view.nodes.maps.take(meta, buffer);
   view.painter = createPainter(view.atlas, () => {
     view.nodes.grid.again();
     view.nodes.panel.again();

@@ -76,16 +76,18 @@ export function createPainter(atlas, changed) {
     return pictures.draw(context, top.place, from.map((one) => one * factor), to);
   }
   return {
-    /** across x across top images of a channel. */
+    /** across x across top images of a channel; false until all of them are decoded. */
     tile(context, entry, x, y, side, across) {
       context.fillStyle = "#8a929b";
       context.fillRect(x, y, side, side);
       const layer = atlas.layers[entry.layer];
       if (isDead(layer, entry.channel)) return dead(context, x, y, side);
       const part = (side - (across - 1)) / across;
+      let whole = true;
       for (let rank = 0; rank < across * across; rank += 1) {
-        crop(context, entry, rank, x + (rank % across) * (part + 1), y + Math.floor(rank / across) * (part + 1), part);
+        whole = crop(context, entry, rank, x + (rank % across) * (part + 1), y + Math.floor(rank / across) * (part + 1), part) && whole;
       }
+      return whole;
     },
     /** A whole picture in a square; how large it is there: { x, y, width, height, zoom }. */
     whole(context, place, x, y, side) {
@@ -105,6 +107,7 @@ function dead(context, x, y, side) {
   context.textAlign = "center";
   context.fillText("dead", x + side / 2, y + side / 2 + 4);
   context.textAlign = "left";
+  return true;
 }
 
 /** A canvas made ready for `width` x `height` CSS pixels; its context. */

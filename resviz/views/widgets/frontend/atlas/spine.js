@@ -29,7 +29,7 @@ export function createLayerSpine({ on }) {
       [count, width] = [atlas.layers.length, wide];
       svg.setAttribute("width", wide);
       const { values, words } = barsOf(atlas, state);
-      svg.replaceChildren(...stageNodes(atlas, wide), ...barNodes(values, wide, state.layer), ...nameNodes(atlas, wide, state.layer));
+      svg.replaceChildren(...stageNodes(atlas, wide), ...barNodes(values, wide, state.layer), ...nameNodes(atlas, wide, state.layer), legendNode(`${words}, first layer to last`, wide, (state.layer + 0.5) * (wide / count)));
       node.setAttribute("aria-valuemax", String(count - 1));
       node.setAttribute("aria-valuenow", String(state.layer));
       node.setAttribute("aria-valuetext", `${atlas.layers[state.layer].key}, ${words}: ${briefNumber(values[state.layer])}`);
@@ -41,8 +41,8 @@ export function createLayerSpine({ on }) {
 function barsOf(atlas, state) {
   if (state.class !== null) return { values: foundByLayer(atlas, state.class), words: `channels that stand out for ${atlas.classes[state.class]}` };
   const selective = atlas.layers.map((layer) => medianOf(layer, "selectivity"));
-  if (selective.some((value) => !Number.isNaN(value))) return { values: selective, words: "median selectivity of its channels" };
-  return { values: atlas.layers.map((layer) => medianOf(layer, "zeros")), words: "median share of zeros" };
+  if (selective.some((value) => !Number.isNaN(value))) return { values: selective, words: "median selectivity of each layer's channels" };
+  return { values: atlas.layers.map((layer) => medianOf(layer, "zeros")), words: "median share of zeros in each layer's channels" };
 }
 
 function barNodes(values, width, chosen) {
@@ -54,6 +54,12 @@ function barNodes(values, width, chosen) {
     const shape = { x: n * step + Math.min(1, step / 8), width: Math.max(1, step - Math.min(2, step / 4)), y: HEIGHT - FOOT - tall, height: tall };
     return svgElement("rect", { ...shape, class: n === chosen ? "rv-atlas-bar rv-atlas-bar-on" : "rv-atlas-bar" });
   });
+}
+
+/** What the bars are, on the side where the name of the layer is not. */
+function legendNode(words, width, middle) {
+  const left = middle > width / 2;
+  return svgElement("text", { x: left ? 0 : width, y: 10, "text-anchor": left ? "start" : "end", class: "rv-atlas-name" }, words);
 }
 
 /** The name of each stage, where it begins. */

@@ -10,6 +10,7 @@ export const ATLAS_SORTS = [
   ["dead", "dead first"],
   ["index", "number"],
 ];
+export const SELECTIVITY = "of the classes' mean activations: (largest − mean of the others) / (largest + mean of the others); 0: all classes alike, 1: one alone (Morcos et al. 2018)";
 export const ATLAS_SHOWN = [
   ["all", "all"],
   ["active", "active"],
@@ -151,9 +152,23 @@ export function headingOf(atlas, state, shown) {
   if (state.class !== null) return { title: `Channels for ${atlas.classes[state.class]}`, words: `${count} of all layers, those that stand out most first` };
   const layer = atlas.layers[state.layer];
   const dead = Array.from({ length: layer.channels }, (_, n) => n).filter((n) => isDead(layer, n)).length;
-  const seen = layer.field ? `each position sees ${layer.field.size.join(" × ")} pixels` : "each position sees the whole image";
+  const seen = seesAll(atlas, layer) ? "each position sees the whole image" : `each position sees ${layer.field.size.join(" × ")} pixels`;
   const words = [state.show === "all" ? `${count} channels` : `${count} of ${countWords(layer.channels)} channels`, dead ? `${dead} dead` : "", seen];
   return { title: layer.key, words: words.filter(Boolean).join(" · ") };
+}
+
+/** Whether the field of a position is no smaller than the largest picture, or unknown to have an end. */
+export function seesAll({ pictures }, { field }) {
+  if (!field) return true;
+  const largest = pictures.shape?.length ? Math.max(...pictures.shape) : Infinity;
+  return Math.min(...field.size) >= 2 * largest;
+}
+
+/** What a tile is, for whoever sees the first one. */
+export function tileWords(atlas, state) {
+  const most = "the images it answers to most";
+  const whole = state.class !== null || seesAll(atlas, atlas.layers[state.layer]);
+  return `${atlas.facts} · each tile is a channel: ${whole ? most : `what it saw of ${most}`}; click one`;
 }
 
 /** What the pictures are, for the reader of a page. */

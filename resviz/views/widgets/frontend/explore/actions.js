@@ -99,6 +99,7 @@ export function publish({ header, state, shell }) {
 export function take(view, meta, buffer) {
   const { store, shell } = view;
   Object.assign(view, { header: meta.header, headerView: buffer });
+  view.strongest.take(meta.header.scan, meta.strongest, buffer);
   if (!view.last) view.state = stateAfter(view.state, view.model.get("selection") ?? {}, meta.header);
   const first = { ...meta.scene };
   store.addScene(first, first, buffer);

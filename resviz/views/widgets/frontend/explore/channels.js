@@ -17,11 +17,11 @@ const ORDERS = [
 ];
 
 /**
- * on: { channel(number), order(name), all() }.
+ * on: { channel(number), order(name), all() }; strongest: the images of a scan.
  * Returns { node, draw(state), mark(channel), step(by), close }; mark: of a channel pointed at elsewhere.
  */
-export function createChannels({ on }) {
-  const view = { on, shown: null, state: null, small: null, of: null, active: 0, parts: channelParts(on) };
+export function createChannels({ on, strongest }) {
+  const view = { on, strongest, shown: null, state: null, small: null, of: null, active: 0, parts: channelParts(on) };
   const { tiles, grid, large } = view.parts;
   const point = (at) => pointAt(view, at);
   tiles.forEach((one, at) => {
@@ -32,7 +32,7 @@ export function createChannels({ on }) {
   listenToArrows(grid, (by) => point(Math.max(0, Math.min((view.shown?.channels.length ?? 1) - 1, view.active + by))));
   grid.addEventListener("keydown", (event) => event.key === "Enter" && (openLarge(view), event.preventDefault()));
   return {
-    node: channelSection(view.parts),
+    node: channelSection(view.parts, strongest),
     step: (by) => point(view.active + by),
     close: () => closeLarge(view),
     mark: (channel) => markElsewhere(view, channel),
@@ -61,13 +61,14 @@ function channelParts(on) {
   };
 }
 
-function channelSection({ title, grid, large, none, foot, order, all }) {
+function channelSection({ title, grid, large, none, foot, order, all }, strongest) {
   return element(
     "section",
     { class: "rv-part rv-channels", "aria-label": "feature maps" },
     element("div", { class: "rv-part-heading" }, title),
     element("div", { class: "rv-channels-field" }, grid, large.node, none),
     foot.node,
+    strongest.node,
     element("div", { class: "rv-channel-order" }, order.node, all),
   );
 }
@@ -80,10 +81,11 @@ function pointAt(view, at) {
   on.channel(shown.channels[at]);
 }
 
-function markActive({ parts, shown, active, state }) {
+function markActive({ parts, shown, active, state, strongest }) {
   parts.tiles.forEach((one, at) => one.node.classList.toggle("rv-channel-active", at === active));
   parts.foot.draw(shown, active, state.added);
   parts.large.draw(shown, active, state.picture);
+  strongest.draw(state.key, shown.channels[active]);
 }
 
 /** Of a channel that is not among these, why not. */
@@ -113,7 +115,7 @@ function closeLarge({ parts }) {
   return true;
 }
 
-function drawChannelControls({ shown, state, parts }) {
+function drawChannelControls({ shown, state, parts, strongest }) {
   const { title, order, all, grid, none, foot } = parts;
   title.textContent = title.title = state.title;
   order.set(state.order);
@@ -127,6 +129,7 @@ function drawChannelControls({ shown, state, parts }) {
   none.hidden = Boolean(shown);
   none.textContent = shown ? "" : (state.why ?? "This layer has no rows and columns: there is no picture of it.");
   if (!shown) parts.large.close();
+  if (!shown) strongest.draw(null);
 }
 
 function drawChannelTiles(view) {

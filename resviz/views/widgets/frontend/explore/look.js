@@ -120,7 +120,7 @@ function channelsOf({ scene, place, at, explained, className, live, state, of })
   const tiles = byClass ? forClass : plain;
   const title = tiles ? (byClass ? `channels for ${of ?? className}` : "strongest channels") : `feature maps${place ? ` of ${place.name}` : ""}`;
   return {
-    ...{ tiles, title, picture: scene.picture, order: byClass ? "class" : "max", orders: Boolean(forClass && plain && !of) },
+    ...{ tiles, title, key: place?.key, picture: scene.picture, order: byClass ? "class" : "max", orders: Boolean(forClass && plain && !of) },
     why: !live && place?.shape.length > 1 ? "The pictures of this layer are not on this page." : undefined,
     ...{ byClass, className: of ?? className },
     ...{ added: addedChannels(scene, place, state), channel: state.channel, refusal: live ? null : `all channels at once: ${NO_KERNEL}` },

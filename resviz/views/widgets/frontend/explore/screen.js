@@ -2,6 +2,7 @@
 
 import { element, selectControl } from "../controls.js";
 import { createShell } from "../shell.js";
+import { createStrongest } from "../strongest.js";
 import { allOn, change, clickBlock, cutPlace, follow, moveTo, placeNow, pointAt, publish, setClass, setImage, step, take } from "./actions.js";
 import { createAnatomy } from "./anatomy.js";
 import { createChannels } from "./channels.js";
@@ -42,6 +43,7 @@ export function renderExplore({ model, el }) {
   shell.onSelection((selection) => view.header && follow(view, selection));
   shell.onClose(() => cancelAnimationFrame(view.frame));
   shell.onClose(() => view.questions.close());
+  shell.onClose(view.strongest.close);
   shell.data((meta, buffer) => take(view, meta, buffer));
   return shell.close;
 }
@@ -67,7 +69,8 @@ function createParts(view) {
       channel: (channel) => (pointAt(view, channel), view.channels.mark(channel)),
     },
   });
-  view.channels = createChannels({ on: { channel: (channel) => pointAt(view, channel), order: set("order"), all: () => view.mosaic.open() } });
+  view.strongest = createStrongest({ live: shell.live, ask: (layer, channel) => shell.ask("strongest", { layer, channels: [channel] }) });
+  view.channels = createChannels({ strongest: view.strongest, on: { channel: (channel) => pointAt(view, channel), order: set("order"), all: () => view.mosaic.open() } });
   const chosen = () => ({ channel: view.state.channel, layer: view.last.scene.places[placed()]?.key });
   view.mosaic = createMosaic({ model, shell, current: () => view.last, chosen });
   view.questions = createAsking({ shell, store, placeNow: placed, ...answersOf(view) });

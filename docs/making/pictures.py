@@ -1,8 +1,9 @@
 """The pictures of the README, made by the project itself: `make pictures`.
 
-    python docs/make_pictures.py explored     # the screen of `explore` alone
-    python docs/make_pictures.py packaged     # what tests/views/test_pictures_browser.py compares
-    python docs/make_pictures.py figures      # and tests/views/test_pictures_of_figures.py
+    python docs/making/pictures.py explored     # the screen of `explore` alone
+    python docs/making/pictures.py scanned      # the atlas and the charts of a scan
+    python docs/making/pictures.py packaged     # what tests/views/test_pictures_browser.py compares
+    python docs/making/pictures.py figures      # and tests/views/test_pictures_of_figures.py
 
 Charts are the static pictures of their figures; views are photographed in Chromium from their
 exported pages. With pretrained weights at hand the network is ResNet-50, else the packaged
@@ -11,6 +12,7 @@ ResNet-56.
 
 from __future__ import annotations
 
+import io
 import itertools
 import shutil
 import sys
@@ -20,15 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 import resviz as rv
 from resviz.analysis import theory
 from resviz.views.static import static_png
 
-HERE = Path(__file__).parent / "pictures"
-SAMPLES = Path(__file__).parents[1] / "sample_images"
+HERE = Path(__file__).parents[1] / "pictures"
+SAMPLES = Path(__file__).parents[2] / "sample_images"
 SIZE = {"width": 1100, "height": 640}
 SCREENS = ((1000, 700), (1400, 900))
+CUT = 12  # blocks back from the last one of ResNet-50: layer2.0
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -99,6 +103,53 @@ def screen_networks() -> Iterator[tuple[str, Any]]:
     yield "explore_vit", vit
 
 
+def cut(browser: Any, folder: Path) -> None:
+    """The README's: along the blocks, one is cut out, and what is predicted becomes another."""
+    net = rv.load_model("resnet50", fallback="cifar10-resnet56")
+    page = folder / "cut.html"
+    rv.explore(net, [SAMPLES / "chelsea.png"]).save_html(page, lesions=True)
+    opened = browser.new_page(viewport={"width": SCREENS[0][0], "height": SCREENS[0][1]})
+    opened.goto(page.as_uri())
+    opened.wait_for_selector(".rv-view canvas", state="attached")
+    opened.wait_for_timeout(500)
+    frames, lasts = [], []
+    for keys, last in (([], 1500), *((["["], 150) for _ in range(CUT)), ([], 600), (["o"], 3500)):
+        for key in keys:
+            opened.keyboard.press(key)
+        opened.wait_for_timeout(400)
+        frames.append(Image.open(io.BytesIO(opened.screenshot())).convert("RGB"))
+        lasts.append(last)
+    opened.close()
+    how = {"save_all": True, "append_images": frames[1:], "duration": lasts, "loop": 0}
+    frames[0].save(HERE / "explore_cut.webp", quality=80, method=6, **how)
+
+
+# ---- what a data set shows of channels
+def scanned(browser: Any, folder: Path) -> None:
+    """The atlas, a channel opened, in both themes; charts of a scan of the samples in patches."""
+    net = rv.load_model("cifar10-resnet56", device="cpu")
+    files = sorted(SAMPLES.glob("*.[pj][np]g"))
+    patches, names = patches_of(files)
+    scan = rv.scan(net, rv.load_images(patches, net), labels=names, progress=False)
+    (HERE / "top_images.png").write_bytes(static_png(rv.plot_top_images(scan, "layer1.0")))
+    figure = rv.plot_channel_statistics(scan, y="selectivity")
+    (HERE / "channel_statistics.png").write_bytes(static_png(figure))
+    view, page = rv.explore_channels(scan, net), folder / "atlas.html"
+    view.selection = view.selection | {"layer": "layer2.3", "channel": 7}
+    view.save_html(page)
+    for (wide, high), scheme in itertools.product(SCREENS, ("light", "dark")):
+        file = HERE / f"atlas_{wide}_{scheme}.png"
+        photograph(browser, page, file, {"width": wide, "height": high}, scheme)
+
+
+def patches_of(files: list[Path], side: int = 32) -> tuple[list[Image.Image], list[str]]:
+    """Photographs of 480 x 320 pixels in patches, and the name of each one's photograph."""
+    corners = [(x, y) for y in range(0, 320, side) for x in range(0, 480, side)]
+    photographs = [Image.open(file).convert("RGB").resize((480, 320)) for file in files]
+    patches = [each.crop((x, y, x + side, y + side)) for each in photographs for x, y in corners]
+    return patches, [file.stem for file in files for _ in corners]
+
+
 # ---- every view of a packaged network, which needs no download: tests make them again
 def packaged(browser: Any, folder: Path) -> None:
     """Every view, and states of the screen, in both themes."""
@@ -154,7 +205,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     HERE.mkdir(exist_ok=True)
-    only = sys.argv[1:] or ["charts", "figures", "views", "explored", "packaged"]
+    only = sys.argv[1:] or ["charts", "figures", "views", "explored", "cut", "scanned", "packaged"]
     for make in (charts, figures):
         if make.__name__ in only:
             make()
@@ -162,7 +213,7 @@ def main() -> None:
         sys.exit("make pictures: no Chromium; the charts are made, the views are not.")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        for photographed in (views, explored, packaged):
+        for photographed in (views, explored, cut, scanned, packaged):
             if photographed.__name__ in only:
                 photographed(browser, Path(folder))
         browser.close()

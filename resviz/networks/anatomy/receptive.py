@@ -13,11 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from resviz.given import Inputs
+from resviz.hooks import left_as_found
 from resviz.networks.anatomy.additions import Node
-from resviz.networks.anatomy.dataflow import Dataflow, tensors_in
+from resviz.networks.anatomy.dataflow import Dataflow, Frame, tensors_in
 from resviz.networks.anatomy.operations import plain
+from resviz.networks.anatomy.walk import Walk
 
 _SAME = {"norm", "activation", "scale", "sum", "layout", "slice"}
 _WINDOWS = {"max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "boolean_dispatch"}
@@ -107,6 +110,23 @@ class ReceptiveFields(Dataflow):
             if found is not None:
                 self._fields[node.index] = found
         return out
+
+
+def receptive_fields(net: nn.Module, inputs: Inputs) -> dict[tuple[str, int], Field]:
+    """The field of each call of a module, by path and call, from a pass over the first image."""
+    found: dict[tuple[str, int], Field] = {}
+    flow = ReceptiveFields()
+
+    def left(frame: Frame, output: Any) -> None:
+        field = flow.of(output)
+        tensor = next(tensors_in(output), None)
+        if field is not None and tensor is not None:
+            found[frame.path, frame.call] = field
+
+    with left_as_found(net) as hooks:
+        Walk(net, hooks, left=left).run_one(inputs, flow)
+    flow.end()
+    return found
 
 
 def _places(node: Node) -> bool:

@@ -1,6 +1,6 @@
 """Every `plot_*` figure, of packaged networks and in seconds: docs/pictures/figures shows them.
 
-    python docs/make_pictures.py figures
+    python docs/making/pictures.py figures
 
 `tests/views/test_pictures_of_figures.py` draws them again and compares.
 """
@@ -21,7 +21,7 @@ from resviz.analysis import theory
 from resviz.networks.cifar import cifar_resnet
 from resviz.views import style
 
-SAMPLES = Path(__file__).parents[1] / "sample_images"
+SAMPLES = Path(__file__).parents[2] / "sample_images"
 NAMES = sorted(name for name in rv.__all__ if name.startswith("plot_"))
 _CHECKS = ("deletion", "insertion")
 _CHARTED = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -144,6 +144,16 @@ _MAKERS: Mapping[str, Callable[[EveryFigure], Any]] = {
     ),
     "plot_paths": lambda e: rv.plot_paths(
         rv.path_study(e.net, e.photographs, samples=2, progress=False)
+    ),
+    "plot_receptive_fields": lambda e: rv.plot_receptive_fields(
+        {
+            name: rv.receptive_field_study(nets[0], e.noise[:2], batch_stats=True, **_QUIET)
+            for name, nets in e.twins.items()
+        }
+    ),
+    "plot_similarity": lambda e: rv.plot_similarity(
+        rv.similarity_study(e.net, e.noise, e.twins["ResNet-20"][0], **_QUIET),
+        names=["trained", "untrained"],
     ),
     "plot_refinement": lambda e: rv.plot_refinement(
         {"ResNet-20": rv.refinement_study(e.net, e.noise, **_QUIET)}

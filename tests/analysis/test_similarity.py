@@ -1,0 +1,142 @@
+"""`similarity_study`: linear CKA by its definition, and what its papers found."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import resviz as rv
+from left_as_found import assert_left_as_found
+from resviz.analysis.similarity import similarity_study, unbiased_hsic
+from resviz.networks.cifar import cifar_resnet
+
+IMAGES = torch.randn(12, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+
+
+def by_definition(k: np.ndarray, m: np.ndarray) -> float:
+    """HSIC as a mean over four different images each (Song et al. 2012)."""
+    tuples = list(permutations(range(len(k)), 4))
+    terms = [k[i, j] * m[i, j] + k[i, j] * m[q, r] - 2 * k[i, j] * m[i, q] for i, j, q, r in tuples]
+    return float(np.mean(terms))
+
+
+def test_hsic_is_the_mean_over_four_different_images():
+    x, y = (torch.randn(7, width, dtype=torch.float64) for width in (3, 5))
+    grams = torch.stack([x @ x.T, y @ y.T])
+    found = unbiased_hsic(grams).numpy()
+    expected = [[by_definition(a, b) for b in grams.numpy()] for a in grams.numpy()]
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def flattened(net: nn.Module, layer: str, images: Tensor) -> np.ndarray:
+    kept: list[Tensor] = []
+    handle = net.get_submodule(layer).register_forward_hook(lambda *a: kept.append(a[2].clone()))
+    with torch.no_grad():
+        net(images)
+    handle.remove()
+    return kept[0].flatten(1).double().numpy()
+
+
+def test_by_hand_in_batches():
+    net, other = cifar_resnet(8, seed=0), cifar_resnet(8, seed=1)
+    table = assert_left_as_found(
+        net, lambda: similarity_study(net, IMAGES, other, batch_size=6, progress=False)
+    )
+    row = table[(table["layer"] == "layer1.0") & (table["other_layer"] == "layer3.0")].iloc[0]
+    sums = np.zeros(3)
+    for part in (IMAGES[:6], IMAGES[6:]):
+        x, y = flattened(net, "layer1.0", part), flattened(other, "layer3.0", part)
+        k, m = x @ x.T, y @ y.T
+        sums += [by_definition(k, m), by_definition(k, k), by_definition(m, m)]
+    assert row["cka"] == pytest.approx(sums[0] / np.sqrt(sums[1] * sums[2]), rel=1e-6)
+    assert (row["stage"], row["other_stage"]) == ("layer1", "layer3")
+    assert table.attrs["batch_size"] == 6 and table.attrs["images"] == 12
+
+
+def test_a_network_against_itself():
+    table = similarity_study(cifar_resnet(8, seed=0), IMAGES, progress=False)
+    grid = table.pivot(index="layer", columns="other_layer", values="cka").to_numpy()
+    np.testing.assert_allclose(np.diag(grid), 1, rtol=1e-12)
+    np.testing.assert_allclose(grid, grid.T, rtol=1e-12)
+
+
+def linear(weight: Tensor) -> nn.Module:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(weight.shape[1], weight.shape[0], bias=False))
+    net[1].weight.data = weight
+    return net.eval()
+
+
+def test_rotations_and_factors_change_nothing():
+    base = torch.randn(20, 3 * 16 * 16)
+    turned = 7 * torch.linalg.qr(torch.randn(20, 20))[0] @ base
+    table = similarity_study(linear(base), IMAGES, linear(turned), ["1"], progress=False)
+    assert table["cka"].item() == pytest.approx(1, abs=1e-5)
+
+
+def test_what_has_nothing_in_common_is_about_0():
+    """Also with few images and many features, where the biased estimate is near 1."""
+    images = torch.randn(64, 3, 16, 16)
+    one, two = (torch.zeros(300, 768) for _ in range(2))
+    one[:, :384], two[:, 384:] = torch.randn(300, 384), torch.randn(300, 384)
+    table = similarity_study(linear(one), images, linear(two), ["1"], batch_size=8, progress=False)
+    assert abs(table["cka"].item()) < 0.2
+    x, y = images.flatten(1) @ one.T, images.flatten(1) @ two.T
+    k, m = (t[:8] @ t[:8].T for t in (x, y))
+    middle = torch.eye(8) - 1 / 8
+    k, m = middle @ k @ middle, middle @ m @ middle
+    assert (k * m).sum() / (k.norm() * m.norm()) > 0.5
+
+
+def test_a_layer_that_is_the_same_for_all_images():
+    table = similarity_study(linear(torch.zeros(4, 768)), IMAGES, layers=["1"], progress=False)
+    assert table["cka"].isna().all()
+    with pytest.raises(ValueError, match="plot_similarity: no finite value"):
+        rv.plot_similarity(table)
+
+
+@pytest.mark.thorough
+def test_trained_networks_are_alike_where_they_are_early(testdata_module: ModuleType):
+    """Kornblith et al. 2019, Fig. 5; random weights are told apart."""
+    small, large = (rv.load_model(f"cifar10-resnet{depth}") for depth in (20, 56))
+    images = rv.load_images(list(testdata_module.cifar_images()[0][:192]), small)
+    table = similarity_study(small, images, large, progress=False)
+    grid = table.pivot(index="position", columns="other_position", values="cka").to_numpy()
+    assert grid[0].max() > 0.9 and grid[0].argmax() <= 3
+    assert grid[5].argmax() > grid[1].argmax() and grid[-1].argmax() == grid.shape[1] - 1
+    untrained = similarity_study(cifar_resnet(20, seed=0), images, large, progress=False)
+    last = untrained.pivot(index="position", columns="other_position", values="cka").to_numpy()
+    assert np.abs(last[-1, -1]) < 0.3 < grid[-1, -1]
+
+
+def test_a_figure_with_lines_between_stages():
+    table = similarity_study(cifar_resnet(8, seed=0), IMAGES, progress=False)
+    figure = rv.plot_similarity(table, names=["ResNet-8"])
+    heat, *lines = figure.data
+    assert heat.type == "heatmap" and np.asarray(heat.z).shape == (4, 4)
+    assert {tuple(line.x) for line in lines if line.x[0] == line.x[1]} == {
+        (end, end) for end in (1.5, 2.5, 3.5)
+    }
+    assert "ResNet-8" in figure.layout.title.text
+    assert rv.plot_similarity(table, low=0.5).data[0].zmin == 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"images": IMAGES[:3]}, "a batch of 3; at least 4"),
+        ({"batch_size": 3}, "a batch of 3; at least 4"),
+        ({"other": cifar_resnet(8), "other_images": IMAGES[:8]}, "12 images and 8 other images"),
+        ({"net": nn.Sequential(nn.Flatten(), nn.Linear(768, 2))}, "no blocks"),
+        ({"layers": ["layer9"]}, "layer9"),
+    ],
+)
+def test_bad_arguments(change, said):
+    given = {"net": cifar_resnet(8, seed=0), "images": IMAGES, "progress": False} | change
+    with pytest.raises((ValueError, KeyError), match=said) as told:
+        similarity_study(**given)
+    assert "similarity_study" in str(told.value)

@@ -1,0 +1,82 @@
+"""The callback for Hugging Face's Trainer: numbers of a loop by hand, accumulation, clipping."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import resviz as rv
+
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.thorough]
+GENERATOR = torch.Generator().manual_seed(1)
+DATA = [
+    {"images": torch.randn(3, 8, 8, generator=GENERATOR), "labels": number % 3}
+    for number in range(16)
+]
+
+
+class Model(nn.Module):
+    """Returns its loss, as models of transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        logits = self.net(images)
+        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+
+def train(path: Path, micro: int, clip: float, folder: Path) -> Any:
+    from resviz.integrations.transformers import TrainingRecorderCallback
+
+    settings: dict[str, Any] = {"per_device_train_batch_size": 2, "num_train_epochs": 1}
+    settings |= {"gradient_accumulation_steps": micro, "max_grad_norm": clip, "use_cpu": True}
+    settings |= {"report_to": [], "save_strategy": "no", "optim": "sgd", "learning_rate": 0.1}
+    settings |= {"lr_scheduler_type": "constant", "disable_tqdm": True, "seed": 3}
+    args = transformers.TrainingArguments(str(folder), **settings)
+    model = Model()
+    with TrainingRecorderCallback(path, every=1) as recorded:
+        trainer = transformers.Trainer(model, args, train_dataset=DATA, callbacks=[recorded])
+        trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(DATA)
+        trainer.train()
+    return model
+
+
+@pytest.mark.parametrize(("micro", "clip"), [(1, 0.0), (2, 0.0), (1, 0.3), (2, 0.3)])
+def test_equal_to_a_loop_by_hand(micro: int, clip: float, tmp_path: Path):
+    trained = train(tmp_path / "run", micro, clip, tmp_path / "out")
+    model = Model().train()
+    sgd = torch.optim.SGD(model.parameters(), 0.1)
+    log = rv.load_training_record(tmp_path / "run")
+    assert len(log.steps) == 8 // micro
+    for step in range(8 // micro):
+        sgd.zero_grad()
+        total = 0.0
+        for part in range(step * micro, (step + 1) * micro):
+            rows = DATA[2 * part : 2 * part + 2]
+            images = torch.stack([row["images"] for row in rows])  # type: ignore[misc]
+            loss = model(images, torch.tensor([row["labels"] for row in rows]))["loss"] / micro
+            loss.backward()
+            total += loss.item()
+        table = log.at(step).parameters.set_index("parameter")
+        for name, parameter in model.named_parameters():
+            norm = float(parameter.grad.norm())  # type: ignore[union-attr]
+            assert table["grad_norm"][name] == pytest.approx(norm, rel=1e-6)
+        if clip:
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+        for name, parameter in model.named_parameters():
+            norm = float(parameter.grad.norm())  # type: ignore[union-attr]
+            assert table["grad_norm_used"][name] == pytest.approx(norm, rel=1e-6)
+        assert log.steps["loss"][step] == pytest.approx(total, rel=1e-5)
+        sgd.step()
+    for mine, its in zip(model.parameters(), trained.parameters(), strict=True):
+        torch.testing.assert_close(mine, its)
+    assert not any(module._forward_hooks for module in trained.modules())
