@@ -3,6 +3,8 @@
 # make test-browser  the tests in Chromium
 # make docs   the documentation site, in build/site
 # make check  what CI runs, without the browser
+# make bench  what resviz costs beside other libraries; writes benchmarks/RESULTS.md; minutes
+# make bench-full  the same for every size
 
 PYTHON ?= python3
 # what is installed; .ci/oldest prints another: the oldest versions that pyproject.toml allows
@@ -34,7 +36,7 @@ export OMP_WAIT_POLICY ?= passive
 # what is compiled stays for the next run: with asserts as pytest writes them, 8 of 15 s of collection
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: docs help install lab test test-most test-browser check check-all format lint javascript bundles messages types contract notebooks pictures
+.PHONY: bench bench-full docs help install lab test test-most test-browser check check-all format lint javascript bundles messages types contract notebooks pictures
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -107,6 +109,20 @@ $(EXECUTED): $(wildcard notebooks/*.ipynb) | $(INSTALLED)
 docs: $(INSTALLED) $(EXECUTED)
 	$(BIN)/python docs/making/gallery.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# the libraries that it compares with, where they are not installed yet
+PEERS := $(VENV)/.stamp-bench
+BENCH_ARGS ?=
+
+$(PEERS): pyproject.toml $(INSTALLED)
+	$(BIN)/python -m pip install -e ".[bench]"
+	@touch $@
+
+bench: $(PEERS)
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+bench-full: $(PEERS)
+	$(BIN)/python benchmarks/run.py --full --rounds 9 $(BENCH_ARGS)
 
 check: $(INSTALLED)
 	$(MAKE) --no-print-directory lint

@@ -3,7 +3,7 @@
 - reference: a page for each group of public names of `resviz/__init__.pyi`;
 - gallery: what `gallery.py` wrote to build/gallery;
 - notebooks: with their outputs, as `make notebooks KEEP=build/notebooks` left them;
-- ARCHITECTURE.md, CONTRIBUTING.md, CHANGELOG.md and the weights' card, their links put right.
+- ARCHITECTURE.md, CONTRIBUTING.md, CHANGELOG.md, RESULTS.md and the weights' card, links put right.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ ELSEWHERE = {
     "architecture.md": "ARCHITECTURE.md",
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
+    "results.md": "benchmarks/RESULTS.md",
     "networks.md": "resviz/networks/zoo/weights/README.md",
 }
 PAGES = {source: page for page, source in ELSEWHERE.items()} | {"README.md": "index.md"}
@@ -45,6 +46,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             file = File.generated(config, name, content=content)
         files.append(file)
     return files
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Links to files beside `docs/` become links to the pages that are made of them."""
+    for source, page in PAGES.items():
+        markdown = markdown.replace(f"](../{source})", f"]({page})")
+    return markdown
 
 
 Made = Iterator[tuple[str, str | bytes | Path]]

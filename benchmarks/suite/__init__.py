@@ -1,0 +1,1 @@
+"""The cases of `make bench`, and how they are measured and written down."""
