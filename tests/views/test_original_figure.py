@@ -140,10 +140,11 @@ def test_explore_has_the_files_it_was_given(picture: pathlib.Path, net: nn.Modul
     buffer = io.BytesIO()
     Image.new("RGB", (90, 45)).save(buffer, "PNG")
     fields, _ = view.answer("photograph", {"name": "new", "buffers": [buffer.getvalue()]})
-    assert view._original(fields["image"]).origin.size == (45, 90)
+    assert view._parts._original(fields["image"]).origin.size == (45, 90)
     picture.unlink()
-    view._whole = (None, None)
-    assert view._original(0) is None  # the file is there no more
+    view._parts._whole = (None, None)
+    assert view._parts._original(0) is None  # the file is there no more
     assert (
-        rv.explore(net, rv.load_images(np.zeros((60, 60, 3), np.uint8), net))._original(0) is None
+        rv.explore(net, rv.load_images(np.zeros((60, 60, 3), np.uint8), net))._parts._original(0)
+        is None
     )
