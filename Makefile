@@ -109,6 +109,7 @@ $(EXECUTED): $(wildcard notebooks/*.ipynb) | $(INSTALLED)
 docs: $(INSTALLED) $(EXECUTED)
 	$(BIN)/python docs/making/gallery.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "written: build/site/index.html"
 
 # the libraries that it compares with, where they are not installed yet
 PEERS := $(VENV)/.stamp-bench
