@@ -126,8 +126,7 @@ bench-full: $(PEERS)
 	$(BIN)/python benchmarks/run.py --full --rounds 9 $(BENCH_ARGS)
 
 check: $(INSTALLED)
-	$(MAKE) --no-print-directory lint
-	$(MAKE) --no-print-directory types
+	$(MAKE) --no-print-directory -j2 lint types
 	$(MAKE) --no-print-directory test-most
 	$(MAKE) --no-print-directory notebooks
 	$(if $(filter requirements.lock,$(LOCK)),$(MAKE) --no-print-directory docs,@echo "docs: not built with $(LOCK)")

@@ -42,7 +42,7 @@ def test_snippets_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         shutil.copy(ROOT / "sample_images" / name, tmp_path / "photographs" / kind)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", no_network)  # the fallbacks run
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)  # the fallbacks run
     names: dict[str, Any] = {"__name__": "snippet"}
     for number, code in enumerate(snippets(path), 1):
         exec(compile(code, f"{path.name}, snippet {number}", "exec"), names)
