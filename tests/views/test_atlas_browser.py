@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -191,15 +192,14 @@ def test_it_opens_at_once_and_a_channel_at_once(
     opened: Callable[..., Any], file: Path, capsys: Any
 ) -> None:
     pages = [opened(file, "() => window.rvOpened", kind=Paced) for _ in range(3)]
-    first = min(each.page.evaluate("() => window.rvOpened") for each in pages)  # least disturbed
+    first = median(each.page.evaluate("() => window.rvOpened") for each in pages)
     page = pages[-1]
     page.page.bring_to_front()
     page.at.locator(".rv-atlas-grid").focus()
     page.page.evaluate(OPENED, ["ArrowRight"] * 3)  # a function is slow the first times it runs
-    times = page.page.evaluate(OPENED, ["ArrowRight", "ArrowLeft"] * 10)
-    channel = min(times)  # likewise: other machines are slower, and other work runs beside it
+    channel = median(page.page.evaluate(OPENED, ["ArrowRight", "ArrowLeft"] * 10))
     with capsys.disabled():
-        print(f"\natlas: opens in {first:.0f} ms, a channel in {channel:.0f} ms, the best of each")
+        print(f"\natlas: opens in {first:.0f} ms, a channel in {channel:.0f} ms, medians")
     assert first < 1000 and channel < 50
 
 
