@@ -320,7 +320,7 @@ def _add_scan(commands: Any) -> None:
         metavar="PATH",
         help="layer3, layer4.0.relu, blocks (default) or all; may be repeated",
     )
-    scan.add_argument("--engine", default="local", metavar="NAME", help="local (default)")
+    scan.add_argument("--engine", default="local", metavar="NAME", help="local (default), ray")
     scan.add_argument("--top", type=_count, default=9, metavar="K", help="images per channel (9)")
     scan.add_argument("--batch-size", type=_count, metavar="N", help="pictures at a time")
     scan.add_argument("--workers", type=_count, metavar="N", help="processes that read pictures")

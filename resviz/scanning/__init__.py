@@ -16,10 +16,9 @@ What a :class:`~resviz.scanning.scan.Scan` holds:
 
 From floor to roof: sites; reducing, sums, watching (what a pass leaves); batch;
 measures/ (an accumulator and a row of the registry each); accumulated; sources (what is read),
-runner (one batch, wherever it runs), local (an engine); engines; tables, saved, channel (what is
-asked of one), scan (the record); belonging (is it of this network), maps (of
-a channel, over its images); asking, scanning (the public
-function).
+runner (one batch, wherever it runs); asking (what is to be done); local and cluster/ (Ray): an
+engine each; engines; tables, saved, channel (what is asked of one), scan (the record); belonging
+(is it of this network), maps (of a channel, over its images); scanning (the public function).
 
 An engine is a function as :func:`resviz.scanning.local.run`: it fills an ``Accumulated``. Parts
 that ran elsewhere come back as ``Accumulated.state()``, which ``load`` and ``merge`` read.

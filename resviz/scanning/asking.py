@@ -65,7 +65,7 @@ def prepare(
     chosen = read_measures(measures)
     if "gradients" in chosen:
         check_differentiable(net, "leave out the measure 'gradients'")
-    image, label = _first(source)
+    image, label = first_image(source)
     first = check_images(net, image[None])
     sites, seen = choose_sites(net, first, layers)
     output = output_of(preset, first).tensor_or_none(seen.output)
@@ -102,8 +102,8 @@ def read_measures(measures: str | Iterable[str] | None) -> list[str]:
     return [name for name in MEASURES if name in asked]
 
 
-def _first(source: Source) -> tuple[torch.Tensor, int]:
-    """The first image that can be read.
+def first_image(source: Source) -> tuple[torch.Tensor, int]:
+    """(input, label) of the first image that can be read.
 
     Raises:
         ValueError: none of the first ones can.

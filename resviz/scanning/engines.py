@@ -11,6 +11,7 @@ from resviz.arguments import Progress
 from resviz.preset import Preset
 from resviz.scanning import local
 from resviz.scanning.accumulated import Accumulated
+from resviz.scanning.cluster import engine as cluster
 from resviz.scanning.runner import Settings
 from resviz.scanning.sources import Source
 
@@ -34,4 +35,4 @@ class Engine(Protocol):
         """Scan; call `keep` after each chunk of images."""
 
 
-ENGINES: dict[str, Engine] = {"local": local.run}
+ENGINES: dict[str, Engine] = {"local": local.run, "ray": cluster.run}

@@ -69,7 +69,10 @@ def scan(
             :mod:`resviz.scanning.measures.registry` says what each one is.
         layers: None or "blocks": the stem and every block, without blocks the last layer of each
             stage; "all"; or paths, as :func:`resviz.list_layers` has them.
-        engine: "local".
+        engine: "local"; "ray": on a cluster, that which ``ray.init()`` was called for, else the one
+            it finds or makes for the time of the scan (``pip install 'resviz[ray]'``). There the
+            data set is read in tasks, `workers` at a time if given, and the network runs in an
+            actor for each GPU, or CPU; machines may go and come. Streams are for "local" alone.
         preset: how pictures become inputs, what outputs mean; the network's own if None.
         labels: a class index, or name, for each image, instead of those of the data set.
         only: positions in the data set to scan, for a part of it; see :meth:`Scan.merge`.
@@ -96,9 +99,10 @@ def scan(
 
     Raises:
         FileNotFoundError: no such folder, or none for `path`.
+        ImportError: engine "ray" without Ray.
         NotTraceable: a scripted or compiled network, in which hooks do not fire.
         RuntimeError, NonFinite: with ``on_error="raise"``, an image that cannot be read, or NaN.
-        TypeError: arguments of a wrong type.
+        TypeError: arguments of a wrong type; with "ray", what cannot be pickled.
         ValueError: no such measure, layer or engine, an empty data set, or a `path` that holds
             another scan.
 
