@@ -36,7 +36,15 @@ _COMMANDS = {
     "models": "resviz.cli.lists",
     "methods": "resviz.cli.lists",
 }
-_EXPECTED = (OSError, ValueError, TypeError, RuntimeError, LookupError, MemoryError)
+_EXPECTED = (
+    OSError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    LookupError,
+    MemoryError,
+    ImportError,  # what an extra brings
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,3 +59,12 @@ def test_a_folder_becomes_a_scan_and_a_table(folder, capsys):
 def test_wrong_command_lines(folder, capsys, words, code, said):
     assert main(["scan", *words, *NET]) == code
     assert said in capsys.readouterr().err
+
+
+def test_an_engine_that_is_not_there(folder, capsys, monkeypatch):
+    assert main(["scan", "set", *NET, "--engine", "spark"]) == 1
+    assert "engine 'spark'; one of local, ray" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(["scan", "set", *NET, "--engine", "ray"]) == 1
+    said = capsys.readouterr().err
+    assert "pip install 'resviz[ray]'" in said and "defect" not in said

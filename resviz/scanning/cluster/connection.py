@@ -24,8 +24,8 @@ def imported() -> ModuleType:
         import ray.data
     except ImportError as err:
         raise ImportError(
-            f"{caller()}: engine 'ray', and Ray Data is not installed ({err}); Ray 2.60 or newer "
-            "would be right: pip install 'resviz[ray]'. Or engine='local'."
+            f"{caller()}: engine 'ray', and Ray Data is not installed; Ray 2.60 or newer would be "
+            "right: pip install 'resviz[ray]'. Or engine='local'."
         ) from err
     return ray
 
@@ -36,15 +36,29 @@ def connected(ray: ModuleType) -> Iterator[None]:
 
     Where the caller has not, ``ray.init()`` finds a cluster (``RAY_ADDRESS``, or one that was
     started on this machine), or makes one of this machine alone.
+
+    Raises:
+        RuntimeError: it does neither.
     """
     if ray.is_initialized():
         yield
         return
     try:
-        ray.init(logging_level=logging.WARNING, log_to_driver=False, include_dashboard=False)
+        _connect(ray)
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(ray: ModuleType) -> None:
+    try:
+        ray.init(logging_level=logging.WARNING, log_to_driver=False, include_dashboard=False)
+    except Exception as err:  # what a raylet that does not start raises is an Exception
+        raise RuntimeError(
+            f"{caller()}: Ray was neither found nor started here ({type(err).__name__}: {err}); a "
+            "cluster that runs, named by RAY_ADDRESS or ray.init(address), would be right. Or "
+            "engine='local'."
+        ) from err
 
 
 @contextmanager
