@@ -31,8 +31,8 @@ class Engine(Protocol):
         chunk: int,
         keep: Callable[[], None],
         progress: Progress,
-    ) -> None:
-        """Scan; call `keep` after each chunk of images."""
+    ) -> str:
+        """Scan; call `keep` after each chunk of images. Returns the device that it ran on."""
 
 
 ENGINES: dict[str, Engine] = {"local": local.run, "ray": cluster.run}

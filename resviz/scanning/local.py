@@ -29,7 +29,7 @@ def run(
     chunk: int,
     keep: Callable[[], None],
     progress: Progress,
-) -> None:
+) -> str:
     """Scan what of `source` is not in `seen` yet; the network is left as found.
 
     Args:
@@ -42,6 +42,9 @@ def run(
         chunk: images after which `keep` is called.
         keep: writes what was seen so far.
         progress: as :func:`resviz.progress.bar` takes it.
+
+    Returns:
+        The device.
     """
     done = seen.done()
     todo = np.setdiff1d(source.positions(), done, assume_unique=True)
@@ -60,6 +63,7 @@ def run(
             if since >= chunk:
                 keep()
                 since = 0
+    return str(settings.device)
 
 
 def _batches(

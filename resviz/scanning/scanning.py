@@ -101,7 +101,8 @@ def scan(
         FileNotFoundError: no such folder, or none for `path`.
         ImportError: engine "ray" without Ray.
         NotTraceable: a scripted or compiled network, in which hooks do not fire.
-        RuntimeError, NonFinite: with ``on_error="raise"``, an image that cannot be read, or NaN.
+        RuntimeError, NonFinite: with ``on_error="raise"``, an image that cannot be read, or NaN;
+            with "ray", no cluster, or one that fails again and again.
         TypeError: arguments of a wrong type; with "ray", what cannot be pickled.
         ValueError: no such measure, layer or engine, an empty data set, or a `path` that holds
             another scan.
@@ -135,7 +136,7 @@ def scan(
     settings = read_settings(net, size, amp, channels_last, on_error)
     about = _about(net, ready, settings, known, engine)
     kept = _Kept(path, ready, about)
-    ENGINES[engine](
+    device = ENGINES[engine](
         net,
         ready.source,
         kept.seen,
@@ -146,7 +147,7 @@ def scan(
         keep=kept.write,
         progress=progress,
     )
-    return kept.finished()
+    return kept.finished(device)
 
 
 def _about(
@@ -203,8 +204,9 @@ class _Kept:
         """To the file, if there is one."""
         self._written(False)
 
-    def finished(self) -> Scan:
-        """All of it."""
+    def finished(self, device: str) -> Scan:
+        """All of it; a cluster may have run it on a device that the network is not on here."""
+        self._about["device"] = device
         return self._written(True)
 
     def _written(self, complete: bool) -> Scan:

@@ -53,8 +53,8 @@ def run(
     chunk: int,
     keep: Callable[[], None],
     progress: Progress,
-) -> None:
-    """Scan what of `source` is not in `seen` yet; the arguments are those of the local engine.
+) -> str:
+    """Scan what of `source` is not in `seen` yet: arguments and result as of the local engine.
 
     `workers`: tasks that read at the same time; 0: as many as there is room for. Where Ray is not
     initialised, it is for the time of the scan, as ``ray.init()`` finds a cluster or makes one.
@@ -65,31 +65,36 @@ def run(
         TypeError: a stream, or a network or data set that cannot be sent to other processes.
     """
     ray = imported()
-    if isinstance(source, Stream):
-        raise TypeError(
-            f"{caller()}: engine 'ray' with a stream, which can only be read from its beginning; "
-            "a data set with a length would be right, as loader.dataset. Or engine='local'."
-        )
+    _refuse_streams(source)
     done = seen.done()
     todo = np.setdiff1d(source.positions(), done, assume_unique=True)
     with bar(len(todo) + len(done), "scan", progress, done=len(done)) as shown:
         if not len(todo):
-            return
+            return str(settings.device)
         job = _Job.of(ray, net, source, workers)
         with connected(ray):
             share = Share.of(node["Resources"] for node in ray.nodes() if node["Alive"])
             pieces = cut(todo, settings.batch, _largest(source, seen), chunk, share.actors)
             order = Order(seen.plan, _there(settings, share), preset, caller())
-            since = 0
-            with closing(job.numbers(order, share, pieces)) as results:
-                for part in results:
+            with closing(job.numbers(order, share, pieces)) as parts:
+                since = 0
+                for part in parts:
                     seen.merge(part)
                     count = len(part.done())
-                    since += count
                     shown.update(count)
+                    since += count
                     if since >= chunk:
                         keep()
                         since = 0
+    return str(order.settings.device)
+
+
+def _refuse_streams(source: Source) -> None:
+    if isinstance(source, Stream):
+        raise TypeError(
+            f"{caller()}: engine 'ray' with a stream, which can only be read from its beginning; "
+            "a data set with a length would be right, as loader.dataset. Or engine='local'."
+        )
 
 
 def _largest(source: Source, seen: Accumulated) -> float:
