@@ -108,7 +108,7 @@ def answer(live: Live, act: Callable[[], object], shown: str) -> tuple[float, fl
 def answers(live: Live) -> dict[str, tuple[float, float]]:
     heading = "document.querySelector('.rv-photograph .rv-part-name').textContent"
     strip = "document.querySelectorAll('.rv-strip-photo')[1].getAttribute('aria-pressed')"
-    scene = live.widget._session
+    scene = live.widget.view._session
     live.at.locator(".rv-spine").focus()
     live.press("End", "[")
     found = {

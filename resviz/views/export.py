@@ -57,7 +57,7 @@ document.querySelector("#rv-root > .rv-view").focus({ preventScroll: true });
 
 @dataclass(frozen=True)
 class Page:
-    """What :func:`save_html` needs of a view.
+    """What :func:`save_html` needs of a view, whose ``page(lesions, progress)`` gives it.
 
     Attributes:
         title: plain text.
@@ -168,18 +168,21 @@ def save_html(
 def _page_of(view_or_figure: object, lesions: bool = False, progress: Progress = None) -> bytes:
     """HTML, UTF-8."""
     shown = _drawn(view_or_figure)
-    if hasattr(shown, "cuts_blocks"):
+    if callable(getattr(shown, "page", None)):
         return page_text(shown.page(switch("lesions", lesions), progress)).encode()
     if switch("lesions", lesions):
-        raise ValueError(
-            f"{caller()}: lesions=True, and a {type(shown).__name__} cuts no blocks; a view of "
-            "rv.explore would be right. Leave lesions out."
-        )
-    if callable(getattr(shown, "page", None)):
-        return page_text(shown.page()).encode()
+        raise cuts_none(shown)
     if hasattr(shown, "to_plotly_json"):
         return figure_page(shown).encode()
     raise _neither(shown)
+
+
+def cuts_none(shown: object) -> ValueError:
+    """The error where `lesions` is asked for of something else than a view of ``explore``."""
+    return ValueError(
+        f"{caller()}: lesions=True, and a {type(shown).__name__} cuts no blocks; a view of "
+        "rv.explore would be right. Leave lesions out."
+    )
 
 
 def _picture_of(view_or_figure: object, kind: str) -> bytes:

@@ -86,7 +86,7 @@ def click_block(view: View, number: int) -> None:
 
 
 def settled(live: Live) -> None:
-    session = live.widget._session
+    session = live.widget.view._session
     live.until(lambda: session.current.exp is not None and session.current.without)
     live.quiet()
 
@@ -161,15 +161,15 @@ def test_a_class_changes_every_part(live: Live) -> None:
     bar = live.at.locator(".rv-class-bar").nth(1)
     name = bar.locator(".rv-class-name").inner_text()
     bar.click()
-    live.until(lambda: live.widget._session.current.moment.target is not None)
+    live.until(lambda: live.widget.view._session.current.moment.target is not None)
     settled(live)
     assert live.text(".rv-photograph .rv-part-name") == f"what speaks for {name}"
     assert live.text(".rv-channels .rv-part-name") == f"channels for {name}"
     assert live.at.locator(".rv-spine-line").first.get_attribute("d") != line
     legend = live.at.locator(".rv-spine-legend .rv-legend").all_inner_texts()
     assert legend[:3] == [f"{name}:", "as seen so far", "without the block"]
-    index = live.widget._session.current.moment.target
-    assert live.widget._session.preset.classes[index] == name
+    index = live.widget.view._session.current.moment.target
+    assert live.widget.view._session.preset.classes[index] == name
     live.at.locator(".rv-class-bar").first.click()  # back to the predicted one, which is known
     live.quiet()
     assert live.widget.selection["class"] is None
@@ -183,7 +183,7 @@ def test_a_block_cut_out_and_put_back(live: Live) -> None:
     place = live.at.locator(".rv-anatomy").bounding_box()
     chosen = live.at.locator(".rv-class-bar[aria-pressed=true] .rv-class-name").inner_text()
     click_block(live, 2)  # layer2.0, behind the stem
-    live.until(lambda: live.widget._session.current.moment.off == ("layer2.0",))
+    live.until(lambda: live.widget.view._session.current.moment.off == ("layer2.0",))
     settled(live)
     assert facts(live).startswith("without layer2.0 · ")
     assert live.at.locator(".rv-spine-cut").count() == 1
@@ -218,11 +218,11 @@ def test_what_the_block_does_is_said(live: Live) -> None:
 def test_a_photograph_chosen_and_another_added(live: Live) -> None:
     painted = live.painted(".rv-channels .rv-tile")
     live.at.get_by_role("button", name="two.png").click()
-    live.until(lambda: live.widget._session.current.moment.image == 1)
+    live.until(lambda: live.widget.view._session.current.moment.image == 1)
     settled(live)
     assert live.painted(".rv-channels .rv-tile") != painted
     live.page.set_input_files("input[type=file]", SAMPLES / "chelsea.png")
-    live.until(lambda: live.widget._session.current.moment.image == 2)
+    live.until(lambda: live.widget.view._session.current.moment.image == 2)
     settled(live)
     names = live.at.locator(".rv-strip-photo").evaluate_all("all => all.map((one) => one.title)")
     assert names == ["one.png", "two.png", "chelsea.png"]
@@ -233,14 +233,14 @@ def test_several_files_join_one_after_the_other(live: Live) -> None:
     files = [SAMPLES / name for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
     live.page.set_input_files("input[type=file]", files)
     live.until(lambda: live.at.locator(".rv-strip-photo").count() == 5)
-    live.until(lambda: live.widget._session.current.moment.image == 4)
+    live.until(lambda: live.widget.view._session.current.moment.image == 4)
 
 
 def test_fast_changes_make_one_question_and_show_the_last(live: Live) -> None:
     asked = len(live.asked)
     for number in (1, 2, 3):
         click_block(live, number)
-    live.until(lambda: len(live.widget._session.current.moment.off) == 3)
+    live.until(lambda: len(live.widget.view._session.current.moment.off) == 3)
     live.quiet()
     scenes = [one for one in live.asked[asked:] if one.get("what") == "scene"]
     assert len(scenes) <= 3 and scenes[-1]["off"] == ["layer1.0", "layer2.0", "layer3.0"]
@@ -256,7 +256,7 @@ def test_work_is_stopped_and_nothing_changes(live: Live, monkeypatch: pytest.Mon
         return usual(*args)
 
     monkeypatch.setattr(module, "recorded", slow)
-    before, shown = facts(live), live.widget._session.current
+    before, shown = facts(live), live.widget.view._session.current
     stop = live.at.get_by_role("button", name="Stop")
     assert not stop.is_visible()
     click_block(live, 2)
@@ -265,9 +265,9 @@ def test_work_is_stopped_and_nothing_changes(live: Live, monkeypatch: pytest.Mon
     stop.click()
     live.quiet()
     go.set()
-    live.widget._works["scene"].join(30)
+    live.widget.view._works["scene"].join(30)
     live.quiet()
-    assert said(live) == "stopped" and live.widget._session.current is shown
+    assert said(live) == "stopped" and live.widget.view._session.current is shown
     assert facts(live) == before and live.at.locator(".rv-spine-cut").count() == 0
     assert live.at.get_attribute("aria-busy") == "false"
 
@@ -381,9 +381,9 @@ def test_colours_and_arcs_have_a_key(page: View) -> None:
 
 def test_python_chooses(live: Live) -> None:
     live.widget.selection = live.widget.selection | {"off": ["layer3.0"], "image": 1}
-    live.until(lambda: live.widget._session.current.moment.off == ("layer3.0",))
+    live.until(lambda: live.widget.view._session.current.moment.off == ("layer3.0",))
     live.quiet()
-    assert live.widget._session.current.moment.image == 1
+    assert live.widget.view._session.current.moment.image == 1
     live.widget.selection = live.widget.selection | {"depth": 3, "curve": "ratio"}
     live.quiet()
     assert live.text(".rv-anatomy .rv-part-name") == "layer1.0"
@@ -397,10 +397,10 @@ def test_by_keyboard_alone(live: Live) -> None:
     live.at.locator(".rv-spine").press("[")
     at_block(live, "layer2.0", 5)
     live.press("o")
-    live.until(lambda: live.widget._session.current.moment.off == ("layer2.0",))
+    live.until(lambda: live.widget.view._session.current.moment.off == ("layer2.0",))
     settled(live)
     live.press("0", ".")
-    live.until(lambda: live.widget._session.current.moment.image == 1)
+    live.until(lambda: live.widget.view._session.current.moment.image == 1)
     settled(live)
     live.at.locator(".rv-channels-grid").focus()
     first = live.text(".rv-channel-facts")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resviz.arguments import public
+from resviz.arguments import Progress, public
 from resviz.recording.said import Said, said_by
 from resviz.scanning.belonging import check_recording
 from resviz.views.channels import Pictures, has_maps, maps_of, pictures_of
-from resviz.views.export import Page
 from resviz.views.figure import Figure
 from resviz.views.figures.feature_maps import plot_feature_maps
 from resviz.views.figures.quantities import conditions_of
@@ -22,9 +20,10 @@ from resviz.views.figures.scanned import check_scan
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats, as_array, as_pixels
 from resviz.views.records import is_explanation, is_recording
-from resviz.views.widgets.messages import Fields, WeightAnswer
-from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.host import Host
+from resviz.views.widgets.messages import WeightAnswer
 from resviz.views.widgets.strongest import Strongest
+from resviz.views.widgets.view import Answered, View
 
 if TYPE_CHECKING:
     from resviz.attribution.explanation import Explanation
@@ -40,7 +39,7 @@ _SEEN = ("images", "output", "loss")  # conditions that do not change a feature 
 _CALLER = "explore_feature_maps"
 
 
-class MapsView(PageView):
+class MapsView(View):
     """The view of :func:`explore_feature_maps`.
 
     ``selection`` holds ``network``, ``layer``, ``image``, ``channel``, ``class``, ``sort``
@@ -85,13 +84,12 @@ class MapsView(PageView):
         scan = None if self._strongest is None else self._strongest.header()
         return packing.payload({"networks": networks, "scan": scan})
 
-    def page(self) -> Page:
+    def page_payload(self, lesions: bool, progress: Progress) -> Payload:
         """With a scan: the strongest images of the channels that the page opens on, too."""
-        page = super().page()
+        payload = super().page_payload(lesions, progress)
         if self._strongest is None:
-            return page
-        payload = self._strongest.on_page(page.payload, self._foremost_channels(), _ROOM)
-        return dataclasses.replace(page, payload=payload)
+            return payload
+        return self._strongest.on_page(payload, self._foremost_channels(), _ROOM)
 
     def _foremost_channels(self) -> dict[str, list[int]]:
         """Those that are seen at first, of every layer, the chosen photograph's before others'."""
@@ -105,12 +103,6 @@ class MapsView(PageView):
                     order = self._order(0, layer, pictures.maps[image], sort)[:_SEEN_FIRST]
                     found.setdefault(layer, []).extend(order.tolist())
         return found
-
-    def weights(self) -> Payload:
-        """The last layer's weights alone, where they came after the maps were sent."""
-        packing = Packing()
-        rec, images, head = self._records[0], self._images[0], self._heads[0]
-        return packing.payload(_weight(packing, head, _shown_images(said_by(rec), images)))
 
     def figure(self) -> Figure:
         """The chosen layer's first channels in the chosen order."""
@@ -149,7 +141,7 @@ class MapsView(PageView):
         image = self._images[number][int(self.selection.get("image") or 0)]
         return 0 if said is None else int(np.argmax(said.numbers[image]))
 
-    def answer(self, what: str, request: dict[str, Any]) -> tuple[Fields, list[bytes]]:
+    def answer(self, what: str, request: dict[str, Any]) -> Answered:
         """The last layer's weights for a class; the images that a channel answers to most."""
         if what == "strongest" and self._strongest is not None:
             return self._strongest.answer(request)
@@ -349,7 +341,7 @@ def explore_feature_maps(
     explanation: Explanation | None = None,
     images: Sequence[int] | None = None,
     scan: Scan | None = None,
-) -> MapsView:
+) -> Host[MapsView]:
     """A widget to browse the feature maps of a recording, every channel of every kept layer.
 
     It opens on the 48 strongest channels of a layer, each on its own colour scale over the
@@ -392,4 +384,4 @@ def explore_feature_maps(
         _mapped_layers(rec)  # says what is wrong with the recording
         check_recording(scan, rec)
         strongest = Strongest(scan)
-    return MapsView(rec, other, explanation, images, strongest)
+    return Host(MapsView(rec, other, explanation, images, strongest))

@@ -33,7 +33,8 @@ from resviz.views.widgets.gradient_runs import (
     quantities_of,
     read_runs,
 )
-from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.host import Host
+from resviz.views.widgets.view import View
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -46,7 +47,7 @@ _MODES = {None: "", True: "batch statistics", False: "running statistics"}
 _UNIT = (-0.02, 1.02)
 
 
-class DepthView(PageView):
+class DepthView(View):
     """The view of :func:`explore_gradients`.
 
     ``selection`` holds ``quantity`` ("parameters.grad_norm": table and column), ``axis`` ("auto",
@@ -221,7 +222,7 @@ def explore_gradients(
     *,
     rows: str | Sequence[str] | None = None,
     theory: Mapping[str, Theory | Callable[[Floats], ArrayLike]] | None = None,
-) -> DepthView:
+) -> Host[DepthView]:
     """A view that compares networks along depth; every interaction runs in the browser.
 
     Quantity, log or linear axis, training step, BatchNorm modes and lines of theory are chosen in
@@ -259,7 +260,7 @@ def explore_gradients(
                 f"{CALLER}: theory {name!r} is a {type(law).__name__}; a law of "
                 "resviz.analysis.theory or a function of depth would be right."
             )
-    return DepthView(runs, quantity, theory or {}, rows, words, step_word)
+    return Host(DepthView(runs, quantity, theory or {}, rows, words, step_word))
 
 
 # ---- quantities

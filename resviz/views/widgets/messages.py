@@ -81,7 +81,7 @@ class WithinTold(TypedDict):
 
     type: Literal["within"]
     view: str
-    content: Data | Answer | Progress | Failure
+    content: Told
 
 
 # ---- questions, and what is in their answers
@@ -244,4 +244,5 @@ Fields = (
     | StrongestAnswer
     | TopMapsAnswer
 )
-ToBrowser = Data | Answer | Progress | Failure | WithinTold
+Told = Data | Answer | Progress | Failure
+ToBrowser = Told | WithinTold

@@ -18,8 +18,9 @@ from resviz.views.figures.residuals import plot_residual_branches
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats
 from resviz.views.records import is_recording
-from resviz.views.widgets.messages import Fields, PartsAnswer
-from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.host import Host
+from resviz.views.widgets.messages import PartsAnswer
+from resviz.views.widgets.view import Answered, View
 
 if TYPE_CHECKING:
     from resviz.recording.recording import Recording
@@ -33,7 +34,7 @@ _CALLER = "explore_residuals"  # its public name
 _MOST = 64 * 2**20  # bytes of maps in one message
 
 
-class AnatomyView(PageView):
+class AnatomyView(View):
     """The view of :func:`explore_residuals`.
 
     ``selection`` holds ``addition``, ``image``, ``channel``, ``sort`` ("branch", "index",
@@ -119,30 +120,7 @@ class AnatomyView(PageView):
             part: _maps(packing, self._rec, key, self._images) for part, key in self._kept[addition]
         }
 
-    @property
-    def kept(self) -> list[str]:
-        """The additions of which channels were kept."""
-        return list(self._kept)
-
-    def send_up_to(self, most: int) -> None:
-        """Have channels sent with the rest: the chosen addition's, those seen, then the deepest.
-
-        Args:
-            most: bytes that they may take; the chosen addition's come in any case.
-        """
-        chosen = str(self.selection.get("addition"))
-        order = dict.fromkeys([chosen, *reversed(self.sent), *reversed(self._kept)])
-        self.sent, size = [], 0
-        for name in order:
-            if name not in self._kept:
-                continue
-            tensors = [self._rec.tensors[key] for _, key in self._kept[name]]
-            size += sum(len(self._images) * t[0].numel() for t in tensors)
-            if size > most and self.sent:
-                break
-            self.sent.append(name)
-
-    def answer(self, what: str, request: dict[str, Any]) -> tuple[Fields, list[bytes]]:
+    def answer(self, what: str, request: dict[str, Any]) -> Answered:
         """The channels of an addition that did not come with the rest."""
         if what != "parts":
             return super().answer(what, request)
@@ -218,7 +196,7 @@ def _maps(packing: Packing, rec: Any, key: str, images: list[int]) -> dict[str, 
 @public
 def explore_residuals(
     rec: Recording | pd.DataFrame, *, images: Sequence[int] | None = None
-) -> AnatomyView:
+) -> Host[AnatomyView]:
     """A view on the residual additions of a network: sizes, gradient split, channels.
 
     One cursor over depth chooses the block: its shortcut, branch and sum stand side by side for the
@@ -241,4 +219,4 @@ def explore_residuals(
         >>> explore_residuals(rv.record(net, torch.zeros(1, 3, 32, 32))).selection["addition"]
         'layer1.0.add'
     """
-    return AnatomyView(rec, images)
+    return Host(AnatomyView(rec, images))
