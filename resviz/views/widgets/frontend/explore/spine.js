@@ -36,13 +36,16 @@ export function createSpine({ on }) {
     { class: "rv-spine", role: "slider", tabindex: "0", "aria-label": "depth", "aria-orientation": "horizontal" },
     svg,
   );
-  const cursor = svgElement("g", { class: "rv-spine-cursor" });
+  const name = svgElement("text", { y: SPINE_CURVE.top + 2 });
+  const cursor = svgElement("g", { class: "rv-spine-cursor" }, svgElement("line", { x1: 0, x2: 0, y1: 16, y2: SPINE_CURVE.zero + 4 }), name);
   let [state, layout, at, width, shown] = [null, null, 0, 0, null];
 
   function draw(wanted = state) {
     state = wanted;
     if (!state || !width) return;
     layout = spineLayout(state.places, width);
+    node.setAttribute("aria-valuemin", 0);
+    node.setAttribute("aria-valuemax", state.places.length - 1);
     svg.setAttribute("width", width);
     svg.setAttribute("viewBox", `0 0 ${width} ${SPINE_HEIGHT}`);
     svg.replaceChildren(
@@ -60,15 +63,11 @@ export function createSpine({ on }) {
     [at, shown] = [place, value];
     if (!layout?.places[place]) return;
     const { x } = layout.places[place];
-    cursor.style.transform = `translateX(${x}px)`;
-    const name = state.places[place].name + (shown === null ? "" : ` · ${briefNumber(shown)}`);
+    cursor.setAttribute("transform", `translate(${x})`);
     const flip = x > width - 150;
-    cursor.replaceChildren(
-      svgElement("line", { x1: 0, x2: 0, y1: 16, y2: SPINE_CURVE.zero + 4 }),
-      svgElement("text", { x: flip ? -5 : 5, y: SPINE_CURVE.top + 2, "text-anchor": flip ? "end" : "start" }, name),
-    );
-    node.setAttribute("aria-valuemin", 0);
-    node.setAttribute("aria-valuemax", state.places.length - 1);
+    name.setAttribute("x", flip ? -5 : 5);
+    name.setAttribute("text-anchor", flip ? "end" : "start");
+    name.textContent = state.places[place].name + (shown === null ? "" : ` · ${briefNumber(shown)}`);
     node.setAttribute("aria-valuenow", place);
   }
   listenToPointer(svg, { on, layout: () => layout, width: () => width });
@@ -90,10 +89,7 @@ function listenToPointer(svg, { on, layout, width }) {
     const box = svg.getBoundingClientRect();
     return ((event.clientX - box.left) / box.width) * width();
   };
-  const end = () => {
-    pressed = null;
-    svg.classList.remove("rv-dragged");
-  };
+  const end = () => (pressed = null);
   svg.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || !layout()) return;
     pressed = { x: event.clientX, block: event.target.closest?.("[data-place]") };
@@ -104,7 +100,6 @@ function listenToPointer(svg, { on, layout, width }) {
   svg.addEventListener("pointermove", (event) => {
     if (!pressed) return;
     dragged ||= Math.abs(event.clientX - pressed.x) > MOVED;
-    svg.classList.toggle("rv-dragged", dragged); // the cursor is where the pointer is, at once
     if (dragged) on.cursor(placeNear(layout(), xOf(event)));
   });
   svg.addEventListener("pointerup", () => {
