@@ -361,21 +361,22 @@ _line)},point:function(t8,n){switch(t8=+t8,n=+n,this._point){case 0:this._point=
 _context.lineTo(this._x,n),this._context.lineTo(t8,n);else{var i=this._x*(1-this._t)+t8*this._t;this._context.lineTo(i,this._y),this._context.lineTo(i,n)}break}}this._x=t8,this._y=n}};var SVG_SPACE="http://www.w3.org/2000/svg",controlStem=Math.random().toString(36).slice(2,8),controlCount=0;function filled(node,attributes,children){for(let[name,value]of Object.entries(attributes))value==
 null||value===!1||(name.startsWith("on")?node.addEventListener(name.slice(2),value):node.setAttribute(name,value===!0?"":String(value)));return node.append(...children.filter(child=>child!=null)),node}
 function element(tag,attributes={},...children){return filled(document.createElement(tag),attributes,children)}function svgElement(tag,attributes={},...children){return filled(document.createElementNS(
-SVG_SPACE,tag),attributes,children)}function freshId(stem){return controlCount+=1,`rv-${stem}-${controlStem}-${controlCount}`}function labelled(label,input,{title,className=""}={}){input.id=input.id||
-freshId("control"),title&&(input.title=title);let text=element("label",{class:"rv-label",for:input.id},label),node=element("div",{class:`rv-control ${className}`},text,input);return{node,input,label:text,
-disable(reason){input.disabled=!0,input.title=reason,node.classList.add("rv-disabled")},enable(){input.disabled=!1,input.title=title??"",node.classList.remove("rv-disabled")},hide(hidden=!0){node.hidden=
-hidden}}}function selectControl({label,options=[],value,onChange,title}){let input=element("select",{class:"rv-select"}),control=labelled(label,input,{title}),known2=[],setOptions=(list,chosen)=>{known2=
-list.map(one=>typeof one=="object"?one:{value:one,label:String(one)});let groups=new Map;input.replaceChildren(),known2.forEach((one,index)=>{let words=one.reason?`${one.label} (${one.reason})`:one.label,
-option=element("option",{value:index,disabled:!!one.disabled},words);if(!one.group)return input.append(option);groups.has(one.group)||(groups.set(one.group,element("optgroup",{label:one.group})),input.
-append(groups.get(one.group))),groups.get(one.group).append(option)}),control.set(chosen)};return control.set=chosen=>{let index=known2.findIndex(one=>one.value===chosen);input.selectedIndex=index},control.
-get=()=>known2[input.selectedIndex]?.value,control.setOptions=setOptions,setOptions(options,value),input.addEventListener("change",()=>onChange?.(control.get())),control}function rangeControl({label,min,
-max,step=1,value,onChange,title,words=String}){let input=element("input",{type:"range",class:"rv-range",min,max,step,value}),control=labelled(label,input,{title}),read=element("output",{class:"rv-read",
-for:input.id||""});control.node.append(read);let show2=()=>{read.textContent=words(Number(input.value)),input.setAttribute("aria-valuetext",read.textContent)},waiting=!1;return input.addEventListener(
-"input",()=>{show2(),!waiting&&(waiting=!0,requestAnimationFrame(()=>{waiting=!1,onChange?.(Number(input.value))}))}),control.get=()=>Number(input.value),control.set=wanted=>{input.value=wanted,show2()},
-control.setRange=(low,high)=>{[input.min,input.max]=[low,high],show2()},show2(),control}function checkControl({label,value=!1,onChange,title}){let input=element("input",{type:"checkbox",class:"rv-chec\
-k"});input.checked=value;let control=labelled(label,input,{title,className:"rv-control-check"});return control.get=()=>input.checked,control.set=wanted=>{input.checked=wanted},input.addEventListener("\
-change",()=>onChange?.(input.checked)),control}function buttonControl({text,name,onClick,title,className=""}){let input=element("button",{type:"button",class:`rv-button ${className}`,"aria-label":name,
-title,onclick:onClick},text);return{node:input,input,disable(reason){input.disabled=!0,input.title=reason},enable(){input.disabled=!1,input.title=title??""}}}/*! Parts of d3-axis, d3-scale, d3-selection, d3-shape and what they need:
+SVG_SPACE,tag),attributes,children)}function setText(node,text){node.textContent!==text&&(node.textContent=text)}function freshId(stem){return controlCount+=1,`rv-${stem}-${controlStem}-${controlCount}`}
+function labelled(label,input,{title,className=""}={}){input.id=input.id||freshId("control"),title&&(input.title=title);let text=element("label",{class:"rv-label",for:input.id},label),node=element("di\
+v",{class:`rv-control ${className}`},text,input);return{node,input,label:text,disable(reason){input.disabled=!0,input.title=reason,node.classList.add("rv-disabled")},enable(){input.disabled=!1,input.title=
+title??"",node.classList.remove("rv-disabled")},hide(hidden=!0){node.hidden=hidden}}}function selectControl({label,options=[],value,onChange,title}){let input=element("select",{class:"rv-select"}),control=labelled(
+label,input,{title}),known2=[],setOptions=(list,chosen)=>{known2=list.map(one=>typeof one=="object"?one:{value:one,label:String(one)});let groups=new Map;input.replaceChildren(),known2.forEach((one,index)=>{
+let words=one.reason?`${one.label} (${one.reason})`:one.label,option=element("option",{value:index,disabled:!!one.disabled},words);if(!one.group)return input.append(option);groups.has(one.group)||(groups.
+set(one.group,element("optgroup",{label:one.group})),input.append(groups.get(one.group))),groups.get(one.group).append(option)}),control.set(chosen)};return control.set=chosen=>{let index=known2.findIndex(
+one=>one.value===chosen);input.selectedIndex!==index&&(input.selectedIndex=index)},control.get=()=>known2[input.selectedIndex]?.value,control.setOptions=setOptions,setOptions(options,value),input.addEventListener(
+"change",()=>onChange?.(control.get())),control}function rangeControl({label,min,max,step=1,value,onChange,title,words=String}){let input=element("input",{type:"range",class:"rv-range",min,max,step,value}),
+control=labelled(label,input,{title}),read=element("output",{class:"rv-read",for:input.id||""});control.node.append(read);let show2=()=>{setText(read,words(Number(input.value))),input.setAttribute("ar\
+ia-valuetext",read.textContent)},waiting=!1;return input.addEventListener("input",()=>{show2(),!waiting&&(waiting=!0,requestAnimationFrame(()=>{waiting=!1,onChange?.(Number(input.value))}))}),control.
+get=()=>Number(input.value),control.set=wanted=>{input.value=wanted,show2()},control.setRange=(low,high)=>{[input.min,input.max]=[low,high],show2()},show2(),control}function checkControl({label,value=!1,
+onChange,title}){let input=element("input",{type:"checkbox",class:"rv-check"});input.checked=value;let control=labelled(label,input,{title,className:"rv-control-check"});return control.get=()=>input.checked,
+control.set=wanted=>{input.checked=wanted},input.addEventListener("change",()=>onChange?.(input.checked)),control}function buttonControl({text,name,onClick,title,className=""}){let input=element("butt\
+on",{type:"button",class:`rv-button ${className}`,"aria-label":name,title,onclick:onClick},text);return{node:input,input,disable(reason){input.disabled=!0,input.title=reason},enable(){input.disabled=!1,
+input.title=title??""}}}/*! Parts of d3-axis, d3-scale, d3-selection, d3-shape and what they need:
 Copyright 2010-2026 Mike Bostock
 
 Permission to use, copy, modify, and/or distribute this software for any purpose
@@ -570,13 +571,13 @@ let toolbar=element("div",{class:"rv-toolbar",role:"group","aria-label":"control
 "progress",{class:"rv-progress",hidden:!0,"aria-label":"progress"}),status=element("div",{class:"rv-status"},words,bar),root=element("section",{class:"rv-view","aria-label":label},toolbar,main,status),
 closing=[],listen=(target,name,handler)=>{target.on(name,handler),closing.push(()=>target.off(name,handler))},live=model.kernel!==!1,[wrongAt,actedAt]=[-1/0,-1/0],act=()=>actedAt=performance.now();for(let name of[
 "pointerdown","keydown","drop"])root.addEventListener(name,act,!0);let quietUntil=()=>actedAt>wrongAt||wrongAt===-1/0?wrongAt:1/0;function say(text,{wrong=!1}={}){wrongAt=wrong?performance.now():-1/0,
-words.textContent!==text&&(words.textContent=text),status.classList.toggle("rv-wrong",wrong),bar.hidden=!0}let menu=exportMenu(say),help=helpPanel(label,keys),end=element("div",{class:"rv-toolbar-end"},
-menu.node,help.button.node);toolbar.append(end),root.append(help.node);let still=stillPicture(model,main,root),messages=createMessages({model,root,live,say,quietUntil,bar,still,listen,closing}),chosen=createSelection(
-{model,listen});root.addEventListener("keydown",event=>{if(event.defaultPrevented||!isPlainKey(event))return;let typing=event.target.matches("input:not([type=checkbox]), select, textarea");if(event.key===
-"?"&&!typing)return help.toggle(),event.preventDefault();if(event.key==="Escape"&&help.close())return event.preventDefault();for(let one of keys){if(!one.run||!one.keys.includes(event.key))continue;let there=event.
-target===root||one.within?.().contains(event.target);if(!(one.within?!there:typing))return one.run(event),event.preventDefault()}}),el.append(root),closing.push(holdFocus(root));let isPart=!root.classList.
-contains("rv-host");return{root,toolbar,main,live,say,add:(...controls)=>controls.forEach(control=>end.before(control.node)),exports:menu.set,needsKernel(control,what){live||control.disable(`${what} n\
-eeds a running kernel; this page has none`)},takeFiles:isPart?()=>{}:createDrops(root),...messages,...chosen,onWidth(handler){let before=0,watcher=new ResizeObserver(()=>{let width=Math.floor(main.clientWidth);
+setText(words,text),status.classList.toggle("rv-wrong",wrong),bar.hidden=!0}let menu=exportMenu(say),help=helpPanel(label,keys),end=element("div",{class:"rv-toolbar-end"},menu.node,help.button.node);toolbar.
+append(end),root.append(help.node);let still=stillPicture(model,main,root),messages=createMessages({model,root,live,say,quietUntil,bar,still,listen,closing}),chosen=createSelection({model,listen});root.
+addEventListener("keydown",event=>{if(event.defaultPrevented||!isPlainKey(event))return;let typing=event.target.matches("input:not([type=checkbox]), select, textarea");if(event.key==="?"&&!typing)return help.
+toggle(),event.preventDefault();if(event.key==="Escape"&&help.close())return event.preventDefault();for(let one of keys){if(!one.run||!one.keys.includes(event.key))continue;let there=event.target===root||
+one.within?.().contains(event.target);if(!(one.within?!there:typing))return one.run(event),event.preventDefault()}}),el.append(root),closing.push(holdFocus(root));let isPart=!root.classList.contains("\
+rv-host");return{root,toolbar,main,live,say,add:(...controls)=>controls.forEach(control=>end.before(control.node)),exports:menu.set,needsKernel(control,what){live||control.disable(`${what} needs a run\
+ning kernel; this page has none`)},takeFiles:isPart?()=>{}:createDrops(root),...messages,...chosen,onWidth(handler){let before=0,watcher=new ResizeObserver(()=>{let width=Math.floor(main.clientWidth);
 width&&width!==before&&handler(before=width)});watcher.observe(main),closing.push(()=>watcher.disconnect())},onClose:handler=>closing.push(handler),close(){closing.splice(0).forEach(handler=>handler()),
 root.remove()}}}function stillPicture(model,main,root){let source=String(model.get("still")??""),image=element("img",{class:"rv-still",alt:String(model.get("about")??"")});return{show(){source.startsWith(
 "data:image/png;base64,")&&(image.src=source,main.hidden=!0,root.append(image))},hide(){main.hidden=!1,image.remove()}}}function createSelection({model,listen}){let ours=!1;return{selection:()=>({...model.

@@ -25,6 +25,11 @@ export function svgElement(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG_SPACE, tag), attributes, children);
 }
 
+/** Set a text; the same once more would be laid out anew. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 export function freshId(stem) {
   controlCount += 1;
   return `rv-${stem}-${controlStem}-${controlCount}`;
@@ -87,7 +92,7 @@ export function selectControl({ label, options = [], value, onChange, title }) {
   };
   control.set = (chosen) => {
     const index = known.findIndex((one) => one.value === chosen);
-    input.selectedIndex = index;
+    if (input.selectedIndex !== index) input.selectedIndex = index;
   };
   control.get = () => known[input.selectedIndex]?.value;
   control.setOptions = setOptions;
@@ -106,7 +111,7 @@ export function rangeControl({ label, min, max, step = 1, value, onChange, title
   const read = element("output", { class: "rv-read", for: input.id || "" });
   control.node.append(read);
   const show = () => {
-    read.textContent = words(Number(input.value));
+    setText(read, words(Number(input.value)));
     input.setAttribute("aria-valuetext", read.textContent);
   };
   let waiting = false;

@@ -1,6 +1,6 @@
 // What every view shares: toolbar, status line, keyboard, export menu.
 
-import { buttonControl, element } from "./controls.js";
+import { buttonControl, element, setText } from "./controls.js";
 import { createDrops } from "./drop.js";
 import { holdFocus, isPlainKey } from "./focus.js";
 import { createMessages } from "./messages.js";
@@ -77,7 +77,7 @@ export function createShell({ model, el, label, keys = [] }) {
   const quietUntil = () => (actedAt > wrongAt ? wrongAt : wrongAt === -Infinity ? wrongAt : Infinity);
   function say(text, { wrong = false } = {}) {
     wrongAt = wrong ? performance.now() : -Infinity;
-    if (words.textContent !== text) words.textContent = text; // a screen reader says it once
+    setText(words, text); // a screen reader says it once
     status.classList.toggle("rv-wrong", wrong);
     bar.hidden = true;
   }
