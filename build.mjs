@@ -20,7 +20,7 @@ const VIEWS = {
   residuals: "residuals.js",
 };
 /** Style sheets that not all views need: every notebook carries those of its views. */
-const OWN = { atlas: /^atlas\//, residuals: /^(chart|residuals)\.css$/, gradients: /^(chart|gradients)\.css$/ };
+const OWN = { atlas: /^atlas\//, explanation: /^explanation\.css$/, residuals: /^(chart|residuals)\.css$/, gradients: /^(chart|gradients)\.css$/ };
 /** What else decides about the bundles; a line for each in `sources`. */
 const BESIDE = ["build.mjs", "package-lock.json"];
 /** Names within libraries are short: nobody reads their errors, and every notebook carries them. */

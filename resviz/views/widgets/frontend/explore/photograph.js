@@ -1,9 +1,10 @@
 // The photograph: what speaks for the class, all classes as bars, and whether to believe it.
 
-import { buttonControl, checkControl, element, rangeControl, searchControl, selectControl } from "../controls.js";
+import { buttonControl, checkControl, element, rangeControl, selectControl } from "../controls.js";
 import { opaquePixels, paintCanvas } from "../explanation_pane.js";
 import { mapScale } from "../explanation_maps.js";
 import { colourTable, overlayPart } from "../pixels.js";
+import { searchControl } from "../search.js";
 import { createBars } from "./bars.js";
 import { createScale } from "./colours.js";
 import { createKept } from "./kept.js";
