@@ -20,6 +20,10 @@ from views.browsing import View, keep_screenshot
 pytestmark = pytest.mark.browser
 SAMPLES = Path(__file__).parents[2] / "sample_images"
 DRAWN = "() => document.querySelector('.rv-spine-line')"
+WHOLE = """all => all.map((one) => {
+  const title = one.querySelector("title")?.textContent ?? one.closest("[title]")?.title ?? "";
+  return [one.value ?? one.firstChild?.data ?? "", title];
+})"""
 PARTS = ("spine-part", "photograph", "anatomy", "channels")
 # from a key to the next frame that shows what it did: painted canvases and the moved cursor
 PACE = """async (keys) => {
@@ -141,6 +145,17 @@ def test_everything_is_on_one_screen(
     keep_screenshot(page.page, f"explore_{size[0]}_{scheme}")
 
 
+def test_a_name_without_room_is_whole_on_hover(page: View) -> None:
+    names = (".rv-class-name", ".rv-map-tile-name", ".rv-search", ".rv-spine-name")
+    headings = [f".rv-{part} .rv-part-name" for part in PARTS[1:]]
+    found = page.at.locator(", ".join([*names, *headings])).evaluate_all(WHOLE)
+    assert len(found) > 10
+    for shown, title in found:
+        assert shown.lstrip("…") in title
+    heading = page.at.locator(".rv-anatomy .rv-part-name")
+    assert heading.get_attribute("aria-label") == heading.get_attribute("title") == "layer3.0"
+
+
 @pytest.mark.parametrize("width", [360, 480, 700])
 def test_narrow_it_stacks(opened: Any, page_file: Path, width: int) -> None:
     page = opened(page_file, DRAWN, viewport={"width": width, "height": 900})
@@ -208,6 +223,7 @@ def test_what_the_block_does_is_said(live: Live) -> None:
     most = live.at.locator(".rv-spine-legend button")
     if most.count():  # the class may lose nothing: then nothing is said
         assert re.match(r"most is lost without layer\S+: [\d.]+ → (< )?[\d.]+$", most.inner_text())
+        assert most.get_attribute("title") == f"{most.get_attribute('aria-label')}; go there"
     live.at.locator(".rv-spine").press("[")
     live.page.wait_for_timeout(50)
     assert "No reading here: 32 channels; the head takes 64." in live.text(

@@ -36,7 +36,7 @@ export function searchControl({ label, names, value, onChoose, title, placeholde
   const control = labelled(label, input, { title, className: "rv-control-search" });
   control.node.append(list);
   /** hits: indices that are listed; active: the place of the marked one; typed: what stands there was; order: of all names, or null. */
-  const field = { input, list, names, onChoose, onEmpty, chosen: value, hits: [], active: 0, typed: false, order: null };
+  const field = { input, list, names, title, onChoose, onEmpty, chosen: value, hits: [], active: 0, typed: false, order: null };
   listenToTyping(field);
   control.get = () => field.chosen;
   control.set = (index) => {
@@ -68,6 +68,7 @@ function closeHits(field) {
   input.setAttribute("aria-expanded", "false");
   input.removeAttribute("aria-activedescendant");
   input.value = nameOf(field, field.chosen);
+  if (!input.disabled) input.title = field.title ?? input.value; // there may be no room for all of it
 }
 
 function openHits(field) {

@@ -54,6 +54,7 @@ function anatomyParts(on) {
 function drawHeading({ title, choice, cut }, { place, chosen, cut: isCut, refusal }, on) {
   title.textContent = place ? endOf(place.name, 24) : "no block";
   title.title = place?.name ?? "";
+  title.setAttribute("aria-label", place?.name ?? "no block");
   drawChoice(choice, place, chosen, on);
   cut.hidden = !place?.additions.length;
   setText(cut, isCut ? "put back" : "cut out");

@@ -88,7 +88,7 @@ function legendNodes({ curve, seen, lost, most, of }, className, goTo) {
   if (seen) nodes.push(entry("rv-mark-seen", "as seen so far", "the network's head applied to the output of each block that it fits"));
   if (lost) nodes.push(entry("rv-mark-without", "without the block", "what is predicted when this one block is cut out"));
   if (most) {
-    const button = { type: "button", class: "rv-button rv-small", title: `${most.words}; go there`, onclick: () => goTo(most.place) };
+    const button = { type: "button", class: "rv-button rv-small", title: `${most.whole}; go there`, "aria-label": most.whole, onclick: () => goTo(most.place) };
     nodes.push(element("button", button, most.words));
   }
   return nodes;

@@ -155,7 +155,7 @@ function lineOf({ scene, index, without, explained, header, state, of, live }) {
   };
 }
 
-/** The block without which the class loses most: { place, words }; null where none was measured, or none loses. */
+/** The block without which the class loses most: { place, words, whole }, whole: with all of its name; null where none was measured, or none loses. */
 function mostLost({ lost, scene, index, header }) {
   if (!lost) return null;
   let [place, least] = [-1, scene.numbers[index]];
@@ -165,7 +165,9 @@ function mostLost({ lost, scene, index, header }) {
   if (place < 0) return null;
   const [all, left] = [scene.numbers[index], least].map((value) => saidWords(value, header));
   if (all === left) return null; // less than can be read
-  return { place, words: `most is lost without ${endOf(scene.places[place].name, 16)}: ${all} → ${left}` };
+  const said = (name) => `most is lost without ${name}: ${all} → ${left}`;
+  const { name } = scene.places[place];
+  return { place, words: said(endOf(name, 16)), whole: said(name) };
 }
 
 /** What a screen reader says of the cursor. */

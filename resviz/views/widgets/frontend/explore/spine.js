@@ -115,7 +115,7 @@ function stageNodes({ stages }) {
       ...{ x: from, width: to - from, y: 0, height: SPINE_CURVE.zero + 6 },
       class: index % 2 ? "rv-spine-stage" : "rv-spine-stage rv-spine-odd",
     }),
-    svgElement("text", { x: (from + to) / 2, y: 11, class: "rv-spine-name" }, endOf(name, Math.floor((to - from) / 6.5))),
+    svgElement("text", { x: (from + to) / 2, y: 11, class: "rv-spine-name" }, endOf(name, Math.floor((to - from) / 6.5)), svgElement("title", {}, name)),
   ]);
 }
 
