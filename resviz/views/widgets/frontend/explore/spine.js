@@ -24,62 +24,73 @@ const ARC_MEANINGS = {
 const MOVED = 4; // pixels from which a press is a drag
 
 /**
- * on: { cursor(place), cut(place) }. Returns { node, svg, draw(state), move(place), aim(words) }.
+ * on: { cursor(place), cut(place) }. Returns { node, svg, draw(state), move(place, value), resize(width), speak(words) }.
  *
  * state: { places, off, curve: { label, log, values, whole }, seen, without, className }; `seen` and
  * `without` hold a probability for each place, or null.
  */
 export function createSpine({ on }) {
   const svg = svgElement("svg", { class: "rv-spine-svg", height: SPINE_HEIGHT });
-  const node = element(
-    "div",
-    { class: "rv-spine", role: "slider", tabindex: "0", "aria-label": "depth", "aria-orientation": "horizontal" },
-    svg,
-  );
-  const name = svgElement("text", { y: SPINE_CURVE.top + 2 });
-  const cursor = svgElement("g", { class: "rv-spine-cursor" }, svgElement("line", { x1: 0, x2: 0, y1: 16, y2: SPINE_CURVE.zero + 4 }), name);
-  let [state, layout, at, width, shown] = [null, null, 0, 0, null];
-
-  function draw(wanted = state) {
-    state = wanted;
-    if (!state || !width) return;
-    layout = spineLayout(state.places, width);
-    node.setAttribute("aria-valuemin", 0);
-    node.setAttribute("aria-valuemax", state.places.length - 1);
-    svg.setAttribute("width", width);
-    svg.setAttribute("viewBox", `0 0 ${width} ${SPINE_HEIGHT}`);
-    svg.replaceChildren(
-      ...stageNodes(layout),
-      ...endNodes(layout, state.places),
-      ...arcLegend(state.places),
-      ...axisNodes(state, layout),
-      ...curveNodes(state, layout),
-      ...state.places.map((place, index) => blockNode(place, layout.places[index], index, state)),
-      cursor,
-    );
-    move(at);
-  }
-  function move(place, value = shown) {
-    [at, shown] = [place, value];
-    if (!layout?.places[place]) return;
-    const { x } = layout.places[place];
-    cursor.setAttribute("transform", `translate(${x})`);
-    const flip = x > width - 150;
-    name.setAttribute("x", flip ? -5 : 5);
-    name.setAttribute("text-anchor", flip ? "end" : "start");
-    name.textContent = state.places[place].name + (shown === null ? "" : ` · ${briefNumber(shown)}`);
-    node.setAttribute("aria-valuenow", place);
-  }
-  listenToPointer(svg, { on, layout: () => layout, width: () => width });
+  const attributes = { class: "rv-spine", role: "slider", tabindex: "0", "aria-label": "depth", "aria-orientation": "horizontal" };
+  const node = element("div", attributes, svg);
+  /** at, shown: the place of the cursor and the value that stands at it. */
+  const spine = { node, svg, cursor: createCursor(), state: null, layout: null, width: 0, at: 0, shown: null };
+  listenToPointer(svg, { on, layout: () => spine.layout, width: () => spine.width });
   return {
-    ...{ node, svg, draw, move },
-    resize(wanted) {
-      width = wanted;
-      draw();
+    ...{ node, svg },
+    draw(state) {
+      spine.state = state;
+      drawAll(spine);
+    },
+    move(place, value) {
+      [spine.at, spine.shown] = [place, value];
+      moveCursor(spine);
+    },
+    resize(width) {
+      spine.width = width;
+      drawAll(spine);
     },
     /** What a screen reader says of the cursor. */
     speak: (words) => node.setAttribute("aria-valuetext", words),
   };
+}
+
+function createCursor() {
+  const words = svgElement("text", { y: SPINE_CURVE.top + 2 });
+  const line = svgElement("line", { x1: 0, x2: 0, y1: 16, y2: SPINE_CURVE.zero + 4 });
+  return { node: svgElement("g", { class: "rv-spine-cursor" }, line, words), words };
+}
+
+function drawAll(spine) {
+  const { node, svg, state, width } = spine;
+  if (!state || !width) return;
+  const layout = (spine.layout = spineLayout(state.places, width));
+  node.setAttribute("aria-valuemin", 0);
+  node.setAttribute("aria-valuemax", state.places.length - 1);
+  svg.setAttribute("width", width);
+  svg.setAttribute("viewBox", `0 0 ${width} ${SPINE_HEIGHT}`);
+  svg.replaceChildren(
+    ...stageNodes(layout),
+    ...endNodes(layout, state.places),
+    ...arcLegend(state.places),
+    ...axisNodes(state, layout),
+    ...curveNodes(state, layout),
+    ...state.places.map((place, index) => blockNode(place, layout.places[index], index, state)),
+    spine.cursor.node,
+  );
+  moveCursor(spine);
+}
+
+/** At once, and nothing else is drawn: the next key may come in the next frame. */
+function moveCursor({ node, cursor, state, layout, width, at, shown }) {
+  if (!layout?.places[at]) return;
+  const { x } = layout.places[at];
+  const flip = x > width - 150;
+  cursor.node.setAttribute("transform", `translate(${x})`);
+  cursor.words.setAttribute("x", flip ? -5 : 5);
+  cursor.words.setAttribute("text-anchor", flip ? "end" : "start");
+  cursor.words.textContent = state.places[at].name + (shown === null ? "" : ` · ${briefNumber(shown)}`);
+  node.setAttribute("aria-valuenow", at);
 }
 
 /** A press moves the cursor, a drag goes on moving it; a press on a block that stays there cuts it. */
