@@ -16,9 +16,9 @@ JupyterLab. Random weights: the number of pixels counts, not their values. Measu
 
 Before scenes left out the gradients of the weights, a third to a half of the CPU time of each
 answer, on two shared cores, nothing else beside it (a forward pass, 0.11 s), two rounds: a move of
-the cursor 15 ms, worst 46; first pixels 1.96 s, worst 2.23, of which the call 1.2; a block cut out
-1.65 s, its map 3.6; another class 1.64 and 3.5; another photograph 1.69 and 3.7. The page has 5.3
-MB of one photograph, 6.1 of two.
+the cursor 15 ms, worst 46, to a frame in which its line was still on its way; first pixels 1.96 s,
+worst 2.23, of which the call 1.2; a block cut out 1.65 s, its map 3.6; another class 1.64 and 3.5;
+another photograph 1.69 and 3.7. The page has 5.3 MB of one photograph, 6.1 of two.
 """
 
 from __future__ import annotations

@@ -41,6 +41,22 @@ PACE = """async (keys) => {
 }"""
 
 
+# what stands there at the end of the next frame: middles of cursor and blocks, words, pixels
+FRAME = """async (key) => {
+  const root = document.querySelector('.rv-screen');
+  root.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  const all = (where) => [...document.querySelectorAll(where)].filter((n) => n.checkVisibility());
+  const middle = (node) => node.getBoundingClientRect().x + node.getBoundingClientRect().width / 2;
+  return {
+    line: middle(document.querySelector('.rv-spine-cursor line')),
+    blocks: all('.rv-spine-block rect').map(middle),
+    words: all('.rv-part p, .rv-part h3, .rv-spine-cursor text').map((n) => n.textContent),
+    pixels: all('.rv-part canvas').map((canvas) => canvas.toDataURL()),
+  };
+}"""
+
+
 @pytest.fixture
 def live(chromium: Any, net: Any, images: torch.Tensor, preset: rv.Preset) -> Iterator[Live]:
     """A living view of two photographs, drawn, explained, every block cut once."""
@@ -169,6 +185,17 @@ def test_the_cursor_is_quick(page: View) -> None:
     """A floor for what is broken; benchmarks/ has the figures."""
     times = page.page.evaluate(PACE, ["Home", *["]"] * 3, *["["] * 3] * 3)
     assert sorted(times)[len(times) // 2] < 100, times
+
+
+@pytest.mark.parametrize("key", ["[", "Home"])
+def test_the_first_frame_shows_the_block_in_all_parts(page: View, key: str) -> None:
+    """No part goes on moving, and what was made ready beforehand is what comes."""
+    page.page.wait_for_timeout(300)
+    first = page.page.evaluate(FRAME, key)
+    page.page.wait_for_timeout(300)
+    assert first == page.page.evaluate(FRAME, "no key")
+    line, block = first["line"], first["blocks"][0 if key == "Home" else -2]
+    assert abs(line - block) < 1
 
 
 def test_a_class_changes_every_part(live: Live) -> None:
