@@ -19,8 +19,7 @@ from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats
 from resviz.views.records import is_recording
 from resviz.views.widgets.host import Host
-from resviz.views.widgets.messages import PartsAnswer
-from resviz.views.widgets.view import Answered, View
+from resviz.views.widgets.view import View
 
 if TYPE_CHECKING:
     from resviz.recording.recording import Recording
@@ -39,15 +38,11 @@ class AnatomyView(View):
 
     ``selection`` holds ``addition``, ``image``, ``channel``, ``sort`` ("branch", "index",
     "shortcut", "sum", "ratio"), ``scale`` ("together", "each") and ``show`` ("strongest", "all").
-
-    Attributes:
-        sent: the additions whose channels go to the browser with the rest; the browser asks for
-            the others when they are looked at.
     """
 
     module = "residuals.js"
 
-    def __init__(self, rec: Any, images: Sequence[int] | None, at_once: bool = True) -> None:
+    def __init__(self, rec: Any, images: Sequence[int] | None) -> None:
         self._rec = as_table(rec, _CALLER)
         self._frame = table_of(self._rec, "residuals").reset_index(drop=True)
         if self._frame.empty:
@@ -61,7 +56,6 @@ class AnatomyView(View):
         self._kept = _kept(self._rec, self._frame["addition"])
         self._images = _wanted(self._rec, self._kept, images)
         first = next(iter(self._kept), str(self._frame["addition"].iloc[0]))
-        self.sent = list(self._kept) if at_once else []
         network = str(about(self._rec).get("network", ""))
         super().__init__(
             about=f"Residual additions{': ' + network if network else ''}",
@@ -102,8 +96,7 @@ class AnatomyView(View):
             },
             "stages": [{"name": s, "from": low, "to": high} for s, low, high in bounds],
             "images": [f"image {image}" for image in self._images],
-            "kept": {name: self._parts(packing, name) for name in self.sent},
-            "asks": [name for name in self._kept if name not in self.sent],
+            "kept": {name: self._parts(packing, name) for name in self._kept},
             "recorded": is_recording(self._rec),
         }
         return packing.payload(meta)
@@ -119,18 +112,6 @@ class AnatomyView(View):
         return {
             part: _maps(packing, self._rec, key, self._images) for part, key in self._kept[addition]
         }
-
-    def answer(self, what: str, request: dict[str, Any]) -> Answered:
-        """The channels of an addition that did not come with the rest."""
-        if what != "parts":
-            return super().answer(what, request)
-        name, packing = str(request["addition"]), Packing()
-        if name not in self._kept:
-            raise ValueError(f"{_CALLER}: no channels of {name!r}; kept: {', '.join(self._kept)}.")
-        packed = packing.payload(self._parts(packing, name))
-        if name not in self.sent:
-            self.sent.append(name)
-        return PartsAnswer(addition=name, parts=packed.meta), [packed.buffer]
 
 
 def _described(row: dict[Any, Any]) -> dict[str, Any]:
