@@ -19,8 +19,8 @@ const VIEWS = {
   gradients: "gradients.js",
   residuals: "residuals.js",
 };
-/** Style sheets that one view alone needs: every notebook carries those of its views. */
-const OWN = { atlas: /^atlas\//, residuals: /^residuals\.css$/, gradients: /^gradients\.css$/ };
+/** Style sheets that not all views need: every notebook carries those of its views. */
+const OWN = { atlas: /^atlas\//, explanation: /^explanation\.css$/, residuals: /^(chart|residuals)\.css$/, gradients: /^(chart|gradients)\.css$/ };
 /** What else decides about the bundles; a line for each in `sources`. */
 const BESIDE = ["build.mjs", "package-lock.json"];
 /** Names within libraries are short: nobody reads their errors, and every notebook carries them. */

@@ -380,7 +380,7 @@ def test_a_view_that_has_a_page_is_written_as_that_page(here: Path, monkeypatch,
     def explore(exp: object, names: list[str]) -> SimpleNamespace:
         assert names == ["../cat.png"] or names == ["cat.png"]
         seen.append(exp)
-        return SimpleNamespace(page=lambda: page)
+        return SimpleNamespace(page=lambda lesions, progress: page)
 
     monkeypatch.setattr("resviz.views.widgets.explanation.explore_explanation", explore)
     assert cli.main(["explain", "../cat.png", *NET, "--out", "a.html", "--out", "a.png"]) == 0

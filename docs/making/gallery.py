@@ -305,13 +305,13 @@ def page_of(shown: Any) -> str:
     from plotly.offline import get_plotlyjs
 
     import resviz as rv
-    from resviz.views.export import _script
+    from resviz.views.document import script_text
 
     file = OUT / "page.html"
     rv.save(shown, file)
     text = file.read_text(encoding="utf-8")
     file.unlink()
-    inline = f"<script>{_script(get_plotlyjs())}</script>"
+    inline = f"<script>{script_text(get_plotlyjs())}</script>"
     if inline in text:
         (OUT / "plotly.js").write_text(get_plotlyjs(), encoding="utf-8")
         text = text.replace(inline, '<script src="plotly.js"></script>')

@@ -34,8 +34,8 @@ def _without_styles(text: str) -> str:
 
 def _about(text: str) -> str:
     body = re.sub(r"^#.*$", "", text, flags=re.M).strip()
-    sentence = _first(re.findall(r"(?s)^(.+?[.:])(?:\s|$)", body), "")
-    return " ".join(sentence.split()).removesuffix(":")
+    sentence = _first(re.findall(r"(?s)^(.+?[.?!])(?=\s+[A-Z`*]|\s*$)", body), "")
+    return " ".join(sentence.split())
 
 
 def _first(found: list[str], default: str) -> str:

@@ -36,7 +36,7 @@ from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.first_call import watch_images
 from resviz.networks.inputs import check_differentiable, dynamic_int8
 from resviz.networks.outputs import tensor_or_none
-from resviz.torch_private import is_of_inference, operation_of, version
+from resviz.torch_private import is_of_inference, operation_of, unwatched, version
 
 Scores = Callable[[Any], Tensor]  # output -> (N, T)
 
@@ -144,16 +144,13 @@ class _Graph:
         return found
 
     def _read(self, layer: Layer, module: nn.Module, output: Any) -> Reading:
-        if isinstance(output, Tensor) and output.is_floating_point():
-            about = self.inputs.about(self._about.get(layer, self.inputs.main))
-            image = size_of(about)
-            if self._reshape is not None:
-                return read_by(self._reshape, output.detach(), about.count, len(image))
-            self._check_batch(layer, module, output)
-            layout = self.axes.layout_of(output)
-            reading = read(tuple(output.shape), image, self.grids, layout)
-            if reading is not None:
-                return reading
+        about = self.inputs.about(self._about.get(layer, self.inputs.main))
+        if self._reshape is not None and _is_floating(output):
+            return read_by(self._reshape, output.detach(), about.count, len(size_of(about)))
+        with unwatched():  # shapes that are asked for here are no step of the network's
+            reading = self._read_by_shape(layer, module, output, size_of(about))
+        if reading is not None:
+            return reading
         got = _described(output)
         raise LayerRefused(
             f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives {got}; (N, C, H, W) "
@@ -161,6 +158,14 @@ class _Graph:
             "signals (N, C, L), of text (N, T, C), of video (N, C, T, H, W). Choose a layer before "
             "pooling: rv.list_layers(net); or pass reshape=."
         )
+
+    def _read_by_shape(
+        self, layer: Layer, module: nn.Module, output: Any, image: tuple[int, ...]
+    ) -> Reading | None:
+        if not _is_floating(output):
+            return None
+        self._check_batch(layer, module, output)
+        return read(tuple(output.shape), image, self.grids, self.axes.layout_of(output))
 
     def _check_batch(self, layer: Layer, module: nn.Module, output: Tensor) -> None:
         count = self.inputs.count
@@ -170,6 +175,10 @@ class _Graph:
                 f"{tuple(output.shape)} for {count} images; a layer whose first axis is the "
                 "images would be right, as in a detector's backbone."
             )
+
+
+def _is_floating(output: Any) -> bool:
+    return isinstance(output, Tensor) and output.is_floating_point()
 
 
 def _described(output: Any) -> str:

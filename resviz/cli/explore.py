@@ -30,7 +30,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             else:
                 save(view, part)
         result(file)
-    scene = view.scene
+    scene = view.view.scene
     found = [] if scene.exp is None else evidence_lines(scene.exp, names[:1], last=True)
     console.found([*prediction_lines(scene.rec, names[:1]), *found, *recording_lines(scene.rec)])
     if options.out is None and not options.no_open:

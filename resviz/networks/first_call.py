@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from resviz.arguments import caller
 from resviz.given import Inputs
 from resviz.hooks import Hooks
+from resviz.torch_private import unwatched
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -35,7 +36,8 @@ def watch_images(net: nn.Module, hooks: Hooks, inputs: Inputs) -> None:
 
 
 def _check(module: nn.Module, args: Any, *, path: str, inputs: Inputs) -> None:
-    check_first_call(module, args, inputs, path)
+    with unwatched():  # the shapes that are asked for here are no step of the network's
+        check_first_call(module, args, inputs, path)
 
 
 def check_first_call(module: nn.Module, args: tuple[Any, ...], inputs: Inputs, path: str) -> None:

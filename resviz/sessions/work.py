@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
+from dataclasses import dataclass
 from typing import Protocol
 
 _EVERY = 0.1  # seconds between two messages of progress
@@ -15,8 +16,8 @@ class Stopped(Exception):
     """The reader gave up."""
 
 
-class View(Protocol):
-    """What a computation needs of the view that it answers for."""
+class Asker(Protocol):
+    """Who waits for an answer."""
 
     def answered(
         self, request: str, fields: Mapping[str, object], buffers: Sequence[bytes]
@@ -24,37 +25,44 @@ class View(Protocol):
         """Send the answer to `request`."""
 
     def failed(self, request: str, text: str) -> None:
-        """Tell the browser that there is no answer to `request`, and why."""
+        """Say that there is no answer to `request`, and why."""
 
     def progress(self, request: str, done: int, total: int, text: str = "") -> None:
-        """Tell the browser how far the answer to `request` is."""
+        """Say how far the answer to `request` is."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What makes an answer that takes long; it works on a copy of the network.
+
+    Attributes:
+        make: (the work that runs it) -> (fields of the answer, buffers); calls :meth:`Work.tick` as
+            it goes on.
+        total: ticks that are expected; more of them move the end.
+        words: what is counted.
+    """
+
+    make: Callable[[Work], tuple[Mapping[str, object], list[bytes]]]
+    total: int
+    words: str
 
 
 class Work(threading.Thread):
     """The answer to one question, made in a thread of its own.
 
-    It must work on a copy of the network: a cell may be using the original.
+    A cell may be using the network meanwhile: hence the copy.
 
     Args:
-        view: gets the answer, or the error, and the progress.
+        asker: gets the answer, or the error, and the progress.
         number: id of the question.
-        make: (this work) -> (fields of the answer, buffers); calls :meth:`tick` as it goes on.
-        total: ticks that are expected; more of them move the end.
-        words: what is counted.
+        job: what is to be done.
     """
 
-    def __init__(
-        self,
-        view: View,
-        number: str,
-        make: Callable[[Work], tuple[Mapping[str, object], list[bytes]]],
-        total: int,
-        words: str,
-    ) -> None:
+    def __init__(self, asker: Asker, number: str, job: Job) -> None:
         context = copy_context()  # messages then belong to the cell that asked
         super().__init__(target=context.run, args=(self._work,), daemon=True)
         self.number = number
-        self._view, self._make, self._total, self._words = view, make, total, words
+        self._asker, self._job = asker, job
         self._stopped = threading.Event()
         self._ending = threading.Lock()
         self._done, self._said = 0, time.monotonic()
@@ -84,32 +92,32 @@ class Work(threading.Thread):
         if self._stopped.is_set():
             raise Stopped
         self._done += count
-        if time.monotonic() - self._said >= _EVERY or self._done >= self._total:
+        if time.monotonic() - self._said >= _EVERY or self._done >= self._job.total:
             self._said = time.monotonic()
-            total = max(self._total, self._done)
-            self._view.progress(self.number, self._done, total, self._words)
+            total = max(self._job.total, self._done)
+            self._asker.progress(self.number, self._done, total, self._job.words)
 
     def _work(self) -> None:
         try:
             tell = self._made()
             if not self._stopped.is_set():
-                tell(self._view)
+                tell(self._asker)
         except Stopped:
             pass
         finally:
-            del self._make, self._view  # and with them the copy of the network
+            del self._job, self._asker  # and with them the copy of the network
 
-    def _made(self) -> Callable[[View], None]:
-        """What tells the view the answer, or what went wrong.
+    def _made(self) -> Callable[[Asker], None]:
+        """What tells the asker the answer, or what went wrong.
 
         Raises:
             Stopped: nobody wants it any more.
         """
         try:
-            fields, buffers = self._make(self)
+            fields, buffers = self._job.make(self)
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - a thread's error reaches nobody else
             text = str(error.args[0] if error.args else error)
-            return lambda view: view.failed(self.number, text)
-        return lambda view: view.answered(self.number, fields, buffers)
+            return lambda asker: asker.failed(self.number, text)
+        return lambda asker: asker.answered(self.number, fields, buffers)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 import os
-import re
 import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
 from resviz.arguments import Progress, caller, public, switch
+from resviz.views.document import document, json_element, script_text
+from resviz.views.figure_page import figure_page
 from resviz.views.payload import Payload
 from resviz.writing import destination, whole_file
 
 _PAGES = (".html", ".htm")
 _PICTURES = (".png", ".svg", ".pdf")
 _ENTRY = "export default "
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src data: blob:; font-src data:"
-)
 _STAND_IN = """
 const rvText = (id) => document.getElementById(id).textContent;
 const rvTraits = JSON.parse(rvText("rv-traits"));
@@ -61,7 +57,7 @@ document.querySelector("#rv-root > .rv-view").focus({ preventScroll: true });
 
 @dataclass(frozen=True)
 class Page:
-    """What :func:`save_html` needs of a view.
+    """What :func:`save_html` needs of a view, whose ``page(lesions, progress)`` gives it.
 
     Attributes:
         title: plain text.
@@ -172,18 +168,21 @@ def save_html(
 def _page_of(view_or_figure: object, lesions: bool = False, progress: Progress = None) -> bytes:
     """HTML, UTF-8."""
     shown = _drawn(view_or_figure)
-    if hasattr(shown, "cuts_blocks"):
+    if callable(getattr(shown, "page", None)):
         return page_text(shown.page(switch("lesions", lesions), progress)).encode()
     if switch("lesions", lesions):
-        raise ValueError(
-            f"{caller()}: lesions=True, and a {type(shown).__name__} cuts no blocks; a view of "
-            "rv.explore would be right. Leave lesions out."
-        )
-    if callable(getattr(shown, "page", None)):
-        return page_text(shown.page()).encode()
+        raise cuts_none(shown)
     if hasattr(shown, "to_plotly_json"):
-        return _figure_text(shown).encode()
+        return figure_page(shown).encode()
     raise _neither(shown)
+
+
+def cuts_none(shown: object) -> ValueError:
+    """The error where `lesions` is asked for of something else than a view of ``explore``."""
+    return ValueError(
+        f"{caller()}: lesions=True, and a {type(shown).__name__} cuts no blocks; a view of "
+        "rv.explore would be right. Leave lesions out."
+    )
 
 
 def _picture_of(view_or_figure: object, kind: str) -> bytes:
@@ -231,47 +230,10 @@ def page_text(page: Page) -> str:
         still = f'<noscript><img alt="{html.escape(page.title)}" src="{address}"></noscript>'
     body = (
         f'<main id="rv-root" class="rv-page"></main>\n{still}\n'
-        f"{_json_element('rv-traits', page.traits)}\n"
-        f"{_json_element('rv-meta', page.payload.meta)}\n"
+        f"{json_element('rv-traits', page.traits)}\n"
+        f"{json_element('rv-meta', page.payload.meta)}\n"
         '<script type="text/plain" id="rv-data">'
         f"{base64.b64encode(packed).decode('ascii')}</script>\n"
-        f'<script type="module">\n{_script(module + _STAND_IN)}\n</script>\n'
+        f'<script type="module">\n{script_text(module + _STAND_IN)}\n</script>\n'
     )
-    return _document(page.title, page.style.replace("</", "<\\/"), body)
-
-
-def _figure_text(figure: Any) -> str:
-    from plotly.offline import get_plotlyjs
-
-    title = re.sub(r"<[^>]*>", " ", figure.layout.title.text or "resviz")
-    drawing = json.loads(figure.to_json())
-    body = (
-        f'<main id="rv-root" class="rv-page"></main>\n{_json_element("rv-figure", drawing)}\n'
-        f"<script>{_script(get_plotlyjs())}</script>\n"
-        "<script>\nconst drawing = JSON.parse(document.getElementById('rv-figure').textContent);\n"
-        "Plotly.newPlot('rv-root', drawing.data, drawing.layout, "
-        "{ responsive: true, displaylogo: false });\n</script>\n"
-    )
-    return _document(html.unescape(title), "body { margin: 0; background: #fff; }", body)
-
-
-def _document(title: str, style: str, body: str) -> str:
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<link rel="icon" href="data:,">\n'
-        f"<title>{html.escape(title)}</title>\n<style>\n{style}\n</style>\n</head>\n"
-        f"<body>\n{body}</body>\n</html>\n"
-    )
-
-
-def _json_element(name: str, value: Any) -> str:
-    """JSON in the page; "<" is written so that no text can end the element."""
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c")
-    return f'<script type="application/json" id="{name}">{text}</script>'
-
-
-def _script(text: str) -> str:
-    """Script text that cannot end its element: a backslash changes nothing within its strings."""
-    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    return document(page.title, page.style.replace("</", "<\\/"), body)

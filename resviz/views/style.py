@@ -2,8 +2,8 @@
 
 The eight line colours are Okabe and Ito's (2008), which people with colour-blindness can tell
 apart. Magnitudes use viridis or cividis; signed values a blue-red map centred on 0. The background
-is white in every theme, so that a figure reads the same in a light and in a dark notebook, and in
-its static picture.
+is white, in a dark notebook too: what JupyterLab shows there is data and a picture, which know of
+no theme. A saved page follows its reader's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ INK = "#222222"
 FAINT = "#5f6670"
 GRID = "#e3e6ea"
 BACKGROUND = "#ffffff"
+_DARK = "#14181d"
 SHADES = ("#eef2f7", "#ffffff")
+PALE, OUTLINE = "#e9ebee", "#8a929c"
 MAGNITUDE = "Viridis"
 MAGNITUDES = ("Viridis", "Cividis")
 SIGNED = "RdBu_r"
@@ -61,6 +63,19 @@ def translucent(colour_code: str, opacity: float) -> str:
     """``"#0072B2"`` as a CSS ``rgba(...)``."""
     red, green, blue = (int(colour_code[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def tint(colour_code: str, paper: str = BACKGROUND, share: float = 0.3) -> str:
+    """A colour over paper of another: a light one on white, for what words stand on."""
+    pairs = ((int(code[i : i + 2], 16) for code in (colour_code, paper)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(below + share * (above - below)):02x}" for above, below in pairs)
+
+
+def in_the_dark() -> dict[str, str]:
+    """What takes the place of a figure's neutral colours and tints on a dark page."""
+    neutral = {BACKGROUND: _DARK, INK: "#e6e9ed", "#000000": "#ffffff", FAINT: "#a7b0ba"}
+    neutral |= {GRID: "#2a323b", SHADES[0]: "#1c232b", PALE: "#2a323b"}
+    return neutral | {tint(each): tint(each, _DARK, 0.4) for each in COLOURS[:6]}
 
 
 @functools.cache

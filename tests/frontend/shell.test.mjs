@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { searchHits } from "../../resviz/views/widgets/frontend/controls.js";
+import { searchHits } from "../../resviz/views/widgets/frontend/search.js";
 import { csvText } from "../../resviz/views/widgets/frontend/shell.js";
 
 test("csv: quotes, commas, line ends, nothing", () => {

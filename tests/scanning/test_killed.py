@@ -17,14 +17,14 @@ import resviz as rv
 from scanning.toys import activations, pictures, toy
 
 COUNT, CHUNK = 240, 20
-_SLOWLY = 0.003  # seconds to read an image
+_SLOWLY = 0.003  # seconds to read an image, where a kill shall come in between
 
 
-class Slow(Dataset):
+class Logged(Dataset):
     """Writes down what is read, in a file that survives a kill."""
 
-    def __init__(self, log: Path) -> None:
-        self.log, self.data = log, pictures(COUNT)
+    def __init__(self, log: Path, seconds: float = 0) -> None:
+        self.log, self.seconds, self.data = log, seconds, pictures(COUNT)
 
     def __len__(self) -> int:
         return COUNT
@@ -32,13 +32,13 @@ class Slow(Dataset):
     def __getitem__(self, n: int) -> tuple[Tensor, Tensor]:
         with self.log.open("a") as log:
             log.write(f"{n}\n")
-        time.sleep(_SLOWLY)
+        time.sleep(self.seconds)
         return self.data[n]
 
 
 def scan_slowly(path: Path, log: Path) -> None:
     """In a process of its own, to be killed."""
-    rv.scan(toy(), Slow(log), path=path, chunk=CHUNK, batch_size=10, progress=False)
+    rv.scan(toy(), Logged(log, _SLOWLY), path=path, chunk=CHUNK, batch_size=10, progress=False)
 
 
 def killed(path: Path, log: Path, after: float) -> None:
@@ -66,7 +66,7 @@ def test_killed_at_ten_random_moments_the_result_is_the_same(tmp_path):
         kept = len(rv.load_scan(path).images) if path.exists() else 0
         partial += 0 < kept < COUNT
         assert len(before) - 2 - kept <= CHUNK + 10  # two more tell what to expect
-        found = rv.scan(toy(), Slow(log), path=path, chunk=CHUNK, batch_size=10, progress=False)
+        found = rv.scan(toy(), Logged(log), path=path, chunk=CHUNK, batch_size=10, progress=False)
         assert found.images["image"].tolist() == list(range(COUNT))
         columns = [name for name in whole.channels if name != "median"]
         pd.testing.assert_frame_equal(found.channels[columns], whole.channels[columns])

@@ -81,8 +81,8 @@ class Live(View):
         page.expose_function("asked", lambda c, b: self._in.append(("asked", c, b)))
         page.expose_function("chosen", lambda c: self._in.append(("chosen", c, [])))
         traits = {"selection": dict(widget.selection), "about": widget.about, "still": ""}
-        module = module_source(widget.module).replace("export default ", "return ")
-        parts = {"style": style_source(widget.module), "module": module, "manager": manager}
+        module = module_source(widget.view.module).replace("export default ", "return ")
+        parts = {"style": style_source(widget.view.module), "module": module, "manager": manager}
         page.set_content(PAGE.format(traits=json.dumps(traits), **parts), wait_until="load")
 
     def _assign(self, change: Any) -> None:

@@ -24,7 +24,7 @@ def scan() -> Any:
 
 @pytest.fixture(scope="module")
 def sent(scan: Any) -> Any:
-    return rv.explore_channels(scan)._data()
+    return rv.explore_channels(scan).view.data()
 
 
 def test_numbers_are_those_of_the_scan(scan: Any, sent: Any) -> None:
@@ -84,7 +84,7 @@ def test_too_many_pictures_are_made_smaller_then_left_out(monkeypatch: Any) -> N
 @pytest.mark.thorough
 def test_what_was_not_measured_is_left_out() -> None:
     bare = rv.scan(toy(), pictures(), measures=["top"], progress=False)
-    sent = rv.explore_channels(bare)._data()
+    sent = rv.explore_channels(bare).view.data()
     assert sent.meta["found"] is None and sent.meta["pictures"]["names"] == []
     assert set(sent.meta["layers"][0]) >= {"top", "numbers"}
     assert not {"histogram", "preferred", "nearest"} & set(sent.meta["layers"][0])
@@ -109,14 +109,14 @@ def test_its_picture_is_of_what_is_chosen(scan: Any) -> None:
     assert view.selection["layer"] == "layer1.1"
     view.selection = {**view.selection, "channel": 3}
     assert "channel 3" in str(view.figure().layout.annotations)
-    assert view._still()[0] is not None
+    assert view.view.still()[0] is not None
 
 
 @pytest.mark.thorough
 def test_maps_of_opened_channels_are_on_the_page(scan: Any) -> None:
     view = rv.explore_channels(scan, toy(), preset=PRESET)
-    assert view._data().meta["maps"] and "opened" not in view._data().meta
-    fields, buffers = view.answer("top_maps", {"layer": "relu", "channel": 1})
+    assert view.view.data().meta["maps"] and "opened" not in view.view.data().meta
+    fields, buffers = view.view.answer("top_maps", {"layer": "relu", "channel": 1})
     told: Any = fields["maps"]  # type: ignore[typeddict-item]
     assert told["images"] == scan.top("relu", 1)["image"].tolist()
     codes = Payload({}, buffers[0]).array(told["codes"])
@@ -126,7 +126,7 @@ def test_maps_of_opened_channels_are_on_the_page(scan: Any) -> None:
     assert [(one["layer"], one["channel"]) for one in opened] == [("layer1.1", 3), ("relu", 1)]
     plain = rv.explore_channels(scan)
     with pytest.raises(ValueError, match=r"no answer to 'top_maps'"):
-        plain.answer("top_maps", {"layer": "relu", "channel": 1})
+        plain.view.answer("top_maps", {"layer": "relu", "channel": 1})
 
 
 def test_wrong_arguments_are_named() -> None:

@@ -75,7 +75,7 @@ def explored(
         view = rv.explore(net, images[:2], preset=preset, names=["one.png", "two.png"])
         page = Live(chromium, view, **options)
         pages.append(page)
-        page.until(lambda: page.widget._session.current.exp is not None)
+        page.until(lambda: page.widget.view._session.current.exp is not None)
         page.quiet()
         return page
 
@@ -110,7 +110,7 @@ def test_it_is_taken_wherever_it_falls(explored: Callable[..., Live]) -> None:
         drag(live, where, picture(f"{number}.png"))
         live.until(lambda number=number: len(names(live)) == 3 + number)
         assert names(live)[-1] == f"{number}.png", where
-    session = live.widget._session
+    session = live.widget.view._session
     live.until(lambda: session.current.moment.image == 1 + len(PLACES))
     live.until(lambda: session.current.exp is not None)
     live.quiet()

@@ -470,8 +470,8 @@ def test_asked_maps_and_checks_as_a_kernel_answers(
         sent: list[Any] = []
         view.send = lambda content, buffers=None: sent.append((content, buffers or []))
         view._received(view, question, [])
-        if view._work is not None:
-            view._work.join(60)
+        for work in view.view._works.values():
+            work.join(60)
         for content, buffers in sent:
             words = [base64.b64encode(each).decode() for each in buffers]
             page.evaluate("([m, w]) => window.tell(m, w)", [json.dumps(content), words])
@@ -544,7 +544,7 @@ def test_over_the_whole_file(trained: Any, opened: Any, tmp_path: Path) -> None:
     one.choose("Under the map", "the whole file")
     found = one.pixels(canvas=MAP)[..., :3]
     (panel,) = panels_of(exp, 0, None, None, None, "panel", "Viridis")
-    whole = view._originals[0]
+    whole = view.view._originals[0]
     panel = dataclasses.replace(panel, origin=whole.origin)
     wanted = panel.over(whole.pixels, 0.6)
     assert found.shape == wanted.shape

@@ -194,7 +194,7 @@ def measured(view: Any, **changes: Any) -> list[Any]:
     sent = listen(view)
     question = GOOD | {"part": "signed"} | changes
     view._received(view, {"type": "ask", "id": "f", "what": "faithfulness", **question}, [])
-    view._work.join(60)
+    view.view._works["faithfulness"].join(60)
     return [content for content, _ in sent]
 
 
@@ -234,18 +234,18 @@ def test_faithfulness_can_be_stopped(live: Any) -> None:
 
     live.send = send
     live._received(live, {"type": "ask", "id": "f", "what": "faithfulness", **GOOD}, [])
-    live._work.join(60)
+    live.view._works["faithfulness"].join(60)
     assert [one["type"] for one in sent] == ["progress"]
     assert live.payload().meta["checks"] == []
 
 
 @pytest.mark.thorough
 def test_stopping_another_question_changes_nothing(live: Any) -> None:
-    live.stop("never asked")
+    live.view.stop("never asked")
     sent = listen(live)
     live._received(live, {"type": "ask", "id": "f", "what": "faithfulness", **GOOD}, [])
-    live.stop("g")
-    live._work.join(60)
+    live.view.stop("g")
+    live.view._works["faithfulness"].join(60)
     assert sent[-1][0]["type"] == "answer"
 
 
@@ -297,7 +297,7 @@ def test_the_figure_follows_the_selection(exp: Any, read: Any) -> None:
 
 def raw(view: Any) -> Any:
     chosen = view.selection
-    return next(iter(view._maps.shown(chosen["image"], chosen).maps.values()))[0, 0].numpy()
+    return next(iter(view.view._maps.shown(chosen["image"], chosen).maps.values()))[0, 0].numpy()
 
 
 def test_the_figure_of_any_class_and_of_a_difference(exp: Any, read: Any) -> None:

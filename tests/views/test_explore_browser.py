@@ -20,6 +20,10 @@ from views.browsing import View, keep_screenshot
 pytestmark = pytest.mark.browser
 SAMPLES = Path(__file__).parents[2] / "sample_images"
 DRAWN = "() => document.querySelector('.rv-spine-line')"
+WHOLE = """all => all.map((one) => {
+  const title = one.querySelector("title")?.textContent ?? one.closest("[title]")?.title ?? "";
+  return [one.value ?? one.firstChild?.data ?? "", title];
+})"""
 PARTS = ("spine-part", "photograph", "anatomy", "channels")
 # from a key to the next frame that shows what it did: painted canvases and the moved cursor
 PACE = """async (keys) => {
@@ -34,6 +38,22 @@ PACE = """async (keys) => {
     times.push(performance.now() - began);
   }
   return times;
+}"""
+
+
+# what stands there at the end of the next frame: middles of cursor and blocks, words, pixels
+FRAME = """async (key) => {
+  const root = document.querySelector('.rv-screen');
+  root.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  const all = (where) => [...document.querySelectorAll(where)].filter((n) => n.checkVisibility());
+  const middle = (node) => node.getBoundingClientRect().x + node.getBoundingClientRect().width / 2;
+  return {
+    line: middle(document.querySelector('.rv-spine-cursor line')),
+    blocks: all('.rv-spine-block rect').map(middle),
+    words: all('.rv-part p, .rv-part h3, .rv-spine-cursor text').map((n) => n.textContent),
+    pixels: all('.rv-part canvas').map((canvas) => canvas.toDataURL()),
+  };
 }"""
 
 
@@ -86,7 +106,7 @@ def click_block(view: View, number: int) -> None:
 
 
 def settled(live: Live) -> None:
-    session = live.widget._session
+    session = live.widget.view._session
     live.until(lambda: session.current.exp is not None and session.current.without)
     live.quiet()
 
@@ -141,6 +161,17 @@ def test_everything_is_on_one_screen(
     keep_screenshot(page.page, f"explore_{size[0]}_{scheme}")
 
 
+def test_a_name_without_room_is_whole_on_hover(page: View) -> None:
+    names = (".rv-class-name", ".rv-map-tile-name", ".rv-search", ".rv-spine-name")
+    headings = [f".rv-{part} .rv-part-name" for part in PARTS[1:]]
+    found = page.at.locator(", ".join([*names, *headings])).evaluate_all(WHOLE)
+    assert len(found) > 10
+    for shown, title in found:
+        assert shown.lstrip("…") in title
+    heading = page.at.locator(".rv-anatomy .rv-part-name")
+    assert heading.get_attribute("aria-label") == heading.get_attribute("title") == "layer3.0"
+
+
 @pytest.mark.parametrize("width", [360, 480, 700])
 def test_narrow_it_stacks(opened: Any, page_file: Path, width: int) -> None:
     page = opened(page_file, DRAWN, viewport={"width": width, "height": 900})
@@ -156,20 +187,31 @@ def test_the_cursor_is_quick(page: View) -> None:
     assert sorted(times)[len(times) // 2] < 100, times
 
 
+@pytest.mark.parametrize("key", ["[", "Home"])
+def test_the_first_frame_shows_the_block_in_all_parts(page: View, key: str) -> None:
+    """No part goes on moving, and what was made ready beforehand is what comes."""
+    page.page.wait_for_timeout(300)
+    first = page.page.evaluate(FRAME, key)
+    page.page.wait_for_timeout(300)
+    assert first == page.page.evaluate(FRAME, "no key")
+    line, block = first["line"], first["blocks"][0 if key == "Home" else -2]
+    assert abs(line - block) < 1
+
+
 def test_a_class_changes_every_part(live: Live) -> None:
     line = live.at.locator(".rv-spine-line").first.get_attribute("d")
     bar = live.at.locator(".rv-class-bar").nth(1)
     name = bar.locator(".rv-class-name").inner_text()
     bar.click()
-    live.until(lambda: live.widget._session.current.moment.target is not None)
+    live.until(lambda: live.widget.view._session.current.moment.target is not None)
     settled(live)
     assert live.text(".rv-photograph .rv-part-name") == f"what speaks for {name}"
     assert live.text(".rv-channels .rv-part-name") == f"channels for {name}"
     assert live.at.locator(".rv-spine-line").first.get_attribute("d") != line
     legend = live.at.locator(".rv-spine-legend .rv-legend").all_inner_texts()
     assert legend[:3] == [f"{name}:", "as seen so far", "without the block"]
-    index = live.widget._session.current.moment.target
-    assert live.widget._session.preset.classes[index] == name
+    index = live.widget.view._session.current.moment.target
+    assert live.widget.view._session.preset.classes[index] == name
     live.at.locator(".rv-class-bar").first.click()  # back to the predicted one, which is known
     live.quiet()
     assert live.widget.selection["class"] is None
@@ -183,7 +225,7 @@ def test_a_block_cut_out_and_put_back(live: Live) -> None:
     place = live.at.locator(".rv-anatomy").bounding_box()
     chosen = live.at.locator(".rv-class-bar[aria-pressed=true] .rv-class-name").inner_text()
     click_block(live, 2)  # layer2.0, behind the stem
-    live.until(lambda: live.widget._session.current.moment.off == ("layer2.0",))
+    live.until(lambda: live.widget.view._session.current.moment.off == ("layer2.0",))
     settled(live)
     assert facts(live).startswith("without layer2.0 · ")
     assert live.at.locator(".rv-spine-cut").count() == 1
@@ -208,6 +250,7 @@ def test_what_the_block_does_is_said(live: Live) -> None:
     most = live.at.locator(".rv-spine-legend button")
     if most.count():  # the class may lose nothing: then nothing is said
         assert re.match(r"most is lost without layer\S+: [\d.]+ → (< )?[\d.]+$", most.inner_text())
+        assert most.get_attribute("title") == f"{most.get_attribute('aria-label')}; go there"
     live.at.locator(".rv-spine").press("[")
     live.page.wait_for_timeout(50)
     assert "No reading here: 32 channels; the head takes 64." in live.text(
@@ -218,11 +261,11 @@ def test_what_the_block_does_is_said(live: Live) -> None:
 def test_a_photograph_chosen_and_another_added(live: Live) -> None:
     painted = live.painted(".rv-channels .rv-tile")
     live.at.get_by_role("button", name="two.png").click()
-    live.until(lambda: live.widget._session.current.moment.image == 1)
+    live.until(lambda: live.widget.view._session.current.moment.image == 1)
     settled(live)
     assert live.painted(".rv-channels .rv-tile") != painted
     live.page.set_input_files("input[type=file]", SAMPLES / "chelsea.png")
-    live.until(lambda: live.widget._session.current.moment.image == 2)
+    live.until(lambda: live.widget.view._session.current.moment.image == 2)
     settled(live)
     names = live.at.locator(".rv-strip-photo").evaluate_all("all => all.map((one) => one.title)")
     assert names == ["one.png", "two.png", "chelsea.png"]
@@ -233,14 +276,14 @@ def test_several_files_join_one_after_the_other(live: Live) -> None:
     files = [SAMPLES / name for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
     live.page.set_input_files("input[type=file]", files)
     live.until(lambda: live.at.locator(".rv-strip-photo").count() == 5)
-    live.until(lambda: live.widget._session.current.moment.image == 4)
+    live.until(lambda: live.widget.view._session.current.moment.image == 4)
 
 
 def test_fast_changes_make_one_question_and_show_the_last(live: Live) -> None:
     asked = len(live.asked)
     for number in (1, 2, 3):
         click_block(live, number)
-    live.until(lambda: len(live.widget._session.current.moment.off) == 3)
+    live.until(lambda: len(live.widget.view._session.current.moment.off) == 3)
     live.quiet()
     scenes = [one for one in live.asked[asked:] if one.get("what") == "scene"]
     assert len(scenes) <= 3 and scenes[-1]["off"] == ["layer1.0", "layer2.0", "layer3.0"]
@@ -256,7 +299,7 @@ def test_work_is_stopped_and_nothing_changes(live: Live, monkeypatch: pytest.Mon
         return usual(*args)
 
     monkeypatch.setattr(module, "recorded", slow)
-    before, shown = facts(live), live.widget._session.current
+    before, shown = facts(live), live.widget.view._session.current
     stop = live.at.get_by_role("button", name="Stop")
     assert not stop.is_visible()
     click_block(live, 2)
@@ -265,9 +308,9 @@ def test_work_is_stopped_and_nothing_changes(live: Live, monkeypatch: pytest.Mon
     stop.click()
     live.quiet()
     go.set()
-    live.widget._works["scene"].join(30)
+    live.widget.view._works["scene"].join(30)
     live.quiet()
-    assert said(live) == "stopped" and live.widget._session.current is shown
+    assert said(live) == "stopped" and live.widget.view._session.current is shown
     assert facts(live) == before and live.at.locator(".rv-spine-cut").count() == 0
     assert live.at.get_attribute("aria-busy") == "false"
 
@@ -381,9 +424,9 @@ def test_colours_and_arcs_have_a_key(page: View) -> None:
 
 def test_python_chooses(live: Live) -> None:
     live.widget.selection = live.widget.selection | {"off": ["layer3.0"], "image": 1}
-    live.until(lambda: live.widget._session.current.moment.off == ("layer3.0",))
+    live.until(lambda: live.widget.view._session.current.moment.off == ("layer3.0",))
     live.quiet()
-    assert live.widget._session.current.moment.image == 1
+    assert live.widget.view._session.current.moment.image == 1
     live.widget.selection = live.widget.selection | {"depth": 3, "curve": "ratio"}
     live.quiet()
     assert live.text(".rv-anatomy .rv-part-name") == "layer1.0"
@@ -397,10 +440,10 @@ def test_by_keyboard_alone(live: Live) -> None:
     live.at.locator(".rv-spine").press("[")
     at_block(live, "layer2.0", 5)
     live.press("o")
-    live.until(lambda: live.widget._session.current.moment.off == ("layer2.0",))
+    live.until(lambda: live.widget.view._session.current.moment.off == ("layer2.0",))
     settled(live)
     live.press("0", ".")
-    live.until(lambda: live.widget._session.current.moment.image == 1)
+    live.until(lambda: live.widget.view._session.current.moment.image == 1)
     settled(live)
     live.at.locator(".rv-channels-grid").focus()
     first = live.text(".rv-channel-facts")

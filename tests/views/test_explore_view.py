@@ -97,14 +97,14 @@ def test_the_curves_are_those_of_a_recording(
 def test_the_tiles_are_the_strongest_channels(view: Any) -> None:
     payload = view.payload()
     told = payload.meta["scene"]["tiles"][-1]
-    maps = view._session.current.rec["layer3.0"][0]
+    maps = view.view._session.current.rec["layer3.0"][0]
     order = maps.flatten(1).amax(1).argsort(descending=True, stable=True)
     assert told["channels"] == order[:24].tolist() and told["total"] == 64
     codes, scale, offset = (payload.array(told[n]) for n in ("codes", "scale", "offset"))
     read = offset[:, None, None] + scale[:, None, None] * codes
     np.testing.assert_allclose(read, maps[order[:24]], atol=float(scale.max()) / 2 + 1e-6)
     added = payload.meta["scene"]["additions"]["layer3.0.add"]["tiles"]
-    branch = view._session.current.rec["layer3.0.add:branch"][0]
+    branch = view.view._session.current.rec["layer3.0.add:branch"][0]
     rms = branch.double().square().mean((1, 2)).sqrt()
     assert added["channels"] == rms.argsort(descending=True, stable=True)[:6].tolist()
     codes, scale, offset = (payload.array(added[n]) for n in ("codes", "scale", "offset"))
@@ -119,7 +119,7 @@ def test_the_explanation_names_the_channels_that_speak_for_the_class(
     sent = listen(view)
     told = ask(view, sent, "explanation", **scene(0, 4))["explanation"]
     table = rv.channel_contributions(net, images[:1], 4, preset=preset)
-    for place, tiles in zip(view._sending.places, told["tiles"], strict=True):
+    for place, tiles in zip(view.view._sending.places, told["tiles"], strict=True):
         own = table[table["layer"] == place.name]
         if place.kind == "stem":
             assert tiles is None
@@ -130,11 +130,11 @@ def test_the_explanation_names_the_channels_that_speak_for_the_class(
     known = dict(zip(lens["block"], lens["probability"], strict=True))
     assert list(told["lens"]["classes"])[0] == "4" and len(told["lens"]["classes"]) in (5, 6)
     found = dict(
-        zip([p.name for p in view._sending.places], told["lens"]["classes"]["4"], strict=True)
+        zip([p.name for p in view.view._sending.places], told["lens"]["classes"]["4"], strict=True)
     )
     assert found["layer3.0"] == pytest.approx(known["layer3.0"], rel=1e-5)
     assert found["layer1.0"] is None and found["relu"] is None
-    words = dict(zip([p.name for p in view._sending.places], told["lens"]["why"], strict=True))
+    words = dict(zip([p.name for p in view.view._sending.places], told["lens"]["why"], strict=True))
     assert words["layer1.0"] == "16 channels; the head takes 64"
 
 
@@ -144,7 +144,7 @@ def test_what_each_block_does_for_the_prediction(
     sent = listen(view)
     told = ask(view, sent, "without", **scene(1, off=("layer2.0",)))
     numbers = Payload(told["without"], told["buffers"][0]).array(told["without"]["numbers"])
-    names = [view._sending.places[at].name for at in told["without"]["places"]]
+    names = [view.view._sending.places[at].name for at in told["without"]["places"]]
     assert names == ["layer1.0", "layer3.0"] and told["without"]["failed"] == []
     for name, found in zip(names, numbers, strict=True):
         with rv.drop_blocks(net, ["layer2.0", name], images=images):
@@ -158,19 +158,19 @@ def test_the_scene_is_one_recorded_pass_of_one_photograph(
     view: Any, net: Any, images: torch.Tensor, preset: rv.Preset
 ) -> None:
     wanted = recorded(net, images[:1], preset=preset, keep=["blocks", "additions"])
-    assert view._session.current.rec.equals(wanted)
+    assert view.view._session.current.rec.equals(wanted)
 
 
 def test_a_class_changes_the_loss_and_keeps_the_maps(
     view: Any, net: Any, images: torch.Tensor, preset: rv.Preset
 ) -> None:
-    sent, before = listen(view), view._session.current.rec.tensors
+    sent, before = listen(view), view.view._session.current.rec.tensors
     answer = ask(view, sent, "scene", **scene(0, 4))
     assert answer["scene"]["class"] == 4
-    assert view._session.current.rec.tensors is before  # the maps are the same
+    assert view.view._session.current.rec.tensors is before  # the maps are the same
     wanted = recorded(net, images[:1], [4], "logit", preset=preset)
     np.testing.assert_array_equal(
-        view._session.current.rec.parameters["grad_norm"], wanted.parameters["grad_norm"]
+        view.view._session.current.rec.parameters["grad_norm"], wanted.parameters["grad_norm"]
     )
 
 
@@ -183,17 +183,17 @@ def test_a_block_is_switched_off_and_everything_follows(
     with rv.drop_blocks(net, ["layer2.0"], images=images):
         wanted = recorded(net, images[:1], preset=preset, keep=["blocks", "additions"])
         exp = rv.explain(net, images[:1], methods=["grad_cam"], layers=["layer3.0"], preset=preset)
-    assert view._session.current.rec.equals(wanted)
+    assert view.view._session.current.rec.equals(wanted)
     told = answer["scene"]
     assert told["off"] == ["layer2.0"]
-    whole = view._session.find(Moment(0)).rec
+    whole = view.view._session.find(Moment(0)).rec
     before = Payload(told, answer["buffers"][0]).array(told["before"])
     np.testing.assert_allclose(before, whole.logits.softmax(1)[0], rtol=1e-5)
     now = Payload(told, answer["buffers"][0]).array(told["numbers"])
     np.testing.assert_allclose(now, wanted.logits.softmax(1)[0], rtol=1e-5)
     assert told["curves"]["gradient"]["whole"] is not None
     ask(view, sent, "explanation", **scene(0, off=off))
-    found = view._session.current.exp.maps["grad_cam", "layer3.0"]
+    found = view.view._session.current.exp.maps["grad_cam", "layer3.0"]
     torch.testing.assert_close(found, exp.maps["grad_cam", "layer3.0"])
     # a map that the explanation asks for is of the network without the block, too
     asked = {"class": 2, "contrast": None, "method": "grad_cam", "layer": "layer1.0"}
@@ -230,7 +230,7 @@ def test_a_photograph_joins_the_others(view: Any, net: Any, preset: rv.Preset) -
     assert answer["image"] == 3 and answer["header"]["photographs"][3]["name"] == "<b>cat</b>.png"
     assert answer["header"]["photographs"][3]["picture"]["shape"] == [72, 72, 3]
     torch.testing.assert_close(
-        view._session.images[3], rv.load_images(SAMPLES / "chelsea.png", net, preset=preset)
+        view.view._session.images[3], rv.load_images(SAMPLES / "chelsea.png", net, preset=preset)
     )
     assert ask(view, sent, "scene", **scene(3))["scene"]["image"] == 3
 
@@ -241,7 +241,7 @@ def test_a_file_that_is_no_picture(view: Any, content: bytes) -> None:
     request = {"type": "ask", "id": "f", "what": "photograph", "name": "notes.txt"}
     view._received(view, request, [content] if content else [])
     assert sent[0]["type"] == "error" and "explore: " in sent[0]["text"]
-    assert "'notes.txt'" in sent[0]["text"] and len(view._session.images) == 3
+    assert "'notes.txt'" in sent[0]["text"] and len(view.view._session.images) == 3
 
 
 @pytest.mark.parametrize(
@@ -262,14 +262,14 @@ def test_wrong_questions(view: Any, details: dict[str, Any], message: str) -> No
 def test_unknown_blocks_are_not_looked_for(view: Any) -> None:
     sent = listen(view)
     ask(view, sent, "scene", **scene(0, off=("layer2.0", "__class__")))
-    assert view._session.current.moment.off == ("layer2.0",)
+    assert view.view._session.current.moment.off == ("layer2.0",)
 
 
 def test_a_stopped_scene_is_never_shown(view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import resviz.sessions.session as module
 
     sent, going, go = listen(view), threading.Event(), threading.Event()
-    before, usual = view._session.current, module.recorded
+    before, usual = view.view._session.current, module.recorded
 
     def slow(*args: Any) -> Any:
         going.set()
@@ -281,21 +281,21 @@ def test_a_stopped_scene_is_never_shown(view: Any, monkeypatch: pytest.MonkeyPat
     view._received(view, {**request, "id": "first"}, [])
     assert going.wait(20)
     view._received(view, {"type": "stop", "id": "first"}, [])
-    work = view._works["scene"]
+    work = view.view._works["scene"]
     go.set()
     work.join(30)
-    assert not work.is_alive() and view._session.current is before
+    assert not work.is_alive() and view.view._session.current is before
     assert not [m for m in sent if m["type"] in ("answer", "error")]
     # and a newer question stops the one before
     going.clear(), go.clear()
     view._received(view, {**request, "id": "second"}, [])
     assert going.wait(20)
-    old = view._works["scene"]
+    old = view.view._works["scene"]
     view._received(view, {**request, "id": "third", "image": 2}, [])
     go.set()
     assert answered(sent, "third")["type"] == "answer"
     old.join(30)
-    assert view._session.current.moment.image == 2
+    assert view.view._session.current.moment.image == 2
     assert [m["id"] for m in sent if m["type"] == "answer"] == ["third"]
 
 
@@ -319,7 +319,7 @@ def test_both_lines_are_of_one_class(view: Any) -> None:
     for image in range(3):
         for off in (("layer1.0",), ("layer2.0", "layer3.0")):
             ask(view, sent, "scene", **scene(image, off=off))
-            scene_now = view._session.current
+            scene_now = view.view._session.current
             assert int(scene_now.whole.targets[0]) == int(scene_now.rec.targets[0])
             assert int(scene_now.rec.targets[0]) == int(scene_now.rec.logits.argmax())
 
@@ -331,8 +331,10 @@ def test_a_network_that_changed_is_recorded_again(images: torch.Tensor, preset: 
     with torch.no_grad():
         net.conv1.weight.mul_(0.5)
     ask(view, sent, "scene", **scene(0, off=("layer1.0",)))
-    fresh = rv.record(net, images[:1], view._session.current.rec.targets, "logit", preset=preset)
-    whole = view._session.current.whole.layers["grad_norm"]
+    fresh = rv.record(
+        net, images[:1], view.view._session.current.rec.targets, "logit", preset=preset
+    )
+    whole = view.view._session.current.whole.layers["grad_norm"]
     assert whole.notna().all()
     np.testing.assert_array_equal(whole, fresh.layers["grad_norm"])
 
@@ -340,7 +342,7 @@ def test_a_network_that_changed_is_recorded_again(images: torch.Tensor, preset: 
 def test_a_question_about_a_scene_that_is_kept_no_more(view: Any) -> None:
     sent = listen(view)
     ask(view, sent, "scene", **scene(1))
-    view._session._scenes.pop(Moment(0))
+    view.view._session._scenes.pop(Moment(0))
     assert "is kept no more" in ask(view, sent, "maps", **scene(0))["text"]
     inner = {"type": "ask", "id": "p", "what": "weight", "network": 0, "class": 1}
     message = {"type": "within", "view": "maps", "scene": 99, "content": inner}
@@ -375,11 +377,11 @@ def test_an_explanation_in_a_thread_leaves_the_warning_filters(view: Any) -> Non
 
 
 def test_old_scenes_go_when_there_is_no_room(view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resviz.sessions.session._KEPT", view._session.current.size * 2)
+    monkeypatch.setattr("resviz.sessions.session._KEPT", view.view._session.current.size * 2)
     sent = listen(view)
     for image in (1, 2, 0):
         ask(view, sent, "scene", **scene(image))
-    assert [moment.image for moment in view._session._scenes] == [2, 0]
+    assert [moment.image for moment in view.view._session._scenes] == [2, 0]
 
 
 def test_the_network_is_left_as_it_was(net: Any, images: torch.Tensor, preset: rv.Preset) -> None:
@@ -407,7 +409,7 @@ def test_the_static_picture(view: Any, read: Any) -> None:
 
 def test_the_page_explains_first_and_stays_small(view: Any, tmp_path: Path) -> None:
     view.save_html(tmp_path / "explore.html")
-    assert view._session.current.exp is not None
+    assert view.view._session.current.exp is not None
     text = (tmp_path / "explore.html").read_text(encoding="utf-8")
     assert "rv-data" in text and "http://" not in text.replace("http://www.w3.org", "")
     assert view.page().payload.meta["explained"]["page"] is not None
@@ -427,10 +429,10 @@ def test_hostile_names_stay_text(
 
 def test_files_give_the_names(preset: rv.Preset, net: Any) -> None:
     files = [SAMPLES / "chelsea.png", str(SAMPLES / "rocket.jpg")]
-    assert explore(net, files, preset=preset)._sending.names == ["chelsea.png", "rocket.jpg"]
-    assert explore(net, files[0], preset=preset)._sending.names == ["chelsea.png"]
+    assert explore(net, files, preset=preset).view._sending.names == ["chelsea.png", "rocket.jpg"]
+    assert explore(net, files[0], preset=preset).view._sending.names == ["chelsea.png"]
     with Image.open(SAMPLES / "coffee.png") as picture:
-        assert explore(net, [picture], preset=preset)._sending.names == ["image 0"]
+        assert explore(net, [picture], preset=preset).view._sending.names == ["image 0"]
 
 
 def test_figure_is_the_profile_along_depth(view: Any) -> None:

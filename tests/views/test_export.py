@@ -39,7 +39,7 @@ def element(text: str, name: str) -> str:
 
 
 class Viewed:
-    def page(self) -> Page:
+    def page(self, lesions: bool = False, progress: Any = None) -> Page:
         return page()
 
 

@@ -494,19 +494,3 @@ def test_a_host_that_does_not_tell_of_its_kernel(
     assert picture.is_visible() and picture.get_attribute("alt")  # the last picture stays
     assert picture.evaluate("image => image.naturalWidth") == 1
     page.close()
-
-
-def test_a_page_of_a_figure(chromium: Any, norms: Any, tmp_path: Path) -> None:
-    from resviz.views.export import save_html
-
-    save_html(rv.plot_depth_profile(norms[0]), tmp_path / "figure.html")
-    page = chromium.new_page()
-    wrong: list[str] = []
-    page.on("console", lambda m: m.type == "error" and wrong.append(m.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda r: r.url.startswith(("file:", "data:")) or wrong.append(r.url))
-    page.goto((tmp_path / "figure.html").as_uri())
-    page.wait_for_selector(".main-svg .scatterlayer .trace")
-    page.wait_for_timeout(300)
-    assert wrong == []
-    page.close()

@@ -19,6 +19,7 @@ from resviz.networks.cifar import cifar_resnet
 from resviz.training.recorder.record import TrainingRecord, load_training_record
 from resviz.training.recorder.recorder import TrainingRecorder
 from resviz.views.widgets.gradients import DepthView, explore_gradients
+from resviz.views.widgets.host import Host
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -45,7 +46,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> TrainingRecord:
     return load_training_record(path)
 
 
-def lines(view: DepthView, quantity: str) -> dict[tuple[str, int], dict[str, Any]]:
+def lines(view: Host[DepthView], quantity: str) -> dict[tuple[str, int], dict[str, Any]]:
     """(line, step) -> its numbers as the browser reads them."""
     data = view.payload()
     numbers = data.array(data.meta["numbers"]).view("<f8")
@@ -62,7 +63,7 @@ def lines(view: DepthView, quantity: str) -> dict[tuple[str, int], dict[str, Any
     return found
 
 
-def names_of(view: DepthView) -> list[str]:
+def names_of(view: Host[DepthView]) -> list[str]:
     return [one["name"] for one in view.payload().meta["quantities"]]
 
 

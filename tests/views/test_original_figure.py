@@ -134,17 +134,15 @@ def test_originals_that_are_refused(picture: pathlib.Path, net: nn.Module) -> No
 def test_explore_has_the_files_it_was_given(picture: pathlib.Path, net: nn.Module) -> None:
     view = rv.explore(net, [picture])
     view.page()  # explains
-    part = view._explanation(view._session.current)
+    part = view.view._explanation(view.view._session.current)
     (whole,) = part.payload().meta["originals"]
     assert whole["size"] == [60, 120]
     buffer = io.BytesIO()
     Image.new("RGB", (90, 45)).save(buffer, "PNG")
-    fields, _ = view.answer("photograph", {"name": "new", "buffers": [buffer.getvalue()]})
-    assert view._parts._original(fields["image"]).origin.size == (45, 90)
+    fields, _ = view.view.answer("photograph", {"name": "new", "buffers": [buffer.getvalue()]})
+    assert view.view._parts._original(fields["image"]).origin.size == (45, 90)
     picture.unlink()
-    view._parts._whole = (None, None)
-    assert view._parts._original(0) is None  # the file is there no more
-    assert (
-        rv.explore(net, rv.load_images(np.zeros((60, 60, 3), np.uint8), net))._parts._original(0)
-        is None
-    )
+    view.view._parts._whole = (None, None)
+    assert view.view._parts._original(0) is None  # the file is there no more
+    made = rv.explore(net, rv.load_images(np.zeros((60, 60, 3), np.uint8), net)).view
+    assert made._parts._original(0) is None

@@ -13,17 +13,18 @@ import torch
 
 import resviz as rv
 from resviz.networks.cifar import cifar_resnet
+from resviz.views.widgets.host import Host
 from resviz.views.widgets.residuals import AnatomyView, explore_residuals
 
 ADDITION = "layer1.0.add"
 
 
-def column(view: AnatomyView, name: str) -> Any:
+def column(view: Host[AnatomyView], name: str) -> Any:
     data = view.payload()
     return data.array(data.meta["columns"][name]).view("<f8")
 
 
-def values(view: AnatomyView, addition: str, part: str) -> Any:
+def values(view: Host[AnatomyView], addition: str, part: str) -> Any:
     data = view.payload()
     packed = data.meta["kept"][addition][part]
     codes, scale, offset = (data.array(packed[n]) for n in ("codes", "scale", "offset"))
@@ -91,7 +92,7 @@ def test_nothing_kept_shows_the_numbers(rec: Any, blind: Any) -> None:
         view = explore_residuals(one)
         meta = view.payload().meta
         assert meta["kept"] == {} and meta["images"] == []
-        np.testing.assert_array_equal(column(view, "ratio"), view._frame["ratio"])
+        np.testing.assert_array_equal(column(view, "ratio"), view.view._frame["ratio"])
     assert not any(
         name.startswith("grad") for name in explore_residuals(blind).payload().meta["columns"]
     )

@@ -18,7 +18,8 @@ from jupyter_client.manager import start_new_kernel
 import resviz as rv
 from cases import thorough_but
 from resviz.views.widgets import shown
-from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.host import Host
+from resviz.views.widgets.view import View
 
 Make = Callable[[], Any]
 
@@ -77,7 +78,7 @@ def test_tensors_go_with_a_closed_view(net: Any, images: Any, preset: Any) -> No
     rv.explore(net, images[:1], preset=preset)._repr_mimebundle_()  # what is made once
     gc.collect()
     view = rv.explore(net, images[:1], preset=preset)
-    held = [weakref.ref(tensor) for tensor in view._session.current.rec.tensors.values()]
+    held = [weakref.ref(tensor) for tensor in view.view._session.current.rec.tensors.values()]
     view._repr_mimebundle_()
     view.close()
     del view
@@ -162,7 +163,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
             every_widget._instances[model].close()
 
 
-class Plain(PageView):
+class Plain(View):
     """A view without anything to draw."""
 
     module = "feature_maps.js"
@@ -176,7 +177,7 @@ class Plain(PageView):
 
 @pytest.fixture
 def view_of() -> Make:
-    return Plain
+    return lambda: Host(Plain())
 
 
 def is_open(view: Any) -> bool:
@@ -305,13 +306,13 @@ def test_long_work_ends_with_the_view(shell: Shell, net: Any, images: Any, prese
     shell.run("a", view)
     ask = {"type": "ask", "id": "q", "what": "explanation", "image": 0, "class": None, "off": []}
     view._received(view, ask, [])
-    work = view._works["explanation"]
+    work = view.view._works["explanation"]
     shell.run("a")
     work.join(60)
-    assert work._stopped.is_set() and view._session.current.exp is None
+    assert work._stopped.is_set() and view.view._session.current.exp is None
     gone = weakref.ref(work)
     del work
-    view._works.clear()
+    view.view._works.clear()
     assert gone() is None
 
 

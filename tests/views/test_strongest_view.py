@@ -60,9 +60,9 @@ def test_wrong_questions_are_refused(scan: Any) -> None:
 @pytest.mark.thorough
 def test_feature_maps_and_their_page(scan: Any, rec: Any, monkeypatch: Any) -> None:
     view = rv.explore_feature_maps(rec, scan=scan)
-    assert view._data().meta["scan"]["layers"] == ["layer1.0", "layer3.0"]
-    assert "strongest" not in view._data().meta  # with a kernel they are asked for
-    assert view.answer("strongest", {"layer": "layer3.0", "channels": [1]})[1]
+    assert view.view.data().meta["scan"]["layers"] == ["layer1.0", "layer3.0"]
+    assert "strongest" not in view.view.data().meta  # with a kernel they are asked for
+    assert view.view.answer("strongest", {"layer": "layer3.0", "channels": [1]})[1]
     told = view.page().payload.meta["strongest"]
     shown = {group["layer"]: group["channels"] for group in told["groups"]}
     assert set(shown) == {"layer1.0", "layer3.0"} and 64 <= told["wanted"] <= 80
@@ -77,14 +77,12 @@ def test_a_page_of_explore_carries_what_it_shows(
     net: Any, images: torch.Tensor, preset: rv.Preset, scan: Any
 ) -> None:
     view = rv.explore(net, images[:2], preset=preset, scan=scan)
-    assert view._data().meta["header"]["scan"]["images"] == 12
+    assert view.view.data().meta["header"]["scan"]["images"] == 12
     page = view.page()
     told, first = page.payload.meta["strongest"], page.payload.meta["explained"]["tiles"][-1]
     assert told["groups"][0]["layer"] == "layer3.0"  # the deepest, at which it opens
     assert set(first["channels"]) <= {c for g in told["groups"] for c in g["channels"]}
-    assert (
-        view._answer({"id": "1", "what": "strongest", "layer": "layer1.0", "channels": [0]}) is None
-    )
+    assert view.view.answer("strongest", {"layer": "layer1.0", "channels": [0]})[1]
 
 
 @pytest.mark.thorough

@@ -31,7 +31,6 @@ _HEAD = 100  # pixels above the first box: name, totals, image
 _WIDTHS = {1: 390, 2: 270, 3: 218, 4: 204}
 _LEAST = 560
 _HOVER = 22  # pixels between the places that answer to the pointer
-_GREY, _OUTLINE = "#e9ebee", "#8a929c"
 
 
 def plot_architecture(
@@ -104,18 +103,13 @@ def _colours(columns: Sequence[Column]) -> dict[str, str]:
     sizes = dict.fromkeys(box.size for column in columns for box in column.boxes)
     sizes.pop("1", None)
     ordered = sorted(sizes, key=_pixels, reverse=True)
-    tints = {size: _tint(style.colour(number)) for number, size in enumerate(ordered)}
-    return tints | {"1": _GREY}
+    tints = {size: style.tint(style.colour(number)) for number, size in enumerate(ordered)}
+    return tints | {"1": style.PALE}
 
 
 def _pixels(size: str) -> float:
     first = size.replace("×", " ").split()[0]
     return float(first) if first.isdigit() and "tokens" not in size else 0.0
-
-
-def _tint(colour: str, share: float = 0.3) -> str:
-    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return "#" + "".join(f"{round(255 - share * (255 - part)):02x}" for part in parts)
 
 
 def _add_sizes(draft: Draft, columns: Sequence[Column], wide: float) -> None:
@@ -200,7 +194,7 @@ def _boxes(
             for edges in _edges(box, left, left + width):
                 x, y = [*x, *edges[0], None], [*y, *edges[1], None]
         name = boxes[0].size if fill != style.BACKGROUND else "pooling"
-        look = shared(width=0.8, colour=_OUTLINE, name=f"{name}, outline", legend=False)
+        look = shared(width=0.8, colour=style.OUTLINE, name=f"{name}, outline", legend=False)
         marks += [Area(x=x, y=y, fill=fill, name=name), Series(x=x, y=y, **look)]
     return marks
 

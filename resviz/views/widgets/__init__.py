@@ -1,1 +1,1 @@
-"""Views to explore with: each is an ipywidget with a picture for when no kernel runs."""
+"""Views to explore with: a host shows each as a widget, with a picture for when no kernel runs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from resviz.attribution.methods.registry import METHODS
 from resviz.recording.said import said_by
 from resviz.sessions.explaining import check_maps, explained_first
 from resviz.sessions.maps import PICTURES, Maps
-from resviz.sessions.work import Work
+from resviz.sessions.work import Job, Work
 from resviz.views.figure import Figure
 from resviz.views.figures.explanation import plot_explanation
 from resviz.views.figures.quantities import conditions
@@ -31,9 +31,10 @@ from resviz.views.widgets.explanation_payload import (
     head_of,
     head_payload,
 )
-from resviz.views.widgets.messages import FaithfulnessAnswer, Fields, MapAnswer
+from resviz.views.widgets.host import Host
+from resviz.views.widgets.messages import FaithfulnessAnswer, MapAnswer
 from resviz.views.widgets.originals import packed, wholes_of
-from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.view import Answered, View
 
 if TYPE_CHECKING:
     from resviz.attribution.explanation import Explanation
@@ -45,7 +46,7 @@ _CALLER = "explore_explanation"
 _CHECKED = {"method", "layer", "image", "target"}  # columns of a table of faithfulness
 
 
-class ExplanationPage(PageView):
+class ExplanationPage(View):
     """The view of :func:`explore_explanation`."""
 
     module = "explanation.js"
@@ -71,7 +72,6 @@ class ExplanationPage(PageView):
         self._head = head_of(exp)
         self._classes = classes_of(exp, self._head)
         self._maps = Maps(exp, self._classes, self._head, net, images, preset, without)
-        self._work: Work | None = None
         method, layer = self._beginning()
         first = int(exp.targets[0][0])
         named = 0 <= first < len(self._classes)
@@ -167,40 +167,17 @@ class ExplanationPage(PageView):
         return [str(note) for note in notes if str(note).startswith(start)]
 
     # ---- what the browser asks for
-    def answer(self, what: str, request: dict[str, Any]) -> tuple[Fields, list[bytes]]:
+    def answer(self, what: str, request: dict[str, Any]) -> Answered:
         """A map that is not in the record."""
         if what != "map":
             return super().answer(what, request)
         values = as_array(self._maps.map_of(self._maps.wanted(request)))
         return MapAnswer(shape=list(values.shape)), [values.tobytes()]
 
-    # ---- long work: the checks of one map, beside the kernel's own work
-    def _answer(self, request: dict[str, Any]) -> None:
-        if request.get("what") == "faithfulness":
-            self._start(request)
-        else:
-            super()._answer(request)
-
-    def _start(self, request: dict[str, Any]) -> None:
-        number = str(request.get("id"))
-        try:
-            make, total, words = self.measuring(request)
-        except (ValueError, TypeError, KeyError, RuntimeError) as error:
-            self.failed(number, str(error.args[0]))
-            return
-        if self._work is not None:
-            self._work.stop()
-        self._work = Work(self, number, make, total, words)
-        self._work.start()
-
-    def measuring(
-        self, request: Mapping[str, Any]
-    ) -> tuple[Callable[[Work], tuple[FaithfulnessAnswer, list[bytes]]], int, str]:
-        """What measures a map's faithfulness, on a copy: a cell may be using the network.
-
-        Returns:
-            (a function of the :class:`Work` that runs it, its ticks, what they count).
-        """
+    def job(self, what: str, request: dict[str, Any]) -> Job | None:
+        """The checks of one map, on a copy of the network: a cell may be using it."""
+        if what != "faithfulness":
+            return None
         wanted = self._maps.wanted(request)
         measured = self._maps.measuring(wanted)
 
@@ -211,21 +188,11 @@ class ExplanationPage(PageView):
             work.settle(partial(self._keep_check, row, checked))
             return FaithfulnessAnswer(row=row, checked=checked), []
 
-        return make, PICTURES, "faithfulness: pictures"
+        return Job(make, PICTURES, "faithfulness: pictures")
 
     def _keep_check(self, row: dict[str, Any], checked: str) -> None:
         self._checks, self._checked = [*self._checks, row], checked
-        self._payload = None
-
-    def stop(self, request: str) -> None:
-        """Give up the measurement that this question began."""
-        if self._work is not None and self._work.number == request:
-            self._work.stop()
-
-    def give_up(self) -> None:
-        """Stop the measurement: nobody looks at this explanation any more."""
-        if self._work is not None:
-            self._work.stop()
+        self._packed = None
 
     # ---- without a kernel
     def figure(self) -> Figure:
@@ -272,7 +239,7 @@ def explore_explanation(
     explanation: Explanation | None = None,
     names: Sequence[str] | None = None,
     originals: Sources | None = None,
-) -> ExplanationPage:
+) -> Host[ExplanationPage]:
     """A widget on the reasons for a prediction: photograph, class, method and layer to choose.
 
     Where global pooling and one linear layer end the network, the browser itself computes the
@@ -322,7 +289,7 @@ def explore_explanation(
     if is_explanation(net_or_exp):
         check_maps(net_or_exp)
         wholes = wholes_of(net_or_exp, None, originals, _CALLER)
-        return ExplanationPage(net_or_exp, table=table, names=names, originals=wholes)
+        return Host(ExplanationPage(net_or_exp, table=table, names=names, originals=wholes))
     if not hasattr(net_or_exp, "forward") or images is None:
         raise TypeError(
             f"{_CALLER}: a {type(net_or_exp).__name__}"
@@ -336,7 +303,8 @@ def explore_explanation(
     exp = explanation if explanation is not None else explained_first(net_or_exp, images, preset)
     check_maps(exp)
     wholes = wholes_of(exp, images, originals, _CALLER)
-    return ExplanationPage(exp, net_or_exp, images, preset, table, names, originals=wholes)
+    view = ExplanationPage(exp, net_or_exp, images, preset, table, names, originals=wholes)
+    return Host(view)
 
 
 def _names(names: Sequence[str] | None, count: int) -> list[str]:

@@ -12,6 +12,7 @@ from resviz.networks.inputs import check_images
 from resviz.preset import check_network
 from resviz.scanning import belonging
 from resviz.views.figures.scanned import check_scan
+from resviz.views.widgets.host import Host
 from resviz.views.widgets.originals import Source, sources
 from resviz.views.widgets.screen.view import ExploreView
 from resviz.views.widgets.strongest import Strongest
@@ -33,7 +34,7 @@ def explore(
     preset: Preset | None = None,
     names: Sequence[str] | None = None,
     scan: Scan | None = None,
-) -> ExploreView:
+) -> Host[ExploreView]:
     """Look into a network on one screen: one photograph, one class, one cursor over depth.
 
     Across the top the network, block by block, with its shortcuts as arcs, a quantity along depth,
@@ -89,7 +90,7 @@ def explore(
         raise ValueError(f"{_CALLER}: names {names!r}; one for each of {inputs.count} images.")
     each = [inputs.one(number) for number in range(inputs.count)]
     named = [str(name) for name in names]
-    return ExploreView(net, each, named, preset, photographs, strongest)
+    return Host(ExploreView(net, each, named, preset, photographs, strongest))
 
 
 def _are_tensors(images: Any) -> bool:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resviz.arguments import public
-from resviz.recording.said import Said, said_by
+from resviz.arguments import Progress, public
+from resviz.recording.said import said_by
 from resviz.scanning.belonging import check_recording
-from resviz.views.channels import Pictures, has_maps, maps_of, pictures_of
-from resviz.views.export import Page
+from resviz.views.channels import has_maps, maps_of, pictures_of
 from resviz.views.figure import Figure
 from resviz.views.figures.feature_maps import plot_feature_maps
-from resviz.views.figures.quantities import conditions_of
 from resviz.views.figures.scanned import check_scan
 from resviz.views.payload import Packing, Payload
-from resviz.views.pictures import Floats, as_array, as_pixels
+from resviz.views.pictures import Floats, as_array
 from resviz.views.records import is_explanation, is_recording
-from resviz.views.widgets.messages import Fields, WeightAnswer
-from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.host import Host
+from resviz.views.widgets.maps_payload import Head, network_data
+from resviz.views.widgets.messages import WeightAnswer
 from resviz.views.widgets.strongest import Strongest
+from resviz.views.widgets.view import Answered, View
 
 if TYPE_CHECKING:
     from resviz.attribution.explanation import Explanation
@@ -32,15 +30,13 @@ if TYPE_CHECKING:
     from resviz.scanning.scan import Scan
 
 _MOST = 64 * 2**20  # bytes of maps in one message
-_NAMED = 5  # classes per photograph whose weights come along
 _SEEN_FIRST = 48  # channels of a layer that are shown before "all" is asked for
 _ROOM = 3 * 2**20  # bytes of the strongest images of a scan, on a page
 _STILL = 24  # channels in the static picture
-_SEEN = ("images", "output", "loss")  # conditions that do not change a feature map
 _CALLER = "explore_feature_maps"
 
 
-class MapsView(PageView):
+class MapsView(View):
     """The view of :func:`explore_feature_maps`.
 
     ``selection`` holds ``network``, ``layer``, ``image``, ``channel``, ``class``, ``sort``
@@ -81,17 +77,16 @@ class MapsView(PageView):
         parts = zip(
             self._records, self._layers, self._images, self._heads, self._names, strict=True
         )
-        networks = [_network(packing, *part) for part in parts]
+        networks = [network_data(packing, *part) for part in parts]
         scan = None if self._strongest is None else self._strongest.header()
         return packing.payload({"networks": networks, "scan": scan})
 
-    def page(self) -> Page:
+    def page_payload(self, lesions: bool, progress: Progress) -> Payload:
         """With a scan: the strongest images of the channels that the page opens on, too."""
-        page = super().page()
+        payload = super().page_payload(lesions, progress)
         if self._strongest is None:
-            return page
-        payload = self._strongest.on_page(page.payload, self._foremost_channels(), _ROOM)
-        return dataclasses.replace(page, payload=payload)
+            return payload
+        return self._strongest.on_page(payload, self._foremost_channels(), _ROOM)
 
     def _foremost_channels(self) -> dict[str, list[int]]:
         """Those that are seen at first, of every layer, the chosen photograph's before others'."""
@@ -105,12 +100,6 @@ class MapsView(PageView):
                     order = self._order(0, layer, pictures.maps[image], sort)[:_SEEN_FIRST]
                     found.setdefault(layer, []).extend(order.tolist())
         return found
-
-    def weights(self) -> Payload:
-        """The last layer's weights alone, where they came after the maps were sent."""
-        packing = Packing()
-        rec, images, head = self._records[0], self._images[0], self._heads[0]
-        return packing.payload(_weight(packing, head, _shown_images(said_by(rec), images)))
 
     def figure(self) -> Figure:
         """The chosen layer's first channels in the chosen order."""
@@ -149,7 +138,7 @@ class MapsView(PageView):
         image = self._images[number][int(self.selection.get("image") or 0)]
         return 0 if said is None else int(np.argmax(said.numbers[image]))
 
-    def answer(self, what: str, request: dict[str, Any]) -> tuple[Fields, list[bytes]]:
+    def answer(self, what: str, request: dict[str, Any]) -> Answered:
         """The last layer's weights for a class; the images that a channel answers to most."""
         if what == "strongest" and self._strongest is not None:
             return self._strongest.answer(request)
@@ -166,14 +155,6 @@ class MapsView(PageView):
 
 def _largest_first(keys: NDArray[Any]) -> NDArray[np.int64]:
     return np.argsort(-np.nan_to_num(keys, nan=-np.inf), kind="stable")
-
-
-@dataclass(frozen=True)
-class Head:
-    """The last linear layer: the layer whose channels it weighs, and (K, C) weights."""
-
-    layer: str
-    weight: Floats
 
 
 def _mapped_layers(rec: Any) -> list[str]:
@@ -253,89 +234,6 @@ def _makes(rec: Any, layer: str, weight: Floats, bias: Floats, logits: Floats) -
     return bool(difference <= 1e-2 * np.abs(logits).max())
 
 
-def _network(
-    packing: Packing, rec: Any, layers: list[str], images: list[int], head: Head | str, name: str
-) -> dict[str, Any]:
-    about = {**rec.provenance}
-    pictures = None if rec.pictures is None else packing.add(as_pixels(rec.pictures)[images])
-    words = conditions_of(rec, _SEEN)
-    count = int(about["images"])
-    if len(images) < count:
-        words.append(f"{len(images)} of {count} photographs, others by images=")
-    said = said_by(rec)
-    shown = _shown_images(said, images)
-    return {
-        "name": name,
-        "conditions": " · ".join(words),
-        "classes": [] if said is None else said.names,
-        "images": shown,
-        "pictures": pictures,
-        "layers": [
-            _layer(packing, found, key, images)
-            for key in layers
-            if (found := pictures_of(rec, key)) is not None
-        ],
-        "weight": _weight(packing, head, shown),
-    }
-
-
-def _shown_images(said: Said | None, images: list[int]) -> list[dict[str, Any]]:
-    if said is None:
-        return [{"label": f"image {image}", "predicted": []} for image in images]
-    shown = []
-    for image in images:
-        row = said.numbers[image]
-        best = np.argsort(-row, kind="stable")[:_NAMED]
-        predicted = [
-            {
-                "index": int(index),
-                "label": said.names[index],
-                "probability": round(float(row[index]), 4),
-            }
-            for index in best
-        ]
-        first = predicted[0]
-        label = f"image {image}: {first['label']} {said.words(row[first['index']])}"
-        shown.append({"label": label, "predicted": predicted})
-    return shown
-
-
-def _weight(packing: Packing, head: Head | str, shown: list[dict[str, Any]]) -> dict[str, Any]:
-    if not isinstance(head, Head):
-        return {"layer": None, "classes": [], "rows": None, "reason": head}
-    known = sorted({each["index"] for image in shown for each in image["predicted"]})
-    rows = packing.add(head.weight[known])
-    return {"layer": head.layer, "classes": known, "rows": rows, "reason": None}
-
-
-def _layer(packing: Packing, found: Pictures, key: str, images: list[int]) -> dict[str, Any]:
-    """Codes (N, C, H, W) and the exact statistics of each channel; the scale is its own."""
-    maps = found.maps[images]
-    flat = maps.reshape(*maps.shape[:2], -1)
-    finite = flat[np.isfinite(flat)]
-    packed = packing.add_pixels(maps, groups=2)
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = flat.mean(axis=2, dtype=np.float64).astype(np.float32)
-    statistics = {"mean": mean, "maximum": flat.max(axis=2), "zeros": _zeros(flat)}
-    return {
-        "key": key,
-        "axes": found.axes,
-        "position": found.position,
-        "left_out": found.left_out,
-        "low": float(finite.min()) if finite.size else 0.0,
-        "high": float(finite.max()) if finite.size else 0.0,
-        **packed,
-        **{name: packing.add(values) for name, values in statistics.items()},
-    }
-
-
-def _zeros(flat: Floats) -> NDArray[np.uint8]:
-    """Share of exact zeros in 255ths; 0 only where there are none, 255 only where all are."""
-    share = (flat == 0).mean(axis=2)
-    between = np.clip(np.rint(share * 255), 1, 254)
-    return np.where(share == 0, 0, np.where(share == 1, 255, between)).astype(np.uint8)
-
-
 def _key(key: str) -> Any:
     name, _, call = key.partition("#")
     return (name, int(call)) if call else name
@@ -349,7 +247,7 @@ def explore_feature_maps(
     explanation: Explanation | None = None,
     images: Sequence[int] | None = None,
     scan: Scan | None = None,
-) -> MapsView:
+) -> Host[MapsView]:
     """A widget to browse the feature maps of a recording, every channel of every kept layer.
 
     It opens on the 48 strongest channels of a layer, each on its own colour scale over the
@@ -392,4 +290,4 @@ def explore_feature_maps(
         _mapped_layers(rec)  # says what is wrong with the recording
         check_recording(scan, rec)
         strongest = Strongest(scan)
-    return MapsView(rec, other, explanation, images, strongest)
+    return Host(MapsView(rec, other, explanation, images, strongest))

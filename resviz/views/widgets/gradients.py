@@ -8,45 +8,37 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resviz.analysis.theory import Theory
 from resviz.arguments import public
 from resviz.errors import closest
 from resviz.views.figure import Figure
-from resviz.views.figures.curves import (
-    Curve,
-    curve,
-    select_rows,
-    stage_bounds,
-)
 from resviz.views.figures.depth import plot_depth_profile
-from resviz.views.figures.quantities import QUANTITIES, Quantity, shared_conditions
+from resviz.views.figures.quantities import Quantity, shared_conditions
 from resviz.views.payload import Packing, Payload
+from resviz.views.widgets.gradient_curves import Floats, Places, curve_of, over_seeds
 from resviz.views.widgets.gradient_laws import laws_of
 from resviz.views.widgets.gradient_runs import (
     CALLER,
     KINDS,
-    OWN,
     Run,
     has_numbers,
     quantities_of,
     read_runs,
 )
-from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.host import Host
+from resviz.views.widgets.view import View
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from resviz.views.records import Tables
 
-Floats = NDArray[np.float64]
-
 _MODES = {None: "", True: "batch statistics", False: "running statistics"}
 _UNIT = (-0.02, 1.02)
 
 
-class DepthView(PageView):
+class DepthView(View):
     """The view of :func:`explore_gradients`.
 
     ``selection`` holds ``quantity`` ("parameters.grad_norm": table and column), ``axis`` ("auto",
@@ -69,7 +61,7 @@ class DepthView(PageView):
         self._words, self._step_word = list(words), step_word
         self._measured = quantities_of(self._runs)
         self._curves = {
-            (number, kind): _curve(run, kind, rows)
+            (number, kind): curve_of(run, kind, rows)
             for number, run in enumerate(self._runs)
             for kind in KINDS
             if kind in run.tables and any(q.startswith(kind) for q in self._measured)
@@ -129,7 +121,7 @@ class DepthView(PageView):
     # ---- data
     def payload(self) -> Payload:
         """Every number once, as float64; the rest, names and places, as JSON."""
-        packing, places = Packing(), _Places()
+        packing, places = Packing(), Places()
         numbers: list[Floats] = []
         series = self._series(places, numbers)
         flat = np.concatenate(numbers) if numbers else np.zeros(0)
@@ -152,7 +144,7 @@ class DepthView(PageView):
         }
         return packing.payload(meta)
 
-    def _series(self, places: _Places, numbers: list[Floats]) -> list[dict[str, Any]]:
+    def _series(self, places: Places, numbers: list[Floats]) -> list[dict[str, Any]]:
         found, at = [], 0
         networks = list(dict.fromkeys(run.network for run in self._runs))
         modes = len({run.mode for run in self._runs} - {None}) > 1
@@ -162,7 +154,7 @@ class DepthView(PageView):
                 table, _, column = name.partition(".")
                 if table != kind or not has_numbers(run, kind, column):
                     continue
-                values = _over_seeds(run, kind, column, self._rows)
+                values = over_seeds(run, kind, column, self._rows)
                 numbers += values
                 found.append(
                     {
@@ -180,40 +172,6 @@ class DepthView(PageView):
         return found
 
 
-class _Places:
-    """Layers, shapes and stages of the curves, each different list once."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], int] = {}
-        self._curves: list[Curve] = []
-
-    def index(self, drawn: Curve) -> int:
-        rows = drawn.rows
-        key = (*rows["layer"], *rows["shape"], *rows["x"].fillna(-1), *rows["kind"], *drawn.aside)
-        if key not in self._known:
-            self._known[key] = len(self._curves)
-            self._curves.append(drawn)
-        return self._known[key]
-
-    def described(self, packing: Packing) -> list[dict[str, Any]]:
-        return [_place(each, packing) for each in self._curves]
-
-
-def _place(drawn: Curve, packing: Packing) -> dict[str, Any]:
-    rows = drawn.rows
-    return {
-        "x": packing.add(rows["x"].to_numpy(dtype=np.float32)),
-        "layers": rows["layer"].tolist(),
-        "shapes": rows["shape"].tolist(),
-        "stages": rows["stage"].tolist(),
-        "notes": rows["kind"].astype(str).tolist(),
-        "aside": drawn.aside.tolist(),
-        "bounds": [
-            {"name": stage, "from": low, "to": high} for stage, low, high in stage_bounds(drawn)
-        ],
-    }
-
-
 @public
 def explore_gradients(
     tables: Tables,
@@ -221,7 +179,7 @@ def explore_gradients(
     *,
     rows: str | Sequence[str] | None = None,
     theory: Mapping[str, Theory | Callable[[Floats], ArrayLike]] | None = None,
-) -> DepthView:
+) -> Host[DepthView]:
     """A view that compares networks along depth; every interaction runs in the browser.
 
     Quantity, log or linear axis, training step, BatchNorm modes and lines of theory are chosen in
@@ -259,7 +217,7 @@ def explore_gradients(
                 f"{CALLER}: theory {name!r} is a {type(law).__name__}; a law of "
                 "resviz.analysis.theory or a function of depth would be right."
             )
-    return DepthView(runs, quantity, theory or {}, rows, words, step_word)
+    return Host(DepthView(runs, quantity, theory or {}, rows, words, step_word))
 
 
 # ---- quantities
@@ -304,33 +262,7 @@ def _described(
     }
 
 
-# ---- curves
-def _curve(run: Run, kind: str, rows: str | Sequence[str] | None) -> Curve:
-    column = next(c for c in run.tables[kind][0] if c in QUANTITIES[kind] or c in OWN)
-    chosen = rows if kind == "layers" else None
-    try:
-        return curve(run.network, run.tables[kind], kind, "depth", column, chosen)
-    except ValueError as error:
-        raise ValueError(str(error).replace("plot_depth_profile:", f"{CALLER}:")) from error
-
-
-def _over_seeds(run: Run, kind: str, column: str, rows: str | Sequence[str] | None) -> list[Floats]:
-    """Median, and with several seeds smallest and largest, of every row; NaN is no value."""
-    chosen = rows if kind == "layers" else None
-    frames = [select_rows(frame, kind, chosen) for frame in run.tables[kind]]
-    values = np.column_stack([frame[column].to_numpy(dtype=float) for frame in frames])
-    if values.shape[1] == 1:
-        return [values[:, 0]]
-    finite = np.where(np.isfinite(values), values, np.nan)
-    known = ~np.isnan(finite).all(axis=1)
-    found = []
-    for function in (np.nanmedian, np.nanmin, np.nanmax):
-        out = np.full(len(finite), np.nan)
-        out[known] = function(finite[known], axis=1)
-        found.append(out)
-    return found
-
-
+# ---- lines
 def _order_of(runs: Sequence[Run]) -> Callable[[Run], tuple[int, int]]:
     networks = list(dict.fromkeys(run.network for run in runs))
     modes = list(dict.fromkeys(run.mode for run in runs))

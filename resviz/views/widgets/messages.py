@@ -81,7 +81,7 @@ class WithinTold(TypedDict):
 
     type: Literal["within"]
     view: str
-    content: Data | Answer | Progress | Failure
+    content: Told
 
 
 # ---- questions, and what is in their answers
@@ -110,12 +110,6 @@ class PhotographQuestion(TypedDict):
     name: str
 
 
-class PartsQuestion(TypedDict):
-    """The channels of an addition that did not come with the rest."""
-
-    addition: str
-
-
 class StrongestQuestion(TypedDict):
     """The images of a scan that channels answer to most."""
 
@@ -141,7 +135,6 @@ class Questions(TypedDict):
     faithfulness: MapQuestion
     weight: WeightQuestion
     photograph: PhotographQuestion
-    parts: PartsQuestion
     strongest: StrongestQuestion
     top_maps: TopMapsQuestion
 
@@ -195,13 +188,6 @@ class PhotographAnswer(TypedDict):
     image: int
 
 
-class PartsAnswer(TypedDict):
-    """Shortcut, branch and sum; with one buffer."""
-
-    addition: str
-    parts: Meta
-
-
 class StrongestAnswer(TypedDict):
     """Their crops, and what is known of each; with one buffer."""
 
@@ -225,7 +211,6 @@ class Answers(TypedDict):
     faithfulness: FaithfulnessAnswer
     weight: WeightAnswer
     photograph: PhotographAnswer
-    parts: PartsAnswer
     strongest: StrongestAnswer
     top_maps: TopMapsAnswer
 
@@ -240,8 +225,8 @@ Fields = (
     | FaithfulnessAnswer
     | WeightAnswer
     | PhotographAnswer
-    | PartsAnswer
     | StrongestAnswer
     | TopMapsAnswer
 )
-ToBrowser = Data | Answer | Progress | Failure | WithinTold
+Told = Data | Answer | Progress | Failure
+ToBrowser = Told | WithinTold

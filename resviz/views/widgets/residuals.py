@@ -18,8 +18,8 @@ from resviz.views.figures.residuals import plot_residual_branches
 from resviz.views.payload import Packing, Payload
 from resviz.views.pictures import Floats
 from resviz.views.records import is_recording
-from resviz.views.widgets.messages import Fields, PartsAnswer
-from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.host import Host
+from resviz.views.widgets.view import View
 
 if TYPE_CHECKING:
     from resviz.recording.recording import Recording
@@ -33,20 +33,16 @@ _CALLER = "explore_residuals"  # its public name
 _MOST = 64 * 2**20  # bytes of maps in one message
 
 
-class AnatomyView(PageView):
+class AnatomyView(View):
     """The view of :func:`explore_residuals`.
 
     ``selection`` holds ``addition``, ``image``, ``channel``, ``sort`` ("branch", "index",
     "shortcut", "sum", "ratio"), ``scale`` ("together", "each") and ``show`` ("strongest", "all").
-
-    Attributes:
-        sent: the additions whose channels go to the browser with the rest; the browser asks for
-            the others when they are looked at.
     """
 
     module = "residuals.js"
 
-    def __init__(self, rec: Any, images: Sequence[int] | None, at_once: bool = True) -> None:
+    def __init__(self, rec: Any, images: Sequence[int] | None) -> None:
         self._rec = as_table(rec, _CALLER)
         self._frame = table_of(self._rec, "residuals").reset_index(drop=True)
         if self._frame.empty:
@@ -60,7 +56,6 @@ class AnatomyView(PageView):
         self._kept = _kept(self._rec, self._frame["addition"])
         self._images = _wanted(self._rec, self._kept, images)
         first = next(iter(self._kept), str(self._frame["addition"].iloc[0]))
-        self.sent = list(self._kept) if at_once else []
         network = str(about(self._rec).get("network", ""))
         super().__init__(
             about=f"Residual additions{': ' + network if network else ''}",
@@ -101,8 +96,7 @@ class AnatomyView(PageView):
             },
             "stages": [{"name": s, "from": low, "to": high} for s, low, high in bounds],
             "images": [f"image {image}" for image in self._images],
-            "kept": {name: self._parts(packing, name) for name in self.sent},
-            "asks": [name for name in self._kept if name not in self.sent],
+            "kept": {name: self._parts(packing, name) for name in self._kept},
             "recorded": is_recording(self._rec),
         }
         return packing.payload(meta)
@@ -118,41 +112,6 @@ class AnatomyView(PageView):
         return {
             part: _maps(packing, self._rec, key, self._images) for part, key in self._kept[addition]
         }
-
-    @property
-    def kept(self) -> list[str]:
-        """The additions of which channels were kept."""
-        return list(self._kept)
-
-    def send_up_to(self, most: int) -> None:
-        """Have channels sent with the rest: the chosen addition's, those seen, then the deepest.
-
-        Args:
-            most: bytes that they may take; the chosen addition's come in any case.
-        """
-        chosen = str(self.selection.get("addition"))
-        order = dict.fromkeys([chosen, *reversed(self.sent), *reversed(self._kept)])
-        self.sent, size = [], 0
-        for name in order:
-            if name not in self._kept:
-                continue
-            tensors = [self._rec.tensors[key] for _, key in self._kept[name]]
-            size += sum(len(self._images) * t[0].numel() for t in tensors)
-            if size > most and self.sent:
-                break
-            self.sent.append(name)
-
-    def answer(self, what: str, request: dict[str, Any]) -> tuple[Fields, list[bytes]]:
-        """The channels of an addition that did not come with the rest."""
-        if what != "parts":
-            return super().answer(what, request)
-        name, packing = str(request["addition"]), Packing()
-        if name not in self._kept:
-            raise ValueError(f"{_CALLER}: no channels of {name!r}; kept: {', '.join(self._kept)}.")
-        packed = packing.payload(self._parts(packing, name))
-        if name not in self.sent:
-            self.sent.append(name)
-        return PartsAnswer(addition=name, parts=packed.meta), [packed.buffer]
 
 
 def _described(row: dict[Any, Any]) -> dict[str, Any]:
@@ -218,7 +177,7 @@ def _maps(packing: Packing, rec: Any, key: str, images: list[int]) -> dict[str, 
 @public
 def explore_residuals(
     rec: Recording | pd.DataFrame, *, images: Sequence[int] | None = None
-) -> AnatomyView:
+) -> Host[AnatomyView]:
     """A view on the residual additions of a network: sizes, gradient split, channels.
 
     One cursor over depth chooses the block: its shortcut, branch and sum stand side by side for the
@@ -241,4 +200,4 @@ def explore_residuals(
         >>> explore_residuals(rv.record(net, torch.zeros(1, 3, 32, 32))).selection["addition"]
         'layer1.0.add'
     """
-    return AnatomyView(rec, images)
+    return Host(AnatomyView(rec, images))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from resviz.arguments import choice, public
+from resviz.arguments import Progress, choice, public
 from resviz.networks.inputs import check_hookable
 from resviz.preset import check_network
 from resviz.scanning import belonging
-from resviz.views.export import Page
 from resviz.views.figure import Figure
 from resviz.views.figures.channel_statistics import plot_channel_statistics
 from resviz.views.figures.scanned import about, check_scan
@@ -22,8 +20,8 @@ from resviz.views.widgets.atlas.layers import packed_found, packed_layer
 from resviz.views.widgets.atlas.maps import ChannelMaps
 from resviz.views.widgets.atlas.pictures import Kept, needs_crops, packed_crops
 from resviz.views.widgets.atlas.points import packed_points
-from resviz.views.widgets.messages import Fields
-from resviz.views.widgets.page_view import PageView
+from resviz.views.widgets.host import Host
+from resviz.views.widgets.view import Answered, View
 
 if TYPE_CHECKING:
     from resviz.given import Network
@@ -35,7 +33,7 @@ _MOST, _ALL = 9 * 2**20, 10 * 2**20  # bytes of whole pictures, with crops: a th
 _STILL = 6  # channels in the static picture
 
 
-class ChannelsView(PageView):
+class ChannelsView(View):
     """The view of :func:`explore_channels`.
 
     ``selection`` holds ``layer``, ``channel`` (None: none is open), ``sort`` ("selective",
@@ -83,18 +81,18 @@ class ChannelsView(PageView):
         }
         return packing.payload(meta)
 
-    def page(self) -> Page:
+    def page_payload(self, lesions: bool, progress: Progress) -> Payload:
         """With the maps of the channels that were opened."""
-        page = super().page()
+        payload = super().page_payload(lesions, progress)
         if self._maps is None:
-            return page
+            return payload
         layer, channel = str(self.selection.get("layer")), self.selection.get("channel")
         if channel is not None:
             with suppress(ValueError, KeyError):  # a layer without maps: the page says so
                 self._maps.of(layer, int(channel))
-        return dataclasses.replace(page, payload=self._maps.on_page(page.payload))
+        return self._maps.on_page(payload)
 
-    def answer(self, what: str, request: dict[str, Any]) -> tuple[Fields, list[bytes]]:
+    def answer(self, what: str, request: dict[str, Any]) -> Answered:
         """The maps of a channel over its top images."""
         if what != "top_maps" or self._maps is None:
             return super().answer(what, request)
@@ -123,7 +121,7 @@ def explore_channels(
     *,
     preset: Preset | None = None,
     layout: str = "pca",
-) -> ChannelsView:
+) -> Host[ChannelsView]:
     """A widget to browse what each channel of a network answers to most, over a whole data set.
 
     A layer's channels, each as its strongest images cropped to the receptive field of the maximum:
@@ -172,4 +170,4 @@ def explore_channels(
         check_network(net)
         check_hookable(net)
         belonging.check_network(scan, net)
-    return ChannelsView(scan, layout, net, preset)
+    return Host(ChannelsView(scan, layout, net, preset))

@@ -25,6 +25,11 @@ export function svgElement(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG_SPACE, tag), attributes, children);
 }
 
+/** Set a text; the same once more would be laid out anew. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 export function freshId(stem) {
   controlCount += 1;
   return `rv-${stem}-${controlStem}-${controlCount}`;
@@ -36,7 +41,7 @@ export function freshId(stem) {
  * @param {any} input
  * @param {{ title?: string, className?: string }} more
  */
-function labelled(label, input, { title, className = "" } = {}) {
+export function labelled(label, input, { title, className = "" } = {}) {
   input.id = input.id || freshId("control");
   if (title) input.title = title;
   const text = element("label", { class: "rv-label", for: input.id }, label);
@@ -87,7 +92,7 @@ export function selectControl({ label, options = [], value, onChange, title }) {
   };
   control.set = (chosen) => {
     const index = known.findIndex((one) => one.value === chosen);
-    input.selectedIndex = index;
+    if (input.selectedIndex !== index) input.selectedIndex = index;
   };
   control.get = () => known[input.selectedIndex]?.value;
   control.setOptions = setOptions;
@@ -106,7 +111,7 @@ export function rangeControl({ label, min, max, step = 1, value, onChange, title
   const read = element("output", { class: "rv-read", for: input.id || "" });
   control.node.append(read);
   const show = () => {
-    read.textContent = words(Number(input.value));
+    setText(read, words(Number(input.value)));
     input.setAttribute("aria-valuetext", read.textContent);
   };
   let waiting = false;
@@ -170,125 +175,4 @@ export function buttonControl({ text, name, onClick, title, className = "" }) {
       input.title = title ?? "";
     },
   };
-}
-
-/**
- * Entries of `names` for what was typed: the number or the whole name first, then those that begin
- * with it, those with a word that does, those that contain it; within each in the given order.
- */
-export function searchHits(names, typed, most = 12, order = null) {
-  const wanted = typed.trim().toLowerCase();
-  const all = order ?? names.map((_, index) => index);
-  if (!wanted) return all.slice(0, most);
-  const ranks = [[], [], [], []];
-  for (const index of all) {
-    const rank = hitRank(String(names[index]).toLowerCase(), index, wanted);
-    if (rank >= 0) ranks[rank].push(index);
-  }
-  return ranks.flat().slice(0, most);
-}
-
-function hitRank(text, index, wanted) {
-  if (text === wanted || String(index) === wanted) return 0;
-  if (text.startsWith(wanted)) return 1;
-  const at = text.indexOf(wanted);
-  if (at < 0) return -1;
-  return /[\s(,-]/.test(text[at - 1]) ? 2 : 3;
-}
-
-/**
- * A field that finds one of many names (classes) while one types. onChoose gets its index.
- * @param {{ label: string, names: string[], value?: any, onChoose?: (index: any) => any, title?: string, placeholder?: string, onEmpty?: () => any }} options
- */
-export function searchControl({ label, names, value, onChoose, title, placeholder = "search", onEmpty }) {
-  const list = element("ul", { class: "rv-hits", role: "listbox", id: freshId("hits"), hidden: true });
-  const input = element("input", {
-    type: "text",
-    class: "rv-search",
-    role: "combobox",
-    autocomplete: "off",
-    spellcheck: "false",
-    placeholder,
-    "aria-expanded": "false",
-    "aria-autocomplete": "list",
-    "aria-controls": list.id,
-  });
-  const control = labelled(label, input, { title, className: "rv-control-search" });
-  control.node.append(list);
-  let [hits, active, chosen, typed, order] = [[], 0, value, false, null];
-  const nameOf = (index) => (index === undefined || index === null ? "" : String(names[index] ?? index));
-  const close = () => {
-    list.hidden = true;
-    typed = false;
-    input.setAttribute("aria-expanded", "false");
-    input.removeAttribute("aria-activedescendant");
-    input.value = nameOf(chosen);
-  };
-  const choose = (index) => {
-    chosen = index;
-    close();
-    onChoose?.(index);
-  };
-  const open = () => {
-    hits = searchHits(names, typed ? input.value : "", 12, order);
-    active = Math.min(active, Math.max(0, hits.length - 1));
-    list.replaceChildren(
-      ...hits.map((index, place) =>
-        element(
-          "li",
-          {
-            role: "option",
-            id: `${list.id}-${place}`,
-            class: "rv-hit",
-            "aria-selected": String(place === active),
-            onpointerdown: (event) => {
-              event.preventDefault();
-              choose(index);
-            },
-          },
-          nameOf(index),
-          element("span", { class: "rv-faint" }, ` ${index}`),
-        ),
-      ),
-    );
-    if (!hits.length) list.append(element("li", { class: "rv-hit rv-faint" }, "no such name"));
-    list.hidden = false;
-    input.setAttribute("aria-expanded", "true");
-    if (hits.length) input.setAttribute("aria-activedescendant", `${list.id}-${active}`);
-  };
-  input.addEventListener("input", () => {
-    active = 0;
-    typed = true;
-    open();
-  });
-  input.addEventListener("focus", () => input.select());
-  input.addEventListener("blur", close);
-  input.addEventListener("keydown", (event) => {
-    const steps = { ArrowDown: 1, ArrowUp: -1 };
-    if (event.key in steps) {
-      if (list.hidden) active = 0;
-      else active = (active + steps[event.key] + hits.length) % Math.max(1, hits.length);
-      open();
-    } else if (event.key === "Enter" && typed && !input.value.trim() && onEmpty) {
-      chosen = null;
-      close();
-      onEmpty();
-    } else if (event.key === "Enter" && !list.hidden && hits.length) choose(hits[active]);
-    else if (event.key === "Escape") close();
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
-  });
-  control.get = () => chosen;
-  control.set = (index) => {
-    chosen = index;
-    close();
-  };
-  /** `first`: numbers of all names in the order of the list; null for that of the names. */
-  control.setNames = (list_, index, first = null) => {
-    [names, order] = [list_, first];
-    control.set(index);
-  };
-  close();
-  return control;
 }

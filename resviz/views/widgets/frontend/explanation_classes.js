@@ -1,10 +1,11 @@
 // The classes of an explanation as bars: choose A, or take a class away as B.
 
-import { element, searchControl } from "./controls.js";
+import { element } from "./controls.js";
 import { valueWords } from "./explanation_look.js";
 import { hasOdds, mapSource } from "./explanation_maps.js";
 import { briefNumber } from "./explore/words.js";
 import { rankOf } from "./pixels.js";
+import { searchControl } from "./search.js";
 
 export const TOP_CLASSES = 8;
 

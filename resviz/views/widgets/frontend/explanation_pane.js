@@ -101,6 +101,6 @@ export function paintCanvas(canvas, pixels, height, width) {
 /** RGB bytes as opaque pixels. */
 export function opaquePixels(bytes) {
   const out = new Uint8ClampedArray((bytes.length / 3) * 4).fill(255);
-  for (let place = 0; place < bytes.length / 3; place += 1) out.set(bytes.subarray(place * 3, place * 3 + 3), place * 4);
+  for (let from = 0, to = 0; from < bytes.length; from += 3, to += 4) [out[to], out[to + 1], out[to + 2]] = [bytes[from], bytes[from + 1], bytes[from + 2]];
   return out;
 }

@@ -1,6 +1,7 @@
 // Feature maps: the strongest channels of a layer, or all of them; one enlarged over its photograph.
 
-import { buttonControl, checkControl, element, searchControl, selectControl } from "./controls.js";
+import { buttonControl, checkControl, element, selectControl } from "./controls.js";
+import { searchControl } from "./search.js";
 import { countWords } from "./explore/words.js";
 import { csvText, createShell, saveBlob, svgText, svgToPng } from "./shell.js";
 import { barNode, createChannelPanel, createPane } from "./map_panes.js";

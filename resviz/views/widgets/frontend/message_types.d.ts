@@ -90,11 +90,6 @@ export interface PhotographQuestion {
   name: string;
 }
 
-/** The channels of an addition that did not come with the rest. */
-export interface PartsQuestion {
-  addition: string;
-}
-
 /** The images of a scan that channels answer to most. */
 export interface StrongestQuestion {
   layer: string;
@@ -117,7 +112,6 @@ export interface Questions {
   faithfulness: MapQuestion;
   weight: WeightQuestion;
   photograph: PhotographQuestion;
-  parts: PartsQuestion;
   strongest: StrongestQuestion;
   top_maps: TopMapsQuestion;
 }
@@ -164,12 +158,6 @@ export interface PhotographAnswer {
   image: number;
 }
 
-/** Shortcut, branch and sum; with one buffer. */
-export interface PartsAnswer {
-  addition: string;
-  parts: Meta;
-}
-
 /** Their crops, and what is known of each; with one buffer. */
 export interface StrongestAnswer {
   strongest: Meta;
@@ -190,7 +178,6 @@ export interface Answers {
   faithfulness: FaithfulnessAnswer;
   weight: WeightAnswer;
   photograph: PhotographAnswer;
-  parts: PartsAnswer;
   strongest: StrongestAnswer;
   top_maps: TopMapsAnswer;
 }

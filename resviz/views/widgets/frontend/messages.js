@@ -9,22 +9,9 @@ const KERNEL_PATIENCE = [1000, 4000]; // milliseconds until what is known is sai
 export function createMessages({ model, root, live, say, quietUntil, bar, still, listen, closing }) {
   const questions = createQuestions();
   const data = { handler: null, came: false };
-  /**
-   * False where the kernel is gone: ipywidgets throws then.
-   * @param {FromBrowser} message
-   * @param {ArrayBuffer[]} [files]
-   */
-  function send(message, files) {
-    try {
-      model.send(message, undefined, files);
-      return true;
-    } catch {
-      return false;
-    }
-  }
+  const send = createSend(model);
   const waiting = createWaiting({ model, root, live, say, quietUntil, still, closing, questions, data });
   hearAnswers({ model, say, quietUntil, bar, still, listen, questions, data, waiting });
-
   function drop(what) {
     const found = questions.newest(what);
     if (!found) return false;
@@ -41,32 +28,50 @@ export function createMessages({ model, root, live, say, quietUntil, bar, still,
       waiting.begin();
       send({ type: "ready" });
     },
-    /**
-     * Ask the kernel; null where it failed (said in the status line) or a newer question of the same
-     * `what` made it stale.
-     * @template {keyof Questions} What
-     * @param {What} what
-     * @param {Questions[What]} details
-     * @param {ArrayBuffer[]} [files]
-     * @returns {Promise<{ content: Answer & Answers[What], buffers: DataView[] } | null>}
-     */
-    ask(what, details, files = []) {
-      if (!live) return Promise.resolve(null);
-      drop(what);
-      return new Promise((done) => {
-        const id = questions.add(what, done);
-        waiting.begin();
-        waiting.sent(send({ ...details, type: "ask", id, what }, files));
-      });
-    },
+    ask: createAsk({ live, questions, waiting, send, drop }),
     /** Messages that are neither data nor an answer: handler(content, buffers). */
     onMessage: (handler) => listen(model, "msg:custom", (/** @type {ToBrowser} */ content, buffers = []) => handler(content, buffers)),
     /** Give up the newest question of this `what`, and say so. */
-    stop(what) {
-      if (drop(what)) say("stopped");
-    },
+    stop: (what) => drop(what) && say("stopped"),
     /** The same without a word: another question takes its place. */
     drop,
+  };
+}
+
+function createSend(model) {
+  /**
+   * False where the kernel is gone: ipywidgets throws then.
+   * @param {FromBrowser} message
+   * @param {ArrayBuffer[]} [files]
+   */
+  return (message, files) => {
+    try {
+      model.send(message, undefined, files);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+}
+
+function createAsk({ live, questions, waiting, send, drop }) {
+  /**
+   * Ask the kernel; null where it failed (said in the status line) or a newer question of the same
+   * `what` made it stale.
+   * @template {keyof Questions} What
+   * @param {What} what
+   * @param {Questions[What]} details
+   * @param {ArrayBuffer[]} [files]
+   * @returns {Promise<{ content: Answer & Answers[What], buffers: DataView[] } | null>}
+   */
+  return function ask(what, details, files = []) {
+    if (!live) return Promise.resolve(null);
+    drop(what);
+    return new Promise((done) => {
+      const id = questions.add(what, done);
+      waiting.begin();
+      waiting.sent(send({ ...details, type: "ask", id, what }, files));
+    });
   };
 }
 

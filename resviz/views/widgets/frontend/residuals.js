@@ -74,7 +74,7 @@ export function keepHint(name) {
 }
 
 export function renderAnatomy({ model, el }) {
-  const view = { meta: null, asking: null, drawnCharts: "", state: { ...FIRST_ANATOMY }, nodes: anatomyNodes() };
+  const view = { meta: null, drawnCharts: "", state: { ...FIRST_ANATOMY }, nodes: anatomyNodes() };
   const { nodes } = view;
   view.shell = createShell({ model, el, label: model.get("about") || "residual additions", keys: anatomyKeys(view) });
   const { shell } = view;
@@ -278,14 +278,12 @@ function drawAnatomyMaps(view, one) {
   const { state, nodes, controls, meta, shell } = view;
   const parts = anatomyParts(view);
   const has = Object.keys(parts);
-  const absent = meta.asks.includes(one.name);
-  if (absent && shell.live) askForParts(view, one.name);
   for (const control of [controls.sort, controls.scale]) control.hide(!has.length);
   controls.image.hide(!has.length || meta.images.length < 2);
   nodes.read.hidden = nodes.mosaics.hidden = !has.length;
   shell.root.classList.toggle("rv-charts-alone", !has.length);
   nodes.hint.hidden = has.length === Object.keys(PART_NAMES).length;
-  nodes.hint.textContent = anatomyHint(view, one, has, absent);
+  nodes.hint.textContent = anatomyHint(view, one, has);
   controls.all.input.hidden = !has.length || (parts[has[0]].channels <= MOST_ADDED && state.show !== "all");
   if (!has.length) return;
   const first = parts[has[0]];
@@ -297,10 +295,8 @@ function drawAnatomyMaps(view, one) {
   markAnatomy(view);
 }
 
-function anatomyHint({ meta, shell }, one, has, absent) {
+function anatomyHint({ meta }, one, has) {
   const others = Object.keys(meta.kept);
-  if (absent && shell.live) return "asking the kernel for the channels …";
-  if (absent) return `The channels of ${one.name} need a running kernel; this page has those of ${others.join(", ") || "none"}.`;
   const listed = `${others.slice(0, 6).join(", ")}${others.length > 6 ? ", ..." : ""}`;
   const elsewhere = others.length && !has.length ? ` Kept are: ${listed}.` : "";
   const what = has.length ? "Not all three tensors of this addition were kept" : "The channels of this addition were not kept";
@@ -360,15 +356,12 @@ function hoverAnatomy(view, found) {
 
 // ---- data
 function receiveAnatomy(view, content, buffer) {
-  const { controls, nodes, shell } = view;
+  const { controls, nodes } = view;
   const meta = (view.meta = content);
   meta.depth = [...arrayAt(buffer, meta.depth)];
   for (const column of Object.keys(meta.columns)) meta.columns[column] = columnAt(buffer, meta.columns[column]);
   for (const parts of Object.values(meta.kept)) anatomyMaps(parts, buffer);
-  view.asking = null;
-  shell.drop("parts"); // of what was shown before
-  const has = (one) => meta.kept[one.name] || (shell.live && meta.asks.includes(one.name));
-  const named = (one) => ({ value: one.name, label: has(one) ? `${one.name} (channels)` : one.name, group: one.stage || undefined });
+  const named = (one) => ({ value: one.name, label: meta.kept[one.name] ? `${one.name} (channels)` : one.name, group: one.stage || undefined });
   controls.addition.setOptions(meta.additions.map(named), "");
   controls.image.setOptions(meta.images.map((label, value) => ({ label, value })), 0);
   controls.pickers.forEach((picker, n) => picker.setOptions(chartOptions(meta, n ? "gradient" : "sizes"), n ? 2 : 0));
@@ -387,23 +380,6 @@ function anatomyMaps(parts, buffer) {
     [data.images, data.channels, data.height, data.width] = data.codes.shape;
     for (const name of ["codes", "scale", "offset", "rms"]) data[name] = arrayAt(buffer, data[name]);
   }
-  return parts;
-}
-
-/**
- * The channels of an addition that did not come with the rest.
- * @param {{ shell: import("./shell.js").Shell, meta, state, asking }} view
- */
-async function askForParts(view, name) {
-  const { meta, shell } = view;
-  if (view.asking === name) return;
-  view.asking = name;
-  const answer = await shell.ask("parts", { addition: name });
-  if (view.asking === name) view.asking = null;
-  if (!answer || view.meta !== meta || !meta.asks.includes(name)) return;
-  meta.asks = meta.asks.filter((one) => one !== name);
-  meta.kept[name] = anatomyMaps(answer.content.parts, answer.buffers[0]);
-  if (meta.additions[anatomyNumber(view)].name === name) drawAnatomy(view);
 }
 
 // ---- export

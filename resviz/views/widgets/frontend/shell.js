@@ -1,8 +1,9 @@
 // What every view shares: toolbar, status line, keyboard, export menu.
 
-import { buttonControl, element } from "./controls.js";
+import { element, setText } from "./controls.js";
 import { createDrops } from "./drop.js";
 import { holdFocus, isPlainKey } from "./focus.js";
+import { exportMenu, helpPanel } from "./menus.js";
 import { createMessages } from "./messages.js";
 
 /** Save `blob` as a file of the reader. */
@@ -53,44 +54,79 @@ export async function svgToPng(svg, times = 2) {
 export function createShell({ model, el, label, keys = [] }) {
   const toolbar = element("div", { class: "rv-toolbar", role: "group", "aria-label": "controls" });
   const main = element("div", { class: "rv-main" });
-  const words = element("span", { role: "status", "aria-live": "polite", class: "rv-words" });
-  const bar = element("progress", { class: "rv-progress", hidden: true, "aria-label": "progress" });
-  const status = element("div", { class: "rv-status" }, words, bar);
-  const root = element(
-    "section",
-    { class: "rv-view", "aria-label": label },
-    toolbar,
-    main,
-    status,
-  );
-  const closing = [];
-  const listen = (target, name, handler) => {
-    target.on(name, handler);
-    closing.push(() => target.off(name, handler));
-  };
+  const status = createStatus();
+  const root = element("section", { class: "rv-view", "aria-label": label }, toolbar, main, status.node);
   const live = model.kernel !== false;
-
-  let [wrongAt, actedAt] = [-Infinity, -Infinity]; // the error that stands there; the reader's last act
-  const act = () => (actedAt = performance.now());
-  for (const name of ["pointerdown", "keydown", "drop"]) root.addEventListener(name, act, true);
-  /** What was asked before this says nothing over an error; nor does what a view asks by itself. */
-  const quietUntil = () => (actedAt > wrongAt ? wrongAt : wrongAt === -Infinity ? wrongAt : Infinity);
-  function say(text, { wrong = false } = {}) {
-    wrongAt = wrong ? performance.now() : -Infinity;
-    if (words.textContent !== text) words.textContent = text; // a screen reader says it once
-    status.classList.toggle("rv-wrong", wrong);
-    bar.hidden = true;
-  }
-
-  const menu = exportMenu(say);
-  const help = helpPanel(label, keys);
+  const closing = createClosing();
+  const [{ say, quietUntil, bar }, { listen }] = [status, closing];
+  status.watch(root);
+  const [menu, help] = [exportMenu(say), helpPanel(label, keys)];
   const end = element("div", { class: "rv-toolbar-end" }, menu.node, help.button.node);
   toolbar.append(end);
   root.append(help.node);
   const still = stillPicture(model, main, root);
-  const messages = createMessages({ model, root, live, say, quietUntil, bar, still, listen, closing });
+  const messages = createMessages({ model, root, live, say, quietUntil, bar, still, listen, closing: closing.all });
   const chosen = createSelection({ model, listen });
+  hearKeys(root, keys, help);
+  el.append(root);
+  closing.all.push(holdFocus(root));
+  return {
+    ...{ root, toolbar, main, live, say, onClose: closing.onClose },
+    /** Put controls into the toolbar, before the menus. */
+    add: (...controls) => controls.forEach((control) => end.before(control.node)),
+    /** What the export menu offers: [{ label, run: async () => ... }] ; run saves the file itself. */
+    exports: menu.set,
+    /** What is dropped: { words, refusal?, run: (files) => ... }; refusal: why none are taken. The outer view hears of its parts' drops. */
+    takeFiles: root.classList.contains("rv-host") ? createDrops(root) : () => {},
+    ...messages,
+    ...chosen,
+    /** Call when the width changes (and once now); width in CSS pixels. */
+    onWidth: (handler) => closing.all.push(watchWidth(main, handler)),
+    close() {
+      closing.all.splice(0).forEach((handler) => handler());
+      root.remove();
+    },
+  };
+}
 
+/** What is to be undone when the view closes. */
+function createClosing() {
+  const all = [];
+  return {
+    all,
+    onClose: (handler) => all.push(handler),
+    listen(target, name, handler) {
+      target.on(name, handler);
+      all.push(() => target.off(name, handler));
+    },
+  };
+}
+
+/** The status line: { node, bar, say(text, { wrong }), quietUntil(), watch(root) }. */
+function createStatus() {
+  const words = element("span", { role: "status", "aria-live": "polite", class: "rv-words" });
+  const bar = element("progress", { class: "rv-progress", hidden: true, "aria-label": "progress" });
+  const node = element("div", { class: "rv-status" }, words, bar);
+  let [wrongAt, actedAt] = [-Infinity, -Infinity]; // the error that stands there; the reader's last act
+  return {
+    ...{ node, bar },
+    watch(root) {
+      const act = () => (actedAt = performance.now());
+      for (const name of ["pointerdown", "keydown", "drop"]) root.addEventListener(name, act, true);
+    },
+    /** What was asked before this says nothing over an error; nor does what a view asks by itself. */
+    quietUntil: () => (actedAt > wrongAt || wrongAt === -Infinity ? wrongAt : Infinity),
+    say(text, { wrong = false } = {}) {
+      wrongAt = wrong ? performance.now() : -Infinity;
+      setText(words, text); // a screen reader says it once
+      node.classList.toggle("rv-wrong", wrong);
+      bar.hidden = true;
+    },
+  };
+}
+
+/** "?" and Escape are the help's, the others those of the view. */
+function hearKeys(root, keys, help) {
   root.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || !isPlainKey(event)) return;
     const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
@@ -107,44 +143,17 @@ export function createShell({ model, el, label, keys = [] }) {
       return event.preventDefault();
     }
   });
-  el.append(root);
-  closing.push(holdFocus(root));
-  const isPart = !root.classList.contains("rv-host"); // the outer view hears of its drops
+}
 
-  return {
-    root,
-    toolbar,
-    main,
-    live,
-    say,
-    /** Put controls into the toolbar, before the menus. */
-    add: (...controls) => controls.forEach((control) => end.before(control.node)),
-    /** What the export menu offers: [{ label, run: async () => ... }] ; run saves the file itself. */
-    exports: menu.set,
-    /** Disable a control that needs a kernel where there is none. */
-    needsKernel(control, what) {
-      if (!live) control.disable(`${what} needs a running kernel; this page has none`);
-    },
-    /** What is dropped: { words, refusal?, run: (files) => ... }; refusal: why none are taken. */
-    takeFiles: isPart ? () => {} : createDrops(root),
-    ...messages,
-    ...chosen,
-    /** Call when the width changes (and once now); width in CSS pixels. */
-    onWidth(handler) {
-      let before = 0;
-      const watcher = new ResizeObserver(() => {
-        const width = Math.floor(main.clientWidth);
-        if (width && width !== before) handler((before = width));
-      });
-      watcher.observe(main);
-      closing.push(() => watcher.disconnect());
-    },
-    onClose: (handler) => closing.push(handler),
-    close() {
-      closing.splice(0).forEach((handler) => handler());
-      root.remove();
-    },
-  };
+/** Returns what ends it. */
+function watchWidth(main, handler) {
+  let before = 0;
+  const watcher = new ResizeObserver(() => {
+    const width = Math.floor(main.clientWidth);
+    if (width && width !== before) handler((before = width));
+  });
+  watcher.observe(main);
+  return () => watcher.disconnect();
 }
 
 /** The view's last picture, in the place of its content until data come. */
@@ -180,101 +189,6 @@ function createSelection({ model, listen }) {
       listen(model, "change:selection", () => {
         if (!ours) handler({ ...(model.get("selection") ?? {}) });
       });
-    },
-  };
-}
-
-/** A button that opens a list of things to save. */
-function exportMenu(say) {
-  const list = element("div", { class: "rv-menu", role: "menu", hidden: true });
-  const button = buttonControl({ text: "Export", title: "save as a file", className: "rv-menu-button" });
-  button.input.setAttribute("aria-haspopup", "menu");
-  const node = element("div", { class: "rv-menu-place" }, button.node, list);
-  const open = (wanted) => {
-    list.hidden = !wanted;
-    button.input.setAttribute("aria-expanded", String(wanted));
-    if (wanted) list.querySelector("button")?.focus();
-  };
-  open(false);
-  button.input.addEventListener("click", () => open(list.hidden));
-  node.addEventListener("focusout", (event) => {
-    if (!node.contains(event.relatedTarget)) open(false);
-  });
-  node.addEventListener("keydown", (event) => {
-    const items = [...list.children];
-    const at = items.indexOf(event.target);
-    const steps = { ArrowDown: 1, ArrowUp: -1 };
-    if (event.key === "Escape" && !list.hidden) {
-      open(false);
-      button.input.focus();
-    } else if (at >= 0 && event.key in steps) {
-      items[(at + steps[event.key] + items.length) % items.length].focus();
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
-  });
-  const set = (entries) => {
-    list.replaceChildren(
-      ...entries.map((entry) =>
-        element(
-          "button",
-          {
-            type: "button",
-            role: "menuitem",
-            class: "rv-menu-item",
-            onclick: async () => {
-              open(false);
-              button.input.focus();
-              try {
-                say((await entry.run()) ?? `${entry.label}: saved`);
-              } catch (error) {
-                say(`${entry.label}: ${error.message}`, { wrong: true });
-              }
-            },
-          },
-          entry.label,
-        ),
-      ),
-    );
-  };
-  return { node, set };
-}
-
-/** The keys of a view, opened by "?" . */
-function helpPanel(label, keys) {
-  const rows = [...keys, { keys: ["?"], text: "this list" }].map((one) =>
-    element(
-      "div",
-      { class: "rv-help-row" },
-      element("dt", {}, ...one.keys.flatMap((key) => [element("kbd", {}, key), " "])),
-      element("dd", {}, one.text),
-    ),
-  );
-  const node = element(
-    "div",
-    { class: "rv-help", role: "note", "aria-label": `${label}: keys`, hidden: true },
-    element("dl", {}, ...rows),
-  );
-  const button = buttonControl({
-    text: "?",
-    name: "keyboard help",
-    title: "keys",
-    onClick: () => toggle(),
-  });
-  const show = (wanted) => {
-    node.hidden = !wanted;
-    button.input.setAttribute("aria-expanded", String(wanted));
-  };
-  const toggle = () => show(node.hidden);
-  show(false);
-  return {
-    node,
-    button,
-    toggle,
-    close() {
-      const was = !node.hidden;
-      show(false);
-      return was;
     },
   };
 }

@@ -16,49 +16,60 @@ export function createStrongest({ ask, live }) {
   const canvas = element("canvas", { class: "rv-strongest-images", role: "img", "aria-label": "strongest images", height: SIDE });
   const words = element("p", { class: "rv-strongest-words" });
   const node = element("div", { class: "rv-strongest", role: "group", "aria-label": "strongest images of the data set", hidden: true }, canvas, words);
-  const say = (text) => (words.textContent = words.title = text);
-  const known = new Map();
-  let [header, wanted, timer, pages] = [null, "", 0, 0];
-  const keep = (group) => group.channels.forEach((channel, at) => known.set(`${group.layer} ${channel}`, { group, at }));
-  canvas.addEventListener("pointermove", ({ offsetX }) => say(imageWords(header, known.get(wanted), Math.floor((offsetX / canvas.clientWidth) * (canvas.width / STEP)))));
-  canvas.addEventListener("pointerleave", () => show());
-
-  function show(layer = wanted.split(" ")[0]) {
-    const found = known.get(wanted);
-    const scanned = header.layers.includes(layer);
-    canvas.hidden = !scanned || !header.pictures || !(found ? found.group.active[found.at] !== 0 : live);
-    canvas.style.opacity = found ? "1" : "0.3"; // of the channel before
-    if (!scanned) return say(`The scan did not take ${layer}: it is of ${header.words}. rv.scan(..., layers=[…]) takes others.`);
-    if (!found) return say(live ? "…" : `Its strongest images are not on this page, which has those of ${countWords(pages)} channels.`);
-    say(strongestWords(header, found));
-    paint(canvas, found, () => known.get(wanted) === found);
-  }
-  async function fetchNow(layer, channel) {
-    const answer = await ask(layer, channel);
-    if (!answer) return;
-    keep(groupOf(answer.content.strongest, answer.buffers[0]));
-    show();
-  }
+  /** known: where the images of a channel are, by "layer channel"; wanted: the one that is pointed at; pages: how many a page has. */
+  const part = { ...{ ask, live, canvas, words, node }, known: new Map(), header: null, wanted: "", timer: 0, pages: 0 };
+  canvas.addEventListener("pointermove", ({ offsetX }) => {
+    const rank = Math.floor((offsetX / canvas.clientWidth) * (canvas.width / STEP));
+    say(part, imageWords(part.header, part.known.get(part.wanted), rank));
+  });
+  canvas.addEventListener("pointerleave", () => show(part));
   return {
     node,
-    /** What is known from the start: of a page, the images of some channels. */
-    take(told, page, { buffer, byteOffset }) {
-      known.clear();
-      header = told;
-      page?.groups.forEach((group) => keep(groupOf(group, new DataView(buffer, byteOffset + group.base))));
-      pages = known.size;
-    },
-    draw(key, channel) {
-      node.hidden = !header || !key;
-      clearTimeout(timer);
-      if (node.hidden) return;
-      const layer = key.replace(/#0$/, "");
-      wanted = `${layer} ${channel}`;
-      if (live && !known.has(wanted) && header.layers.includes(layer)) timer = setTimeout(() => fetchNow(layer, channel), PAUSE);
-      show(layer);
-    },
-    close: () => clearTimeout(timer),
+    take: (header, page, view) => takeKnown(part, header, page, view),
+    draw: (key, channel) => drawStrongest(part, key, channel),
+    close: () => clearTimeout(part.timer),
   };
+}
+
+const say = ({ words }, text) => (words.textContent = words.title = text);
+const keep = ({ known }, group) => group.channels.forEach((channel, at) => known.set(`${group.layer} ${channel}`, { group, at }));
+
+/** What is known from the start: of a page, the images of some channels. */
+function takeKnown(part, header, page, { buffer, byteOffset }) {
+  part.known.clear();
+  part.header = header;
+  page?.groups.forEach((group) => keep(part, groupOf(group, new DataView(buffer, byteOffset + group.base))));
+  part.pages = part.known.size;
+}
+
+function drawStrongest(part, key, channel) {
+  const { header, live, known, node } = part;
+  node.hidden = !header || !key;
+  clearTimeout(part.timer);
+  if (node.hidden) return;
+  const layer = key.replace(/#0$/, "");
+  part.wanted = `${layer} ${channel}`;
+  if (live && !known.has(part.wanted) && header.layers.includes(layer)) part.timer = setTimeout(() => fetchNow(part, layer, channel), PAUSE);
+  show(part, layer);
+}
+
+async function fetchNow(part, layer, channel) {
+  const answer = await part.ask(layer, channel);
+  if (!answer) return;
+  keep(part, groupOf(answer.content.strongest, answer.buffers[0]));
+  show(part);
+}
+
+function show(part, layer = part.wanted.split(" ")[0]) {
+  const { header, known, wanted, canvas, live, pages } = part;
+  const found = known.get(wanted);
+  const scanned = header.layers.includes(layer);
+  canvas.hidden = !scanned || !header.pictures || !(found ? found.group.active[found.at] !== 0 : live);
+  canvas.style.opacity = found ? "1" : "0.3"; // of the channel before
+  if (!scanned) return say(part, `The scan did not take ${layer}: it is of ${header.words}. rv.scan(..., layers=[…]) takes others.`);
+  if (!found) return say(part, live ? "…" : `Its strongest images are not on this page, which has those of ${countWords(pages)} channels.`);
+  say(part, strongestWords(header, found));
+  paint(canvas, found, () => part.known.get(part.wanted) === found);
 }
 
 /** An answer, its arrays read: { layer, channels, ranks, side, value, image, ... }. */

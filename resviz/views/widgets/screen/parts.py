@@ -11,14 +11,12 @@ from resviz.views.overlays import Whole
 from resviz.views.widgets.explanation import ExplanationPage
 from resviz.views.widgets.feature_maps import MapsView
 from resviz.views.widgets.originals import Source
-from resviz.views.widgets.page_view import PageView
 from resviz.views.widgets.strongest import Strongest
+from resviz.views.widgets.view import View
 
 
 class Parts:
     """Views within another, one of each kind, of the scene that is shown.
-
-    The view around them is given with each call: nothing in it may refer back to it.
 
     Args:
         session: what was computed.
@@ -37,25 +35,21 @@ class Parts:
         self.photographs = [*photographs, *[None] * missing]
         self._session = session
         self._whole: tuple[Source | None, Whole | None] = (None, None)  # that was shown last
-        self._views: dict[tuple[str, Moment], PageView] = {}
+        self._views: dict[tuple[str, Moment], View] = {}
 
-    def explanation(self, outer: PageView, scene: Scene, name: str) -> ExplanationPage:
+    def explanation(self, scene: Scene, name: str) -> ExplanationPage:
         """The maps of a scene that is explained; `name`: of its photograph."""
         known = self._views.get(("explanation", scene.moment))
         if isinstance(known, ExplanationPage) and known.explanation is scene.exp:
             return known
-        view = self.page_of(outer, scene, name, self._original(scene.moment.image))
+        view = self.page_of(scene, name, self._original(scene.moment.image))
         self._keep("explanation", scene.moment, view)
         return view
 
-    def page_of(
-        self, outer: PageView, scene: Scene, name: str, original: Whole | None = None
-    ) -> ExplanationPage:
+    def page_of(self, scene: Scene, name: str, original: Whole | None = None) -> ExplanationPage:
         """The same, made for once."""
         moment, session = scene.moment, self._session
-        return ExplanationPage.inside(
-            outer,
-            "explanation",
+        return ExplanationPage(
             scene.exp,
             session.net,
             session.images[moment.image],
@@ -65,14 +59,14 @@ class Parts:
             originals=[original],
         )
 
-    def maps(self, outer: PageView, scene: Scene) -> MapsView:
+    def maps(self, scene: Scene) -> MapsView:
         """All channels of all places, as :func:`resviz.explore_feature_maps` has them."""
         known = self._views.get(("maps", scene.moment))
         if isinstance(known, MapsView):
             return known
         blocks = {key: t for key, t in scene.rec.tensors.items() if ":" not in key}
         rec = dataclasses.replace(scene.rec, tensors=blocks)
-        view = MapsView.inside(outer, "maps", rec, None, scene.exp, None, self._strongest)
+        view = MapsView(rec, None, scene.exp, None, self._strongest)
         self._keep("maps", scene.moment, view)
         return view
 
@@ -81,7 +75,7 @@ class Parts:
         for view in self._views.values():
             view.give_up()
 
-    def _keep(self, name: str, moment: Moment, view: PageView) -> None:
+    def _keep(self, name: str, moment: Moment, view: View) -> None:
         """One of each name: the work of the one before is of a scene that is shown no more."""
         for key in [key for key in self._views if key[0] == name]:
             self._views.pop(key).give_up()

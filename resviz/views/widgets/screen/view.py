@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +11,7 @@ from resviz.provenance import preset_or_none
 from resviz.recording.said import said_by
 from resviz.sessions.scene import Moment, Scene, Watched
 from resviz.sessions.session import Session
-from resviz.sessions.work import Work
-from resviz.views.export import Page, save_html
+from resviz.sessions.work import Job, Work
 from resviz.views.figure import Figure
 from resviz.views.figures.depth import plot_depth_profile
 from resviz.views.overlays import Whole
@@ -22,16 +20,13 @@ from resviz.views.static import framed
 from resviz.views.widgets.explanation import ExplanationPage
 from resviz.views.widgets.messages import (
     ExplanationAnswer,
-    Failure,
     Fields,
     MapsAnswer,
     PhotographAnswer,
     SceneAnswer,
-    WithinTold,
     WithoutAnswer,
 )
 from resviz.views.widgets.originals import Source
-from resviz.views.widgets.page_view import PageView
 from resviz.views.widgets.screen.added import photograph_of
 from resviz.views.widgets.screen.data import thumbnail
 from resviz.views.widgets.screen.page import page_payload
@@ -39,6 +34,7 @@ from resviz.views.widgets.screen.parts import Parts
 from resviz.views.widgets.screen.sending import Sending
 from resviz.views.widgets.screen.still import still_of
 from resviz.views.widgets.strongest import Strongest
+from resviz.views.widgets.view import Answered, View
 
 _CALLER = "explore"
 _WORDS = {
@@ -51,10 +47,9 @@ _ANSWERS: dict[str, Callable[[dict[str, Any]], Fields]] = {
     "explanation": lambda meta: ExplanationAnswer(explanation=meta),
     "without": lambda meta: WithoutAnswer(without=meta),
 }
-Answered = tuple[Fields, list[bytes]]
 
 
-class ExploreView(PageView):
+class ExploreView(View):
     """The view of :func:`explore`.
 
     ``selection`` holds ``image``, ``class`` (None: the predicted one), ``off`` (names of blocks),
@@ -63,7 +58,6 @@ class ExploreView(PageView):
     """
 
     module = "explore.js"
-    cuts_blocks = True  # a page of it can be written with them cut
 
     def __init__(
         self,
@@ -78,7 +72,6 @@ class ExploreView(PageView):
         self._session = Session(net, images, preset_or_none(net, preset))
         self._sending = Sending(self._session, names, strongest)
         self._parts = Parts(self._session, photographs, strongest)
-        self._works: dict[str, Work] = {}
         first = self._session.current
         self._calls = int((first.rec.layers["kind"] == "leaf").sum())
         deepest = max((place.depth for place in self._sending.places), default=None)
@@ -96,54 +89,32 @@ class ExploreView(PageView):
         meta |= {"scene": sending.scene(packing, self._session.current)}
         return packing.payload(meta)
 
-    def save_html(
-        self, path: str | os.PathLike[str], *, lesions: bool = False, progress: Progress = None
-    ) -> None:
-        """Write the view to one HTML file; see :func:`resviz.save_html`.
-
-        Args:
-            path: of the file.
-            lesions: cut every block, one at a time, for the page: its readers can do so, too. Takes
-                about four passes of the network for each block.
-            progress: how far it is; see :func:`resviz.save_html`.
-        """
-        save_html(self, path, lesions=lesions, progress=progress)
+    def data(self) -> Payload:
+        """Of the scene that is shown now: it is not made once."""
+        return self.payload()
 
     @property
     def scene(self) -> Scene:
         """What was recorded and explained of what is shown."""
         return self._session.current
 
-    def page(self, lesions: bool = False, progress: Progress = None) -> Page:
-        """What :func:`resviz.save_html` needs; explained first where that was not done yet.
-
-        Args:
-            lesions: whether each block is cut for the page, one at a time.
-            progress: how far it is.
-        """
-        session, sending = self._session, self._sending
+    def page_payload(self, lesions: bool, progress: Progress) -> Payload:
+        """The scene and others; explained first where that was not done yet."""
 
         def pages(scene: Scene, shown: bool) -> ExplanationPage | None:
             return self._explanation(scene) if shown else self._once(scene)
 
-        strongest = self._strongest
-        self._payload = page_payload(session, sending, pages, lesions, progress, strongest)
-        try:
-            return super().page()
-        finally:
-            self._payload = None
-
-    def _data(self) -> Payload:
-        return self._payload or self.payload()
+        session, sending, strongest = self._session, self._sending, self._strongest
+        return page_payload(session, sending, pages, lesions, progress, strongest)
 
     # ---- the explanation of a scene, where there is one
     def _explanation(self, scene: Scene) -> ExplanationPage | None:
         name = self._sending.names[scene.moment.image]
-        return None if scene.exp is None else self._parts.explanation(self, scene, name)
+        return None if scene.exp is None else self._parts.explanation(scene, name)
 
     def _once(self, scene: Scene) -> ExplanationPage | None:
         name = self._sending.names[scene.moment.image]
-        return None if scene.exp is None else self._parts.page_of(self, scene, name)
+        return None if scene.exp is None else self._parts.page_of(scene, name)
 
     def _explained(self, request: Mapping[str, Any]) -> ExplanationPage:
         """That of the scene that a question is about."""
@@ -153,42 +124,20 @@ class ExploreView(PageView):
         return found
 
     # ---- what the browser asks for
-    def _received(self, widget: Any, content: Any, buffers: Any) -> None:
-        if isinstance(content, dict) and content.get("type") == "within":
-            self._within(content, buffers)
-            return
-        super()._received(widget, content, buffers)
-
-    def _within(self, message: dict[str, Any], buffers: Any) -> None:
-        """Hand a message on to the part that it is for, as of the scene that the browser shows."""
-        moment = self._sending.shown(int(message.get("scene") or 0))
-        scene, inner = None, message.get("content")
-        if moment is not None:
-            scene = self._session.find(moment)
-        view: PageView | None = None
-        if scene is not None and message.get("view") == "explanation":
-            view = self._explanation(scene)
-        elif scene is not None and message.get("view") == "maps":
-            view = self._parts.maps(self, scene)
-        if view is not None:
-            view._received(view, inner, buffers)
-        elif isinstance(inner, dict) and inner.get("type") == "ask":
-            text = "explore: this was of a scene that is kept no more; choose it again."
-            error = Failure(type="error", id=str(inner.get("id")), text=text)
-            self.send(WithinTold(type="within", view=str(message.get("view")), content=error))
-
-    def _answer(self, request: dict[str, Any]) -> None:
-        what = str(request.get("what"))
-        if what in _WORDS or what == "faithfulness":
-            try:
-                if what == "faithfulness":
-                    self._check(request)
-                else:
-                    self._begin(what, request)
-            except (ValueError, TypeError, KeyError, RuntimeError) as error:
-                self.failed(str(request.get("id")), str(error.args[0] if error.args else error))
-        else:
-            super()._answer(request)
+    def part(self, name: str, scene: int) -> View:
+        """The explanation, or all channels, of a scene that the browser shows."""
+        moment = self._sending.shown(scene)
+        found = None if moment is None else self._session.find(moment)
+        part: View | None = None
+        if found is not None and name == "explanation":
+            part = self._explanation(found)
+        elif found is not None and name == "maps":
+            part = self._parts.maps(found)
+        if part is None:
+            raise ValueError(
+                f"{_CALLER}: this was of a scene that is kept no more; choose it again."
+            )
+        return part
 
     def answer(self, what: str, request: dict[str, Any]) -> Answered:
         """All channels of the scene; or a photograph that was dropped in: it joins the others."""
@@ -197,7 +146,7 @@ class ExploreView(PageView):
         if what == "strongest" and self._strongest is not None:
             return self._strongest.answer(request)
         if what == "maps":
-            maps = self._parts.maps(self, self._kept(request))
+            maps = self._parts.maps(self._kept(request))
             payload = maps.payload()
             return MapsAnswer(maps=payload.meta, chosen=maps.selection), [payload.buffer]
         if what != "photograph":
@@ -237,9 +186,13 @@ class ExploreView(PageView):
             raise ValueError(f"{_CALLER}: class {index}; 0 to {outputs - 1} would be right.")
         return Moment(image, None if index is None else int(index), off)
 
-    def _begin(self, what: str, request: Mapping[str, Any]) -> None:
-        """Start the work on a scene, on its explanation, or on what each block does for it."""
-        moment, number = self._moment(request), str(request["id"])
+    def job(self, what: str, request: dict[str, Any]) -> Job | None:
+        """A scene, its explanation, what each block does for it; whether a map can be trusted."""
+        if what == "faithfulness":
+            return self._explained(request["moment"]).job(what, _of_one(request))
+        return self._on_scene(what, self._moment(request)) if what in _WORDS else None
+
+    def _on_scene(self, what: str, moment: Moment) -> Job:
         net, session, sending = Watched(self._session.net), self._session, self._sending
         session.forget_other_weights()
 
@@ -263,19 +216,7 @@ class ExploreView(PageView):
         total = session.passes(what, moment) * self._calls
         if what == "without":
             total = len(sending.blocks()) - len(moment.off)
-        self._start(what, Work(self, number, make, total, _WORDS[what]))
-
-    def _check(self, request: Mapping[str, Any]) -> None:
-        """Start to measure whether a map can be trusted."""
-        make, total, words = self._explained(request["moment"]).measuring(_of_one(request))
-        self._start("faithfulness", Work(self, str(request["id"]), make, total, words))
-
-    def _start(self, what: str, work: Work) -> None:
-        """A newer question of a kind takes the place of the one before."""
-        if what in self._works:
-            self._works[what].stop()
-        self._works[what] = work
-        work.start()
+        return Job(make, total, _WORDS[what])
 
     def _settle(self, scene: Scene) -> None:
         """Keep what was computed: with what else is known of the same scene by now."""
@@ -290,16 +231,9 @@ class ExploreView(PageView):
             )
         self._session.show(scene)
 
-    def stop(self, request: str) -> None:
-        """Give up the work that this question began."""
-        for work in self._works.values():
-            if work.number == request:
-                work.stop()
-
     def give_up(self) -> None:
         """Stop all work, that of the parts, too."""
-        for work in self._works.values():
-            work.stop()
+        super().give_up()
         self._parts.give_up()
 
     # ---- without a kernel
@@ -314,9 +248,10 @@ class ExploreView(PageView):
 
     def picture(self, kind: str) -> bytes:
         """Photograph, map, channels and profile, as in a saved notebook: "png", "svg" or "pdf"."""
-        return framed(self._still()[0], kind)
+        return framed(self.still()[0], kind)
 
-    def _still(self) -> tuple[bytes, str]:
+    def still(self) -> tuple[bytes, str]:
+        """Photograph, map, channels and profile, and a line of text."""
         depth = self.selection.get("depth")
         at = float(depth) if isinstance(depth, (int, float)) else None
         return still_of(self.about, self._session.current, self._sending.places, at)

@@ -14,9 +14,30 @@ export function createGrid({ on }) {
   const room = element("div", { class: "rv-atlas-room" }, canvas);
   const node = element("div", { class: "rv-atlas-grid", tabindex: "0", role: "group", "aria-roledescription": "mosaic", "aria-label": "channels, arrow keys choose one" }, room);
   /** @type {any} */
-  const grid = { node, canvas, layout: null, at: { place: -1, hovered: -1 }, content: null };
-  const paint = () => paintGrid(grid);
-  node.addEventListener("scroll", paint);
+  const grid = { node, canvas, room, layout: null, at: { place: -1, hovered: -1 }, content: null };
+  node.addEventListener("scroll", () => paintGrid(grid));
+  listenToPointer(grid, on);
+  grid.draw = (atlas, painter, shown, place, wordsOf) => {
+    if (grid.content?.shown !== shown) node.scrollTop = 0;
+    grid.content = { atlas, painter, shown, wordsOf };
+    grid.at = { place, hovered: -1 };
+    grid.again();
+  };
+  grid.again = () => {
+    layOut(grid);
+    paintGrid(grid);
+  };
+  grid.mark = (place) => {
+    layOut(grid);
+    grid.at.place = place;
+    if (place >= 0) scrollTo(grid, place);
+    paintGrid(grid);
+  };
+  return grid;
+}
+
+function listenToPointer(grid, on) {
+  const { canvas, node } = grid;
   const under = (event) => {
     if (!grid.layout) return -1;
     const box = canvas.getBoundingClientRect();
@@ -25,7 +46,7 @@ export function createGrid({ on }) {
   const hover = (place) => {
     if (place === grid.at.hovered) return;
     grid.at.hovered = place;
-    paint();
+    paintGrid(grid);
     on.hover(place < 0 ? null : grid.content.shown[place]);
   };
   canvas.addEventListener("pointermove", (event) => hover(under(event)));
@@ -34,28 +55,10 @@ export function createGrid({ on }) {
     const place = under(event);
     if (place >= 0) on.choose(place);
   });
-  grid.draw = (atlas, painter, shown, place, wordsOf) => {
-    if (grid.content?.shown !== shown) node.scrollTop = 0;
-    grid.content = { atlas, painter, shown, wordsOf };
-    grid.at = { place, hovered: -1 };
-    layOut(grid, room);
-    paint();
-  };
-  grid.again = () => {
-    layOut(grid, room);
-    paint();
-  };
-  grid.mark = (place) => {
-    layOut(grid, room);
-    grid.at.place = place;
-    if (place >= 0) scrollTo(grid, place);
-    paint();
-  };
-  return grid;
 }
 
-function layOut(grid, room) {
-  const { node, content } = grid;
+function layOut(grid) {
+  const { node, room, content } = grid;
   if (!content) return;
   const [width, height] = [node.clientWidth - 8, node.clientHeight - 8];
   grid.layout = gridOf(content.shown.length, width, height);

@@ -1,6 +1,7 @@
 // The channel atlas: layers along depth, the channels of one as their strongest images, one opened.
 
-import { buttonControl, element, searchControl, selectControl } from "../controls.js";
+import { buttonControl, element, selectControl } from "../controls.js";
+import { searchControl } from "../search.js";
 import { createShell, csvText, saveBlob } from "../shell.js";
 import { atlasOf } from "./data.js";
 import { createGrid } from "./grid.js";

@@ -47,58 +47,67 @@ export function createSheets(described, changed) {
  * Returns { tile(context, entry, x, y, side, across), whole(context, place, x, y, side), close }.
  */
 export function createPainter(atlas, changed) {
-  let waiting = false;
-  const soon = () => {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      changed();
-    });
-  };
+  const soon = onceAFrame(changed);
   const pictures = createSheets(atlas.pictures, soon);
   const crops = atlas.layers.map((layer) => layer.crops && createSheets(layer.crops, soon));
-  const scaleOf = (place) => Math.min(1, atlas.pictures.side / Math.max(atlas.pictures.shape[place * 2], atlas.pictures.shape[place * 2 + 1]));
-
-  /** What a channel saw of its top image of a rank, in a square of `side`. */
-  function crop(context, { layer: at, channel }, rank, x, y, side) {
-    const layer = atlas.layers[at];
-    const own = layer.crops;
-    if (own && rank < own.ranks) return crops[at].draw(context, channel * own.ranks + rank, [0, 0, own.side, own.side], [x, y, side, side]);
-    const top = topOf(atlas, layer, channel, rank);
-    if (!top || top.place < 0) return true;
-    const [height, width] = atlas.pictures.shape.subarray(top.place * 2, top.place * 2 + 2);
-    const { window, seen } = windowOf(boxOf(layer, top.row, top.column), height, width);
-    const factor = scaleOf(top.place);
-    const zoom = side / Math.max(window[2] - window[0], window[3] - window[1]);
-    const from = [seen[1], seen[0], seen[3] - seen[1], seen[2] - seen[0]];
-    const to = [x + (seen[1] - window[1]) * zoom, y + (seen[0] - window[0]) * zoom, from[2] * zoom, from[3] * zoom];
-    return pictures.draw(context, top.place, from.map((one) => one * factor), to);
-  }
   return {
-    /** across x across top images of a channel; false until all of them are decoded. */
-    tile(context, entry, x, y, side, across) {
-      context.fillStyle = "#8a929b";
-      context.fillRect(x, y, side, side);
-      const layer = atlas.layers[entry.layer];
-      if (isDead(layer, entry.channel)) return dead(context, x, y, side);
-      const part = (side - (across - 1)) / across;
-      let whole = true;
-      for (let rank = 0; rank < across * across; rank += 1) {
-        whole = crop(context, entry, rank, x + (rank % across) * (part + 1), y + Math.floor(rank / across) * (part + 1), part) && whole;
-      }
-      return whole;
-    },
+    tile: (...where) => drawTile({ atlas, pictures, crops }, ...where),
     /** A whole picture in a square; how large it is there: { x, y, width, height, zoom }. */
     whole(context, place, x, y, side) {
       const [height, width] = atlas.pictures.shape.subarray(place * 2, place * 2 + 2);
-      const [factor, zoom] = [scaleOf(place), side / Math.max(height, width)];
+      const [factor, zoom] = [keptScale(atlas, place), side / Math.max(height, width)];
       const box = { x: x + (side - width * zoom) / 2, y: y + (side - height * zoom) / 2, width: width * zoom, height: height * zoom, zoom };
       pictures.draw(context, place, [0, 0, Math.round(width * factor), Math.round(height * factor)], [box.x, box.y, box.width, box.height]);
       return box;
     },
     close: () => [pictures, ...crops].forEach((one) => one?.close()),
   };
+}
+
+function onceAFrame(run) {
+  let waiting = false;
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      run();
+    });
+  };
+}
+
+/** Pixels of a picture as it is kept for one of its own. */
+function keptScale({ pictures: { side, shape } }, place) {
+  return Math.min(1, side / Math.max(shape[place * 2], shape[place * 2 + 1]));
+}
+
+/** across x across top images of a channel; false until all of them are decoded. */
+function drawTile(painter, context, entry, x, y, side, across) {
+  context.fillStyle = "#8a929b";
+  context.fillRect(x, y, side, side);
+  if (isDead(painter.atlas.layers[entry.layer], entry.channel)) return dead(context, x, y, side);
+  const part = (side - (across - 1)) / across;
+  let whole = true;
+  for (let rank = 0; rank < across * across; rank += 1) {
+    whole = drawCrop(painter, context, entry, rank, x + (rank % across) * (part + 1), y + Math.floor(rank / across) * (part + 1), part) && whole;
+  }
+  return whole;
+}
+
+/** What a channel saw of its top image of a rank, in a square of `side`. */
+function drawCrop({ atlas, pictures, crops }, context, { layer: at, channel }, rank, x, y, side) {
+  const layer = atlas.layers[at];
+  const own = layer.crops;
+  if (own && rank < own.ranks) return crops[at].draw(context, channel * own.ranks + rank, [0, 0, own.side, own.side], [x, y, side, side]);
+  const top = topOf(atlas, layer, channel, rank);
+  if (!top || top.place < 0) return true;
+  const [height, width] = atlas.pictures.shape.subarray(top.place * 2, top.place * 2 + 2);
+  const { window, seen } = windowOf(boxOf(layer, top.row, top.column), height, width);
+  const zoom = side / Math.max(window[2] - window[0], window[3] - window[1]);
+  const from = [seen[1], seen[0], seen[3] - seen[1], seen[2] - seen[0]];
+  const to = [x + (seen[1] - window[1]) * zoom, y + (seen[0] - window[0]) * zoom, from[2] * zoom, from[3] * zoom];
+  const factor = keptScale(atlas, top.place);
+  return pictures.draw(context, top.place, from.map((one) => one * factor), to);
 }
 
 function dead(context, x, y, side) {

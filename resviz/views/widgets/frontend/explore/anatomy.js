@@ -1,8 +1,9 @@
 // The block under the cursor: shortcut + branch = sum, for the channels to which the branch adds most.
 
-import { element } from "../controls.js";
+import { element, setText } from "../controls.js";
 import { limitsOf } from "../pixels.js";
 import { createScale } from "./colours.js";
+import { putPacked } from "./pictures.js";
 import { tilePixels } from "./tiles.js";
 import { ADDITION_MEANING, SEEN_MEANING, additionWords, countWords, endOf, shareWords, shortcutWords } from "./words.js";
 
@@ -15,14 +16,6 @@ const HEADS = {
   "+ branch": "what the block's layers make of it: F(x)",
   "= sum": "what goes on to the next block: F(x) + x",
 };
-
-/** Put packed pixels on a canvas of their size. */
-export function putPacked(canvas, pixels, height, width) {
-  if (canvas.width !== width) canvas.width = width;
-  if (canvas.height !== height) canvas.height = height;
-  const image = new ImageData(new Uint8ClampedArray(pixels.buffer, pixels.byteOffset, pixels.byteLength), width, height);
-  canvas.getContext("2d").putImageData(image, 0, 0);
-}
 
 /** on: { addition(name), cut(), measure(), channel(number) }. Returns { node, draw(state), mark(channel) }. */
 export function createAnatomy({ on }) {
@@ -61,9 +54,10 @@ function anatomyParts(on) {
 function drawHeading({ title, choice, cut }, { place, chosen, cut: isCut, refusal }, on) {
   title.textContent = place ? endOf(place.name, 24) : "no block";
   title.title = place?.name ?? "";
+  title.setAttribute("aria-label", place?.name ?? "no block");
   drawChoice(choice, place, chosen, on);
   cut.hidden = !place?.additions.length;
-  cut.textContent = isCut ? "put back" : "cut out";
+  setText(cut, isCut ? "put back" : "cut out");
   cut.title = refusal ?? (isCut ? "the branch runs again (o)" : "what is predicted without this branch (o)");
   cut.disabled = Boolean(refusal);
 }

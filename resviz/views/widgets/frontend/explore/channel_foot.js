@@ -12,9 +12,10 @@ const [WIDE, TALL] = [96, 20]; // pixels of the histogram
 /** Returns { node, hide(wanted), draw(tiles, at, added), say(words) }. */
 export function createChannelFoot() {
   const facts = element("p", { class: "rv-channel-facts", "aria-live": "polite" });
-  const bins = element("div", { "aria-hidden": "true" });
+  const bins = svgElement("path", { class: "rv-bin" });
+  const histogram = svgElement("svg", { viewBox: `0 0 ${WIDE} ${TALL}`, width: WIDE, height: TALL, "aria-hidden": "true" }, bins);
   const scale = createScale();
-  const chart = element("div", { class: "rv-channel-chart" }, bins, scale.node);
+  const chart = element("div", { class: "rv-channel-chart" }, histogram, scale.node);
   /** In the place of all else. */
   const say = (words) => {
     facts.textContent = facts.title = words;
@@ -29,7 +30,7 @@ export function createChannelFoot() {
     draw(tiles, at, added) {
       say(channelWords(tiles, at, added));
       chart.hidden = false;
-      bins.replaceChildren(histogramChart(tileValues(tiles, at)));
+      bins.setAttribute("d", histogramPath(tileValues(tiles, at)));
       const { low, high } = tileEnds(tiles, at);
       scale.draw(limitsOf(low, high), "the colours of this channel; each channel has a scale of its own");
     },
@@ -55,14 +56,11 @@ export function absentWords(channel, added, { byClass, className }) {
   return `#${channel} is ${placeWords(added.indexOf(channel) + 1)} most added, yet not among these: they are what ${order}.`;
 }
 
-function histogramChart(values) {
+/** Its bars as one path: one node to lay out in each step along depth. */
+export function histogramPath(values) {
   const { counts } = histogramOf(values, BINS);
   const most = Math.max(1, ...counts);
   const step = WIDE / BINS;
-  const svg = svgElement("svg", { viewBox: `0 0 ${WIDE} ${TALL}`, width: WIDE, height: TALL });
-  counts.forEach((count, bin) => {
-    const tall = count ? Math.max(1, (count / most) * TALL) : 0;
-    svg.append(svgElement("rect", { x: bin * step, y: TALL - tall, width: step - 1, height: tall, class: "rv-bin" }));
-  });
-  return svg;
+  const tall = (count) => (count ? Math.max(1, (count / most) * TALL) : 0);
+  return counts.map((count, bin) => `M${bin * step},${TALL}v${-tall(count)}h${step - 1}V${TALL}z`).join("");
 }

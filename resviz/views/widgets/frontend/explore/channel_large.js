@@ -1,8 +1,8 @@
 // One channel, large, over the small ones: where on the photograph it answers.
 
 import { element } from "../controls.js";
-import { putPacked } from "./anatomy.js";
 import { moved } from "./colours.js";
+import { putPacked } from "./pictures.js";
 import { tileOverPhotograph } from "./tiles.js";
 
 const OVER = 0.6; // opacity over the photograph

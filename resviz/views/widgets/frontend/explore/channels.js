@@ -1,9 +1,10 @@
 // The feature maps of the place under the cursor: the strongest channels, each on its own scale.
 
-import { element, selectControl } from "../controls.js";
-import { putPacked } from "./anatomy.js";
+import { element, selectControl, setText } from "../controls.js";
 import { absentWords, createChannelFoot } from "./channel_foot.js";
 import { createLargeChannel } from "./channel_large.js";
+import { createKept } from "./kept.js";
+import { packedImage, putImage } from "./pictures.js";
 import { smallPhotograph, tileOverPhotograph } from "./tiles.js";
 import { countWords } from "./words.js";
 
@@ -11,6 +12,7 @@ const ACROSS = 4;
 const CHANNEL_TILES = 24;
 const PHOTO_SIDE = 64;
 const OVER = 0.75; // opacity of a map over the photograph
+const KEPT = 24; // blocks whose small pictures are kept, 0.4 MB each
 const ORDERS = [
   { value: "class", label: "most for the class" },
   { value: "max", label: "largest value" },
@@ -18,10 +20,11 @@ const ORDERS = [
 
 /**
  * on: { channel(number), order(name), all() }; strongest: the images of a scan.
- * Returns { node, draw(state), mark(channel), step(by), close }; mark: of a channel pointed at elsewhere.
+ * Returns { node, draw(state), steps(state), mark(channel), step(by), close }; mark: of a channel pointed at elsewhere;
+ * steps: what makes its pictures ready, one after the other.
  */
 export function createChannels({ on, strongest }) {
-  const view = { on, strongest, shown: null, state: null, small: null, of: null, active: 0, parts: channelParts(on) };
+  const view = { on, strongest, shown: null, state: null, small: null, of: null, active: 0, kept: createKept(KEPT), parts: channelParts(on) };
   const { tiles, grid, large } = view.parts;
   const point = (at) => pointAt(view, at);
   tiles.forEach((one, at) => {
@@ -36,6 +39,9 @@ export function createChannels({ on, strongest }) {
     step: (by) => point(view.active + by),
     close: () => closeLarge(view),
     mark: (channel) => markElsewhere(view, channel),
+    *steps({ tiles: wanted, picture }) {
+      for (let at = 0; at < (wanted?.channels.length ?? 0); at += 1) yield imageAt(view, wanted, at, picture);
+    },
     draw(state) {
       view.state = state;
       view.shown = state.tiles;
@@ -117,11 +123,12 @@ function closeLarge({ parts }) {
 
 function drawChannelControls({ shown, state, parts, strongest }) {
   const { title, order, all, grid, none, foot } = parts;
-  title.textContent = title.title = state.title;
+  setText(title, state.title);
+  title.title = state.title;
   order.set(state.order);
   order.hide(!state.orders);
   all.hidden = !shown;
-  all.textContent = shown ? `all ${countWords(shown.total)}` : "";
+  setText(all, shown ? `all ${countWords(shown.total)}` : "");
   all.disabled = Boolean(state.refusal);
   all.title = state.refusal ?? "every channel of every block, larger";
   grid.hidden = !shown;
@@ -135,11 +142,18 @@ function drawChannelControls({ shown, state, parts, strongest }) {
 function drawChannelTiles(view) {
   const { shown, state, parts } = view;
   if (!shown) return;
-  const { picture } = state;
-  if (view.of !== picture) [view.of, view.small] = [picture, picture && smallPhotograph(picture, PHOTO_SIDE)];
-  parts.tiles.forEach((one, at) => one.draw(shown, at, view.small));
+  parts.tiles.forEach((one, at) => one.draw(shown.channels[at], () => imageAt(view, shown, at, state.picture)));
   view.active = Math.max(0, shown.channels.indexOf(state.channel));
   markActive(view);
+}
+
+/** A channel over the photograph, small; made once. */
+function imageAt(view, tiles, at, picture) {
+  if (view.of !== picture) [view.of, view.small] = [picture, picture && smallPhotograph(picture, PHOTO_SIDE)];
+  const flat = tiles.height === 1 && tiles.width > 1;
+  const under = (!flat && view.small) || { height: tiles.height, width: tiles.width, pixels: null };
+  const images = view.kept(tiles, [view.small], () => []);
+  return (images[at] ??= packedImage(tileOverPhotograph(tiles, at, under, OVER), under.height, under.width));
 }
 
 function channelTile() {
@@ -148,15 +162,12 @@ function channelTile() {
   const node = element("div", { class: "rv-channel" }, canvas, words);
   return {
     node,
-    draw(tiles, at, photograph) {
-      node.hidden = at >= tiles.channels.length;
+    draw(channel, image) {
+      node.hidden = channel === undefined;
       if (node.hidden) return;
-      const below = photograph ?? { height: tiles.height, width: tiles.width, pixels: null };
-      const flat = tiles.height === 1 && tiles.width > 1;
-      const under = flat ? { height: 1, width: tiles.width, pixels: null } : below;
-      putPacked(canvas, tileOverPhotograph(tiles, at, under, OVER), under.height, under.width);
-      canvas.setAttribute("aria-label", `channel ${tiles.channels[at]}`);
-      words.textContent = `#${tiles.channels[at]}`;
+      putImage(canvas, image());
+      canvas.setAttribute("aria-label", `channel ${channel}`);
+      words.textContent = `#${channel}`;
     },
   };
 }

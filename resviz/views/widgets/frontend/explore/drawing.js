@@ -28,6 +28,7 @@ export function draw(view) {
   view.anatomy.draw(seen.anatomy);
   view.channels.draw(seen.channels);
   view.mosaic.follow();
+  view.idly(stepsAhead(view, seen.at));
 }
 
 /** Whether more has changed than the cursor. */
@@ -40,11 +41,26 @@ function isMore(view, { scene, explained, without }) {
 
 /** Everything that the parts show, worked out once. */
 export function look(view) {
-  const { store, state, last, header, headerView, shell, questions } = view;
-  const asked = { maps: questions.maps(last.moment), measuring: questions.measuring(), busy: questions.busy(), seconds: questions.secondsOfCuts() };
-  const seen = lookAt({ store, state, shown: last, header, headerView, live: shell.live, asked, canCut: (place) => canCut(view, place) });
-  if (seen.map.asks && !last.stale) questions.map(seen.map.asks); // what is left is not explained once more
+  const seen = lookFrom(view, view.state);
+  if (seen.map.asks && !view.last.stale) view.questions.map(seen.map.asks); // what is left is not explained once more
   return seen;
+}
+
+function lookFrom(view, state) {
+  const { store, last, header, headerView, shell, questions } = view;
+  const asked = { maps: questions.maps(last.moment), measuring: questions.measuring(), busy: questions.busy(), seconds: questions.secondsOfCuts() };
+  return lookAt({ store, state, shown: last, header, headerView, live: shell.live, asked, canCut: (place) => canCut(view, place) });
+}
+
+/** Makes the pictures of the next block ready, and of the one before: a step along depth then puts them, no more. */
+function* stepsAhead(view, at) {
+  for (const place of [at + 1, at - 1]) {
+    const found = view.last.scene.places[place];
+    if (!found) continue;
+    const seen = lookFrom(view, { ...view.state, depth: found.depth, place, addition: null });
+    yield* view.channels.steps(seen.channels);
+    yield* view.photograph.steps(seen);
+  }
 }
 
 function drawSpine(view, { scene, at, line, className }, fresh) {
@@ -72,7 +88,7 @@ function legendNodes({ curve, seen, lost, most, of }, className, goTo) {
   if (seen) nodes.push(entry("rv-mark-seen", "as seen so far", "the network's head applied to the output of each block that it fits"));
   if (lost) nodes.push(entry("rv-mark-without", "without the block", "what is predicted when this one block is cut out"));
   if (most) {
-    const button = { type: "button", class: "rv-button rv-small", title: `${most.words}; go there`, onclick: () => goTo(most.place) };
+    const button = { type: "button", class: "rv-button rv-small", title: `${most.whole}; go there`, "aria-label": most.whole, onclick: () => goTo(most.place) };
     nodes.push(element("button", button, most.words));
   }
   return nodes;

@@ -52,7 +52,7 @@ export function mapOf(page, { index, contrast, method, layer, live, asked }) {
   const source = mapSource(page, chosen, live);
   if (source.from === "record") {
     const { height, width } = source.recorded;
-    return { values: positivePart(recordedMap(source.recorded, 0, source.position)), height, width, blank: source.recorded.blank };
+    return { values: shownMap(source.recorded, source.position), height, width, blank: source.recorded.blank };
   }
   if (source.from === "head") {
     const terms = contrast === null ? [[index, 1]] : [[index, 1], [contrast, -1]];
@@ -63,6 +63,13 @@ export function mapOf(page, { index, contrast, method, layer, live, asked }) {
   const key = JSON.stringify([index, contrast, method, layer]);
   const known = asked.get(key);
   return known ?? { why: "being explained …", asks: { key, class: index, contrast, method, layer } };
+}
+
+const shownMaps = new WeakMap();
+/** The values above 0 of a map of the record: of one map always the same array, so that what is made of it can be kept. */
+function shownMap(recorded, position) {
+  if (!shownMaps.has(recorded)) shownMaps.set(recorded, []);
+  return (shownMaps.get(recorded)[position] ??= positivePart(recordedMap(recorded, 0, position)));
 }
 
 /** On a page without a kernel, those alone that it holds. */
@@ -148,7 +155,7 @@ function lineOf({ scene, index, without, explained, header, state, of, live }) {
   };
 }
 
-/** The block without which the class loses most: { place, words }; null where none was measured, or none loses. */
+/** The block without which the class loses most: { place, words, whole }, whole: with all of its name; null where none was measured, or none loses. */
 function mostLost({ lost, scene, index, header }) {
   if (!lost) return null;
   let [place, least] = [-1, scene.numbers[index]];
@@ -158,7 +165,9 @@ function mostLost({ lost, scene, index, header }) {
   if (place < 0) return null;
   const [all, left] = [scene.numbers[index], least].map((value) => saidWords(value, header));
   if (all === left) return null; // less than can be read
-  return { place, words: `most is lost without ${endOf(scene.places[place].name, 16)}: ${all} → ${left}` };
+  const said = (name) => `most is lost without ${name}: ${all} → ${left}`;
+  const { name } = scene.places[place];
+  return { place, words: said(endOf(name, 16)), whole: said(name) };
 }
 
 /** What a screen reader says of the cursor. */

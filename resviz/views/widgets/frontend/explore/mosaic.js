@@ -9,25 +9,13 @@ export function createMosaic({ model, shell, current, chosen }) {
   const body = element("div", { class: "rv-mosaic-body" });
   const closing = buttonControl({ text: "× back", title: "Escape", onClick: () => close() });
   const node = element("div", { class: "rv-mosaic-over", role: "dialog", "aria-label": "all channels", hidden: true }, closing.node, body);
-  let [inner, end, shown] = [null, null, ""];
-
-  async function open() {
+  /** inner: what stands for the model of the view within; shown: of which moment it is. */
+  const mosaic = { ...{ model, shell, current, chosen, body }, inner: null, end: null, shown: "" };
+  function open() {
     if (!shell.live) return shell.say("All channels at once need a running kernel; this page has none.");
     node.hidden = false;
     closing.node.focus();
-    await load();
-  }
-  async function load() {
-    const { moment, scene } = current();
-    shown = momentKey(moment);
-    const answer = await shell.ask("maps", moment);
-    if (!answer) return;
-    end?.();
-    body.replaceChildren();
-    inner = innerModel(model, { scene: scene.number, chosen: { ...answer.content.chosen, ...pointedAt(chosen()) } });
-    inner.data = { type: "data", meta: answer.content.maps };
-    inner.view = answer.buffers[0];
-    end = renderMaps({ model: inner.model, el: body });
+    return load(mosaic);
   }
   function close() {
     if (node.hidden) return false;
@@ -36,16 +24,31 @@ export function createMosaic({ model, shell, current, chosen }) {
     return true;
   }
   shell.onMessage((content, buffers) => {
-    if (content.type === "within" && content.view === "maps") inner?.emit("msg:custom", content.content, buffers);
+    if (content.type === "within" && content.view === "maps") mosaic.inner?.emit("msg:custom", content.content, buffers);
   });
-  shell.onClose(() => end?.());
+  shell.onClose(() => mosaic.end?.());
   return {
     ...{ node, open, close },
     toggle: () => (node.hidden ? open() : close()),
     follow() {
-      if (!node.hidden && current() && momentKey(current().moment) !== shown) load();
+      if (!node.hidden && current() && momentKey(current().moment) !== mosaic.shown) load(mosaic);
     },
   };
+}
+
+async function load(mosaic) {
+  const { model, shell, body, chosen } = mosaic;
+  const { moment, scene } = mosaic.current();
+  mosaic.shown = momentKey(moment);
+  const answer = await shell.ask("maps", moment);
+  if (!answer) return;
+  mosaic.end?.();
+  body.replaceChildren();
+  const inner = innerModel(model, { scene: scene.number, chosen: { ...answer.content.chosen, ...pointedAt(chosen()) } });
+  inner.data = { type: "data", meta: answer.content.maps };
+  inner.view = answer.buffers[0];
+  mosaic.inner = inner;
+  mosaic.end = renderMaps({ model: inner.model, el: body });
 }
 
 /** The block under the cursor, and the channel that was pointed at, where there are any. */

@@ -1,13 +1,15 @@
 // The photograph: what speaks for the class, all classes as bars, and whether to believe it.
 
-import { buttonControl, checkControl, element, rangeControl, searchControl, selectControl } from "../controls.js";
+import { buttonControl, checkControl, element, rangeControl, selectControl } from "../controls.js";
 import { opaquePixels, paintCanvas } from "../explanation_pane.js";
 import { mapScale } from "../explanation_maps.js";
 import { colourTable, overlayPart } from "../pixels.js";
-import { putPacked } from "./anatomy.js";
+import { searchControl } from "../search.js";
 import { createBars } from "./bars.js";
 import { createScale } from "./colours.js";
+import { createKept } from "./kept.js";
 import { createMapTiles } from "./map_tiles.js";
+import { packedImage, putImage } from "./pictures.js";
 import { largest } from "./scenes.js";
 import { createStrip } from "./strip.js";
 import { mapOverPhotograph } from "./tiles.js";
@@ -15,8 +17,12 @@ import { createTrust } from "./trust.js";
 import { spreadWords } from "./words.js";
 
 const FIELD = 224; // pixels of the map where there is no photograph
+const KEPT = 24; // maps over the photograph, 0.2 MB each
 
-/** on: { class, contrast, method, opacity, image, files, check }. Returns { node, draw(state), drawMap(state) }. */
+/**
+ * on: { class, contrast, method, opacity, image, files, check }. Returns { node, draw(state), drawMap(state), steps(state) };
+ * steps: what makes its maps ready, one after the other.
+ */
 export function createPhotograph({ on, live }) {
   const parts = photographParts(on, live);
   const { title, frame, left, right, words, tiles, trust, strip, opacity } = parts;
@@ -30,8 +36,11 @@ export function createPhotograph({ on, live }) {
   dragToFade(frame, () => opacity.get(), (value) => (opacity.set(value), on.opacity(value)));
   const drawMap = (state) => drawPhotographMap(parts, state);
   return {
-    node,
-    drawMap,
+    ...{ node, drawMap },
+    *steps(state) {
+      if (state.map.values) yield mapLook(parts, state);
+      yield* tiles.steps(state.methodMaps, state.scene.picture);
+    },
     draw(state) {
       drawChoices(parts, state);
       drawMap(state);
@@ -50,7 +59,7 @@ function photographParts(on, live) {
   const [scale, bars, folded] = [createScale(), createBars(on.class), foldedControls(on)];
   const search = searchControl({ label: "all classes", names: [], value: null, onChoose: on.class });
   return {
-    ...{ canvas, over, frame, opacity, scale, bars, search, ...folded },
+    ...{ canvas, over, frame, opacity, scale, bars, search, ...folded, kept: createKept(KEPT) },
     title: element("h3", { class: "rv-part-name" }),
     words: element("p", { class: "rv-map-words", "aria-live": "polite" }),
     tiles: createMapTiles({ label: "methods", onChoose: on.method }),
@@ -87,31 +96,39 @@ function drawChoices(parts, state) {
   parts.strip.draw(state);
 }
 
-function drawPhotographMap({ canvas, over, opacity, scale, words, tiles, trust }, state) {
+function drawPhotographMap(parts, state) {
+  const { canvas, over, opacity, scale, words, tiles, trust } = parts;
   const { map, scene } = state;
+  const look = map.values && mapLook(parts, state);
   opacity.set(state.opacity);
   canvas.setAttribute("aria-label", map.values ? `map for ${state.className} at ${state.place.name}` : "the photograph");
   const file = state.whole ? (state.page?.originals?.[0] ?? null) : null;
   if (file && map.values) paintFile(canvas, map, file, state.opacity);
-  else paintMap(canvas, map, scene.picture, state.opacity);
+  else if (look) putImage(canvas, look.image);
+  else paintPlain(canvas, scene.picture);
   over.textContent = map.why ?? "";
   over.hidden = !map.why;
-  words.textContent = map.values ? mapWords(map, state) : "";
-  scale.node.hidden = !map.values;
-  if (map.values) scale.draw(mapScale(map.values, false), "evidence for the class, from none to the most of this map");
+  words.textContent = look ? mapWords(look, state) : "";
+  scale.node.hidden = !look;
+  if (look) scale.draw(look.scale, "evidence for the class, from none to the most of this map");
   tiles.node.hidden = state.methodMaps.length < 2;
   tiles.draw(state.methodMaps, scene.picture, state.method);
   trust.draw(state);
 }
 
-function paintMap(canvas, map, picture, opacity) {
-  if (!map.values) {
-    if (picture) paintCanvas(canvas, opaquePixels(picture.pixels), picture.height, picture.width);
-    else paintCanvas(canvas, new Uint8ClampedArray(4), 1, 1);
-    return;
-  }
-  const field = picture ?? { height: FIELD, width: Math.round((FIELD * map.width) / map.height), pixels: null };
-  putPacked(canvas, mapOverPhotograph(map.values, map, mapScale(map.values, false), field, opacity), field.height, field.width);
+function paintPlain(canvas, picture) {
+  if (picture) paintCanvas(canvas, opaquePixels(picture.pixels), picture.height, picture.width);
+  else paintCanvas(canvas, new Uint8ClampedArray(4), 1, 1);
+}
+
+/** A map over the photograph, its scale, and what it says: { image, scale, words }; made once. */
+function mapLook({ kept }, { map, scene: { picture }, opacity }) {
+  return kept(map.values, [picture, opacity], () => {
+    const field = picture ?? { height: FIELD, width: Math.round((FIELD * map.width) / map.height), pixels: null };
+    const scale = mapScale(map.values, false);
+    const pixels = mapOverPhotograph(map.values, map, scale, field, opacity);
+    return { scale, image: packedImage(pixels, field.height, field.width), words: map.blank?.[0] ?? spreadWords(map.values), blank: map.blank?.length };
+  });
 }
 
 /** The map over the photograph in its file, of which the network saw a part. */
@@ -122,10 +139,9 @@ function paintFile(canvas, map, { pixels, frame, shown }, opacity) {
   paintCanvas(canvas, seen, ...size);
 }
 
-function mapWords(map, { layer, place }) {
-  if (map.blank?.length) return map.blank[0];
-  const where = layer === place.key ? "" : ` Read inside the block, at ${layer.slice(place.name.length + 1)}.`;
-  return spreadWords(map.values) + where;
+function mapWords({ words, blank }, { layer, place }) {
+  const inside = blank || layer === place.key ? "" : ` Read inside the block, at ${layer.slice(place.name.length + 1)}.`;
+  return words + inside;
 }
 
 /** A horizontal drag on the picture fades the map in and out. */

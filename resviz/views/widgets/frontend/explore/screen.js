@@ -8,6 +8,7 @@ import { createAnatomy } from "./anatomy.js";
 import { createChannels } from "./channels.js";
 import { draw, look } from "./drawing.js";
 import { exploreFiles } from "./files.js";
+import { createIdly } from "./kept.js";
 import { createMosaic } from "./mosaic.js";
 import { createPhotograph } from "./photograph.js";
 import { createAsking } from "./questions.js";
@@ -21,7 +22,7 @@ export function renderExplore({ model, el }) {
   /** @type {any} */
   const view = {
     ...{ model, store: createScenes(), state: { ...FIRST_STATE }, header: null, headerView: null },
-    ...{ last: null, frame: 0, drawn: null, spineKey: "" },
+    ...{ last: null, frame: 0, drawn: null, spineKey: "", idly: createIdly() },
   };
   const shell = (view.shell = createShell({ model, el, label: "Explore", keys: exploreKeys(view) }));
   shell.root.classList.add("rv-screen");

@@ -24,63 +24,73 @@ const ARC_MEANINGS = {
 const MOVED = 4; // pixels from which a press is a drag
 
 /**
- * on: { cursor(place), cut(place) }. Returns { node, svg, draw(state), move(place), aim(words) }.
+ * on: { cursor(place), cut(place) }. Returns { node, svg, draw(state), move(place, value), resize(width), speak(words) }.
  *
  * state: { places, off, curve: { label, log, values, whole }, seen, without, className }; `seen` and
  * `without` hold a probability for each place, or null.
  */
 export function createSpine({ on }) {
   const svg = svgElement("svg", { class: "rv-spine-svg", height: SPINE_HEIGHT });
-  const node = element(
-    "div",
-    { class: "rv-spine", role: "slider", tabindex: "0", "aria-label": "depth", "aria-orientation": "horizontal" },
-    svg,
-  );
-  const cursor = svgElement("g", { class: "rv-spine-cursor" });
-  let [state, layout, at, width, shown] = [null, null, 0, 0, null];
-
-  function draw(wanted = state) {
-    state = wanted;
-    if (!state || !width) return;
-    layout = spineLayout(state.places, width);
-    svg.setAttribute("width", width);
-    svg.setAttribute("viewBox", `0 0 ${width} ${SPINE_HEIGHT}`);
-    svg.replaceChildren(
-      ...stageNodes(layout),
-      ...endNodes(layout, state.places),
-      ...arcLegend(state.places),
-      ...axisNodes(state, layout),
-      ...curveNodes(state, layout),
-      ...state.places.map((place, index) => blockNode(place, layout.places[index], index, state)),
-      cursor,
-    );
-    move(at);
-  }
-  function move(place, value = shown) {
-    [at, shown] = [place, value];
-    if (!layout?.places[place]) return;
-    const { x } = layout.places[place];
-    cursor.style.transform = `translateX(${x}px)`;
-    const name = state.places[place].name + (shown === null ? "" : ` · ${briefNumber(shown)}`);
-    const flip = x > width - 150;
-    cursor.replaceChildren(
-      svgElement("line", { x1: 0, x2: 0, y1: 16, y2: SPINE_CURVE.zero + 4 }),
-      svgElement("text", { x: flip ? -5 : 5, y: SPINE_CURVE.top + 2, "text-anchor": flip ? "end" : "start" }, name),
-    );
-    node.setAttribute("aria-valuemin", 0);
-    node.setAttribute("aria-valuemax", state.places.length - 1);
-    node.setAttribute("aria-valuenow", place);
-  }
-  listenToPointer(svg, { on, layout: () => layout, width: () => width });
+  const attributes = { class: "rv-spine", role: "slider", tabindex: "0", "aria-label": "depth", "aria-orientation": "horizontal" };
+  const node = element("div", attributes, svg);
+  /** at, shown: the place of the cursor and the value that stands at it. */
+  const spine = { node, svg, cursor: createCursor(), state: null, layout: null, width: 0, at: 0, shown: null };
+  listenToPointer(svg, { on, layout: () => spine.layout, width: () => spine.width });
   return {
-    ...{ node, svg, draw, move },
-    resize(wanted) {
-      width = wanted;
-      draw();
+    ...{ node, svg },
+    draw(state) {
+      spine.state = state;
+      drawAll(spine);
+    },
+    move(place, value) {
+      [spine.at, spine.shown] = [place, value];
+      moveCursor(spine);
+    },
+    resize(width) {
+      spine.width = width;
+      drawAll(spine);
     },
     /** What a screen reader says of the cursor. */
     speak: (words) => node.setAttribute("aria-valuetext", words),
   };
+}
+
+function createCursor() {
+  const words = svgElement("text", { y: SPINE_CURVE.top + 2 });
+  const line = svgElement("line", { x1: 0, x2: 0, y1: 16, y2: SPINE_CURVE.zero + 4 });
+  return { node: svgElement("g", { class: "rv-spine-cursor" }, line, words), words };
+}
+
+function drawAll(spine) {
+  const { node, svg, state, width } = spine;
+  if (!state || !width) return;
+  const layout = (spine.layout = spineLayout(state.places, width));
+  node.setAttribute("aria-valuemin", 0);
+  node.setAttribute("aria-valuemax", state.places.length - 1);
+  svg.setAttribute("width", width);
+  svg.setAttribute("viewBox", `0 0 ${width} ${SPINE_HEIGHT}`);
+  svg.replaceChildren(
+    ...stageNodes(layout),
+    ...endNodes(layout, state.places),
+    ...arcLegend(state.places),
+    ...axisNodes(state, layout),
+    ...curveNodes(state, layout),
+    ...state.places.map((place, index) => blockNode(place, layout.places[index], index, state)),
+    spine.cursor.node,
+  );
+  moveCursor(spine);
+}
+
+/** At once, and nothing else is drawn: the next key may come in the next frame. */
+function moveCursor({ node, cursor, state, layout, width, at, shown }) {
+  if (!layout?.places[at]) return;
+  const { x } = layout.places[at];
+  const flip = x > width - 150;
+  cursor.node.setAttribute("transform", `translate(${x})`);
+  cursor.words.setAttribute("x", flip ? -5 : 5);
+  cursor.words.setAttribute("text-anchor", flip ? "end" : "start");
+  cursor.words.textContent = state.places[at].name + (shown === null ? "" : ` · ${briefNumber(shown)}`);
+  node.setAttribute("aria-valuenow", at);
 }
 
 /** A press moves the cursor, a drag goes on moving it; a press on a block that stays there cuts it. */
@@ -90,10 +100,7 @@ function listenToPointer(svg, { on, layout, width }) {
     const box = svg.getBoundingClientRect();
     return ((event.clientX - box.left) / box.width) * width();
   };
-  const end = () => {
-    pressed = null;
-    svg.classList.remove("rv-dragged");
-  };
+  const end = () => (pressed = null);
   svg.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || !layout()) return;
     pressed = { x: event.clientX, block: event.target.closest?.("[data-place]") };
@@ -104,7 +111,6 @@ function listenToPointer(svg, { on, layout, width }) {
   svg.addEventListener("pointermove", (event) => {
     if (!pressed) return;
     dragged ||= Math.abs(event.clientX - pressed.x) > MOVED;
-    svg.classList.toggle("rv-dragged", dragged); // the cursor is where the pointer is, at once
     if (dragged) on.cursor(placeNear(layout(), xOf(event)));
   });
   svg.addEventListener("pointerup", () => {
@@ -120,7 +126,7 @@ function stageNodes({ stages }) {
       ...{ x: from, width: to - from, y: 0, height: SPINE_CURVE.zero + 6 },
       class: index % 2 ? "rv-spine-stage" : "rv-spine-stage rv-spine-odd",
     }),
-    svgElement("text", { x: (from + to) / 2, y: 11, class: "rv-spine-name" }, endOf(name, Math.floor((to - from) / 6.5))),
+    svgElement("text", { x: (from + to) / 2, y: 11, class: "rv-spine-name" }, endOf(name, Math.floor((to - from) / 6.5)), svgElement("title", {}, name)),
   ]);
 }
 
