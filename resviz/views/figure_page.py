@@ -26,24 +26,39 @@ const draw = () => {
 draw();
 dark.addEventListener("change", draw);
 """
-_STYLE = f"""
-:root {{ color-scheme: light dark; }}
-body {{ margin: 0; background: {style.BACKGROUND}; }}
-@media (prefers-color-scheme: dark) {{
-  body {{ background: {style.in_the_dark()[style.BACKGROUND]}; }}
-}}
+_STYLE = "body { margin: 0; background: %s; }"
+_STYLE_IN_THE_DARK = """
+:root { color-scheme: light dark; }
+@media (prefers-color-scheme: dark) { body { background: %s; } }
 """
 
 
 def figure_page(figure: Any) -> str:
-    """One HTML document with the figure and all of plotly.js."""
+    """One HTML document with the figure and all of plotly.js.
+
+    A figure whose paper is of another colour than ours is shown as it is in every theme: its
+    maker chose what stands out from it.
+    """
     from plotly.offline import get_plotlyjs
 
+    others = style.in_the_dark() if _is_on_our_paper(figure) else {}
+    look = _STYLE % style.BACKGROUND
+    if others:
+        look += _STYLE_IN_THE_DARK % others[style.BACKGROUND]
     title = re.sub(r"<[^>]*>", " ", figure.layout.title.text or "resviz")
     drawing = json.loads(figure.to_json())
     body = (
         '<main id="rv-root" class="rv-page"></main>\n'
-        f"{json_element('rv-figure', drawing)}\n{json_element('rv-dark', style.in_the_dark())}\n"
+        f"{json_element('rv-figure', drawing)}\n{json_element('rv-dark', others)}\n"
         f"<script>{script_text(get_plotlyjs())}</script>\n<script>{_DRAWN}</script>\n"
     )
-    return document(html.unescape(title), _STYLE, body)
+    return document(html.unescape(title), look, body)
+
+
+def _is_on_our_paper(figure: Any) -> bool:
+    layout, base = figure.layout, figure.layout.template.layout
+    papers = {
+        layout.paper_bgcolor or base.paper_bgcolor,
+        layout.plot_bgcolor or base.plot_bgcolor,
+    }
+    return papers == {style.BACKGROUND}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 import pytest
 
 import resviz as rv
@@ -57,6 +58,32 @@ def test_it_follows_the_theme_of_its_reader(chromium: Any, file: Path) -> None:
         page.wait_for_timeout(100)
         assert page.evaluate(COLOURS) == [rgb(colour) for colour in colours]
     page.close()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda _: go.Figure(go.Scatter(y=[1, 2], line_color="#000000")),
+        lambda made: made.update_layout(paper_bgcolor="#fafafa"),
+        lambda made: made.update_layout(template="plotly_dark"),
+    ],
+    ids=["plotly's own", "other paper", "other template"],
+)
+def test_on_another_paper_nothing_changes_in_the_dark(
+    chromium: Any, norms: Any, tmp_path: Path, changed: Any
+) -> None:
+    """Black on white would become white on white."""
+    figure = changed(rv.plot_depth_profile(norms[0]))
+    rv.save_html(figure, tmp_path / "figure.html")
+    looks = []
+    for scheme in ("light", "dark"):
+        page = chromium.new_page(color_scheme=scheme)
+        page.goto((tmp_path / "figure.html").as_uri())
+        page.wait_for_selector(".main-svg .scatterlayer .trace")
+        page.wait_for_timeout(300)
+        looks.append(page.screenshot())
+        page.close()
+    assert looks[0] == looks[1]
 
 
 def rgb(colour: str) -> str:
