@@ -11,7 +11,6 @@ import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from resviz.images.loading import SUFFIXES
 from resviz.images.reading import planes
 from resviz.preset import Preset
 from resviz.scanning.batch import Ints
+from resviz.scanning.labels import classes_of
 
 # what a user may give as a data set, and as labels of its images
 Data = Dataset[Any] | DataLoader[Any] | Tensor | str | os.PathLike[str] | Sequence[Any]
@@ -80,9 +80,8 @@ class Source:
 
     def item(self, position: int) -> tuple[Tensor, int]:
         """(input, label) of one image; whatever the data set raises where it cannot be read."""
-        image, label = parts_of(self.items[position])
-        if self.labels is not None:
-            label = int(self.labels[position])
+        image, given = parts_of(self.items[position])
+        label = int(classes_of(given, 1)[0] if self.labels is None else self.labels[position])
         if self.renumbered is not None and 0 <= label < len(self.renumbered):
             label = int(self.renumbered[label])
         return self.tensor(image), label
@@ -160,8 +159,7 @@ class Stream(Source):
                     "as a tensor (N, ...)."
                 )
             n = len(images)
-            numbers = np.full(n, -1) if isinstance(labels, int) else np.asarray(labels).reshape(-1)
-            yield Loaded([(np.arange(at, at + n), images, numbers.astype(np.int64))])
+            yield Loaded([(np.arange(at, at + n), images, classes_of(labels, n))])
             at += n
 
     def digest(self) -> str:
@@ -202,24 +200,21 @@ def _collated(items: list[tuple[int, Tensor | None, int, str]]) -> Loaded:
 
 
 def parts_of(item: Any) -> tuple[Any, Any]:
-    """(image, label) of what a data set gives; -1 for no label."""
-    label: Any = -1
+    """(image, label) of what a data set gives, as it gives them; None for no label."""
+    label: Any = None
     if isinstance(item, Mapping):
         image = next((item[key] for key in _IMAGES if key in item), None)
-        label = next((item[key] for key in _LABELS if key in item), -1)
+        label = next((item[key] for key in _LABELS if key in item), None)
         if image is None:
             raise TypeError(
                 f"{caller()}: an item with {', '.join(map(str, item))}; one of "
                 f"{', '.join(_IMAGES)} would be right."
             )
     elif isinstance(item, tuple | list) and item:
-        image, label = item[0], item[1] if len(item) > 1 else -1
+        image, label = item[0], item[1] if len(item) > 1 else None
     else:
         image = item
-    if isinstance(label, Tensor) and label.ndim:
-        return image, label
-    number = label.item() if isinstance(label, Tensor | np.ndarray) else label
-    return image, int(number) if isinstance(number, Integral) else -1
+    return image, label
 
 
 # ---- what the user gave

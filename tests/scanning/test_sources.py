@@ -152,6 +152,24 @@ def test_without_labels_classes_are_those_that_the_network_says():
     assert found.classes["images"].sum() == 23
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float32, torch.bfloat16, torch.bool])
+def test_labels_as_a_binary_loss_wants_them(dtype, shape, stream):
+    images, classes = pictures().tensors[0], torch.arange(23) % 2
+    given = TensorDataset(images, classes.to(dtype).view(shape))
+    data = DataLoader(given, batch_size=6, shuffle=True) if stream else given
+    found = rv.scan(toy(), data, **QUIET)
+    assert found.plan.by == "label" and 0 <= found.accuracy <= 1
+    assert found.classes["images"].tolist()[:2] == [12, 11]
+
+
+def test_a_measurement_is_no_class():
+    data = TensorDataset(pictures().tensors[0], torch.linspace(0.1, 0.9, 23))
+    found = rv.scan(toy(), data, **QUIET)
+    assert found.plan.by == "prediction" and np.isnan(found.accuracy)
+
+
 @pytest.mark.parametrize(
     ("dataset", "options", "error", "words"),
     [
