@@ -44,7 +44,9 @@ ENTRIES: list[tuple[str, str, str, str]] = [
         "explore: everything on one screen",
         "The network block by block, the photograph with its map, shortcut + branch = sum, the "
         "strongest channels. "
-        "Press `]` and `[` to go from block to block, `o` to cut the one under the cursor out.",
+        "Press `]` and `[` to go from block to block, `o` to cut the one under the cursor out. "
+        "In a saved page blocks of the first photograph can be cut where it was written by "
+        "`rv.save_html(view, path, lesions=True)`, as this one.",
         """
         view = rv.explore(net, images, names=names)
         view
@@ -300,7 +302,7 @@ def value_of(code: str, names: dict[str, Any]) -> Any:
     return eval(compile(ast.Expression(last.value), "gallery", "eval"), names)
 
 
-def page_of(shown: Any) -> str:
+def page_of(name: str, shown: Any) -> str:
     """Its page; plotly.js stands in a file beside it."""
     from plotly.offline import get_plotlyjs
 
@@ -308,7 +310,7 @@ def page_of(shown: Any) -> str:
     from resviz.views.document import script_text
 
     file = OUT / "page.html"
-    rv.save(shown, file)
+    rv.save_html(shown, file, lesions=name == "explore")
     text = file.read_text(encoding="utf-8")
     file.unlink()
     inline = f"<script>{script_text(get_plotlyjs())}</script>"
@@ -329,7 +331,7 @@ def main() -> None:
         shown = value_of(code, names)
         file = f"{name}.html"
         if not only or name in only:
-            (OUT / file).write_text(page_of(shown), encoding="utf-8")
+            (OUT / file).write_text(page_of(name, shown), encoding="utf-8")
             print(f"{name}: {(OUT / file).stat().st_size / 1e6:.2f} MB", flush=True)
         height = HEIGHTS["view" if name.startswith("explore") else "figure"]
         if name.startswith("plot"):

@@ -44,7 +44,7 @@ function want(view, next) {
   if (!header) return;
   const moved = next.image !== state.image || next.off.length !== state.off.length || next.off.some((name) => !state.off.includes(name));
   if (!shell.live && moved && !isThere(store, next)) {
-    return shell.say("This photograph, or this block cut, needs a running kernel; this page has none.");
+    return shell.say("This photograph, or this block cut, needs a running kernel; this page has none. save_html(path, lesions=True) writes one with blocks cut.");
   }
   view.state = next;
   schedule(view);
