@@ -110,7 +110,7 @@ def findings(
     table: Mapping[str, Sequence[Any]],
     about: Mapping[str, Any],
 ) -> Iterator[Finding]:
-    """Every reason there is, map by map; none for healthy maps.
+    """Every reason there is, map by map; none for maps without such a fault.
 
     Args:
         maps: as in an Explanation.

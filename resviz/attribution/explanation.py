@@ -106,7 +106,9 @@ class Explanation:
         return pd.DataFrame({name: list(values) for name, values in self.measured.items()})
 
     def diagnose(self) -> pd.DataFrame:
-        """Why a map is blank or not to be trusted; an empty table for healthy maps.
+        """Why a map is blank or not to be trusted; an empty table where no such fault is found.
+
+        It is no proof: :func:`resviz.faithfulness` says whether a map beats random ones.
 
         Returns:
             A row per finding: method, layer, image, target (its name), cause ("no positive

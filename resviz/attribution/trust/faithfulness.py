@@ -101,8 +101,8 @@ def faithfulness(
     alone among `rivals` random maps. T is insertion less deletion, summed over the steps nearest to
     1/7, 2/7 and 4/7 of the pixels: six pictures for a random map, where its curves take 54. p = (1
     + random maps whose T is as large) / (1 + `rivals`): "clearly" better up to 0.05, "no better"
-    above 0.5. A random map of that kind is "clearly" better once in twenty. Over several images the
-    p are combined as Fisher did.
+    above 0.5, "worse" above 0.95. A random map of that kind is "clearly" better once in twenty, and
+    "worse" as often. Over several images the p are combined as Fisher did.
 
     Signals (N, C, L) and video (N, C, T, H, W) are checked alike, sample by sample. Tokens (N, T)
     are removed by putting another in their place, `baseline`, and shown in a row of those; road and

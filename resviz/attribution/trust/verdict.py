@@ -11,20 +11,29 @@ import pandas as pd
 from resviz.attribution.trust.randomisation import LIMIT
 from resviz.attribution.trust.rivals import LEVEL, NULLS, together
 
+# what is said of a map that falls short of random ones, or of most
+_SHORT = {
+    "worse": "worse than a random map",
+    "no": "no better than a random map",
+    "hardly": "not clearly better than a random map",
+}
 _FAINT = 0.05  # a probability below which curves have little room
 
 
 def beats_random(p_random: float) -> str:
-    """Whether a map beats random ones: "clearly", "hardly", "no", or "" where nobody can say.
+    """Whether a map beats random ones: "clearly", "hardly", "no", "worse"; "" where nobody can say.
 
     By insertion less deletion: where the object fills the picture, removing any half of it removes
     the class, and only insertion can tell. "clearly": one random map in twenty does as well, or
-    fewer (see :func:`resviz.attribution.trust.rivals.p_value`). "no": half of them do.
+    fewer (see :func:`resviz.attribution.trust.rivals.p_value`). "no": half of them do. "worse": so
+    few do worse that by the same level the map is behind random ones.
     """
     if math.isnan(p_random):
         return ""
     if p_random <= LEVEL:
         return "clearly"
+    if p_random > 1 - LEVEL:
+        return "worse"
     return "no" if p_random > 0.5 else "hardly"
 
 
@@ -84,10 +93,8 @@ def _rank_words(row: Mapping[str, Any], rivals: int, null: str) -> list[str]:
 
 
 def _verdict(better: str, moved: bool | None) -> str:
-    if better == "no":
-        return "no better than a random map"
-    if better == "hardly":
-        return "not clearly better than a random map"
+    if better in _SHORT:
+        return _SHORT[better]
     if moved is False:
         return "not to be trusted"
     if better == "clearly":
@@ -111,8 +118,10 @@ def summaries(table: pd.DataFrame, better: Sequence[str], rivals: int, null: str
             ahead = clearly + int((rows["_better"] == "hardly").sum())
             count = int(known.sum())
             ranks = _all_words(rows[known], rivals, null)
+            worse = int((rows["_better"] == "worse").sum())
             facts.append(
-                f"better than a random map on {ahead} of {count}, clearly on {clearly} {ranks}"
+                f"better than a random map on {ahead} of {count}, clearly on {clearly}"
+                f"{f', worse on {worse}' if worse else ''} {ranks}"
             )
         moved = [changes({str(k): v for k, v in row.items()}) for row in rows.to_dict("records")]
         told = [each for each in moved if each is not None]
