@@ -395,3 +395,11 @@ test("a channel's words say where it stands in both lists; one that is not there
   assert.equal(foot.absentWords(3, [9, 3], about), "#3 is 2nd most added, yet not among these: they are what counts most for cat.");
   assert.match(foot.absentWords(9, [9], { ...about, byClass: false }), /^#9 is 1st most added, .* answers most strongly\.$/);
 });
+
+test("of classes the foremost is meant, of values the first, which the recording is of", () => {
+  const numbers = new Float32Array([0.1, 0.7, 0.2]);
+  assert.equal(scenes.meantClass(null, { numbers, kind: "classes" }), 1);
+  assert.equal(scenes.meantClass(null, { numbers, kind: "values" }), 0);
+  assert.equal(scenes.meantClass(2, { numbers, kind: "values" }), 2);
+  assert.equal(scenes.meantClass(null, { numbers: null, kind: null }), null);
+});

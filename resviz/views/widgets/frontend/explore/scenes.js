@@ -61,8 +61,8 @@ export function foremost(numbers) {
   return best;
 }
 
-/** The class that is meant where none was chosen: the predicted one. */
-export const meantClass = (chosen, scene) => chosen ?? (scene?.numbers ? foremost(scene.numbers) : null);
+/** The output that is meant where none was chosen: the predicted class; of values, where nothing is predicted, the first. */
+export const meantClass = (chosen, scene) => chosen ?? (scene?.numbers ? (scene.kind === "values" ? 0 : foremost(scene.numbers)) : null);
 
 /** Indices of the `count` largest, from the largest on. */
 export function largest(numbers, count) {
