@@ -37,6 +37,7 @@ class Session:
 
     Attributes:
         current: the scene that is shown.
+        generation: how often the weights were found to be others.
     """
 
     def __init__(self, net: Any, images: Sequence[Any], preset: Any) -> None:
@@ -45,6 +46,7 @@ class Session:
         self._additions: list[Addition] | None = None  # found where one is first needed
         self._scenes: dict[Moment, Scene] = {}
         self._weights = _state_of(net)
+        self.generation = 0
         self.current = self._first()
 
     def _first(self) -> Scene:
@@ -82,6 +84,7 @@ class Session:
         if self._weights != _state_of(self.net):
             self._scenes, self._weights = {}, _state_of(self.net)
             self._additions = None
+            self.generation += 1
 
     # ---- what is computed, on `net`
     def scene(self, net: Any, moment: Moment) -> Scene:

@@ -266,7 +266,7 @@ test("a curve has gaps where nothing was measured", () => {
 test("numbers have the digits that they deserve", () => {
   const told = [
     ...[[0, "0"], [-0, "0"], [0.4321, "0.43"], [12.4, "12"], [99.7, "100"], [1234.5, "1235"]],
-    ...[[0.0031, "0.0031"], [0.00099999, "1e-3"], [2.04e-9, "2e-9"], [-0.5, "−0.5"], [-2e-9, "−2e-9"], [2, "2"]],
+    ...[[0.0031, "0.0031"], [0.00099999, "1e−3"], [2.04e-9, "2e−9"], [-0.5, "−0.5"], [-2e-9, "−2e−9"], [2, "2"]],
     ...[[123456789, "1.2e8"], [1e21, "1e21"], [NaN, "not finite"], [Infinity, "not finite"], [null, "not finite"]],
   ];
   for (const [value, text] of told) assert.equal(words.briefNumber(value), text);
@@ -315,6 +315,12 @@ test("where a map's evidence lies", () => {
   assert.match(words.spreadWords([]), /^No evidence/);
   assert.match(words.spreadWords([NaN, NaN]), /not finite/);
   assert.equal(words.spreadWords([NaN, 1, 0, 0]), "Half of the evidence lies in 25 % of the picture.");
+});
+
+test("a map that is zero is this one", () => {
+  const note = "grad_cam at layer4, image 0, target 'tench' is zero: its gradient is exactly 0.";
+  assert.equal(words.zeroWords(note), "This map is zero: its gradient is exactly 0.");
+  assert.equal(words.zeroWords(undefined), undefined);
 });
 
 test("names and counts", () => {
@@ -402,4 +408,16 @@ test("of classes the foremost is meant, of values the first, which the recording
   assert.equal(scenes.meantClass(null, { numbers, kind: "values" }), 0);
   assert.equal(scenes.meantClass(2, { numbers, kind: "values" }), 2);
   assert.equal(scenes.meantClass(null, { numbers: null, kind: null }), null);
+});
+
+test("what is of other weights is forgotten", () => {
+  const store = scenes.createScenes();
+  const moment = { image: 0, class: null, off: [] };
+  store.addWithout(moment, { numbers: { dtype: "float32", offset: 0, shape: [0, 0] }, places: [], failed: [] }, new DataView(new ArrayBuffer(0)));
+  assert.equal(store.renewed(0), false);
+  assert.equal(store.renewed(undefined), false);
+  assert.ok(store.without(moment));
+  assert.equal(store.renewed(1), true);
+  assert.equal(store.without(moment), undefined);
+  assert.equal(store.generation(), 1);
 });

@@ -12,10 +12,12 @@ const turns = async () => {
 
 /** A screen that shows a first scene; what is asked waits in `asked` for its answer. */
 function screenOf({ live = true } = {}) {
+  let generation = 0;
   const [asked, dropped, said, known] = [[], [], [], new Set([`scene ${momentKey(MOMENT)}`])];
   const there = (what) => (moment) => (known.has(`${what} ${momentKey(moment)}`) ? { page: null } : undefined);
   const took = (what) => (moment) => known.add(`${what} ${momentKey(moment)}`);
   const store = { scene: there("scene"), explained: there("explained"), without: there("without"), addScene: took("scene"), addExplained: took("explained"), addWithout: took("without") };
+  Object.assign(store, { generation: () => generation, renewed: (now = 0) => now !== generation && ((generation = now), known.clear(), true) });
   const shell = {
     live,
     ask: (what, details) => new Promise((done) => asked.push({ what, details, done })),
@@ -25,7 +27,8 @@ function screenOf({ live = true } = {}) {
   const changed = (next) => (screen.state = { ...screen.state, ...next });
   const asking = createAsking({ shell, store, state: () => screen.state, shown: () => screen.shown, changed, arrived() {}, joined() {}, placeNow: () => 0 });
   const answer = async (content = {}, buffers = []) => {
-    asked.shift().done(content && { content, buffers });
+    const { what, done } = asked.shift();
+    done(content && { content: { [what]: {}, ...content }, buffers });
     await turns();
   };
   const load = async () => {
@@ -48,8 +51,41 @@ test("of a moment the scene comes first, then its explanation, then each block c
   assert.ok(screen.asking.measuring() && screen.asking.secondsOfCuts() < 1);
   await screen.answer();
   assert.ok(!screen.asking.busy());
-  await screen.load(); // all of it is there
+  await screen.load(); // all of it is there: whether it is of these weights is asked, which keeps nobody waiting
+  assert.deepEqual(screen.waiting(), ["generation"]);
+  assert.ok(!screen.asking.busy());
+  await screen.answer({ generation: 0 });
   assert.deepEqual(screen.waiting(), []);
+});
+
+const pause = () => new Promise((done) => setTimeout(done, 5));
+
+test("what is of other weights is asked for again, the scene first", async () => {
+  const screen = screenOf();
+  screen.known.add(`explained ${momentKey(MOMENT)}`);
+  await screen.load();
+  assert.deepEqual(screen.waiting(), ["generation"]);
+  await screen.answer({ generation: 1 });
+  await pause();
+  assert.deepEqual(screen.waiting(), ["scene"]);
+  await screen.answer({ scene: { generation: 1 } });
+  assert.deepEqual(screen.waiting(), ["explanation"]);
+  await screen.answer({ explanation: { generation: 2 } }); // they changed once more
+  await pause();
+  assert.deepEqual(screen.waiting(), ["scene"]);
+  assert.match(screen.said.at(-1), /weights have changed/);
+});
+
+test("of a network that trains all the while what comes is shown", async () => {
+  const screen = screenOf();
+  await screen.load();
+  for (let generation = 1; generation <= 4; generation += 1) {
+    while (screen.waiting()[0] === "scene") await screen.answer({ scene: { generation: generation - 1 } });
+    assert.deepEqual(screen.waiting(), ["explanation"]);
+    await screen.answer({ explanation: { generation } });
+    await pause();
+  }
+  assert.ok(screen.known.has(`explained ${momentKey(MOMENT)}`));
 });
 
 test("a newer moment gives up what was asked for the one before", async () => {

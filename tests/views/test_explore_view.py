@@ -339,6 +339,46 @@ def test_a_network_that_changed_is_recorded_again(images: torch.Tensor, preset: 
     np.testing.assert_array_equal(whole, fresh.layers["grad_norm"])
 
 
+def test_a_page_is_of_the_weights_as_they_are(
+    images: torch.Tensor, preset: rv.Preset, read: Any
+) -> None:
+    net = cifar_resnet(8, seed=0)
+    view = explore(net, images, preset=preset)
+    sent = listen(view)
+    ask(view, sent, "without", **scene())
+    with torch.no_grad():
+        net.linear.weight.neg_()
+    told = view.page(lesions=True).payload
+    wanted = rv.predict(net, images[:1], preset=preset, top=10).sort_values("index")
+    numbers = told.array(told.meta["scene"]["numbers"])
+    np.testing.assert_allclose(numbers, wanted["probability"], rtol=1e-5)
+    best = int(numbers.argmax())
+    seen = told.meta["explained"]["lens"]["classes"][str(best)][-1]
+    assert seen == pytest.approx(float(numbers[best]), rel=1e-5)
+    assert told.meta["explained"]["lens"]["labels"][-1] == wanted["label"].iloc[best]
+    with rv.drop_blocks(net, ["layer1.0"], images=images):
+        cut = rv.predict(net, images[:1], preset=preset, top=10).sort_values("index")
+    at = told.meta["without"]["places"].index(1)
+    np.testing.assert_allclose(
+        told.array(told.meta["without"]["numbers"])[at], cut["probability"], rtol=1e-4
+    )
+
+
+def test_answers_say_that_the_weights_changed(images: torch.Tensor, preset: rv.Preset) -> None:
+    net = cifar_resnet(8, seed=0)
+    view = explore(net, images, preset=preset)
+    assert view.payload().meta["scene"]["generation"] == 0
+    sent = listen(view)
+    assert ask(view, sent, "explanation", **scene())["explanation"]["generation"] == 0
+    with torch.no_grad():
+        net.conv1.weight.mul_(0.5)
+    wanted = {"class": 1, "contrast": None, "method": "grad_cam", "layer": "layer3.0"}
+    failed = ask(view, sent, "map", moment=scene(), part="positive", **wanted)
+    assert failed["type"] == "error" and "choose it again" in failed["text"]
+    assert ask(view, sent, "without", **scene())["without"]["generation"] == 1
+    assert ask(view, sent, "scene", **scene())["scene"]["generation"] == 1
+
+
 def test_a_question_about_a_scene_that_is_kept_no_more(view: Any) -> None:
     sent = listen(view)
     ask(view, sent, "scene", **scene(1))

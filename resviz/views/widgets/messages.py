@@ -124,6 +124,12 @@ class TopMapsQuestion(TypedDict):
     channel: int
 
 
+class GenerationQuestion(TypedDict):
+    """Whether the network is still the one that was measured: the generation that is known."""
+
+    generation: int
+
+
 class Questions(TypedDict):
     """By what is asked: the fields of the question."""
 
@@ -137,6 +143,7 @@ class Questions(TypedDict):
     photograph: PhotographQuestion
     strongest: StrongestQuestion
     top_maps: TopMapsQuestion
+    generation: GenerationQuestion
 
 
 class SceneAnswer(TypedDict):
@@ -200,6 +207,12 @@ class TopMapsAnswer(TypedDict):
     maps: Meta
 
 
+class GenerationAnswer(TypedDict):
+    """How often its weights were found to be others."""
+
+    generation: int
+
+
 class Answers(TypedDict):
     """By what is asked: the fields of the answer."""
 
@@ -213,6 +226,7 @@ class Answers(TypedDict):
     photograph: PhotographAnswer
     strongest: StrongestAnswer
     top_maps: TopMapsAnswer
+    generation: GenerationAnswer
 
 
 FromBrowser = Ready | Ask | Stop | WithinAsked
@@ -227,6 +241,7 @@ Fields = (
     | PhotographAnswer
     | StrongestAnswer
     | TopMapsAnswer
+    | GenerationAnswer
 )
 Told = Data | Answer | Progress | Failure
 ToBrowser = Told | WithinTold

@@ -102,6 +102,11 @@ export interface TopMapsQuestion {
   channel: number;
 }
 
+/** Whether the network is still the one that was measured: the generation that is known. */
+export interface GenerationQuestion {
+  generation: number;
+}
+
 /** By what is asked: the fields of the question. */
 export interface Questions {
   scene: Moment;
@@ -114,6 +119,7 @@ export interface Questions {
   photograph: PhotographQuestion;
   strongest: StrongestQuestion;
   top_maps: TopMapsQuestion;
+  generation: GenerationQuestion;
 }
 
 /** What was recorded; with one buffer. */
@@ -168,6 +174,11 @@ export interface TopMapsAnswer {
   maps: Meta;
 }
 
+/** How often its weights were found to be others. */
+export interface GenerationAnswer {
+  generation: number;
+}
+
 /** By what is asked: the fields of the answer. */
 export interface Answers {
   scene: SceneAnswer;
@@ -180,6 +191,7 @@ export interface Answers {
   photograph: PhotographAnswer;
   strongest: StrongestAnswer;
   top_maps: TopMapsAnswer;
+  generation: GenerationAnswer;
 }
 
 export type FromBrowser = Ready | Ask | Stop | WithinAsked;

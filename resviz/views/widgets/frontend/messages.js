@@ -3,7 +3,8 @@
 /** @import { Answer, Answers, FromBrowser, Questions, ToBrowser } from "./message_types.d.ts" */
 import { isHopeless, kernelPatience, kernelWords, kindUnsent, watchKernel } from "./kernel.js";
 
-const QUIET = ["strongest", "top_maps"]; // asked by pointing: what stands in the status line stays
+const BESIDE = "generation"; // nobody waits for its answer
+const QUIET = ["strongest", "top_maps", BESIDE]; // asked by pointing: what stands in the status line stays
 const KERNEL_PATIENCE = [1000, 4000]; // milliseconds until what is known is said; until a guess is
 
 export function createMessages({ model, root, live, say, quietUntil, bar, still, listen, closing }) {
@@ -89,9 +90,9 @@ function createQuestions() {
     find: (id) => open.get(id),
     newest: (what) => [...open.values()].findLast((one) => one.what === what),
     remove: (id) => open.delete(id),
-    any: () => open.size > 0,
+    any: () => [...open.values()].some((one) => one.what !== BESIDE),
     /** Of those asked since a moment. */
-    anySilent: (since) => [...open.values()].some((one) => one.began === undefined && one.asked >= since),
+    anySilent: (since) => [...open.values()].some((one) => one.what !== BESIDE && one.began === undefined && one.asked >= since),
     clear() {
       const all = [...open.values()];
       open.clear();

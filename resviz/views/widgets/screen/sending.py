@@ -76,7 +76,8 @@ class Sending:
         """A recorded scene, under the next number."""
         self._number += 1
         self._shown[self._number] = scene.moment
-        return scene_data(packing, scene, self._number, self.places)
+        told = scene_data(packing, scene, self._number, self.places)
+        return told | {"generation": self._session.generation}
 
     def explained(
         self, packing: Packing, scene: Scene, page: ExplanationPage | None, compact: bool = False

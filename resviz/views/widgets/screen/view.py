@@ -21,6 +21,7 @@ from resviz.views.widgets.explanation import ExplanationPage
 from resviz.views.widgets.messages import (
     ExplanationAnswer,
     Fields,
+    GenerationAnswer,
     MapsAnswer,
     PhotographAnswer,
     SceneAnswer,
@@ -141,6 +142,9 @@ class ExploreView(View):
 
     def answer(self, what: str, request: dict[str, Any]) -> Answered:
         """All channels of the scene; or a photograph that was dropped in: it joins the others."""
+        if what == "generation":
+            self._session.forget_other_weights()
+            return GenerationAnswer(generation=self._session.generation), []
         if what == "map":
             return self._explained(request["moment"]).answer(what, _of_one(request))
         if what == "strongest" and self._strongest is not None:
@@ -167,6 +171,7 @@ class ExploreView(View):
 
     def _kept(self, request: Mapping[str, Any]) -> Scene:
         """The scene that a question is about, which the browser shows."""
+        self._session.forget_other_weights()
         scene = self._session.find(self._moment(request))
         if scene is None:
             raise ValueError(f"{_CALLER}: this scene is kept no more; choose it again.")
@@ -195,6 +200,7 @@ class ExploreView(View):
     def _on_scene(self, what: str, moment: Moment) -> Job:
         net, session, sending = Watched(self._session.net), self._session, self._sending
         session.forget_other_weights()
+        generation = {"generation": session.generation}
 
         def make(work: Work) -> Answered:
             packing = Packing()
@@ -211,7 +217,7 @@ class ExploreView(View):
                     scene = session.explained(net.net, moment)
                 meta = sending.explained(packing, scene, self._explanation(scene))
             work.settle(lambda: self._settle(scene))
-            return _ANSWERS[what](meta), [packing.payload({}).buffer]
+            return _ANSWERS[what](meta | generation), [packing.payload({}).buffer]
 
         total = session.passes(what, moment) * self._calls
         if what == "without":

@@ -102,6 +102,7 @@ export function take(view, meta, buffer) {
   view.strongest.take(meta.header.scan, meta.strongest, buffer);
   if (!view.last) view.state = stateAfter(view.state, view.model.get("selection") ?? {}, meta.header);
   const first = { ...meta.scene };
+  store.renewed(first.generation);
   store.addScene(first, first, buffer);
   if (meta.explained) store.addExplained(first, meta.explained, buffer);
   if (meta.without) store.addWithout(first, meta.without, buffer);

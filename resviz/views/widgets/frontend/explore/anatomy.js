@@ -52,7 +52,7 @@ function anatomyParts(on) {
 }
 
 function drawHeading({ title, choice, cut }, { place, chosen, cut: isCut, refusal }, on) {
-  title.textContent = place ? endOf(place.name, 24) : "no block";
+  title.textContent = place ? endOf(place.name, place.additions.length > 1 ? 12 : 24) : "no block";
   title.title = place?.name ?? "";
   title.setAttribute("aria-label", place?.name ?? "no block");
   drawChoice(choice, place, chosen, on);
@@ -120,8 +120,8 @@ function drawChoice(node, place, chosen, on) {
     ...(names.length < 2 ? [] : names).map((name, index) =>
       element(
         "button",
-        { type: "button", class: "rv-button rv-small", "aria-pressed": String(name === chosen), title: `addition ${index + 1} of this block: ${name}`, onclick: () => on.addition(name) },
-        `sum ${index + 1}`,
+        { type: "button", class: "rv-button rv-small", "aria-pressed": String(name === chosen), title: `addition ${index + 1} of this block: ${name}`, "aria-label": `sum ${index + 1}`, onclick: () => on.addition(name) },
+        `${index + 1}`,
       ),
     ),
   );

@@ -6,7 +6,7 @@ import { momentKey } from "./scenes.js";
 export function createMapQuestions(asking) {
   const moments = new Map();
   const maps = (moment) => {
-    const key = momentKey(moment);
+    const key = `${asking.store.generation()} ${momentKey(moment)}`;
     if (!moments.has(key)) moments.set(key, new Map());
     return moments.get(key);
   };

@@ -14,7 +14,7 @@ import { largest } from "./scenes.js";
 import { createStrip } from "./strip.js";
 import { mapOverPhotograph } from "./tiles.js";
 import { createTrust } from "./trust.js";
-import { spreadWords } from "./words.js";
+import { spreadWords, zeroWords } from "./words.js";
 
 const FIELD = 224; // pixels of the map where there is no photograph
 const KEPT = 24; // maps over the photograph, 0.2 MB each
@@ -109,7 +109,7 @@ function drawPhotographMap(parts, state) {
   over.textContent = map.why ?? "";
   over.hidden = !map.why;
   words.textContent = look ? mapWords(look, state) : "";
-  scale.node.hidden = !look;
+  scale.node.hidden = !look || look.blank;
   if (look) scale.draw(look.scale, "evidence for the class, from none to the most of this map");
   tiles.node.hidden = state.methodMaps.length < 2;
   tiles.draw(state.methodMaps, scene.picture, state.method);
@@ -127,7 +127,7 @@ function mapLook({ kept }, { map, scene: { picture }, opacity }) {
     const field = picture ?? { height: FIELD, width: Math.round((FIELD * map.width) / map.height), pixels: null };
     const scale = mapScale(map.values, false);
     const pixels = mapOverPhotograph(map.values, map, scale, field, opacity);
-    return { scale, image: packedImage(pixels, field.height, field.width), words: map.blank?.[0] ?? spreadWords(map.values), blank: map.blank?.length };
+    return { scale, image: packedImage(pixels, field.height, field.width), words: zeroWords(map.blank?.[0]) ?? spreadWords(map.values), blank: Boolean(map.blank?.length) };
   });
 }
 

@@ -6,6 +6,7 @@ import { createAdding } from "./added_photographs.js";
 const PAUSE = 80; // milliseconds until a change is asked for, so that fast ones make one question
 const PATIENT = 15; // seconds that cutting every block may take without being asked for
 const PASSES = 5; // of the network, about, that an explanation takes
+const MOST_RENEWALS = 3; // until the reader does something
 const CHAIN = ["scene", "explanation", "without"]; // of one moment, one after the other
 
 /**
@@ -13,8 +14,8 @@ const CHAIN = ["scene", "explanation", "without"]; // of one moment, one after t
  * joined(header, view): what came.
  * @typedef {{ shell: import("../shell.js").Shell, store, state, shown, changed, arrived, joined, placeNow }} Screen
  * timer: of the next question; turn: of the newest moment, older ones are given up; open: kinds that wait for an answer;
- * block: seconds of a pass, as measured.
- * @typedef {Screen & { timer: any, turn: number, open: Set<string>, block: number | null }} Asking
+ * block: seconds of a pass, as measured; renewals: how often the weights changed since the reader did something.
+ * @typedef {Screen & { timer: any, turn: number, open: Set<string>, block: number | null, renewals: number }} Asking
  */
 
 /**
@@ -23,11 +24,14 @@ const CHAIN = ["scene", "explanation", "without"]; // of one moment, one after t
  */
 export function createAsking(of) {
   /** @type {Asking} */
-  const asking = { ...of, timer: 0, turn: 0, open: new Set(), block: null };
+  const asking = { ...of, timer: 0, turn: 0, open: new Set(), block: null, renewals: 0 };
   return {
     ...createMapQuestions(asking),
     add: createAdding(asking, () => later(asking, 0)),
-    later: (pause) => later(asking, pause),
+    later(pause) {
+      asking.renewals = 0;
+      later(asking, pause);
+    },
     measure: () => ask(asking, "without", momentNow(asking), (asking.turn += 1)),
     secondsOfCuts: () => secondsOfCuts(asking),
     busy: () => asking.open.size > 0,
@@ -53,12 +57,29 @@ async function load(asking) {
   asking.timer = 0;
   asking.turn += 1;
   const [mine, moment] = [asking.turn, momentNow(asking)];
+  if (store.scene(moment) && store.explained(moment) && !(await isOfTheseWeights(asking, mine))) return;
   if (!store.scene(moment) && !(await ask(asking, "scene", moment, mine))) return;
   if (mine !== asking.turn) return;
   if (!store.explained(moment) && !(await ask(asking, "explanation", moment, mine))) return;
   if (mine !== asking.turn || store.without(moment)) return;
   const seconds = secondsOfCuts(asking);
   if (seconds !== null && seconds <= PATIENT) await ask(asking, "without", moment, mine);
+}
+
+/** Whether what is here is of the network as it is; else all of it is asked for again. */
+async function isOfTheseWeights(asking, mine) {
+  const answer = await asking.shell.ask("generation", { generation: asking.store.generation() });
+  return mine === asking.turn && !(answer && isRenewed(asking, answer.content.generation));
+}
+
+/** The answer of other weights is of no use beside what is here; but of a network that trains all the while it is all there is. */
+function isRenewed(asking, generation) {
+  if (!asking.store.renewed(generation)) return false;
+  asking.renewals += 1;
+  if (asking.renewals > MOST_RENEWALS) return false;
+  asking.shell.say("The weights have changed: all of it is measured again.");
+  later(asking, 0);
+  return true;
 }
 
 /** How long cutting each block once would take, as far as that is known. */
@@ -93,6 +114,7 @@ async function ask(asking, what, moment, mine) {
 function keep(asking, what, moment, { content, buffers }, seconds) {
   const { store } = asking;
   const told = content[what];
+  if (isRenewed(asking, told.generation) && what !== "scene") return; // the scene that it belongs to comes first
   if (what === "scene") store.addScene(moment, told, buffers[0]);
   if (what === "explanation") store.addExplained(moment, told, buffers[0]);
   if (what === "without") store.addWithout(moment, told, buffers[0]);

@@ -82,9 +82,10 @@ export function placeAtDepth(places, depth, at = null) {
   return found < 0 ? places.length - 1 : found;
 }
 
-/** What is kept of what came, with the newest of each kind by its key. */
+/** What is kept of what came, with the newest of each kind by its key; all of one network, whose weights may change. */
 export function createScenes() {
   const [scenes, explained, without] = [new Map(), new Map(), new Map()];
+  let generation = 0;
   const kept = (map, key, value) => {
     map.set(key, value);
     if (map.size > MOST_SCENES) map.delete(map.keys().next().value);
@@ -106,6 +107,14 @@ export function createScenes() {
   }
   return {
     addMore,
+    generation: () => generation,
+    /** Whether what comes is of other weights than what is here, which is forgotten then. */
+    renewed(now = 0) {
+      if (now === generation) return false;
+      generation = now;
+      for (const map of [scenes, explained, without]) map.clear();
+      return true;
+    },
     scene: (moment) => scenes.get(momentKey(moment)),
     explained: (moment) => explained.get(momentKey(moment)),
     without: (moment) => without.get(passKey(moment)),

@@ -21,6 +21,7 @@ const ARC_MEANINGS = {
   projection: "a shortcut that is a projection: it changes the shape",
   padded: "a shortcut that is padded with zeros to the new shape",
 };
+const LETTER = 7; // pixels, about, of a letter at the cursor: asking the browser would cost a layout a key
 const MOVED = 4; // pixels from which a press is a drag
 
 /**
@@ -85,11 +86,12 @@ function drawAll(spine) {
 function moveCursor({ node, cursor, state, layout, width, at, shown }) {
   if (!layout?.places[at]) return;
   const { x } = layout.places[at];
-  const flip = x > width - 150;
+  const words = state.places[at].name + (shown === null ? "" : ` · ${briefNumber(shown)}`);
+  const flip = x > width / 2 && x + words.length * LETTER + 10 > width;
   cursor.node.setAttribute("transform", `translate(${x})`);
   cursor.words.setAttribute("x", flip ? -5 : 5);
   cursor.words.setAttribute("text-anchor", flip ? "end" : "start");
-  cursor.words.textContent = state.places[at].name + (shown === null ? "" : ` · ${briefNumber(shown)}`);
+  cursor.words.textContent = words;
   node.setAttribute("aria-valuenow", at);
 }
 

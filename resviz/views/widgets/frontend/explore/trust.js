@@ -22,7 +22,8 @@ export function createTrust(on, live) {
       if (row) lines.push(trustWords(row));
       words.textContent = lines.join(" ");
       words.hidden = !lines.length;
-      button.node.hidden = Boolean(row) || !map.values || header.word === "value";
+      const blank = Boolean(map.blank?.length); // and the words above say why
+      button.node.hidden = Boolean(row) || blank || !map.values || header.word === "value";
     },
   };
 }

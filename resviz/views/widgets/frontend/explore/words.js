@@ -1,6 +1,6 @@
 // Numbers and findings in words that a student knows. No DOM.
 
-/** Two significant digits, as many as a reader needs: "0.43", "12", "0.0031", "2e-9"; three and more before the point: "1235". */
+/** Two significant digits, as many as a reader needs: "0.43", "12", "0.0031", "2e−9"; three and more before the point: "1235". */
 export function briefNumber(value) {
   if (!Number.isFinite(value)) return "not finite";
   if (value === 0) return "0";
@@ -11,7 +11,7 @@ export function briefNumber(value) {
 function sizeText(size) {
   if (size >= 1e5) return Number(size.toPrecision(2)).toExponential().replace("+", "");
   if (size >= 100) return String(Math.round(size));
-  return size < 0.001 ? size.toExponential(0) : String(Number(size.toPrecision(2)));
+  return size < 0.001 ? size.toExponential(0).replace("-", "−") : String(Number(size.toPrecision(2)));
 }
 
 /** A probability with two digits; a very small one says so. */
@@ -81,6 +81,9 @@ export function spreadWords(values) {
   const share = Math.max(1, Math.round((100 * count) / positive.length));
   return `Half of the evidence lies in ${share} % of the picture.`;
 }
+
+/** Why a map is zero, without saying again which map it is: the record says of one among many. */
+export const zeroWords = (note) => note?.replace(/^.*? is zero: /, "This map is zero: ");
 
 /** A name, or as much of its end as has room: the end says most. */
 export function endOf(name, most) {
