@@ -342,9 +342,9 @@ draw(state){drawHeading(parts,state,on),drawAddition(parts,state),mark(state.cha
 map(([words,title])=>element("span",{class:"rv-anatomy-head",title},words));return{rows,head,scale:createScale(),title:element("h3",{class:"rv-part-name"}),choice:element("div",{class:"rv-anatomy-choi\
 ce",role:"group","aria-label":"additions of this block"}),cut:element("button",{type:"button",class:"rv-button rv-small",onclick:()=>on.cut()}),grid:element("div",{class:"rv-anatomy-grid"},...head,...rows.
 flatMap(row=>[row.name,...row.tiles])),none:element("p",{class:"rv-empty"}),words:element("div",{class:"rv-part-words","aria-live":"polite"}),measure:element("button",{type:"button",class:"rv-button r\
-v-small rv-measure",onclick:()=>on.measure()})}}function drawHeading({title,choice,cut},{place,chosen,cut:isCut,refusal},on){title.textContent=place?endOf(place.name,place.additions.length>1?12:24):"n\
-o block",title.title=place?.name??"",title.setAttribute("aria-label",place?.name??"no block"),drawChoice(choice,place,chosen,on),cut.hidden=!place?.additions.length,setText(cut,isCut?"put back":"cut o\
-ut"),cut.title=refusal??(isCut?"the branch runs again (o)":"what is predicted without this branch (o)"),cut.disabled=!!refusal}function drawAddition({grid,scale,none,head,rows,measure,words},state){let{
+v-small rv-measure",onclick:()=>on.measure()})}}function drawHeading({title,choice,cut},{place,chosen,cut:isCut,refusal},on){title.textContent=place?endOf(place.name,place.additions.length>1?9:24):"no\
+ block",title.title=place?.name??"",title.setAttribute("aria-label",place?.name??"no block"),drawChoice(choice,place,chosen,on),cut.hidden=!place?.additions.length,setText(cut,isCut?"put back":"cut ou\
+t"),cut.title=refusal??(isCut?"the branch runs again (o)":"what is predicted without this branch (o)"),cut.disabled=!!refusal}function drawAddition({grid,scale,none,head,rows,measure,words},state){let{
 place,addition}=state,tiles=addition?.tiles;if(grid.hidden=scale.node.hidden=!tiles,none.hidden=!!tiles,none.textContent=tiles?"":emptyWords(place,addition),head[1].title=shortcutWords(place?.kind)||HEADS.
 shortcut,tiles){let shown=`${Math.min(ROWS,tiles.channels.length)} of ${countWords(tiles.total)} channels`;scale.draw(drawTiles(rows,tiles),`one colour scale for all pictures of this block; ${shown}, \
 those first to which the branch adds most`)}measure.hidden=typeof state.measurable!="number",measure.textContent=`without each block? about ${Math.ceil(state.measurable??0)} s`,words.replaceChildren(...sentences(

@@ -52,7 +52,7 @@ function anatomyParts(on) {
 }
 
 function drawHeading({ title, choice, cut }, { place, chosen, cut: isCut, refusal }, on) {
-  title.textContent = place ? endOf(place.name, place.additions.length > 1 ? 12 : 24) : "no block";
+  title.textContent = place ? endOf(place.name, place.additions.length > 1 ? 9 : 24) : "no block";
   title.title = place?.name ?? "";
   title.setAttribute("aria-label", place?.name ?? "no block");
   drawChoice(choice, place, chosen, on);
