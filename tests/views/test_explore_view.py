@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import threading
@@ -465,6 +466,20 @@ def test_hostile_names_stay_text(
     assert view.payload().meta["header"]["classes"][0] == hostile
     view.save_html(tmp_path / "page.html")
     assert hostile not in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_photographs_of_several_sizes(preset: rv.Preset, net: Any) -> None:
+    free = dataclasses.replace(preset, resize=None, crop=None)
+    pictures = [Image.new("RGB", size, "teal") for size in ((40, 32), (32, 48), (32, 48))]
+    view = explore(net, pictures, preset=free)
+    told = view.payload().meta["header"]["photographs"]
+    assert [one["name"] for one in told] == ["image 0", "image 1", "image 2"]
+    assert [tuple(each.shape) for each in view.view._session.images] == [
+        *[(1, 3, 32, 40), (1, 3, 48, 32), (1, 3, 48, 32)]
+    ]
+    assert len(view.page(lesions=False).payload.meta["more"]) == 2
+    with pytest.raises(ValueError, match="no sources"):
+        explore(net, [], preset=free)
 
 
 def test_files_give_the_names(preset: rv.Preset, net: Any) -> None:

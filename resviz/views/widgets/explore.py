@@ -53,7 +53,8 @@ def explore(
             values (the first until another is chosen), a map. For features and detections there
             is :func:`explore_feature_maps`.
         images: as :func:`record` takes them; or what :func:`load_images` takes: files, a
-            folder, PIL images. Of files and PIL images maps can be seen over the whole photograph.
+            folder, PIL images; in a list each may have its own size. Of files and PIL images maps
+            can be seen over the whole photograph.
         preset: names of classes and scale of the pictures, instead of the network's own.
         names: of the photographs; file names, or "image 0" and so on.
         scan: of :func:`resviz.scan`, of this network: the channel pointed at shows the images of
@@ -79,16 +80,19 @@ def explore(
         belonging.check_network(scan, net)
         strongest = Strongest(scan)
     photographs: list[Source | None] = []
+    groups: list[Any] = [images]
     if not _are_tensors(images):
         names = names if names is not None else _file_names(images)
-        given, images = images, load_images(images, net, preset=preset)
-        photographs = sources(images, given)
-    inputs = check_images(net, images)
+        given = list(images) if isinstance(images, list | tuple) and images else [images]
+        groups = [load_images(one, net, preset=preset) for one in given]  # each has its own size
+        for loaded, picture in zip(groups, given, strict=True):
+            photographs += sources(loaded, picture) or [None] * len(loaded)
+    inputs = [check_images(net, group) for group in groups]
+    each = [group.one(number) for group in inputs for number in range(group.count)]
     if names is None or len(names) == 0:
-        names = [f"image {number}" for number in range(inputs.count)]
-    if isinstance(names, str) or len(names) != inputs.count:
-        raise ValueError(f"{_CALLER}: names {names!r}; one for each of {inputs.count} images.")
-    each = [inputs.one(number) for number in range(inputs.count)]
+        names = [f"image {number}" for number in range(len(each))]
+    if isinstance(names, str) or len(names) != len(each):
+        raise ValueError(f"{_CALLER}: names {names!r}; one for each of {len(each)} images.")
     named = [str(name) for name in names]
     return Host(ExploreView(net, each, named, preset, photographs, strongest))
 
