@@ -35,6 +35,7 @@ def gradient_norms(
     Returns:
         A row per weight of a convolution, linear or attention layer, in order of depth: ``layer``,
         ``parameter``, ``type``, ``depth``, ``stage``, ``projection`` (on a shortcut),
+        ``gate`` (a layer of squeeze-and-excitation: its output only scales the main path),
         ``grad_norm`` (L2 norm of the gradient of the mean loss over the images), ``weight_norm``,
         ``shape``. ``attrs`` of the table say how it was measured.
 
@@ -51,7 +52,7 @@ def gradient_norms(
     recording = record(net, images, targets, loss, batch_stats=batch_stats)
     weighted = recording.parameters[recording.parameters["weighted"]]
     table = weighted.rename(columns={"norm": "weight_norm"}).sort_values("depth", kind="stable")
-    columns = ["layer", "parameter", "type", "depth", "stage", "projection"]
+    columns = ["layer", "parameter", "type", "depth", "stage", "projection", "gate"]
     table = table[[*columns, "grad_norm", "weight_norm", "shape"]].reset_index(drop=True)
     table.attrs.update(recording.provenance)
     return table

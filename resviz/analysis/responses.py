@@ -113,8 +113,9 @@ def _sums(row: Mapping[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _main_responses(net: nn.Module, inputs: Inputs, first: Recording) -> dict[Call, Call]:
-    """The responses of the convolutions that are no projections on a shortcut."""
-    beside = set(first.parameters.loc[first.parameters["projection"], "layer"])
+    """The responses of the convolutions on the main path: no projections, no gates."""
+    parameters = first.parameters
+    beside = set(parameters.loc[parameters["projection"] | parameters["gate"], "layer"])
     pairs = {conv: norm for conv, norm in _responses(net, inputs).items() if conv[0] not in beside}
     if not pairs:
         raise ValueError(

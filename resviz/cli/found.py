@@ -113,7 +113,7 @@ def _ends(rec: Recording) -> list[str]:
 
 def _of_weights(rec: Recording) -> Any:
     table = _measured(rec.parameters)
-    return table[table["weighted"] & ~table["projection"]]
+    return table[table["weighted"] & ~table["projection"] & ~table["gate"]]
 
 
 def _measured(table: Any) -> Any:

@@ -81,7 +81,7 @@ class MeasuredPass:
         flow = self._flow = Dataflow(before, after, self._include)
         self._told.clear()
         self.stem = None
-        self.seen = Seen([], [], flow.parameter_depths, flow.weights, flow.projections)
+        self.seen = Seen([], [], flow.parameter_depths, flow.weights, flow.projections, flow.gates)
         try:
             output = self._walk.around(forward, inputs, flow)
             self._settle()

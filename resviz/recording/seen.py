@@ -87,6 +87,7 @@ class Seen:
         parameter_depths: depth of each parameter that took part, by its id.
         weights: ids of the parameters that weigh a layer.
         projections: paths of the layers on a projection shortcut.
+        gates: paths of the layers that only say how much of a tensor goes on.
     """
 
     layers: list[LayerRow] = field(default_factory=list)
@@ -94,3 +95,4 @@ class Seen:
     parameter_depths: dict[int, int] = field(default_factory=dict)
     weights: set[int] = field(default_factory=set)
     projections: set[str] = field(default_factory=set)
+    gates: set[str] = field(default_factory=set)

@@ -27,7 +27,7 @@ RESIDUAL_COLUMNS = (
     "grad_reason",
 )
 PARAMETER_COLUMNS = (
-    *("parameter", "layer", "type", "depth", "stage", "weighted", "projection", "shape"),
+    *("parameter", "layer", "type", "depth", "stage", "weighted", "projection", "gate", "shape"),
     *("norm", "grad_norm"),
 )
 
@@ -132,8 +132,9 @@ def parameters(
         owner = name.rpartition(".")[0]
         depth = seen.parameter_depths.get(id(parameter), depth_of.get(owner, math.nan))
         place = (name, owner, types[owner], depth, _stage(owner, stage_of))
-        weighted, projection = id(parameter) in seen.weights, owner in seen.projections
-        table.append((*place, weighted, projection, tuple(parameter.shape), norm, grad_norm))
+        weighted = id(parameter) in seen.weights
+        beside = owner in seen.projections, owner in seen.gates
+        table.append((*place, weighted, *beside, tuple(parameter.shape), norm, grad_norm))
     return _table(PARAMETER_COLUMNS, table)
 
 

@@ -15,7 +15,7 @@ from resviz.analysis.gradients import gradient_norms
 from resviz.networks.cifar import cifar_resnet
 
 COLUMNS = [
-    *("layer", "parameter", "type", "depth", "stage", "projection"),
+    *("layer", "parameter", "type", "depth", "stage", "projection", "gate"),
     *("grad_norm", "weight_norm", "shape"),
 ]
 IMAGES = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(3))

@@ -37,7 +37,7 @@ COLUMNS = {
     "residuals": "addition block call kind residual depth stage shape branch_rms shortcut_rms "
     "sum_rms ratio cosine grad_sum_rms grad_branch_rms grad_shortcut_rms grad_cosine "
     "grad_branch_share grad_reason",
-    "parameters": "parameter layer type depth stage weighted projection shape norm grad_norm",
+    "parameters": "parameter layer type depth stage weighted projection gate shape norm grad_norm",
 }
 
 

@@ -23,6 +23,7 @@ from resviz.networks.anatomy.operations import (
     FRESH,
     JOINS,
     QUESTIONS,
+    SCALINGS,
     WEIGHTED,
     read_by,
     step_of,
@@ -116,6 +117,7 @@ class Dataflow(TorchFunctionMode):
         self.parameter_depths: dict[int, int] = {}  # id(parameter) -> depth
         self.weights: set[int] = set()  # ids of parameters that weigh a layer
         self.projections: set[str] = set()  # layers on a projection shortcut
+        self.gates: set[str] = set()  # layers that only say how much of a tensor goes on
         self._before, self._after, self._include = before_addition, after_addition, include
         self._nodes: dict[int, tuple[weakref.ref[Tensor], Node]] = {}
         self._origins: dict[int, tuple[Tensor, ...]] = {}
@@ -270,6 +272,8 @@ class Dataflow(TorchFunctionMode):
 
         def note(tensor: Tensor) -> None:
             node = self._node(name, parents, made_by, weight, tensor)
+            if name.rstrip("_") in SCALINGS or name in SCALINGS:
+                self._leave_out_gate(node)
             shapes = [parent.shape for parent in parents]
             node.step = step_of(name, args, shapes, node.shape, len(heavy))
             node.given, node.values = given, values
@@ -292,6 +296,21 @@ class Dataflow(TorchFunctionMode):
             node.last_use = self._count
         if constants:
             self._note_parameters(constants, heavy, max(p.depth for p in parents), attention)
+
+    def _leave_out_gate(self, product: Node) -> None:
+        """Of x * gate(x), where the gate is broadcast, the way through it is no main path.
+
+        Squeeze-and-excitation (Hu et al. 2017, arXiv 1709.01507, Eq. 4), and what is built like it.
+        """
+        if len(product.parents) != 2:
+            return
+        gate, gated = sorted(product.parents, key=lambda node: node.numel)
+        if gate.numel == gated.numel or gated.numel != product.numel:
+            return
+        way = _way_back(gate, gated)
+        if way:
+            product.depth = gated.depth
+            self.gates |= {node.owner for node in way if node.parametered}
 
     def _note_parameters(
         self, constants: list[Tensor], heavy: list[Tensor], depth: int, attention: bool
@@ -540,6 +559,20 @@ def _together(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...] | Non
     except RuntimeError:
         return None
     return shape if shape in (tuple(one), tuple(other)) else None
+
+
+def _way_back(node: Node, root: Node) -> list[Node]:
+    """What was made of the root on the way to a node, the node itself too; empty: nothing was."""
+    way, seen, waiting, found = [], {node.index}, [node], False
+    while waiting:
+        one = waiting.pop()
+        way.append(one)
+        for parent in one.parents:
+            found = found or parent is root
+            if parent.index > root.index and parent.index not in seen:
+                seen.add(parent.index)
+                waiting.append(parent)
+    return way if found else []
 
 
 def _edge(tensor: Tensor) -> tuple[Any, int] | None:

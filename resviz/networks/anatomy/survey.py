@@ -55,7 +55,8 @@ def list_layers(
     Returns:
         A row per leaf-module call and per block: ``layer`` (dotted path), ``call``, ``type``,
         ``kind`` ("leaf" or "block"), ``depth`` (1-based count of weighted layers on the longest
-        path from the input; projections run beside the main path and do not add to it),
+        path from the input; projections, and the gates of squeeze-and-excitation, run beside the
+        main path and do not add to it),
         ``stage``, ``block``, ``shape`` of the output, ``axes``: which of them is which, as the
         layers say ("NCHW"; "NHWC": channels last; "NLC": tokens; "?" for an axis of which none
         says anything), ``parameters`` (of its own).

@@ -28,7 +28,7 @@ TABLES = ("parameters", "blocks", "residuals")
 # what does not change from step to step
 STATIC = {
     *("parameter", "addition", "layer", "call", "type", "kind", "depth", "stage", "block"),
-    *("weighted", "projection", "residual", "shape", "shard", "grad_reason", "axes"),
+    *("weighted", "projection", "gate", "residual", "shape", "shard", "grad_reason", "axes"),
 }
 
 

@@ -44,7 +44,8 @@ def curve_marks(
     size = 5 if len(line) <= _MANY else 0
     marks.append(picked(whole, line, width=2, dash=dash, size=size))
     if each.aside.any():
-        words = f"{each.name}, projections"
+        kinds = sorted(set(each.rows["kind"][each.aside]), reverse=True)
+        words = f"{each.name}, {' and '.join(f'{kind}s' for kind in kinds)}"
         marks.append(picked(whole, each.aside, size=9, symbol="diamond-open", name=words))
     if panel.zero:
         marks += _zeros(replace(whole, yaxis=panel.zero, legend=False), low == 0, middle == 0)
@@ -70,7 +71,7 @@ def _hover(each: Curve, low: Floats, middle: Floats, high: Floats) -> NDArray[np
         if each.seeds > 1:
             value = f"median {value}, from {low[i]:.4g} to {high[i]:.4g} ({each.seeds} seeds)"
         place = f"{each.name}, depth {row.x:g}" + (f", {row.stage}" if row.stage else "")
-        note = " (projection)" if each.aside[i] else f" ({row.kind})" if row.kind else ""
+        note = f" ({row.kind})" if row.kind else ""
         texts.append([row.layer + note, place, row.shape, value])
     return np.array(texts, dtype=object)
 

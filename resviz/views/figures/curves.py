@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from resviz.views.records import is_moment
 
 Floats = NDArray[np.float64]
+_BESIDE = ("gate", "projection")  # columns that say what is not on the main path
 _KEYS = {"parameters": ["parameter"], "residuals": ["addition"], "layers": ["layer", "call"]}
 
 
@@ -22,9 +23,9 @@ class Curve:
 
     Attributes:
         name: the network's name in the legend.
-        rows: layer, shape, stage and x position of every row; index 0..R-1.
+        rows: layer, shape, stage, kind and x position of every row; index 0..R-1.
         values: (R, S), a column per seed; NaN where a table has no value.
-        aside: (R,) True for rows that are drawn off the line (projections).
+        aside: (R,) True for rows that are drawn off the line (projections, gates).
         about: provenance of the first table.
     """
 
@@ -163,11 +164,12 @@ def curve(
             "kind": first["kind"] if kind == "residuals" else "",
         }
     )
-    aside = (
-        first["projection"].to_numpy(dtype=bool)
-        if "projection" in first
-        else np.zeros(len(first), bool)
-    )
+    aside = np.zeros(len(first), bool)
+    for beside in _BESIDE:
+        if beside in first:
+            here = first[beside].eq(True).to_numpy()
+            described.loc[here, "kind"] = beside
+            aside |= here
     return Curve(name, described, values, aside, about(tables[0]))
 
 

@@ -43,7 +43,7 @@ class _Map:
     rows: pd.DataFrame  # name, depth, stage
     steps: NDArray[np.int64]
     values: Floats  # (rows, steps), NaN where there is none
-    left_out: int  # projections
+    left_out: str  # "2 projections, 1 gates"
 
 
 def plot_training_record(
@@ -135,11 +135,13 @@ def _quantity(kind: str, y: str) -> Quantity:
 
 
 def _map(table: pd.DataFrame, kind: str, y: str, log: bool) -> _Map:
-    left_out = 0
+    left_out = ""
     if kind == "parameters":
         weighted = table[table["weighted"].eq(True)]
-        table = weighted[~weighted["projection"].eq(True)]
-        left_out = weighted["parameter"].nunique() - table["parameter"].nunique()
+        beside = [name for name in ("projection", "gate") if name in weighted]
+        table = weighted[~weighted[beside].eq(True).any(axis=1)]
+        counts = {n: weighted.loc[weighted[n].eq(True), "parameter"].nunique() for n in beside}
+        left_out = ", ".join(f"{count} {name}s" for name, count in counts.items() if count)
     table = table.assign(row=table[_KEYS[kind]].astype(str).agg("#".join, axis=1))
     first = table.drop_duplicates("row").sort_values("depth", kind="stable")
     steps = np.unique(table["step"].to_numpy())
@@ -289,7 +291,7 @@ def _said(record: Any, shown: _Map, quantity: Quantity) -> tuple[str, str]:
     if "grad" in quantity.title.lower():
         notes.append("gradients of the loop's own loss" + _treatment(steps, quantity is _USED))
     if shown.left_out:
-        notes.append(f"{shown.left_out} projections left out")
+        notes.append(f"{shown.left_out} left out")
     if len(shown.steps) < len(steps):
         notes.append(f"{len(shown.steps)} of {len(steps)} recorded steps drawn")
     notes.append(_counts(steps))

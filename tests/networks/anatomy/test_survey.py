@@ -100,3 +100,59 @@ def test_two_inputs_and_a_leaf_that_returns_a_tuple():
     assert list(table["layer"]) == ["embed", "lstm", "head"]
     assert len(recorded.residuals) == 0
     assert recorded.parameters["grad_norm"].notna().all()
+
+
+class Gated(nn.Module):
+    """A convolution, a way of scaling what it gives, and another convolution."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.first, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.squeeze, self.excite = nn.Conv2d(8, 2, 1), nn.Conv2d(2, 8, 1)
+        self.place = nn.Conv2d(8, 1, 3, padding=1)
+
+    def scaled(self, x: Tensor) -> Tensor:
+        if self.kind == "channels":  # squeeze and excitation
+            gate = self.excite(self.squeeze(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
+            return gate * x
+        if self.kind == "in place":
+            gate = self.excite(self.squeeze(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
+            return x.mul_(gate)
+        if self.kind == "places":  # spatial attention
+            return torch.mul(x, self.place(x).sigmoid())
+        if self.kind == "equal":  # a highway's: nothing is broadcast
+            return x * self.last(x).sigmoid()
+        return x.mean((2, 3), keepdim=True) * self.first.weight.new_ones(1, 8, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.scaled(self.first(x)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "depth", "gates"),
+    [
+        ("channels", 2, {"squeeze": 2, "excite": 3}),
+        ("in place", 2, {"squeeze": 2, "excite": 3}),
+        ("places", 2, {"place": 2}),
+        ("equal", 3, {}),
+        ("pooled", 2, {}),
+    ],
+)
+def test_a_gate_is_no_main_path(kind: str, depth: int, gates: dict[str, int]):
+    rec = record(Gated(kind), torch.rand(2, 3, 8, 8), loss=lambda y, _: y.sum((1, 2, 3)))
+    weights = rec.parameters[rec.parameters["weighted"] & rec.parameters["grad_norm"].notna()]
+    last = rec.layers[rec.layers["layer"] == "last"].iloc[-1]
+    assert last["depth"] == depth
+    found = weights[weights["gate"]]
+    assert dict(zip(found["layer"], found["depth"], strict=True)) == gates
+
+
+@pytest.mark.parametrize(
+    ("name", "depth"),
+    # stem; expansion, depthwise and projection in each block, no expansion in the first; head
+    [("efficientnet_b0", 1 + 2 + 15 * 3 + 2), ("mobilenet_v3_small", 1 + 2 + 10 * 3 + 3)],
+)
+def test_depth_with_squeeze_and_excitation(name: str, depth: int):
+    net = rv.load_model(name, weights="random", device="cpu")
+    assert int(list_layers(net, torch.zeros(1, 3, 64, 64))["depth"].max()) == depth
