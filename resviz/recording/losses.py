@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resviz.arguments import caller
-from resviz.networks.outputs import UNSAID, WORDS, Output, widened
+from resviz.networks.outputs import HOW_TO_SAY, UNSAID, WORDS, Output, widened
 from resviz.recording.targets import read_targets, scored_targets
 
 Loss = Callable[[Any, Any], Tensor]  # (output, targets) -> (N,)
@@ -70,9 +70,13 @@ def choose(returned: Any, targets: Any, loss: str | Loss | None, output: Output)
         read_targets(targets, logits, output)  # which says what is missing
     name = loss or ("logit" if targets is None else _default(output, logits))
     if output.kind not in KINDS[name]:
+        more = ""
+        if output.kind in (UNSAID, "classes"):  # what is taken where nobody says
+            more = f" If the output means something else, a preset says so: {HOW_TO_SAY}."
         raise ValueError(
             f"{caller()}: loss {name!r} of {WORDS[output.kind]}; one of "
             f"{', '.join(n for n, kinds in KINDS.items() if output.kind in kinds)}, or a function."
+            + more
         )
     if targets is None:
         chosen = _said(logits, output)

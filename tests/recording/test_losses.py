@@ -127,7 +127,13 @@ def test_the_score_of_a_given_target() -> None:
     ("net", "about", "targets", "loss", "words"),
     [
         (head(1), {}, [1, 0], None, "targets of one output whose meaning nobody said; a preset"),
-        (head(1), {}, [0, 0], "cross_entropy", "loss 'cross_entropy' of an output of unsaid"),
+        (
+            head(1),
+            {},
+            [0, 0],
+            "cross_entropy",
+            "loss 'cross_entropy' of an output of unsaid.* a preset says so: rv.Preset",
+        ),
         (head(3), {}, [2, 0], "bce", "loss 'bce' of softmax over classes; one of logit, cross_e"),
         (head(3), {"output": "labels"}, [2, 0], "cross_entropy", "of independent labels; one of"),
         (head(3), {"output": "labels"}, [2, 0], None, "0 or 1 for every label, or a list of label"),

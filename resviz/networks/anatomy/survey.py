@@ -227,12 +227,12 @@ def probe(
     try:
         preset = preset_of(net)
         (height, width), channels = preset.crop or (224, 224), preset.channels or 3
-    except ValueError as err:
+    except ValueError:
         if not isinstance(net, CifarResNet):
             raise ValueError(
                 f"{caller()}: {type(net).__name__} has no preset that says what its images look "
                 f"like; images would be right. Pass one: rv.{caller()}(net, images=images)."
-            ) from err
+            ) from None
         height, width, channels = 32, 32, 3
     height, width = (size, size) if size else (height, width)
     zeros = torch.zeros(1, channels, height, width, device=first.device, dtype=first.dtype)
