@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from resviz.arguments import Progress
 from resviz.networks.anatomy.additions import Addition
 from resviz.networks.surgery.altering import additions_of
@@ -22,6 +25,7 @@ from resviz.sessions.scene import (
 )
 from resviz.torch_private import version
 
+_SAMPLE = 64  # values of each tensor
 _KEPT = 512 * 2**20  # bytes of tensors in scenes that may be asked for again
 
 
@@ -159,7 +163,30 @@ class Session:
         return same[-1] if same else None
 
 
-def _state_of(net: Any) -> tuple[tuple[int, int], ...]:
-    """Changes when a weight does: where each tensor lies, and how often it was written to."""
+def _state_of(net: Any) -> tuple[object, ...]:
+    """Changes when a weight does: where each tensor lies, how often it was written to, a sample.
+
+    What is written by way of ``.data`` is not counted by torch: hence the sample, which an average
+    of weights or a sign changes.
+    """
     tensors = [*net.parameters(), *net.buffers()]
-    return tuple((tensor.data_ptr(), version(tensor)) for tensor in tensors)
+    return tuple((t.data_ptr(), version(t)) for t in tensors), _sampled(tensors)
+
+
+def _sampled(tensors: Sequence[Tensor]) -> bytes:
+    """Some values of each tensor, equally far apart in memory."""
+    found: dict[torch.device, list[Tensor]] = {}
+    with torch.no_grad():
+        for tensor in tensors:
+            plain = tensor.layout is torch.strided and not (tensor.is_meta or tensor.is_quantized)
+            if plain and tensor.numel():
+                flat = _flat(tensor.detach())
+                step = max(1, flat.numel() // _SAMPLE)
+                found.setdefault(tensor.device, []).append(flat[::step].double())
+        return b"".join(torch.cat(each).cpu().numpy().tobytes() for each in found.values())
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """(numel,), in the order of its memory: no copy where it fills it, channels last or not."""
+    order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+    return tensor.permute(order).reshape(-1)

@@ -375,9 +375,31 @@ def test_answers_say_that_the_weights_changed(images: torch.Tensor, preset: rv.P
         net.conv1.weight.mul_(0.5)
     wanted = {"class": 1, "contrast": None, "method": "grad_cam", "layer": "layer3.0"}
     failed = ask(view, sent, "map", moment=scene(), part="positive", **wanted)
-    assert failed["type"] == "error" and "choose it again" in failed["text"]
+    assert failed["type"] == "error" and "weights have changed" in failed["text"]
     assert ask(view, sent, "without", **scene())["without"]["generation"] == 1
     assert ask(view, sent, "scene", **scene())["scene"]["generation"] == 1
+
+
+@pytest.mark.parametrize("how", ["data", "average", "channels last", "half", "running mean"])
+def test_every_change_of_weights_is_seen(images: torch.Tensor, preset: rv.Preset, how: str) -> None:
+    net = cifar_resnet(8, seed=0)
+    view = explore(net, images, preset=preset)
+    sent = listen(view)
+    assert ask(view, sent, "generation", generation=0)["generation"] == 0
+    if how == "data":  # which torch does not count
+        net.linear.weight.data.mul_(-1)
+    elif how == "average":
+        for parameter in net.parameters():
+            parameter.data.lerp_(torch.zeros_like(parameter.data), 1e-3)
+    elif how == "channels last":
+        net.conv1.weight.data = net.conv1.weight.data.contiguous(memory_format=torch.channels_last)
+        net.conv1.weight.data[:, 1].add_(1)
+    elif how == "half":
+        net.half()
+    else:
+        net.bn1.running_mean.data.add_(1)
+    assert ask(view, sent, "generation", generation=0)["generation"] == 1
+    assert ask(view, sent, "generation", generation=1)["generation"] == 1
 
 
 def test_a_question_about_a_scene_that_is_kept_no_more(view: Any) -> None:

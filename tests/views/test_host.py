@@ -123,6 +123,19 @@ def test_the_newest_long_question_goes_on() -> None:
     assert {one["id"] for one in sent if one["type"] == "answer"} == {"second"}
 
 
+def test_shown_twice_both_readers_get_their_answer() -> None:
+    view = Plain()
+    host = Host(view)
+    sent = listen(host)
+    for number in ("one-1", "two-1", "one-2"):
+        say(host, type="ask", id=number, what="slow")
+    works = list(view._works.values())
+    view.go.set()
+    for work in works:
+        work.join(20)
+    assert {one["id"] for one in sent if one["type"] == "answer"} == {"one-2", "two-1"}
+
+
 def test_an_answer_that_nobody_waits_for_goes_nowhere() -> None:
     view = Plain()
     say(Host(view), type="ask", id="a", what="slow")

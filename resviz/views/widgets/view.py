@@ -81,7 +81,10 @@ class View:
 
     # ---- questions
     def ask(self, request: dict[str, Any], to: Asker) -> None:
-        """Answer a question, or say why not; of long work the newest of a kind goes on."""
+        """Answer a question, or say why not; of long work each reader's newest of a kind goes on.
+
+        A view that is shown twice has two readers; the first part of a question's id says which.
+        """
         number, what = str(request.get("id")), str(request.get("what"))
         try:
             job = self.job(what, request)
@@ -92,10 +95,12 @@ class View:
         if answered is not None:
             to.answered(number, *answered)
         elif job is not None:
-            if what in self._works:
-                self._works[what].stop()
-            self._works[what] = Work(to, number, job)
-            self._works[what].start()
+            mine = f"{what} {number.rpartition('-')[0]}".strip()
+            if mine in self._works:
+                self._works[mine].stop()
+            self._works = {key: work for key, work in self._works.items() if work.is_alive()}
+            self._works[mine] = Work(to, number, job)
+            self._works[mine].start()
 
     def stop(self, request: str) -> None:
         """Give up the work that this question began: nobody wants the answer any more."""

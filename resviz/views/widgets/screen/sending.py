@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ class Sending:
         self.places = places_of(session.current.rec)
         self._session = session
         self._thumbnails = [thumbnail(each, session.preset) for each in session.images]
-        self._number = 0
+        self._numbers = itertools.count(1)  # two readers may be answered at once
         self._shown: dict[int, Moment] = {}  # by the number that the browser knows a scene by
 
     def blocks(self) -> list[Place]:
@@ -74,9 +75,9 @@ class Sending:
 
     def scene(self, packing: Packing, scene: Scene) -> dict[str, Any]:
         """A recorded scene, under the next number."""
-        self._number += 1
-        self._shown[self._number] = scene.moment
-        told = scene_data(packing, scene, self._number, self.places)
+        number = next(self._numbers)
+        self._shown[number] = scene.moment
+        told = scene_data(packing, scene, number, self.places)
         return told | {"generation": self._session.generation}
 
     def explained(
@@ -97,8 +98,7 @@ class Sending:
     def small(self, scene: Scene, page: ExplanationPage | None) -> Payload:
         """A scene beside the one that a saved page is about: fewer pictures, one method."""
         packing = Packing()
-        self._number += 1
-        told = scene_data(packing, scene, self._number, self.places, few=True)
+        told = scene_data(packing, scene, next(self._numbers), self.places, few=True)
         explained: dict[str, Any] = {"why": scene.why, "page": None}
         if page is not None:
             page.compact, page.weight, page.pictured = True, False, False

@@ -174,7 +174,10 @@ class ExploreView(View):
         self._session.forget_other_weights()
         scene = self._session.find(self._moment(request))
         if scene is None:
-            raise ValueError(f"{_CALLER}: this scene is kept no more; choose it again.")
+            raise ValueError(
+                f"{_CALLER}: this scene is kept no more, as where weights have changed; choose the "
+                "photograph again."
+            )
         return scene
 
     def _moment(self, request: Mapping[str, Any]) -> Moment:

@@ -19,14 +19,16 @@ export function createMapQuestions(asking) {
  * @param {(moment: object) => Map<string, object>} maps
  * @param {import("../message_types.d.ts").MapQuestion & { key: string }} asks
  */
-async function askMap({ shell, shown, arrived }, maps, { key, ...wanted }) {
+async function askMap({ shell, shown, arrived, look }, maps, { key, ...wanted }) {
   const { moment } = shown();
   const known = maps(moment);
   if (known.has(key)) return;
   known.set(key, { why: "being explained …" });
   const answer = await shell.ask("map", { ...wanted, part: "positive", moment });
-  if (!answer) known.delete(key);
-  else {
+  if (!answer) {
+    known.delete(key);
+    look(); // it may be that the weights changed
+  } else {
     const [height, width] = answer.content.shape;
     const bytes = answer.buffers[0];
     const values = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
@@ -39,7 +41,7 @@ async function askMap({ shell, shown, arrived }, maps, { key, ...wanted }) {
  * Deletion and insertion of what the map under the cursor names.
  * @param {import("./questions.js").Asking} asking
  */
-async function check({ shell, store, state, shown, placeNow, open, arrived }) {
+async function check({ shell, store, state, shown, placeNow, open, arrived, look }) {
   const { moment } = shown();
   const explained = store.explained(moment);
   const [page, layer] = [explained?.page, explained?.layers[placeNow()]];
@@ -50,5 +52,6 @@ async function check({ shell, store, state, shown, placeNow, open, arrived }) {
   const answer = await shell.ask("faithfulness", { class: chosen ?? page.targets[0][0], contrast, method, layer, moment });
   open.delete("faithfulness");
   if (answer) page.checks.push(answer.content.row);
+  else look();
   arrived();
 }

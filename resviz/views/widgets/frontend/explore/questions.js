@@ -14,8 +14,9 @@ const CHAIN = ["scene", "explanation", "without"]; // of one moment, one after t
  * joined(header, view): what came.
  * @typedef {{ shell: import("../shell.js").Shell, store, state, shown, changed, arrived, joined, placeNow }} Screen
  * timer: of the next question; turn: of the newest moment, older ones are given up; open: kinds that wait for an answer;
- * block: seconds of a pass, as measured; renewals: how often the weights changed since the reader did something.
- * @typedef {Screen & { timer: any, turn: number, open: Set<string>, block: number | null, renewals: number }} Asking
+ * block: seconds of a pass, as measured; renewals: how often the weights changed since the reader did something;
+ * look: for what is not there, or no more.
+ * @typedef {Screen & { timer: any, turn: number, open: Set<string>, block: number | null, renewals: number, look(): void }} Asking
  */
 
 /**
@@ -24,7 +25,7 @@ const CHAIN = ["scene", "explanation", "without"]; // of one moment, one after t
  */
 export function createAsking(of) {
   /** @type {Asking} */
-  const asking = { ...of, timer: 0, turn: 0, open: new Set(), block: null, renewals: 0 };
+  const asking = { ...of, timer: 0, turn: 0, open: new Set(), block: null, renewals: 0, look: () => later(asking, 0) };
   return {
     ...createMapQuestions(asking),
     add: createAdding(asking, () => later(asking, 0)),

@@ -26,12 +26,20 @@ export function createStrip(on, live) {
         pictures.replaceChildren(...header.photographs.map((one, number) => stripPhoto({ name: one.name, picture: read(one.picture) }, number, on)));
       }
       [...pictures.children].forEach((one, number) => {
-        one.setAttribute("aria-pressed", String(number === image));
+        const chosen = String(number === image);
+        if (chosen === "true" && one.getAttribute("aria-pressed") !== chosen) bringInto(pictures, one);
+        one.setAttribute("aria-pressed", chosen);
         one.disabled = !live && !has.includes(number);
         if (one.disabled) one.title = NO_KERNEL;
       });
     },
   };
+}
+
+/** Scrolled within the row alone: scrollIntoView would move the notebook, too. */
+function bringInto(row, one) {
+  const from = one.offsetLeft - row.offsetLeft;
+  row.scrollLeft = Math.min(from, Math.max(row.scrollLeft, from + one.offsetWidth - row.clientWidth));
 }
 
 /** A photograph as a button: { name, picture: { pixels, height, width } or null }. */
