@@ -18,7 +18,16 @@ _FEW = 8
 
 
 def check_batch_stats(net: nn.Module, inputs: Inputs, batch_stats: bool) -> None:
-    """Warn where batch statistics come from a few images, or where nothing uses them."""
+    """Warn where batch statistics come from a few images, or where nothing uses them.
+
+    Raises:
+        TypeError: it is neither True nor False, as where labels stand in its place.
+    """
+    if not isinstance(batch_stats, bool):
+        raise TypeError(
+            f"{caller()}: batch_stats is a {type(batch_stats).__name__}; True or False would be "
+            "right: BatchNorm on this batch's statistics, or on its running ones."
+        )
     if not batch_stats:
         return
     if not batch_norms(net):

@@ -16,6 +16,8 @@ from resviz.errors import UnknownOutput
 from resviz.given import Images, Inputs, Labels
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.additions import included
+from resviz.networks.anatomy.structure import has_blocks
+from resviz.networks.anatomy.survey import stage_ends, survey
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import Output, describe, output_of
 from resviz.preset import Preset
@@ -140,7 +142,8 @@ def record(
             parameters, a third of the time, and of what the images do not reach.
         batch_stats: BatchNorm normalises by this batch's own mean and variance, as in training;
             its running statistics are put back. Dropout stays off.
-        keep: tensors to keep: layers ("layer4"), "blocks" (stem and all block outputs), "additions"
+        keep: tensors to keep: layers ("layer4"), "blocks" (stem and all block outputs; of a network
+            without blocks, as VGG, the last layer with positions of each stage), "additions"
             (branch, shortcut and sum of every residual addition), parts of one addition
             ("layer1.0.add:branch", ":shortcut", ":sum", ":grad_branch", ":grad_shortcut",
             ":grad_sum"), gradients ("layer4:grad").
@@ -178,6 +181,8 @@ def record(
     check_batch_stats(net, inputs, batch_stats)
     if backward:
         check_gradients(net)
+    if kept.every_block and not has_blocks(net):
+        kept.wanted.update(stage_ends(survey(net, inputs.one()).table))
     kept.end_on(keep_device, keep_dtype)
     announce_size(net, inputs, kept)
     known = preset_or_none(net, preset)

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
-import pandas as pd
-
 from resviz.attribution.explain import explain
 from resviz.errors import quiet
 from resviz.networks.anatomy.additions import Addition
-from resviz.networks.anatomy.survey import survey
+from resviz.networks.anatomy.survey import stage_ends, survey, with_places
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.surgery.blocks import blocks_dropped, drop_blocks
 
@@ -61,20 +59,9 @@ def _at(net: Any, images: Any, targets: Any, preset: Any, layers: list[str]) -> 
     return explain(net, images, targets, **about)
 
 
-def _is_map(shape: Sequence[int], axes: str) -> bool:
-    """True for an output with rows and columns, more than one of each."""
-    if len(shape) != 4:
-        return False
-    told = sorted(axes) == sorted("NCHW")
-    places = [shape[axes.index(each)] for each in "HW"] if told else shape[2:]
-    return (told or not axes or "?" in axes) and min(places) > 1
-
-
 def layers_with_positions(table: Any) -> list[str]:
     """Blocks, or the stages' last layers, whose output is (N, C, H, W); none for tokens."""
-    spatial = pd.Series(
-        [_is_map(*each) for each in zip(table["shape"], table["axes"], strict=True)], table.index
-    )
+    spatial = with_places(table)
     tokens = table["shape"].map(lambda s: len(s) == 3)
     if not (spatial | tokens).any():
         raise ValueError(
@@ -86,8 +73,7 @@ def layers_with_positions(table: Any) -> list[str]:
         return [str(each) for each in table[blocks & spatial]["layer"].drop_duplicates()]
     if (blocks & tokens).any():
         return []
-    ends = table[spatial].groupby("stage", sort=False)["layer"].last()
-    return [str(each) for each in ends]
+    return stage_ends(table)
 
 
 def check_maps(exp: Any) -> None:

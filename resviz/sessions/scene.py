@@ -15,6 +15,7 @@ import numpy.typing as npt
 from resviz.analysis.logit_lens import lens_of
 from resviz.errors import UnknownOutput
 from resviz.networks.anatomy.additions import Addition
+from resviz.networks.anatomy.survey import stage_ends
 from resviz.networks.anatomy.telling import telling
 from resviz.networks.inputs import check_images
 from resviz.networks.outputs import output_of
@@ -23,7 +24,7 @@ from resviz.networks.surgery.blocks import blocks_dropped
 from resviz.provenance import preset_or_none
 from resviz.recording.recorder import record
 from resviz.recording.said import said_by, said_of
-from resviz.sessions.explaining import altered, explained, layers_with_positions
+from resviz.sessions.explaining import altered, explained
 from resviz.sessions.work import Work
 
 KEEP = ("blocks", "additions")
@@ -79,12 +80,9 @@ def keep_of(rec: Any) -> Sequence[str]:
 
     Block outputs and additions; of a network without blocks (VGG, AlexNet) its stages' ends.
     """
-    if any(":" not in key for key in rec.tensors) or (rec.layers["kind"] == "block").any():
+    if (rec.layers["kind"] == "block").any():
         return KEEP
-    try:
-        return layers_with_positions(rec.layers)
-    except ValueError:  # a table or a sequence: nothing to be drawn as a picture
-        return KEEP
+    return stage_ends(rec.layers) or KEEP  # named, so that no pass looks for them once more
 
 
 def recorded(

@@ -55,11 +55,11 @@ class Session:
 
     def _first(self) -> Scene:
         """The first photograph; what is kept of the network is decided by its layers."""
-        scene = recorded(self.net, self.images[0], Moment(0), self.preset, None, None)
-        keep = keep_of(scene.rec)
-        if keep != KEEP:
-            scene = recorded(self.net, self.images[0], Moment(0), self.preset, None, None, keep)
-        self._keep = keep
+        first = self.net, self.images[0], Moment(0), self.preset, None, None
+        scene = recorded(*first)
+        self._keep = keep_of(scene.rec)
+        if self._keep != KEEP and not set(self._keep) <= set(scene.rec.tensors):
+            scene = recorded(*first, self._keep)
         self._scenes[scene.moment] = scene
         return scene
 

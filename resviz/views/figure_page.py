@@ -26,7 +26,8 @@ const draw = () => {
 draw();
 dark.addEventListener("change", draw);
 """
-_STYLE = "body { margin: 0; background: %s; }"
+# narrower than this, legends leave no room for curves: the page scrolls sideways instead
+_STYLE = "body { margin: 0; background: %s; } #rv-root { min-width: 640px; }"
 _STYLE_IN_THE_DARK = """
 :root { color-scheme: light dark; }
 @media (prefers-color-scheme: dark) { body { background: %s; } }

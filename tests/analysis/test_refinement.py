@@ -181,3 +181,9 @@ def test_left_as_found_after_an_interrupt():
     with pytest.raises(KeyboardInterrupt), left_as_found(net):
         refinement_study(net, many, True, batch_size=10, progress=False)
     handle.remove()
+
+
+def test_labels_are_no_batch_statistics():
+    net = cifar_resnet(8, seed=0)
+    with pytest.raises(TypeError, match="batch_stats is a Tensor; True or False"):
+        refinement_study(net, torch.zeros(2, 3, 32, 32), torch.tensor([1, 2]))

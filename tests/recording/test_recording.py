@@ -362,3 +362,28 @@ def test_pictures_are_what_the_network_saw():
     rec = record(net, images)
     assert torch.equal(rec.pictures, pictures)
     assert rec.provenance["network"] == "mine" and rec.provenance["weights"] == "own"
+
+
+class Convolutions(nn.Module):
+    """Three stages without a block, as VGG has five."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            *(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()),
+        )
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(128, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x))
+
+
+def test_without_blocks_the_ends_of_the_stages_are_kept():
+    net, images = Convolutions().eval(), torch.rand(2, 3, 16, 16)
+    rec = rv.record(net, images, keep="blocks")
+    kept = {name: tuple(tensor.shape[1:]) for name, tensor in rec.tensors.items()}
+    assert kept == {"features.1": (4, 16, 16), "features.4": (8, 8, 8), "features.7": (8, 4, 4)}
+    assert torch.equal(rec["features.4"], net.features[:5](images))
+    assert rv.explore_feature_maps(rec).payload().buffer

@@ -22,6 +22,11 @@ def may_be_block(path: str, module: nn.Module) -> bool:
     return bool(path) and not is_leaf(module) and not _only_contains(module)
 
 
+def has_blocks(net: nn.Module) -> bool:
+    """Whether any of its modules may be a block: VGG and AlexNet have none."""
+    return any(may_be_block(path, module) for path, module in net.named_modules())
+
+
 def _only_contains(module: nn.Module) -> bool:
     """True for a Sequential and its like, but not for one with a ``forward`` of its own."""
     return any(isinstance(module, c) and type(module).forward is c.forward for c in _CONTAINERS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,26 @@ def list_layers(
     """
     check_hookable(net)
     return survey(net, probe(net, images, size, check_shapes_of)).table
+
+
+def with_places(table: pd.DataFrame) -> pd.Series:
+    """Which rows of layers are maps: rows and columns, more than one of each."""
+    outputs = zip(table["shape"], table["axes"], strict=True)
+    return pd.Series([_is_map(*each) for each in outputs], table.index, dtype=bool)
+
+
+def _is_map(shape: Sequence[int], axes: str) -> bool:
+    if len(shape) != 4:
+        return False
+    told = sorted(axes) == sorted("NCHW")
+    places = [shape[axes.index(each)] for each in "HW"] if told else shape[2:]
+    return (told or not axes or "?" in axes) and min(places) > 1
+
+
+def stage_ends(table: pd.DataFrame) -> list[str]:
+    """The last map of each stage: what stands for the blocks where there are none."""
+    ends = table[with_places(table)].groupby("stage", sort=False)["layer"].last()
+    return [str(each) for each in ends]
 
 
 @dataclass
