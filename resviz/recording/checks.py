@@ -66,7 +66,7 @@ def check_finite(layers: pd.DataFrame) -> None:
         raise NonFinite(
             f"{caller()}: {len(wrong)} of {len(layers)} rows hold NaN or infinity, first the "
             f"output of {first['layer']!r} (call {first['call']}); finite activations would be "
-            "right. allow_nonfinite=True records them all the same."
+            "right. rv.record(..., allow_nonfinite=True) records them all the same."
         )
 
 

@@ -13,7 +13,7 @@ from resviz.networks.anatomy.survey import stage_ends, survey, with_places
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.surgery.blocks import blocks_dropped, drop_blocks
 
-_CALLER = "explore_explanation"
+CALLER = "explore_explanation"
 _FIRST = ("grad_cam", "grad_cam_pp", "hires_cam", "xgrad_cam", "layer_cam")
 
 
@@ -65,7 +65,7 @@ def layers_with_positions(table: Any) -> list[str]:
     tokens = table["shape"].map(lambda s: len(s) == 3)
     if not (spatial | tokens).any():
         raise ValueError(
-            f"{_CALLER}: the network has no layer with positions (N, C, H, W); a "
+            f"{CALLER}: the network has no layer with positions (N, C, H, W); a "
             "convolutional network would be right."
         )
     blocks = table["kind"] == "block"
@@ -85,7 +85,7 @@ def check_maps(exp: Any) -> None:
             kind = f"inputs {tuple(given.shape)}, one position wide"
         if kind is not None:
             raise ValueError(
-                f"{_CALLER}: {method} at {layer!r} is a map over {kind}; maps over pictures, "
+                f"{CALLER}: {method} at {layer!r} is a map over {kind}; maps over pictures, "
                 "(h, w), would be right. rv.plot_explanation(exp) draws this one."
             )
 

@@ -24,7 +24,7 @@ from resviz.networks.surgery.blocks import blocks_dropped
 from resviz.provenance import preset_or_none
 from resviz.recording.recorder import record
 from resviz.recording.said import said_by, said_of
-from resviz.sessions.explaining import altered, explained
+from resviz.sessions.explaining import CALLER, altered, explained
 from resviz.sessions.work import Work
 
 KEEP = ("blocks", "additions")
@@ -78,9 +78,9 @@ class Scene:
 def keep_of(rec: Any) -> Sequence[str]:
     """What to keep of a network, by its first recording, so that there is a picture of it.
 
-    Block outputs and additions; of a network without blocks (VGG, AlexNet) its stages' ends.
+    Block outputs and additions; of a network without either (VGG, AlexNet) its stages' ends.
     """
-    if (rec.layers["kind"] == "block").any():
+    if len(rec.residuals) or (rec.layers["kind"] == "block").any():
         return KEEP
     return stage_ends(rec.layers) or KEEP  # named, so that no pass looks for them once more
 
@@ -173,7 +173,7 @@ def with_explanation(
         try:
             exp = explained(net, images, targets, preset, scene.rec.layers, every_block=True)
         except (ValueError, TypeError, RuntimeError) as error:
-            return dataclasses.replace(scene, why=str(error.args[0]))
+            return dataclasses.replace(scene, why=str(error.args[0]).removeprefix(f"{CALLER}: "))
     return dataclasses.replace(scene, exp=exp)
 
 

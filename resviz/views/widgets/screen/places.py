@@ -98,9 +98,9 @@ def places_of(rec: Any) -> list[Place]:
     first = min((place.depth for place in places), default=-math.inf)
     known = {place.key for place in places}
     for key in kept:
-        if key not in known:
-            depth, stage = depths.get(key, (0, ""))
-            stem = depth < first
+        depth, stage = depths.get(key, (0, ""))
+        stem = depth < first
+        if key not in known and (stem or not known):  # else a part of what is there
             kind = "stem" if stem else "plain"
             places.append(Place(key, key, "" if stem else stage, depth, kind))
     return sorted(places, key=lambda place: place.depth)
@@ -137,15 +137,30 @@ def curves_of(rec: Any, places: list[Place]) -> dict[str, list[float | None]]:
         frame = getattr(rec, table)
         if column not in frame or frame.empty:
             continue
-        read = _of_layers if table == "layers" else _of_additions
-        values = [_finite(value) for value in read(frame, column, places)]
+        if table == "layers":
+            read = _of_layers(frame, column, places, _of_sums(rec.residuals, column))
+        else:
+            read = _of_additions(frame, column, places)
+        values = [_finite(value) for value in read]
         if any(value is not None for value in values):
             found[name] = values
     return found
 
 
-def _of_layers(frame: Any, column: str, places: list[Place]) -> list[Any]:
-    known: dict[str, Any] = {}
+def _of_sums(residuals: Any, column: str) -> dict[str, float]:
+    """The same quantity of sums, by their names: what stands for a block where there is none."""
+    found = {}
+    for row in residuals.to_dict("records"):
+        root = math.sqrt(math.prod(row["shape"]))
+        of_sum = {"grad_norm": row["grad_sum_rms"] * root, "rms": row["sum_rms"]}
+        found[str(row["addition"])] = of_sum[column]
+    return found
+
+
+def _of_layers(
+    frame: Any, column: str, places: list[Place], sums: Mapping[str, float]
+) -> list[Any]:
+    known: dict[str, Any] = dict(sums)
     for layer, call, value in zip(frame["layer"], frame["call"], frame[column], strict=True):
         known[f"{layer}#{call}"] = value
         known.setdefault(str(layer), value)

@@ -39,9 +39,9 @@ export function lookAt({ store, state, shown, header, headerView, live, asked, c
 
 const nameOf = (header, index) => header.classes[index] ?? `class ${index}`;
 
-function mapNow({ page, explained, layer, index, live, state }, asked) {
+function mapNow({ page, explained, layer, place, index, live, state }, asked) {
   if (explained?.why) return { why: explained.why };
-  if (page && !layer) return { why: "no map of this layer" };
+  if (page && !layer) return { why: place?.key.endsWith(":sum") ? "no map of a sum that is no module" : "no map of this layer" };
   if (!page) return { why: live ? "being explained …" : "no explanation on this page" };
   return mapOf(page, { index, contrast: state.contrast, method: state.method, layer, live, asked });
 }
@@ -103,7 +103,7 @@ function anatomyOf(common, asked, canCut) {
 function seenSentence({ at, explained, index, header }) {
   const lens = explained?.lens;
   const values = lens?.classes[index];
-  if (!values) return null;
+  if (!values?.length) return null;
   if (values[at] === null) return lens.why[at] ? `No reading here: ${lens.why[at]}.` : null;
   const [label, name] = [lens.labels[at], nameOf(header, index)];
   const other = label && label !== name ? `, and takes it for ${label}` : "";

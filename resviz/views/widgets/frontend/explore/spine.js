@@ -84,6 +84,7 @@ function drawAll(spine) {
 
 /** At once, and nothing else is drawn: the next key may come in the next frame. */
 function moveCursor({ node, cursor, state, layout, width, at, shown }) {
+  cursor.node.toggleAttribute("hidden", !layout?.places[at]);
   if (!layout?.places[at]) return;
   const { x } = layout.places[at];
   const words = state.places[at].name + (shown === null ? "" : ` · ${briefNumber(shown)}`);
