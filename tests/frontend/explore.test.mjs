@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import * as foot from "../../resviz/views/widgets/frontend/explore/channel_foot.js";
+import * as look from "../../resviz/views/widgets/frontend/explore/look.js";
 import * as scenes from "../../resviz/views/widgets/frontend/explore/scenes.js";
 import * as shape from "../../resviz/views/widgets/frontend/explore/spine_shape.js";
 import * as state from "../../resviz/views/widgets/frontend/explore/state.js";
@@ -420,4 +421,13 @@ test("what is of other weights is forgotten", () => {
   assert.equal(store.renewed(1), true);
   assert.equal(store.without(moment), undefined);
   assert.equal(store.generation(), 1);
+});
+
+test("the block without which most is lost, and how many are nearly as much", () => {
+  const scene = { numbers: [0.9], places: [{ name: "layer1.0" }, { name: "layer2.0" }, { name: "layer3.0" }] };
+  const lost = (values) => look.mostLost({ lost: values, scene, index: 0, header: { word: "probability" } });
+  assert.deepEqual(lost([0.5, 0.1, null]), { place: 1, words: "most is lost without layer2.0: 0.90 → 0.10", whole: "most is lost without layer2.0: 0.90 → 0.10" });
+  assert.equal(lost([0.11, 0.1, 0.12]).words, "most is lost without layer2.0: 0.90 → 0.10 (+2 alike)");
+  assert.match(lost([0.11, 0.1, 0.2]).whole, /nearly as much without 1 more$/);
+  assert.equal(lost([0.95, null, 0.9]), null);
 });

@@ -6,6 +6,7 @@ axis, labelled "0", and are never left out.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,6 @@ Bounds = Sequence[tuple[str, float, float]]  # stage, from, to
 DEPTH = "depth (weighted layers from the input)"
 _STRIP = 26  # pixels
 _GAP = 8
-_STEPS = (1, 2, 5, 10, 20, 50, 100, 200)  # whole layers between the numbers of the depth axis
 _NARROW = 0.04  # of the axis: a stage this short gets no name
 
 
@@ -125,10 +125,20 @@ def depth_axis(
     """The x axis that all panels share, below the last one."""
     whole = low.is_integer() and high.is_integer()
     room = max(0.02 * (high - low), 0.6) if whole else 0.03 * (high - low)
-    step = next((s for s in _STEPS if s * 10 >= high - low), _STEPS[-1])
     limits, anchor = (low - room, high + room), foot.zero or foot.y
-    step_of = step if whole else None
+    step_of = whole_step(low, high) if whole else None
     draft.axis(x, limits=limits, title=title, step=step_of, anchor=anchor, grid=False)
+
+
+def whole_step(low: float, high: float) -> int:
+    """Between the numbers of an axis of layers or steps, of which there are no halves.
+
+    Example:
+        >>> whole_step(1, 8), whole_step(1, 18), whole_step(0, 20_000)
+        (1, 2, 2000)
+    """
+    steps = (digit * 10**power for power in itertools.count() for digit in (1, 2, 5))
+    return next(step for step in steps if step * 10 >= high - low)
 
 
 def reference_line(draft: Draft, panel: Panel, y: float) -> None:

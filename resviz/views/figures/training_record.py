@@ -16,7 +16,7 @@ from resviz.views.charts.chart import Legend, Margin
 from resviz.views.charts.draft import Draft
 from resviz.views.charts.marks import ColourBar, Heat, Hover, Note, Series, Stripe, shared
 from resviz.views.figure import Figure
-from resviz.views.figures.panels import DEPTH, add_panel
+from resviz.views.figures.panels import DEPTH, add_panel, whole_step
 from resviz.views.figures.quantities import QUANTITIES, Quantity, conditions
 from resviz.views.records import is_training_record
 
@@ -189,7 +189,8 @@ def _add_map(draft: Draft, shown: _Map, quantity: Quantity, log: bool, share: fl
         draft.add(Stripe(None, "y", _BLANK), _in_legend("no finite value", _BLANK))
     first, last = int(shown.steps[0]), int(shown.steps[0]) + width * (grid.shape[1] - 1)
     ends = (first - width / 2, last + width / 2)
-    draft.axis("x", limits=ends, title="training step", anchor="y", grid=False)
+    step = whole_step(first, last)
+    draft.axis("x", limits=ends, title="training step", step=step, anchor="y", grid=False)
     depths = shown.rows["depth"].to_numpy()
     ticks = tuple((row, f"{depths[row]:g}") for row in _labelled(depths))
     limits = (-0.5, len(depths) - 0.5)

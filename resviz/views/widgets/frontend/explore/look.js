@@ -5,6 +5,7 @@ import { foremost, meantClass, placeAtDepth } from "./scenes.js";
 import { foremostWithout, withoutCurve } from "./state.js";
 import { briefNumber, endOf, saidWords, withoutWords } from "./words.js";
 
+const TIE = 0.95; // of the greatest loss, from which another is nearly as great
 const NO_KERNEL = "needs a running kernel; this page has none";
 
 /**
@@ -156,7 +157,7 @@ function lineOf({ scene, index, without, explained, header, state, of, live }) {
 }
 
 /** The block without which the class loses most: { place, words, whole }, whole: with all of its name; null where none was measured, or none loses. */
-function mostLost({ lost, scene, index, header }) {
+export function mostLost({ lost, scene, index, header }) {
   if (!lost) return null;
   let [place, least] = [-1, scene.numbers[index]];
   lost.forEach((value, at) => {
@@ -165,9 +166,11 @@ function mostLost({ lost, scene, index, header }) {
   if (place < 0) return null;
   const [all, left] = [scene.numbers[index], least].map((value) => saidWords(value, header));
   if (all === left) return null; // less than can be read
-  const said = (name) => `most is lost without ${name}: ${all} → ${left}`;
+  const much = TIE * (scene.numbers[index] - least);
+  const alike = lost.filter((value, at) => at !== place && value !== null && scene.numbers[index] - value >= much).length;
+  const said = (name) => `most is lost without ${name}: ${all} → ${left}${alike ? `, nearly as much without ${alike} more` : ""}`;
   const { name } = scene.places[place];
-  return { place, words: said(endOf(name, 16)), whole: said(name) };
+  return { place, words: `most is lost without ${endOf(name, 16)}: ${all} → ${left}${alike ? ` (+${alike} alike)` : ""}`, whole: said(name) };
 }
 
 /** What a screen reader says of the cursor. */
