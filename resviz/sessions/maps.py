@@ -18,6 +18,7 @@ from resviz.attribution.trust.faithfulness import faithfulness
 from resviz.errors import quiet
 from resviz.networks.inputs import check_images
 from resviz.sessions.explaining import altered
+from resviz.sessions.weights import state_of
 
 HEAD_METHODS = ("grad_cam", "hires_cam", "cam")  # what a class's weights alone determine
 CHECKS = ("deletion", "insertion")
@@ -80,6 +81,7 @@ class Maps:
         self.exp, self._classes, self._head = exp, list(classes), head
         self._net, self._images, self._preset = net, images, preset
         self._without = list(without)
+        self._weights = None if net is None else state_of(net)
         self._asked: dict[Wanted, Any] = {}
 
     @property
@@ -107,6 +109,11 @@ class Maps:
             raise ValueError(
                 f"{_CALLER}: this explanation came without its network; "
                 f"{_CALLER}(net, images) computes more."
+            )
+        if self._weights != state_of(self._net):
+            raise ValueError(
+                f"{_CALLER}: the weights have changed since these maps were made; the cell that "
+                "made them, run again, explains the network as it is."
             )
         image, outputs = int(request["image"]), len(self._classes)
         classes = [request.get("class"), request.get("contrast")]

@@ -6,9 +6,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from resviz.arguments import Progress
 from resviz.networks.anatomy.additions import Addition
 from resviz.networks.surgery.altering import additions_of
@@ -23,9 +20,8 @@ from resviz.sessions.scene import (
     with_explanation,
     without_each,
 )
-from resviz.torch_private import version
+from resviz.sessions.weights import state_of
 
-_SAMPLE = 64  # values of each tensor
 _KEPT = 512 * 2**20  # bytes of tensors in scenes that may be asked for again
 
 
@@ -49,7 +45,7 @@ class Session:
         self._keep: Sequence[str] = KEEP
         self._additions: list[Addition] | None = None  # found where one is first needed
         self._scenes: dict[Moment, Scene] = {}
-        self._weights = _state_of(net)
+        self._weights = state_of(net)
         self.generation = 0
         self.current = self._first()
 
@@ -85,8 +81,8 @@ class Session:
 
     def forget_other_weights(self) -> None:
         """Drop what was recorded before a weight changed: it is of another network."""
-        if self._weights != _state_of(self.net):
-            self._scenes, self._weights = {}, _state_of(self.net)
+        if self._weights != state_of(self.net):
+            self._scenes, self._weights = {}, state_of(self.net)
             self._additions = None
             self.generation += 1
 
@@ -161,32 +157,3 @@ class Session:
             s for m, s in self._scenes.items() if (m.image, m.off) == (moment.image, moment.off)
         ]
         return same[-1] if same else None
-
-
-def _state_of(net: Any) -> tuple[object, ...]:
-    """Changes when a weight does: where each tensor lies, how often it was written to, a sample.
-
-    What is written by way of ``.data`` is not counted by torch: hence the sample, which an average
-    of weights or a sign changes.
-    """
-    tensors = [*net.parameters(), *net.buffers()]
-    return tuple((t.data_ptr(), version(t)) for t in tensors), _sampled(tensors)
-
-
-def _sampled(tensors: Sequence[Tensor]) -> bytes:
-    """Some values of each tensor, equally far apart in memory."""
-    found: dict[torch.device, list[Tensor]] = {}
-    with torch.no_grad():
-        for tensor in tensors:
-            plain = tensor.layout is torch.strided and not (tensor.is_meta or tensor.is_quantized)
-            if plain and tensor.numel():
-                flat = _flat(tensor.detach())
-                step = max(1, flat.numel() // _SAMPLE)
-                found.setdefault(tensor.device, []).append(flat[::step].double())
-        return b"".join(torch.cat(each).cpu().numpy().tobytes() for each in found.values())
-
-
-def _flat(tensor: Tensor) -> Tensor:
-    """(numel,), in the order of its memory: no copy where it fills it, channels last or not."""
-    order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
-    return tensor.permute(order).reshape(-1)

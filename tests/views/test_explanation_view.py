@@ -198,6 +198,21 @@ def measured(view: Any, **changes: Any) -> list[Any]:
     return [content for content, _ in sent]
 
 
+@pytest.mark.parametrize("what", ["map", "faithfulness"])
+def test_of_other_weights_nothing_is_added(
+    images: torch.Tensor, preset: rv.Preset, what: str
+) -> None:
+    net = cifar_resnet(8, seed=0).eval()
+    view = explore_explanation(net, images, preset=preset)
+    with torch.no_grad():
+        net.linear.weight.mul_(-3)
+    sent = listen(view)
+    question = GOOD | {"part": "signed", "method": "layer_cam", "class": 3}
+    view._received(view, {"type": "ask", "id": "f", "what": what, **question}, [])
+    ((content, _),) = sent
+    assert content["type"] == "error" and "the weights have changed" in content["text"]
+
+
 @pytest.mark.thorough
 def test_faithfulness_on_request(
     live: Any, net: Any, images: torch.Tensor, preset: rv.Preset

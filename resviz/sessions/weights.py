@@ -1,0 +1,42 @@
+"""Whether the weights of a network are still those that were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resviz.torch_private import version
+
+_SAMPLE = 64  # values of each tensor
+
+
+def state_of(net: Any) -> tuple[object, ...]:
+    """Changes when a weight does: where each tensor lies, how often it was written to, a sample.
+
+    What is written by way of ``.data`` is not counted by torch: hence the sample, which an average
+    of weights or a sign changes.
+    """
+    tensors = [*net.parameters(), *net.buffers()]
+    return tuple((t.data_ptr(), version(t)) for t in tensors), _sampled(tensors)
+
+
+def _sampled(tensors: Sequence[Tensor]) -> bytes:
+    """Some values of each tensor, equally far apart in memory."""
+    found: dict[torch.device, list[Tensor]] = {}
+    with torch.no_grad():
+        for tensor in tensors:
+            plain = tensor.layout is torch.strided and not (tensor.is_meta or tensor.is_quantized)
+            if plain and tensor.numel():
+                flat = _flat(tensor.detach())
+                step = max(1, flat.numel() // _SAMPLE)
+                found.setdefault(tensor.device, []).append(flat[::step].double())
+        return b"".join(torch.cat(each).cpu().numpy().tobytes() for each in found.values())
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """(numel,), in the order of its memory: no copy where it fills it, channels last or not."""
+    order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+    return tensor.permute(order).reshape(-1)
