@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import cast
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as F
 
 from resviz.images.origin import Origin
 from resviz.images.reading import Planes
@@ -24,7 +23,8 @@ def fitted(planes: Planes, preset: Preset, name: str) -> tuple[Tensor, Origin]:
     crop = preset.crop or (height, width)
     pixels = torch.cat([_cropped(part, preset) for part in parts])
     pixels = pixels.clamp(0, 1)  # bicubic overshoots in floats
-    image = cast(Tensor, F.normalize(pixels, mean=list(preset.mean), std=list(preset.std)))
+    normalize = _transforms().normalize
+    image = cast(Tensor, normalize(pixels, mean=list(preset.mean), std=list(preset.std)))
     top, left = (_start(*sizes) for sizes in zip((height, width), crop, strict=True))
     return image, Origin(name, size, (height, width), top, left, crop)
 
@@ -33,17 +33,26 @@ def _resized(part: Image.Image | Tensor, preset: Preset) -> Image.Image | Tensor
     if preset.resize is None:
         return part
     size = [preset.resize] if isinstance(preset.resize, int) else list(preset.resize)
-    mode = InterpolationMode(preset.interpolation)
-    resized = F.resize(part, size, interpolation=mode, antialias=preset.antialias)
+    steps = _transforms()
+    mode = steps.InterpolationMode(preset.interpolation)
+    resized = steps.resize(part, size, interpolation=mode, antialias=preset.antialias)
     return cast("Image.Image | Tensor", resized)
 
 
 def _cropped(part: Image.Image | Tensor, preset: Preset) -> Tensor:
+    steps = _transforms()
     if preset.crop is not None:
-        part = F.center_crop(part, list(preset.crop))
+        part = steps.center_crop(part, list(preset.crop))
     if isinstance(part, Image.Image):
-        part = F.convert_image_dtype(F.pil_to_tensor(part), torch.float)
+        part = steps.convert_image_dtype(steps.pil_to_tensor(part), torch.float)
     return cast(Tensor, part)
+
+
+def _transforms() -> ModuleType:
+    """Imported where a picture is read: torchvision brings torch's compiler, over a second."""
+    from torchvision.transforms import functional
+
+    return cast(ModuleType, functional)
 
 
 def _size_of(part: Image.Image | Tensor) -> tuple[int, int]:
