@@ -431,3 +431,26 @@ test("the block without which most is lost, and how many are nearly as much", ()
   assert.match(lost([0.11, 0.1, 0.2]).whole, /nearly as much without 1 more$/);
   assert.equal(lost([0.95, null, 0.9]), null);
 });
+
+test("of a page with blocks cut what comes before the cut is that of the whole network", () => {
+  const bytes = new DataView(new ArrayBuffer(8));
+  const place = (name) => ({ name, depth: 1, additions: [`${name}.add`] });
+  const sceneOf = (off, tiles) => ({
+    ...{ image: 0, class: off.length ? 3 : null, off, places: [place("a"), place("b")], curves: {}, numbers: null, before: null, picture: null },
+    additions: { "a.add": { tiles: null, ratio: 1 }, "b.add": { tiles: null, ratio: 2 } },
+    tiles,
+  });
+  const store = scenes.createScenes();
+  const whole = sceneOf([], [null, null]);
+  store.addScene(whole, whole, bytes);
+  const first = store.scene(whole);
+  [first.tiles, first.additions["a.add"].tiles] = [["of a", "of b"], "parts of a"];
+  const without = { numbers: { dtype: "float32", offset: 0, shape: [0, 0] }, places: [], failed: [] };
+  const other = { ...sceneOf([], [null, null]), image: 1 };
+  const told = { tiles: [null, null], page: null };
+  store.addMore([{ base: 0, scene: sceneOf(["b"], [null, null]), explained: told }, { base: 0, scene: other, explained: told, without }], bytes, null);
+  const cut = store.scene({ image: 0, class: 3, off: ["b"] });
+  assert.deepEqual([cut.tiles, cut.additions["a.add"].tiles, cut.additions["b.add"].tiles], [["of a", null], "parts of a", null]);
+  assert.equal(cut.additions["a.add"].ratio, 1);
+  assert.ok(store.without({ image: 1, class: null, off: [] }) && !store.without({ image: 0, class: 3, off: ["b"] }));
+});

@@ -397,6 +397,26 @@ def test_a_channel_is_shown_large_and_small_again(page: View) -> None:
     assert not large.is_visible()
 
 
+def test_a_large_channel_stays_where_others_are_passed_over(page: View) -> None:
+    page.at.locator(".rv-channel").nth(3).click()
+    name = page.text(".rv-channel-large-name")
+    rows = page.at.locator(".rv-anatomy .rv-tile:visible")
+    for number in range(0, rows.count(), 4):
+        rows.nth(number).hover()
+    assert page.text(".rv-channel-large-name") == name
+    rows.nth(0).click()  # a click means this one
+    channel = page.text(".rv-anatomy-channel")
+    assert channel in page.text(".rv-channel-large-name") or "not among these" in page.text(
+        ".rv-channel-facts"
+    )
+
+
+def test_what_is_disabled_says_why_where_it_is_pressed(page: View) -> None:
+    box = page.at.get_by_role("button", name="Add a photograph").bounding_box()
+    page.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert said(page) == "Another photograph needs a running kernel; this page has none."
+
+
 def test_methods_as_small_maps(page: View) -> None:
     tiles = page.at.locator(".rv-map-tile")
     names = tiles.locator(".rv-map-tile-name").all_inner_texts()
@@ -477,7 +497,9 @@ def test_a_page_says_what_needs_a_kernel(page: View) -> None:
     assert page.text(".rv-photograph .rv-part-name") == f"what speaks for {name}"
     assert page.painted(".rv-explore-picture") != before
     # what is of the recorded class says so
-    assert "another class needs a running kernel" in page.text(".rv-spine-legend")
+    legend = page.at.locator(".rv-spine-legend > span").first
+    assert legend.inner_text().startswith("curve of ")
+    assert "another class needs a running kernel" in legend.get_attribute("title")
     assert page.text(".rv-channels .rv-part-name") == "strongest channels"
 
 

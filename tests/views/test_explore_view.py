@@ -478,6 +478,26 @@ def test_the_page_explains_first_and_stays_small(view: Any, tmp_path: Path) -> N
     assert view.page().payload.meta["explained"]["page"] is not None
 
 
+def test_a_page_of_cut_blocks_has_what_matters_most_first(view: Any) -> None:
+    """Before its cut a scene is the whole one's. Other photographs are measured, too."""
+    told = view.page(lesions=True).payload.meta
+    assert told["left"] == 0
+    numbers = view.page(lesions=True).payload.array(told["without"]["numbers"])
+    names = [told["scene"]["places"][at]["name"] for at in told["without"]["places"]]
+    best = view.view._session.predicted(0)
+    wanted = [name for _, name in sorted(zip(numbers[:, best], names, strict=True))]
+    cuts = [one["scene"] for one in told["more"] if one["scene"]["off"]]
+    assert [one["off"][0] for one in cuts] == wanted
+    for one in cuts:
+        at = next(n for n, place in enumerate(one["places"]) if place["name"] in one["off"])
+        sums = [place["additions"][-1] for place in one["places"] if place["additions"]]
+        before = {p["additions"][-1] for p in one["places"][:at] if p["additions"]}
+        for name in sums:
+            assert (one["additions"][name]["tiles"] is None) == (name in before)
+    others = [one for one in told["more"] if not one["scene"]["off"]]
+    assert len(others) == 2 and all(len(one["without"]["places"]) == 3 for one in others)
+
+
 def test_hostile_names_stay_text(
     net: Any, images: torch.Tensor, hostile: str, tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ export function createShell({ model, el, label, keys = [] }) {
   const messages = createMessages({ model, root, live, say, quietUntil, bar, still, listen, closing: closing.all });
   const chosen = createSelection({ model, listen });
   hearKeys(root, keys, help);
+  sayRefusals(root, say);
   el.append(root);
   closing.all.push(holdFocus(root));
   return {
@@ -123,6 +124,14 @@ function createStatus() {
       bar.hidden = true;
     },
   };
+}
+
+/** What is disabled says why where it is pressed, too: a title is seen by those alone who wait for it. */
+function sayRefusals(root, say) {
+  root.addEventListener("pointerdown", ({ target }) => {
+    const refused = target.closest?.("button:disabled");
+    if (refused?.title) say(`${refused.title[0].toUpperCase()}${refused.title.slice(1)}.`);
+  });
 }
 
 /** "?" and Escape are the help's, the others those of the view. */

@@ -43,9 +43,11 @@ def scene_data(
 ) -> dict[str, Any]:
     """A recorded scene: everything but its explanation.
 
-    `few`: with fewer tiles; of a scene with blocks cut, the photograph is that of the whole one.
+    `few`: with fewer tiles; of a scene with blocks cut, the photograph is that of the whole one,
+    and so are the tiles before the first cut: nothing has changed there.
     """
     rec, moment, said = scene.rec, scene.moment, said_by(scene.rec)
+    changed = _changed(scene, places) if few else None
     whole = said_by(scene.whole) if moment.off else None
     pictures = None if few and moment.off else rec.pictures
     return {
@@ -56,7 +58,7 @@ def scene_data(
         "conditions": _conditions(rec),
         "places": [_placed(place, rec) for place in places],
         "curves": _curves(scene, places),
-        "additions": _additions(packing, rec, places, few),
+        "additions": _additions(packing, rec, places, changed),
         "tiles": [None if few else channel_tiles(packing, rec, place) for place in places],
         "picture": None if pictures is None else packing.add(shrunk(as_pixels(pictures)[0], _MOST)),
         "numbers": _numbers(packing, said),
@@ -70,6 +72,7 @@ def explained_data(
 ) -> dict[str, Any]:
     """What comes with an explanation: channels that speak for its class, and what the head sees."""
     known, count = {} if scene.exp is None else scene.exp.channels, FEW[0] if few else CHANNELS
+    changed = _changed(scene, places) if few else places
     tiles = [
         channel_tiles(
             packing,
@@ -79,7 +82,7 @@ def explained_data(
             count,
             FEW[2] if few else None,
         )
-        if place.key in known
+        if place.key in known and place in changed
         else None
         for place in places
     ]
@@ -163,14 +166,25 @@ def _curves(scene: Scene, places: Sequence[Place]) -> dict[str, Any]:
     }
 
 
-def _additions(packing: Packing, rec: Any, places: Sequence[Place], few: bool) -> dict[str, Any]:
+def _changed(scene: Scene, places: Sequence[Place]) -> list[Place]:
+    """The places that a cut may change: from the first block that is cut on."""
+    depths = [place.depth for place in places if place.name in scene.moment.off]
+    return [place for place in places if place.depth >= min(depths, default=0)]
+
+
+def _additions(
+    packing: Packing, rec: Any, places: Sequence[Place], changed: Sequence[Place] | None
+) -> dict[str, Any]:
+    """Of each addition numbers and tiles; where `changed` is told, small ones, of those alone."""
     rows = {str(row["addition"]): row for row in rec.residuals.to_dict("records")}
-    found, (count, most) = {}, FEW[1:] if few else (how_many(places), None)
+    found = {}
+    count, most = (how_many(places), None) if changed is None else FEW[1:]
     for place in places:
         for name in place.additions:
             row = rows[name]
             numbers = {key: _finite(row.get(key)) for key in _ADDITION}
-            tiles = addition_tiles(packing, rec, name, count, most)
+            sent = changed is None or place in changed
+            tiles = addition_tiles(packing, rec, name, count, most) if sent else None
             found[name] = {"kind": str(row["kind"]), "tiles": tiles, **numbers}
     return found
 

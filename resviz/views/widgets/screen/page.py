@@ -57,6 +57,9 @@ def page_payload(
         meta["without"] = sending.without(packing, session.current)
 
     def pack(scene: Scene) -> Payload:
+        if lesions and names and not scene.moment.off:
+            cut = session.measured(session.net, scene.moment, names, progress).without
+            scene = dataclasses.replace(scene, without=cut)
         fewer = small(scene)
         return sending.small(fewer, pages(fewer, False))
 
@@ -84,9 +87,15 @@ def moments_of(session: Session, names: list[str], lesions: bool) -> Iterator[Mo
         yield Moment(image)
     if lesions:
         target = shown.target if shown.target is not None else session.predicted(shown.image)
-        for name in names:
+        known = session.current.without
+        for name in sorted(names, key=lambda name: _left(known.get(name), target)):
             yield Moment(shown.image, target, (name,))
     yield from session.moments()
+
+
+def _left(said: Any, target: int) -> float:
+    """What is left of a class without a block; those that cannot be cut come last."""
+    return float("inf") if said is None else float(said[target])
 
 
 def add_scenes(

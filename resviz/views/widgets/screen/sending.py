@@ -105,4 +105,7 @@ class Sending:
             payload = page.payload()
             explained |= {"page": payload.meta, "base": packing.add_bytes(payload.buffer)}
         explained |= explained_data(packing, scene, self.places, few=True)
-        return packing.payload({"scene": told, "explained": explained})
+        told_of = {"scene": told, "explained": explained}
+        if scene.without:
+            told_of["without"] = self.without(packing, scene)
+        return packing.payload(told_of)

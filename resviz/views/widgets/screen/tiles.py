@@ -64,12 +64,16 @@ def channel_tiles(
 def addition_tiles(
     packing: Packing, rec: Any, addition: str, count: int, most: int | None = None
 ) -> dict[str, Any] | None:
-    """Shortcut, branch and sum of the channels to which the branch adds most, (3, K, h, w)."""
+    """Shortcut, branch and sum of the channels to which the branch adds most, (3, K, h, w).
+
+    Where it adds nothing, as where it was cut, of the channels with the largest shortcut.
+    """
     parts = [pictures_of(rec, f"{addition}:{part}") for part in PARTS]
     whole = [part.maps[0] for part in parts if part is not None]
     if len(whole) < len(PARTS) or len({part.shape for part in whole}) > 1:
         return None
-    flat = whole[1].reshape(len(whole[1]), -1).astype(np.float64)
+    by = whole[1] if whole[1].any() else whole[0]
+    flat = by.reshape(len(by), -1).astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         rms = np.sqrt((flat**2).mean(axis=1))
     chosen = np.argsort(-np.nan_to_num(rms, nan=-np.inf), kind="stable")[:count]

@@ -81,7 +81,7 @@ function drawAddition({ grid, scale, none, head, rows, measure, words }, state) 
 /** A channel: its name, and its three pictures; pointing at them marks it among the feature maps, too. */
 function tileRow(onPoint) {
   let channel = null;
-  const point = () => channel !== null && onPoint(channel);
+  const point = (event) => channel !== null && onPoint(channel, event.type === "click");
   const tiles = COLUMNS.map((part) =>
     element("canvas", { class: "rv-tile", role: "img", width: 1, height: 1, "data-part": part, onpointerenter: point, onclick: point }),
   );

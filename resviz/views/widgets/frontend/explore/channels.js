@@ -20,7 +20,7 @@ const ORDERS = [
 
 /**
  * on: { channel(number), order(name), all() }; strongest: the images of a scan.
- * Returns { node, draw(state), steps(state), mark(channel), step(by), close }; mark: of a channel pointed at elsewhere;
+ * Returns { node, draw(state), steps(state), mark(channel), step(by), isLarge(), close }; mark: of a channel pointed at elsewhere;
  * steps: what makes its pictures ready, one after the other.
  */
 export function createChannels({ on, strongest }) {
@@ -38,6 +38,8 @@ export function createChannels({ on, strongest }) {
     node: channelSection(view.parts, strongest),
     step: (by) => point(view.active + by),
     close: () => closeLarge(view),
+    /** One channel is looked at, large: what is only passed over changes nothing. */
+    isLarge: () => large.isOpen(),
     mark: (channel) => markElsewhere(view, channel),
     *steps({ tiles: wanted, picture }) {
       for (let at = 0; at < (wanted?.channels.length ?? 0); at += 1) yield imageAt(view, wanted, at, picture);

@@ -72,7 +72,7 @@ function drawSpine(view, { scene, at, line, className }, fresh) {
     curves.setOptions(line.names, line.name);
     curves.hide(!line.names.length);
     curves.input.title = curve?.words ?? "";
-    spine.draw({ places: scene.places, off: state.off, curve, seen, without: lost, className });
+    spine.draw({ places: scene.places, off: state.off, canCut: (place) => canCut(view, place), curve, seen, without: lost, className });
     view.legend.replaceChildren(...legendNodes(line, className, view.goTo));
   }
   spine.move(at, curve?.values[at] ?? null);
@@ -82,7 +82,7 @@ function drawSpine(view, { scene, at, line, className }, fresh) {
 function legendNodes({ curve, seen, lost, most, of }, className, goTo) {
   const entry = (name, words, title) => element("span", { class: "rv-legend", title }, element("i", { class: `rv-legend-mark ${name}` }), words);
   const nodes = [];
-  if (of) nodes.push(element("span", { class: "rv-legend" }, `of ${of}: another class needs a running kernel`));
+  if (of) nodes.push(element("span", { class: "rv-legend", title: "that of another class needs a running kernel; this page has none" }, `curve of ${of}`));
   if (curve?.whole) nodes.push(entry("rv-mark-whole", "with all blocks", "the same with no block cut"));
   if (seen || lost) nodes.push(element("span", { class: "rv-legend" }, `${className}:`));
   if (seen) nodes.push(entry("rv-mark-seen", "as seen so far", "the network's head applied to the output of each block that it fits"));

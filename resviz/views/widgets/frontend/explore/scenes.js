@@ -82,6 +82,15 @@ export function placeAtDepth(places, depth, at = null) {
   return found < 0 ? places.length - 1 : found;
 }
 
+/** Before the first cut all is as it was: a page has it once. */
+function takeUnchanged(scene, whole) {
+  const cut = scene.places.findIndex((place) => scene.off.includes(place.name));
+  scene.places.slice(0, Math.max(0, cut)).forEach((place, at) => {
+    scene.tiles[at] ??= whole.tiles[at];
+    for (const name of place.additions) scene.additions[name].tiles ??= whole.additions[name]?.tiles ?? null;
+  });
+}
+
 /** What is kept of what came, with the newest of each kind by its key; all of one network, whose weights may change. */
 export function createScenes() {
   const [scenes, explained, without] = [new Map(), new Map(), new Map()];
@@ -95,7 +104,9 @@ export function createScenes() {
     for (const one of list) {
       const inner = new DataView(view.buffer, view.byteOffset + one.base);
       const scene = sceneOf(one.scene, inner);
-      scene.picture ??= [...scenes.values()].find((other) => other.image === scene.image)?.picture ?? null;
+      const whole = [...scenes.values()].find((other) => other.image === scene.image && !other.off.length);
+      scene.picture ??= whole?.picture ?? null;
+      if (whole && scene.off.length) takeUnchanged(scene, whole);
       scenes.set(momentKey(one.scene), scene);
       const made = explainedOf(one.explained, inner);
       if (made.page?.head && !made.page.head.weight) {
@@ -103,6 +114,7 @@ export function createScenes() {
         else made.page.head = null;
       }
       explained.set(momentKey(one.scene), made);
+      if (one.without) without.set(passKey(one.scene), withoutOf(one.without, inner));
     }
   }
   return {

@@ -67,7 +67,7 @@ function createParts(view) {
   view.anatomy = createAnatomy({
     on: {
       ...{ addition: set("addition"), cut: () => cutPlace(view, placed()), measure: () => view.questions.measure() },
-      channel: (channel) => (pointAt(view, channel), view.channels.mark(channel)),
+      channel: (channel, clicked) => (clicked || !view.channels.isLarge()) && (pointAt(view, channel), view.channels.mark(channel)),
     },
   });
   view.strongest = createStrongest({ live: shell.live, ask: (layer, channel) => shell.ask("strongest", { layer, channels: [channel] }) });

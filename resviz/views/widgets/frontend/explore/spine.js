@@ -22,12 +22,14 @@ const ARC_MEANINGS = {
   padded: "a shortcut that is padded with zeros to the new shape",
 };
 const LETTER = 7; // pixels, about, of a letter at the cursor: asking the browser would cost a layout a key
+const LONG = 36; // letters at the cursor
+const RIGHT = 60; // pixels of the numbers at the right end
 const MOVED = 4; // pixels from which a press is a drag
 
 /**
  * on: { cursor(place), cut(place) }. Returns { node, svg, draw(state), move(place, value), resize(width), speak(words) }.
  *
- * state: { places, off, curve: { label, log, values, whole }, seen, without, className }; `seen` and
+ * state: { places, off, canCut(place), curve: { label, log, values, whole }, seen, without, className }; `seen` and
  * `without` hold a probability for each place, or null.
  */
 export function createSpine({ on }) {
@@ -87,13 +89,20 @@ function moveCursor({ node, cursor, state, layout, width, at, shown }) {
   cursor.node.toggleAttribute("hidden", !layout?.places[at]);
   if (!layout?.places[at]) return;
   const { x } = layout.places[at];
-  const words = state.places[at].name + (shown === null ? "" : ` · ${briefNumber(shown)}`);
-  const flip = x > width / 2 && x + words.length * LETTER + 10 > width;
+  const words = cursorWords(state.places[at].name, state.curve, shown);
+  const flip = x > width / 2 && x + words.length * LETTER + RIGHT > width;
   cursor.node.setAttribute("transform", `translate(${x})`);
   cursor.words.setAttribute("x", flip ? -5 : 5);
   cursor.words.setAttribute("text-anchor", flip ? "end" : "start");
   cursor.words.textContent = words;
   node.setAttribute("aria-valuenow", at);
+}
+
+/** "layer4.2 · gradient norm 0.22"; of a long name the number alone. */
+function cursorWords(name, curve, shown) {
+  if (shown === null) return name;
+  const long = `${name} · ${curve.label} ${briefNumber(shown)}`;
+  return long.length > LONG ? `${name} · ${briefNumber(shown)}` : long;
 }
 
 /** A press moves the cursor, a drag goes on moving it; a press on a block that stays there cuts it. */
@@ -158,13 +167,13 @@ function arcLegend(places) {
   ]);
 }
 
-function blockNode(place, shape, index, { off }) {
+function blockNode(place, shape, index, { off, canCut }) {
   const cut = off.includes(place.name);
-  const cuttable = place.additions.length > 0;
+  const [summed, cuttable] = [place.additions.length > 0, canCut(place)];
   const { top, height } = SPINE_BLOCKS;
   const box = { x: shape.x - shape.width / 2, y: top, width: shape.width, height, rx: 3 };
   const group = svgElement("g", { class: `rv-spine-block${cut ? " rv-spine-cut" : ""}${cuttable ? " rv-spine-cuttable" : ""}` });
-  if (cuttable) {
+  if (summed) {
     group.dataset.place = index;
     group.append(svgElement("path", { d: arcPath(shape), class: `rv-spine-arc rv-spine-${place.kind}` }));
   }
@@ -174,7 +183,8 @@ function blockNode(place, shape, index, { off }) {
     group.append(svgElement("path", { d: `M${l},${top}L${r},${b}M${r},${top}L${l},${b}`, class: "rv-spine-cross" }));
   }
   const verb = cut ? "click puts its branch back" : "click cuts its branch out; the shortcut stays";
-  group.append(svgElement("title", {}, cuttable ? `${place.name}, ${place.kind} shortcut: ${verb}` : place.name));
+  const does = cuttable ? verb : "to be cut it needs the notebook";
+  group.append(svgElement("title", {}, summed ? `${place.name}, ${place.kind} shortcut: ${does}` : place.name));
   return group;
 }
 
