@@ -46,7 +46,8 @@ async function made() {
   const inputs = new Set();
   for (const [name, file] of Object.entries(VIEWS)) {
     const { outputFiles, metafile } = await build({ ...SHARED, ...viewOf(name, file) });
-    for (const { path: out, text } of outputFiles) files[path.basename(out)] = out.endsWith(".js") ? withEntry(text, name) : text;
+    const [map, code] = [".map", ".js"].map((end) => outputFiles.find(({ path: out }) => out.endsWith(end)).text);
+    Object.assign(files, await shortened(name, code, map));
     for (const input of Object.keys(metafile.inputs)) inputs.add(input);
   }
   files["licenses.txt"] = await licences(inputs);
@@ -62,10 +63,20 @@ function viewOf(name, file) {
   return { stdin, outdir: undefined, outfile: path.join(BUILT, `${name}.js`), format: "esm", sourcemap: "external", metafile: true };
 }
 
-/** What holds a view says `export default`, in one form. */
-function withEntry(text, name) {
-  if (!ENTRY.test(text)) throw new Error(`build: ${VIEWS[name]} has no default export.`);
-  return text.replace(ENTRY, (_, name) => `export default ${name};\n`);
+/**
+ * Names within functions are short, those of functions stay: esbuild renames nothing at the top of
+ * what is no module. What holds a view says `export default`, in one form.
+ */
+async function shortened(name, code, map) {
+  const entry = ENTRY.exec(code);
+  if (!entry) throw new Error(`build: ${VIEWS[name]} has no default export.`);
+  const inline = `//# sourceMappingURL=data:application/json;base64,${Buffer.from(map).toString("base64")}`;
+  const { minifyWhitespace, minifySyntax, charset, legalComments, target } = SHARED; // no lineLimit: it breaks texts, too
+  const made = await transform(`${code.slice(0, entry.index)}\n${inline}`, {
+    ...{ minifyWhitespace, minifySyntax, charset, legalComments, target },
+    ...{ minifyIdentifiers: true, sourcemap: "external", sourcefile: `${name}.js` },
+  });
+  return { [`${name}.js`]: `${made.code}export default ${entry[1]};\n`, [`${name}.js.map`]: made.map };
 }
 
 /** Some of the style sheets, the shared one first. */

@@ -24,7 +24,7 @@ from resviz.views.widgets import messages, shown
 from resviz.views.widgets.modules import module_source, style_source
 from resviz.views.widgets.view import View
 
-_STILL = 150_000  # characters of a picture that may stay in a saved notebook
+_STILL = 99_000  # characters of a picture that may stay in a saved notebook
 _STATE = 268_000  # characters of module, styles and picture together
 
 V = TypeVar("V", bound=View)
