@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from resviz.torch_private import version
 
@@ -25,15 +25,16 @@ def state_of(net: Any) -> tuple[object, ...]:
 
 def _sampled(tensors: Sequence[Tensor]) -> bytes:
     """Some values of each tensor, equally far apart in memory."""
-    found: dict[torch.device, list[Tensor]] = {}
+    found: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
     with torch.no_grad():
         for tensor in tensors:
-            plain = tensor.layout is torch.strided and not (tensor.is_meta or tensor.is_quantized)
-            if plain and tensor.numel():
+            plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout is torch.strided
+            if plain and tensor.numel() and not (tensor.is_meta or tensor.is_quantized):
                 flat = _flat(tensor.detach())
                 step = max(1, flat.numel() // _SAMPLE)
-                found.setdefault(tensor.device, []).append(flat[::step].double())
-        return b"".join(torch.cat(each).cpu().numpy().tobytes() for each in found.values())
+                found.setdefault((flat.device, flat.dtype), []).append(flat[::step])
+        samples = [torch.cat(each).cpu().view(torch.uint8) for each in found.values()]
+        return b"".join(each.numpy().tobytes() for each in samples)
 
 
 def _flat(tensor: Tensor) -> Tensor:
