@@ -477,6 +477,7 @@ def test_by_keyboard_alone(live: Live) -> None:
     assert f"#{live.widget.selection['channel']} " in live.text(".rv-channel-facts")
     live.press("?")
     assert live.at.locator(":scope > .rv-help").is_visible()
+    assert "which makes the numbers of the classes" in live.text(".rv-help-terms")
     live.press("Escape")
     assert not live.at.locator(":scope > .rv-help").is_visible()
     assert live.nameless() == []

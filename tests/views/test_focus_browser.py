@@ -50,6 +50,7 @@ def test_keys_work_without_a_click(
     place = page.at.locator(shown).first
     before = place.inner_html()
     page.press(key)
+    page.page.wait_for_timeout(100)  # it is drawn in the next frame
     assert place.inner_html() != before
     page.press("Tab")
     assert page.at.evaluate(

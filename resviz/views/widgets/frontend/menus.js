@@ -54,9 +54,11 @@ function menuItem({ label, run }, say, back) {
 }
 
 /** The keys of a view, opened by "?" . */
-export function helpPanel(label, keys) {
+export function helpPanel(label, keys, terms) {
   const rows = [...keys, { keys: ["?"], text: "this list" }].map(helpRow);
-  const node = element("div", { class: "rv-help", role: "note", "aria-label": `${label}: keys` }, element("dl", {}, ...rows));
+  const told = Object.entries(terms).flatMap(([term, words]) => [element("dt", {}, term), element("dd", {}, words)]);
+  const lists = [element("dl", {}, ...rows), ...(told.length ? [element("dl", { class: "rv-help-terms" }, ...told)] : [])];
+  const node = element("div", { class: "rv-help", role: "note", "aria-label": `${label}: keys${told.length ? " and words" : ""}` }, ...lists);
   const toggle = () => showUnder(button, node, node.hidden);
   const button = buttonControl({ text: "?", name: "keyboard help", title: "keys", onClick: toggle });
   const close = () => {

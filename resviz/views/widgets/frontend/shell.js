@@ -47,11 +47,11 @@ export async function svgToPng(svg, times = 2) {
  * The frame of a view.
  *
  * `keys`: [{ keys: ["]", "PageDown"], text: "next layer", run: (event) => ..., within: () => node? }];
- * a key of a node acts while that node, or the view itself, has the focus.
+ * a key of a node acts while that node, or the view itself, has the focus. `terms`: what the help says of words, by word.
  * Returns { root, toolbar, main, live, add, say, keys, exports, data, ask, select, selection, ... };
  * see the functions below. A view's render returns shell.close.
  */
-export function createShell({ model, el, label, keys = [] }) {
+export function createShell({ model, el, label, keys = [], terms = {} }) {
   const toolbar = element("div", { class: "rv-toolbar", role: "group", "aria-label": "controls" });
   const main = element("div", { class: "rv-main" });
   const status = createStatus();
@@ -60,7 +60,7 @@ export function createShell({ model, el, label, keys = [] }) {
   const closing = createClosing();
   const [{ say, quietUntil, bar }, { listen }] = [status, closing];
   status.watch(root);
-  const [menu, help] = [exportMenu(say), helpPanel(label, keys)];
+  const [menu, help] = [exportMenu(say), helpPanel(label, keys, terms)];
   const end = element("div", { class: "rv-toolbar-end" }, menu.node, help.button.node);
   toolbar.append(end);
   root.append(help.node);

@@ -16,6 +16,7 @@ import { createScenes } from "./scenes.js";
 import { createSpine } from "./spine.js";
 import { FIRST_STATE } from "./state.js";
 import { createTop } from "./top.js";
+import { TERMS } from "./words.js";
 
 export function renderExplore({ model, el }) {
   /** What the parts share. last: the scene that is shown; drawn, spineKey: what was drawn of it. */
@@ -24,7 +25,7 @@ export function renderExplore({ model, el }) {
     ...{ model, store: createScenes(), state: { ...FIRST_STATE }, header: null, headerView: null },
     ...{ last: null, frame: 0, drawn: null, spineKey: "", idly: createIdly() },
   };
-  const shell = (view.shell = createShell({ model, el, label: "Explore", keys: exploreKeys(view) }));
+  const shell = (view.shell = createShell({ model, el, label: "Explore", keys: exploreKeys(view), terms: TERMS }));
   shell.root.classList.add("rv-screen");
   view.top = createTop(shell);
   createParts(view);

@@ -42,6 +42,19 @@ export function additionWords({ ratio, cosine }) {
 export const ADDITION_MEANING =
   "size: root mean square over all positions and channels; cosine: 1 the branch strengthens what is there, 0 it writes something new, −1 it takes away";
 
+/** What the help says of words on the screen. */
+export const TERMS = {
+  shortcut: "what a block hands on of its input: as it is (solid arc), or brought to a new shape (dashed)",
+  branch: "what a block computes and adds to its shortcut",
+  head: "the network's last layer, which makes the numbers of the classes",
+  "as seen so far": "the head applied to what each block gives: how the prediction forms. Where the head does not fit there is no point",
+  "without the block": "what is left of the class when this one branch is cut out",
+  "gradient norm": "how strongly the score of the class depends on what a block gives",
+  evidence: "what the map marks: places that raise the score of the class",
+  "for the class by": "what a channel adds to the score of the class",
+  "A − B": "the map of class A minus that of class B: what tells them apart",
+};
+
 /** What the reading of the head means. */
 export const SEEN_MEANING = "the network's last layer applied to the output of the block before, and → of this one";
 
