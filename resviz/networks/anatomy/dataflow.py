@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from resviz.networks.anatomy.additions import RESIDUAL_KINDS, Addition, Node
+from resviz.networks.anatomy.gates import gate_of
 from resviz.networks.anatomy.judging import Verdict, judged, whole_of_pieces
 from resviz.networks.anatomy.operations import (
     ATTENTION,
     FRESH,
     JOINS,
     QUESTIONS,
-    SCALINGS,
     WEIGHTED,
     read_by,
     step_of,
@@ -272,8 +272,10 @@ class Dataflow(TorchFunctionMode):
 
         def note(tensor: Tensor) -> None:
             node = self._node(name, parents, made_by, weight, tensor)
-            if name.rstrip("_") in SCALINGS or name in SCALINGS:
-                self._leave_out_gate(node)
+            gate = gate_of(node)
+            if gate is not None:
+                node.depth = gate.gated.depth
+                self.gates |= {each.owner for each in gate.way if each.parametered}
             shapes = [parent.shape for parent in parents]
             node.step = step_of(name, args, shapes, node.shape, len(heavy))
             node.given, node.values = given, values
@@ -296,21 +298,6 @@ class Dataflow(TorchFunctionMode):
             node.last_use = self._count
         if constants:
             self._note_parameters(constants, heavy, max(p.depth for p in parents), attention)
-
-    def _leave_out_gate(self, product: Node) -> None:
-        """Of x * gate(x), where the gate is broadcast, the way through it is no main path.
-
-        Squeeze-and-excitation (Hu et al. 2017, arXiv 1709.01507, Eq. 4), and what is built like it.
-        """
-        if len(product.parents) != 2:
-            return
-        gate, gated = sorted(product.parents, key=lambda node: node.numel)
-        if gate.numel == gated.numel or gated.numel != product.numel:
-            return
-        way = _way_back(gate, gated)
-        if way:
-            product.depth = gated.depth
-            self.gates |= {node.owner for node in way if node.parametered}
 
     def _note_parameters(
         self, constants: list[Tensor], heavy: list[Tensor], depth: int, attention: bool
@@ -559,20 +546,6 @@ def _together(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...] | Non
     except RuntimeError:
         return None
     return shape if shape in (tuple(one), tuple(other)) else None
-
-
-def _way_back(node: Node, root: Node) -> list[Node]:
-    """What was made of the root on the way to a node, the node itself too; empty: nothing was."""
-    way, seen, waiting, found = [], {node.index}, [node], False
-    while waiting:
-        one = waiting.pop()
-        way.append(one)
-        for parent in one.parents:
-            found = found or parent is root
-            if parent.index > root.index and parent.index not in seen:
-                seen.add(parent.index)
-                waiting.append(parent)
-    return way if found else []
 
 
 def _edge(tensor: Tensor) -> tuple[Any, int] | None:

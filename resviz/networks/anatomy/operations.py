@@ -22,7 +22,6 @@ QUESTIONS = {  # whose answer is no tensor
     *("is_complex", "storage_offset", "element_size", "get_device", "data_ptr"),
 }
 PRODUCTS = {"matmul", "__matmul__", "mm", "bmm", "einsum", "baddbmm"}
-SCALINGS = {"mul", "multiply", "__mul__", "__rmul__", "__imul__"}  # number by number
 ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward"}
 _NOT_LINEAR = {*ATTENTION, "lstm", "gru", "rnn_tanh", "rnn_relu", "embedding", "bilinear"}
 _ONE_READS = (WEIGHTED - PRODUCTS - ATTENTION) | {  # the first operand is data, others are weights
