@@ -23,7 +23,7 @@ def check_batch_stats(net: nn.Module, inputs: Inputs, batch_stats: bool) -> None
     Raises:
         TypeError: it is neither True nor False, as where labels stand in its place.
     """
-    if not isinstance(batch_stats, bool):
+    if not isinstance(batch_stats, bool | np.bool_):
         raise TypeError(
             f"{caller()}: batch_stats is a {type(batch_stats).__name__}; True or False would be "
             "right: BatchNorm on this batch's statistics, or on its running ones."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -13,13 +14,16 @@ from resviz.arguments import caller
 from resviz.errors import closest, warn
 from resviz.given import Inputs
 from resviz.hooks import left_as_found
-from resviz.networks.anatomy.structure import may_be_block
+from resviz.networks.anatomy.structure import has_blocks, may_be_block
 from resviz.networks.anatomy.sums import FAMILY_NAMES
+from resviz.networks.anatomy.survey import stage_ends, survey
 from resviz.recording.statistics import dense
 
 PARTS = ("branch", "shortcut", "sum", "grad_branch", "grad_shortcut", "grad_sum")
 _MUCH = 2**30
 _FEW = 4
+# of one image of several: a network made for one batch size, or wrong images; the pass itself tells
+_WRONG = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 
 
 @dataclass
@@ -107,6 +111,14 @@ def announce_size(net: nn.Module, inputs: Inputs, kept: Kept) -> None:
         )
 
 
+def want_stage_ends(net: nn.Module, inputs: Inputs, kept: Kept) -> None:
+    """Under "blocks", of a network without any, keep the ends of its stages, found by one image."""
+    if not kept.every_block or has_blocks(net):
+        return
+    with suppress(*_WRONG):
+        kept.wanted.update(stage_ends(survey(net, inputs).table))
+
+
 def _size_of_one(net: nn.Module, inputs: Inputs, kept: Kept) -> int:
     """Bytes of what is kept of the first image; 0 where it cannot be run by itself."""
     paths = {
@@ -133,8 +145,8 @@ def _size_of_one(net: nn.Module, inputs: Inputs, kept: Kept) -> int:
                 hooks.forward(module, counting(times))
         try:
             inputs.one().copies().run(net)
-        except (RuntimeError, ValueError, TypeError, LookupError, AssertionError):
-            return 0  # made for one batch size, or wrong images: the pass itself will tell
+        except _WRONG:
+            return 0
     return total
 
 

@@ -16,8 +16,6 @@ from resviz.errors import UnknownOutput
 from resviz.given import Images, Inputs, Labels
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.additions import included
-from resviz.networks.anatomy.structure import has_blocks
-from resviz.networks.anatomy.survey import stage_ends, survey
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import Output, describe, output_of
 from resviz.preset import Preset
@@ -29,7 +27,7 @@ from resviz.recording.checks import (
     check_gradients,
     check_kept,
 )
-from resviz.recording.kept import Kept, announce_size, read_keep
+from resviz.recording.kept import Kept, announce_size, read_keep, want_stage_ends
 from resviz.recording.losses import Chosen, Loss, choose, known_targets
 from resviz.recording.measuring import MeasuredPass
 from resviz.recording.norms import NormsBeside, norms
@@ -181,8 +179,7 @@ def record(
     check_batch_stats(net, inputs, batch_stats)
     if backward:
         check_gradients(net)
-    if kept.every_block and not has_blocks(net):
-        kept.wanted.update(stage_ends(survey(net, inputs.one()).table))
+    want_stage_ends(net, inputs, kept)
     kept.end_on(keep_device, keep_dtype)
     announce_size(net, inputs, kept)
     known = preset_or_none(net, preset)

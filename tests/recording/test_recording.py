@@ -387,3 +387,15 @@ def test_without_blocks_the_ends_of_the_stages_are_kept():
     assert kept == {"features.1": (4, 16, 16), "features.4": (8, 8, 8), "features.7": (8, 4, 4)}
     assert torch.equal(rec["features.4"], net.features[:5](images))
     assert rv.explore_feature_maps(rec).payload().buffer
+
+
+class OfTwo(Convolutions):
+    """Made for two images and no other number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier[1](self.features(x).reshape(2, 128))
+
+
+def test_a_network_of_one_batch_size_without_blocks_is_recorded_all_the_same():
+    rec = rv.record(OfTwo().eval(), torch.rand(2, 3, 16, 16), keep="blocks")
+    assert len(rec.layers) and rec.tensors == {}
