@@ -23,6 +23,7 @@ from resviz.torch_private import (
     buffers_of,
     drop_hook_table,
     has_no_hook_table,
+    modules_of,
 )
 
 # DistributedDataParallel averages in a callback of its own that it queues during the backward
@@ -132,13 +133,13 @@ class Hooks:
 
 def batch_norms(net: nn.Module) -> list[nn.Module]:
     """The BatchNorm modules of a network, in order."""
-    return [module for module in net.modules() if isinstance(module, AnyBatchNorm)]
+    return [module for module in modules_of(net).values() if isinstance(module, AnyBatchNorm)]
 
 
 @contextmanager
 def _modes(net: nn.Module, batch_stats: bool) -> Iterator[None]:
     """Every module in eval mode, BatchNorm alone in train mode where `batch_stats` says so."""
-    before = [(module, module.training) for module in net.modules()]
+    before = [(module, module.training) for module in modules_of(net).values()]
     try:
         for module, mode in before:
             wanted = batch_stats and isinstance(module, AnyBatchNorm)
@@ -161,7 +162,7 @@ def _buffers(net: nn.Module, batch_stats: bool) -> Iterator[None]:
     """
     own = [
         (buffers_of(module), name, buffer)
-        for module in net.modules()
+        for module in modules_of(net).values()
         if batch_stats or type(module) not in _READS_ONLY
         for name, buffer in buffers_of(module).items()
         if buffer is not None

@@ -14,7 +14,7 @@ from resviz.errors import warn
 from resviz.given import Images, Inputs
 from resviz.images import to_pictures
 from resviz.preset import Preset, check_channels, check_preset, preset_of
-from resviz.torch_private import AnyBatchNorm
+from resviz.torch_private import AnyBatchNorm, modules_of
 
 
 def preset_or_none(net: nn.Module, preset: Preset | None) -> Preset | None:
@@ -76,7 +76,7 @@ def provenance(
         "weights": preset.weights if preset is not None else "own",
         "classes": list(preset.classes) if preset is not None else [],
         "untrained": untrained(net, None if preset is None else preset.weights),
-        "batch_norm": any(isinstance(module, AnyBatchNorm) for module in net.modules()),
+        "batch_norm": any(isinstance(module, AnyBatchNorm) for module in modules_of(net).values()),
         "changes": list(getattr(net, "resviz_changes", ())),
         "device": str(inputs.device),
         "dtype": str(first.dtype).removeprefix("torch."),
@@ -97,7 +97,7 @@ def untrained(net: nn.Module, weights: str | None) -> bool:
     if weights == "random":
         return True
     norms = 0
-    for module in net.modules():
+    for module in modules_of(net).values():
         if isinstance(module, AnyBatchNorm) and module.running_mean is not None:
             norms += 1
             if not _as_made(module):

@@ -215,6 +215,18 @@ class Strict(nn.Module):
 
 
 @seen("torch", "2.15.0")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_modules_are_those_that_torch_names_in_its_order():
+    shared = nn.ReLU()
+    inner = nn.Sequential(nn.Linear(2, 2), shared)
+    net = nn.Sequential(inner, shared, inner, nn.ModuleDict({"a": nn.Linear(2, 2), "b": shared}))
+    net.register_module("absent", None)
+    for each in (net, nn.Linear(2, 2), torch.jit.trace(inner, torch.ones(1, 2))):
+        assert list(private.modules_of(each).items()) == list(each.named_modules())
+
+
+@seen("torch", "2.15.0")
 def test_a_module_reads_its_parameters_buffers_and_children_from_its_own_dictionaries():
     net = Strict()
     net.__dict__["ready"] = True

@@ -18,6 +18,7 @@ from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow
 from resviz.networks.anatomy.structure import may_be_block
 from resviz.networks.anatomy.walk import Walk
+from resviz.torch_private import modules_of
 
 
 class NotFoundAtOnce(Exception):
@@ -26,7 +27,7 @@ class NotFoundAtOnce(Exception):
 
 def likely_blocks(net: nn.Module) -> list[Layer]:
     """The modules that compute something of their own out of several children."""
-    return [(path, 0) for path, module in net.named_modules() if may_be_block(path, module)]
+    return [(path, 0) for path, module in modules_of(net).items() if may_be_block(path, module)]
 
 
 class BlocksOfPass:
@@ -40,7 +41,7 @@ class BlocksOfPass:
 
     def __init__(self, net: nn.Module, hooks: Hooks, axes: Axes) -> None:
         self._net, self._flow = net, Dataflow()
-        self._walk = Walk(net, hooks, axes=axes, check=False)
+        self._walk = Walk(net, hooks, axes=axes, check=False, leaves=False)
 
     def run(self, inputs: Inputs) -> Any:
         """The pass; what the network returned."""

@@ -36,7 +36,7 @@ from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.first_call import watch_images
 from resviz.networks.inputs import check_differentiable, dynamic_int8
 from resviz.networks.outputs import tensor_or_none
-from resviz.torch_private import is_of_inference, operation_of, unwatched, version
+from resviz.torch_private import is_of_inference, modules_of, operation_of, unwatched, version
 
 Scores = Callable[[Any], Tensor]  # output -> (N, T)
 
@@ -250,7 +250,7 @@ def capture(
 
 def _output(net: nn.Module, graph: _Graph, layers: Sequence[Layer], hooks: Hooks) -> Any:
     """What the network returns for copies of the inputs, watched; with a graph of autograd."""
-    modules = dict(net.named_modules())
+    modules = modules_of(net)
     graph.inputs = graph.inputs.copies()
     watch_images(net, hooks, graph.inputs)
     for module in _where_pictures_enter(modules.values()):

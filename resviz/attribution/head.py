@@ -14,6 +14,7 @@ from resviz.attribution.target import Target, target
 from resviz.attribution.targets import index_of
 from resviz.attribution.weighted_sum import weighted_sum
 from resviz.networks.outputs import Output
+from resviz.torch_private import modules_of
 
 _SAME = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 
@@ -130,7 +131,7 @@ def find_heads(
     wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
     copies = [
         _sides(output, module.weight.detach().to(wide, copy=True), _bias(module, wide))
-        for module in net.modules()
+        for module in modules_of(net).values()
         if isinstance(module, nn.Linear) and module.out_features == logits.shape[1]
     ]
     heads: dict[str, AllClasses] = {}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from resviz.arguments import caller
 from resviz.given import Inputs
 from resviz.hooks import Hooks
-from resviz.torch_private import unwatched
+from resviz.torch_private import modules_of, unwatched
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -29,7 +29,7 @@ def may_refuse(module: nn.Module) -> bool:
 
 def watch_images(net: nn.Module, hooks: Hooks, inputs: Inputs) -> None:
     """Check what reaches each layer in the passes over `inputs`, as long as `hooks` last."""
-    for path, module in net.named_modules():
+    for path, module in modules_of(net).items():
         if may_refuse(module):
             check = partial(_check, path=path, inputs=inputs)
             hooks.before_forward(module, check)

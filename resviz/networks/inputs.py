@@ -17,6 +17,7 @@ from resviz.given import Inputs, by_keyword, by_position
 from resviz.preset import check_network
 from resviz.torch_private import (
     ORIGINAL,
+    buffers_of,
     has_compiled_forward,
     is_compiled_in_place,
     is_dynamic_int8,
@@ -24,6 +25,8 @@ from resviz.torch_private import (
     is_inside_vmap,
     is_static_int8,
     is_wrapped_by_compile,
+    modules_of,
+    parameters_of,
 )
 
 
@@ -148,8 +151,14 @@ def check_weights(net: nn.Module) -> None:
     """Raise RuntimeError where parameters have no values: lazy ones, or on the device "meta"."""
     check_network(net)
     _check_lazy(net)
-    named = (*net.named_parameters(), *net.named_buffers())
-    name = next((name for name, tensor in named if tensor.is_meta), None)
+    found = (
+        f"{path}.{name}" if path else name
+        for own in (parameters_of, buffers_of)
+        for path, module in modules_of(net).items()
+        for name, tensor in own(module).items()
+        if tensor is not None and tensor.is_meta
+    )
+    name = next(found, None)
     if name is not None:
         raise RuntimeError(
             f"{caller()}: {name!r} is on the device 'meta', which holds shapes and no values; a "
@@ -160,10 +169,8 @@ def check_weights(net: nn.Module) -> None:
 
 def _check_lazy(net: nn.Module) -> None:
     """Raise RuntimeError for a lazy layer that never ran: a pass would make its weights."""
-    if not any(map(is_lazy, net.parameters())):
-        return
-    for path, module in net.named_modules():
-        if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
+    for path, module in modules_of(net).items():
+        if any(is_lazy(each) for each in parameters_of(module).values() if each is not None):
             raise RuntimeError(
                 f"{caller()}: {path!r} ({type(module).__name__}) has no weights before its first "
                 "pass; a network that has run once would be right. Run it: net(images)."
@@ -177,7 +184,7 @@ def check_hookable(net: object) -> None:
     """Raise where hooks would not fire, or see nothing: scripted, compiled and int8 networks."""
     check_network(net)
     _check_lazy(net)  # type: ignore[arg-type]
-    for path, module in net.named_modules():  # type: ignore[attr-defined]
+    for path, module in modules_of(net).items():  # type: ignore[arg-type]
         where = f"{path!r} in the network" if path else "the network"
         if isinstance(module, torch.jit.ScriptModule):
             raise NotTraceable(
@@ -242,7 +249,7 @@ def dynamic_int8(net: nn.Module) -> str | None:
         >>> dynamic_int8(nn.Linear(2, 2)) is None
         True
     """
-    return next((path for path, each in net.named_modules() if is_dynamic_int8(each)), None)
+    return next((path for path, each in modules_of(net).items() if is_dynamic_int8(each)), None)
 
 
 def check_not_inside_vmap(args: tuple[Any, ...], path: str) -> None:

@@ -18,6 +18,7 @@ from resviz.networks.anatomy.structure import has_blocks, may_be_block
 from resviz.networks.anatomy.sums import FAMILY_NAMES
 from resviz.networks.anatomy.survey import stage_ends, survey
 from resviz.recording.statistics import dense
+from resviz.torch_private import modules_of
 
 PARTS = ("branch", "shortcut", "sum", "grad_branch", "grad_shortcut", "grad_sum")
 _MUCH = 2**30
@@ -137,7 +138,7 @@ def _size_of_one(net: nn.Module, inputs: Inputs, kept: Kept) -> int:
         return add
 
     with left_as_found(net) as hooks:
-        for path, module in net.named_modules():
+        for path, module in modules_of(net).items():
             # a block's output has the size of its branch, its shortcut and its sum
             each = (kept.every_block + 3 * kept.every_addition) * may_be_block(path, module)
             times = each + (path in paths or path in kept.wanted)
@@ -164,7 +165,7 @@ def read_keep(net: nn.Module, keep: str | Iterable[str], gradients: bool) -> Kep
         ValueError: no such layer, no such part of an addition, a gradient without gradients.
     """
     keys = [keep] if isinstance(keep, str) else list(keep)
-    paths = {path for path, _ in net.named_modules() if path}
+    paths = {path for path in modules_of(net) if path}
     wanted = set()
     for key in keys:
         if not isinstance(key, str):

@@ -14,6 +14,7 @@ from resviz.recording.seen import Seen
 from resviz.recording.split import NAMES as SPLIT_NAMES
 from resviz.recording.split import reason_of, split_columns
 from resviz.recording.statistics import NAMES, Number, read
+from resviz.torch_private import modules_of
 
 LAYER_COLUMNS = (
     *("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "axes"),
@@ -121,7 +122,7 @@ def parameters(
     """A row per parameter; norms of all, and of the mean loss's gradients, NaN where not given."""
     named = list(net.named_parameters())
     unsaid = [math.nan] * len(named)
-    types = {path: type(module).__name__ for path, module in net.named_modules()}
+    types = {path: type(module).__name__ for path, module in modules_of(net).items()}
     stage_of = dict(zip(layer_table["layer"], layer_table["stage"], strict=True))
     depth_of = dict(zip(layer_table["layer"], layer_table["depth"], strict=True))
     numbers = read([*(norms or unsaid), *(grad_norms or unsaid)])

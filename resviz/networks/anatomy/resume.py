@@ -15,6 +15,7 @@ from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.dataflow import Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
+from resviz.torch_private import modules_of
 
 _SAME = 1e-3  # of the output's rms: other kernels serve other batch sizes
 
@@ -61,7 +62,7 @@ class Resume:
         self._net, self._layer, self._keep = net, layer, {layer, *keep}
         self.kept: dict[tuple[str, int], Tensor] = {}
         self._inputs = Inputs.of(inputs).copies()
-        self._modules = dict(net.named_modules())
+        self._modules = modules_of(net)
         self._finished: dict[tuple[str, int], _Finished] = {}
         self._writable = False
         self.output = self._first_pass()

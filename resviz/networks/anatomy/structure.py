@@ -7,6 +7,8 @@ from collections.abc import Container, Iterable, Sequence
 
 from torch import nn
 
+from resviz.torch_private import modules_of
+
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _SHRUNK = 0.6  # a new stage is about half as large; attention windows and bias tables are not
 _STAGE = re.compile(r"^(layer|stage|denseblock|block)_?\d+$")
@@ -24,7 +26,7 @@ def may_be_block(path: str, module: nn.Module) -> bool:
 
 def has_blocks(net: nn.Module) -> bool:
     """Whether any of its modules may be a block: VGG and AlexNet have none."""
-    return any(may_be_block(path, module) for path, module in net.named_modules())
+    return any(may_be_block(path, module) for path, module in modules_of(net).items())
 
 
 def _only_contains(module: nn.Module) -> bool:

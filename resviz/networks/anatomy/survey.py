@@ -23,7 +23,7 @@ from resviz.networks.inputs import check_hookable, check_images, check_shapes_of
 from resviz.networks.outputs import tensor_or_none
 from resviz.networks.zoo.cifar import CifarResNet
 from resviz.preset import preset_of
-from resviz.torch_private import unwatched
+from resviz.torch_private import modules_of, unwatched
 
 COLUMNS = (
     "layer",
@@ -214,7 +214,7 @@ def survey(
         row["output"].reaches = node in read
     owners = [addition.owner for addition in flow.residual]
     listed = [a for a in flow.additions if a.residual or a.kind in include]
-    table, outputs = _table(rows, dict(net.named_modules()), owners)
+    table, outputs = _table(rows, modules_of(net), owners)
     return Survey(table, outputs, listed, result, flow.depth_of(result), flow.ends)
 
 

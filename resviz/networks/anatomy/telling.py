@@ -9,6 +9,7 @@ from torch import nn
 
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.structure import is_leaf
+from resviz.torch_private import modules_of
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def telling(net: nn.Module, tell: Callable[[], object]) -> Iterator[None]:
         tell()
 
     with Hooks() as hooks:
-        for module in net.modules():
+        for module in modules_of(net).values():
             if is_leaf(module):
                 hooks.before_forward(module, before)
         yield

@@ -81,6 +81,11 @@ def rule_of(name: str) -> Rule | None:
     return _RULES.get(name) or (_elementwise if is_pointwise(name) else None)
 
 
+def of_layouts(rule: Rule | None) -> bool:
+    """Whether a rule looks at nothing but its name, layouts of arguments and the result's shape."""
+    return rule in _OF_LAYOUTS
+
+
 # ---- layers that say what their axes are
 def _filters(places: str) -> Rule:
     """Convolutions and their like: new channels on axis 1, positions after them."""
@@ -401,10 +406,13 @@ def _dimensions(*stems: str) -> dict[str, Rule]:
     }
 
 
+_DIMENSIONS = _dimensions(
+    *("conv#", "conv_transpose#", "max_pool#", "max_pool#_with_indices", "avg_pool#"),
+    *("adaptive_avg_pool#", "adaptive_max_pool#", "adaptive_max_pool#_with_indices"),
+    *("lp_pool#", "fractional_max_pool#", "max_unpool#"),
+)
 _RULES: dict[str, Rule] = {
-    **_dimensions("conv#", "conv_transpose#", "max_pool#", "max_pool#_with_indices", "avg_pool#"),
-    **_dimensions("adaptive_avg_pool#", "adaptive_max_pool#", "adaptive_max_pool#_with_indices"),
-    **_dimensions("lp_pool#", "fractional_max_pool#", "max_unpool#"),
+    **_DIMENSIONS,
     **_names(_filters("HW"), "pixel_shuffle pixel_unshuffle grid_sample deform_conv2d"),
     **_names(_channels_second, "batch_norm group_norm instance_norm"),
     **_names(_linear, "linear"),
@@ -438,6 +446,8 @@ _RULES: dict[str, Rule] = {
         "truediv rtruediv rdiv hardswish log_sigmoid logsigmoid rrelu softsign tanhshrink",
     ),
 }
+
+_OF_LAYOUTS = {*_DIMENSIONS.values(), _channels_second, _linear, _elementwise, _same}
 
 
 @functools.cache

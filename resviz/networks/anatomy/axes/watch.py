@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,7 +14,11 @@ from torch.overrides import TorchFunctionMode
 
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.axes.axis import Layout, given, unknown
-from resviz.networks.anatomy.axes.rules import Call, Rule, plain, rule_of
+from resviz.networks.anatomy.axes.rules import Call, Rule, of_layouts, plain, rule_of
+from resviz.torch_private import modules_of
+
+_MOST = 4096  # answers that are kept
+_answers: dict[Any, Layout] = {}  # of rules that look at nothing but layouts and the result's shape
 
 
 @functools.cache
@@ -35,7 +40,7 @@ class Axes(TorchFunctionMode):
     def __init__(self, net: nn.Module, hooks: Hooks) -> None:
         super().__init__()
         self._known: dict[int, tuple[weakref.ref[Tensor], Layout]] = {}
-        for module in net.modules():
+        for module in modules_of(net).values():
             own = not type(module).__module__.startswith("torch.nn.")
             if own and next(module.children(), None) is None:
                 hooks.forward(module, self._kept)
@@ -84,9 +89,16 @@ class Axes(TorchFunctionMode):
         made = (out,) if isinstance(out, Tensor) else _tensors(out)
         if made:  # most calls ask for a shape or a version
             name, rule = _rule(getattr(func, "__name__", ""))
+            question = self._question(name, rule, args, kwargs, out)
+            known = _answers.get(question)
+            if known is not None:
+                self._note(out, known)
+                return
             call = Call(name, func, args, kwargs, self.layout_of)
             for number, tensor in enumerate(made):
                 self._note_result(call, rule, tensor, number)
+            if question is not None:
+                self._keep(question, self.layout_of(out))
 
     def _note_result(self, call: Call, rule: Rule | None, tensor: Tensor, number: int) -> None:
         layout = _said(rule, call, tensor, number) if rule is not None else None
@@ -94,6 +106,28 @@ class Axes(TorchFunctionMode):
             self._note(tensor, layout)
         elif any(self.layout_of(each) is not None for each in call.args if each is not tensor):
             self._note(tensor, tuple(map(unknown, tensor.shape)))  # seen, and not understood
+
+    def _question(
+        self, name: str, rule: Rule | None, args: tuple[Any, ...], kwargs: Any, out: Any
+    ) -> Any:
+        """All that the answer depends on; None where it depends on more than layouts."""
+        if not (of_layouts(rule) and isinstance(out, Tensor)):
+            return None
+        named = tuple(name for name, each in kwargs.items() if isinstance(each, Tensor))
+        tensors = [each for each in args if isinstance(each, Tensor)]
+        tensors += [kwargs[name] for name in named]
+        return (name, out.shape, named), tuple(map(self.layout_of, tensors))
+
+    def _keep(self, question: Any, answer: Layout | None) -> None:
+        """For the next such call; but an axis like no other is made anew each time."""
+        if answer is None:
+            return
+        given = itertools.chain.from_iterable(filter(None, question[1]))
+        before = {atom for axis in given for atom in axis.atoms}
+        if all(atom in before or atom.name[0] != "?" for axis in answer for atom in axis.atoms):
+            if len(_answers) >= _MOST:
+                _answers.clear()
+            _answers[question] = answer
 
 
 def _tensors(out: Any) -> list[Tensor]:

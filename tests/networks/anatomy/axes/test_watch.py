@@ -56,6 +56,30 @@ def test_every_coincidence_of_sizes(sizes: tuple[int, int, int]) -> None:
     assert axes_of(nn.Sequential(conv, Step(lambda t: t.mT)), x) == "NCWH"
 
 
+def test_an_answer_that_is_kept_is_the_first_one() -> None:
+    """Rules that look at layouts alone are asked once; another layout is another question."""
+    conv = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.ReLU())
+    last = Step(lambda t: F.relu(t.permute(0, 2, 3, 1)))
+    for net, order in ((conv, "NCHW"), (nn.Sequential(conv, last), "NHWC")) * 2:
+        assert axes_of(net, torch.randn(2, 3, 8, 8)) == order
+    by_keyword = Step(lambda t: F.conv2d(weight=torch.ones(4, 3, 1, 1), input=t))
+    assert [axes_of(by_keyword, torch.randn(2, 3, 8, 8)) for _ in range(2)] == ["NCHW"] * 2
+
+
+def test_an_axis_like_no_other_is_made_anew_each_time() -> None:
+    """Two poolings of positions in windows: neither result has an order that the other has."""
+    net = nn.Conv2d(3, 8, 1)
+    with (
+        left_as_found(net) as hooks,
+        (axes := Axes(net, hooks)).watching([x := torch.ones(2, 3, 4, 4)]),
+    ):
+        flat = net(x).flatten(2)
+        one, other = (axes.layout_of(pooled := F.avg_pool1d(flat, 2)) for _ in range(2))
+        assert pooled.shape == (2, 8, 8)
+    assert one is not None and other is not None
+    assert one[:2] == other[:2] and one[2] != other[2]
+
+
 OTHER: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "add": (lambda t: t + t, "NCHW"),
     "in place": (lambda t: t.mul_(2).add_(t), "NCHW"),
