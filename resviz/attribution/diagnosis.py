@@ -11,8 +11,9 @@ from torch import Tensor
 from resviz.attribution.engine import Captured
 from resviz.attribution.layer import INPUT, PIXELS, key_of
 from resviz.attribution.methods.registry import METHODS
+from resviz.attribution.norms import Norms
 from resviz.attribution.targets import Targets
-from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, noun_of, widened
+from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, noun_of
 
 COLUMNS = (
     *("layer", "image", "target", "dead_channels", "activation_norm", "gradient_norm"),
@@ -22,7 +23,7 @@ _DEAD = 0.95  # of the channels
 _SURE, _FLAT = 0.999, 1e-3
 
 
-def evidence(seen: Captured, aims: Targets) -> dict[str, list[Any]]:
+def evidence(seen: Captured, norms: Norms, aims: Targets) -> dict[str, list[Any]]:
     """What :func:`findings` look at, as columns with a row per layer, image and target.
 
     dead_channels: share of channels that are 0 at every position. activation_norm, gradient_norm:
@@ -34,13 +35,12 @@ def evidence(seen: Captured, aims: Targets) -> dict[str, list[Any]]:
     columns, probability = aims.columns, _top(seen.logits, aims.output)
     eps, size_of_output = _precision(seen.logits)
     columns_of: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    nothing = seen.scores.new_full((len(seen.scores),), float("nan"))
+    nothing = (seen.scores.new_full((len(seen.scores),), float("nan")),) * 2
     for layer in seen.activations or [PIXELS]:  # the pixels, where no layer was asked for
-        activations = seen.activations.get(layer)
-        dead, size = (nothing, nothing) if activations is None else _state(activations)
-        gradients = [_norms(g) for g in seen.gradients.get(layer, [])[:columns]]
+        dead, size = _state(norms.activations(layer)) if layer in seen.activations else nothing
+        felt = bool(seen.gradients.get(layer))
         for column in range(columns):
-            slope = gradients[column] if gradients else torch.full_like(size, float("nan"))
+            slope = norms.gradient(layer, column) if felt else torch.full_like(size, float("nan"))
             out = _largest(seen.output_gradients, column, len(size))
             score = seen.scores[:, column].abs().tolist()
             table = torch.stack([dead, size, slope, size * slope], 1).cpu().tolist()
@@ -48,28 +48,17 @@ def evidence(seen: Captured, aims: Targets) -> dict[str, list[Any]]:
                 if column >= len(aims.indices[image]):
                     continue
                 known = bool(size_of_output) and out[image] == out[image]
-                felt = out[image] * size_of_output[image] if known else 0.0
+                moved = out[image] * size_of_output[image] if known else 0.0
                 sure = probability[image] if probability else float("nan")
                 row = [key_of(layer), image, column, *measured, out[image], sure]
-                for name, value in zip(COLUMNS, [*row, eps * (score[image] + felt)], strict=True):
+                for name, value in zip(COLUMNS, [*row, eps * (score[image] + moved)], strict=True):
                     columns_of[name].append(value)
     return columns_of
 
 
-def _state(activations: Tensor) -> tuple[Tensor, Tensor]:
-    """(share of dead channels, norm), (N,) each."""
-    channels = _channel_norms(activations)
+def _state(channels: Tensor) -> tuple[Tensor, Tensor]:
+    """(share of dead channels, norm), (N,) each, from norms (N, C)."""
     return (channels == 0).float().mean(1), torch.linalg.vector_norm(channels, dim=1)
-
-
-def _channel_norms(tensor: Tensor) -> Tensor:
-    """(N, C) L2 norms over the positions: one pass over the tensor, in float32 or better."""
-    return torch.linalg.vector_norm(widened(tensor).flatten(2), dim=2)
-
-
-def _norms(tensor: Tensor) -> Tensor:
-    """(N,) L2 norms."""
-    return torch.linalg.vector_norm(_channel_norms(tensor), dim=1)
 
 
 def _top(logits: Tensor | None, output: Output) -> list[float]:

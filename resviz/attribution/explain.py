@@ -222,7 +222,7 @@ def _record(
     """The explanation, with what was measured about it."""
     seen, aims = shared.seen, shared.aims
     aims.warn_of_probabilities(seen.logits, shared.net, shared.inputs)
-    table = evidence(seen, aims)
+    table = evidence(seen, shared.norms, aims)
     about["notes"] = [*_passed_over(about), *_unsaid(about), *_notes(maps, table, aims, about)]
     return Explanation(
         maps={key: aims.cut(values) for key, values in maps.items()},

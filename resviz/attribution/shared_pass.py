@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from resviz.arguments import Progress
 from resviz.attribution.channels import Channels, channels_of
 from resviz.attribution.engine import Captured, capture
+from resviz.attribution.fused import fused
 from resviz.attribution.head import AllClasses, find_heads
 from resviz.attribution.layer import Layer, key_of
+from resviz.attribution.norms import Norms
 from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.targets import Targets
@@ -41,7 +43,7 @@ class SharedPass:
         about: the number of the input that a layer's map is about, where it is not the main one.
         blocks: of the layers, keep those that the pass shows to be residual blocks.
         batch_stats, reshape, chunk, progress: see :func:`resviz.explain`.
-        seen: what the pass saw. heads: what closed forms would need, by layer.
+        seen: what the pass saw. norms: of that. heads: what closed forms would need, by layer.
     """
 
     net: nn.Module
@@ -57,6 +59,7 @@ class SharedPass:
     about: Mapping[Layer, int] = field(default_factory=dict)
     blocks: bool = False
     seen: Captured = field(init=False)
+    norms: Norms = field(init=False)
     heads: dict[str, AllClasses] = field(init=False)
     _made: dict[tuple[Layer, Contrast | None], dict[Formula, Tensor]] = field(
         init=False, default_factory=dict
@@ -75,6 +78,7 @@ class SharedPass:
             about=self.about,
             blocks=self.blocks,
         )
+        self.norms = Norms(self.seen)
         self.layers = list(self.seen.activations) if self.blocks else self.layers
         activations = {key_of(layer): maps for layer, maps in self.seen.activations.items()}
         self.heads = find_heads(self.net, activations, self.seen.logits, self.aims.output)
@@ -142,16 +146,27 @@ class SharedPass:
         if formula not in made:
             announced = [each for each, scores in self.formulas if scores is contrast]
             together = [each for each in dict.fromkeys([formula, *announced]) if each not in made]
-            gradients = self._gradients(layer, contrast)
-            columns = [_in_parts(together, self.seen.activations[layer], g) for g in gradients]
+            columns = [self._made_of(together, layer, n) for n in self._columns_of(contrast)]
             stacked = [torch.stack(maps, 1) for maps in zip(*columns, strict=True)]
             made |= dict(zip(together, stacked, strict=True))
         return made[formula]
 
-    def _gradients(self, layer: Layer, contrast: Contrast | None) -> list[Tensor]:
-        """Of each column of the targets' own scores, or of a contrast's."""
+    def _columns_of(self, contrast: Contrast | None) -> range:
+        """The numbers of the targets' own scores, or of a contrast's."""
         start = 0 if contrast is None else self.columns * (1 + self._contrasts.index(contrast))
-        return self.seen.gradients[layer][start : start + self.columns]
+        return range(start, start + self.columns)
+
+    def _made_of(self, formulas: Sequence[Formula], layer: Layer, column: int) -> list[Tensor]:
+        """(N, h, w) of each formula of one gradient."""
+        activations, gradient = self.seen.activations[layer], self.seen.gradients[layer][column]
+        together = fused(formulas, activations, gradient)
+        made = {} if together is None else dict(together.maps)
+        if together is not None:
+            self.norms.keep(layer, column, together.squares)
+        left = [each for each in formulas if each not in made]
+        if left:
+            made |= dict(zip(left, _in_parts(left, activations, gradient), strict=True))
+        return [made[each] for each in formulas]
 
 
 def _in_parts(functions: Sequence[Formula], activations: Tensor, gradient: Tensor) -> list[Tensor]:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from resviz.recording.statistics import Number, is_compiled, is_direct, sums_of_squares, widest
+from resviz.compiled.sums import is_direct
+from resviz.recording.statistics import Number, is_compiled, sums_of_squares, widest
 from resviz.torch_private import norms as fused_norms
 
 

@@ -1,6 +1,6 @@
 """Statistics of one tensor in a few cheap passes, without a host sync on a GPU.
 
-On a CPU one compiled pass where there is a compiler (:mod:`resviz.recording.compiled`), else row
+On a CPU one compiled pass where there is a compiler (:mod:`resviz.compiled`), else row
 sums, row norms and one ``aminmax``. Rows of 4096 keep float32 sums exact to about 1e-8 (one float32
 ``dot`` over 6.4 million elements is off by 5e-5, ``vector_norm`` by 4e-4), and cost a quarter of
 ``var_mean`` plus ``count_nonzero``. On a GPU the built-in reductions are both fast and exact, so
@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from resviz.recording.compiled import OnePass, building, one_pass
+from resviz.compiled.library import building
+from resviz.compiled.sums import OnePass, is_direct, one_pass
 
 _ROW = 4096
 building()  # the compiler starts; who measures first waits for what is left of its 0.1 s
@@ -101,12 +102,6 @@ def is_compiled() -> bool:
 def _compiled(*tensors: Tensor) -> OnePass | None:
     """What takes these tensors in one pass, in any shape; None where that must be eager."""
     return one_pass() if all(map(is_direct, tensors)) else None
-
-
-def is_direct(x: Tensor) -> bool:
-    """True for a tensor whose memory is its numbers, in order, as C reads them."""
-    plain = x.dtype is torch.float32 and x.is_cpu and x.layout is torch.strided
-    return plain and x.is_contiguous() and not x.is_neg() and x.numel() > 0
 
 
 def _ready(x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import resviz as rv
 from attribution.one_conv import OneConv
 from cases import thorough
 from left_as_found import left_as_found
-from resviz.attribution.methods import cam
+from resviz.attribution import cam
 from resviz.attribution.methods.registry import METHODS
 from resviz.networks.cifar import cifar_resnet
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from resviz.compiled.sums import one_pass
 from resviz.recording import statistics
-from resviz.recording.compiled import one_pass
 from resviz.recording.norms import NormsBeside, norms
 from resviz.recording.statistics import (
     NAMES,

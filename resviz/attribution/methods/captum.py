@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from resviz.arguments import caller
+from resviz.attribution.cam import grad_cam
 from resviz.attribution.layer import Layer
-from resviz.attribution.methods.cam import grad_cam
 from resviz.attribution.places import resized
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.shared_pass import SharedPass

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from resviz.attribution.methods import cam, closed, perturbation
+from resviz.attribution import cam
 from resviz.attribution.methods import captum as captum_methods
+from resviz.attribution.methods import closed, perturbation
 from resviz.attribution.methods.method import (
     ACTIVATIONS,
     CAPTUM,

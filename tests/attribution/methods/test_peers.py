@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 import resviz as rv
 from cases import thorough, thorough_but
-from resviz.attribution.methods import cam
+from resviz.attribution import cam
 
 torchcam = pytest.importorskip("torchcam.methods")
 captum = pytest.importorskip("captum.attr")

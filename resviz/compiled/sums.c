@@ -1,22 +1,18 @@
-/* Sums over float32 numbers in one pass; compiled.py builds this where there is a compiler.
+/* Sums over float32 numbers in one pass; library.py builds this where there is a compiler.
 
    Thirty-two lanes, each added up on its own, so that the compiler can use vector instructions and the
    order of additions is always the same. After every 512 numbers the lanes are added up in double.
    What is not finite is left to the caller, who sees it in the sums.
 
    Large tensors are cut into parts of one size, whatever the number of threads, and the parts are
-   added up in their order: a sum does not depend on how many threads there are. Threads are those that
-   torch has waiting, where it computes with GNU's OpenMP: to start others takes longer than to read
-   some megabytes. Each begins with the share that it wrote, as torch divides a tensor, which may still
-   be near it. */
+   added up in their order: a sum does not depend on how many threads there are. */
 
-#include <pthread.h>
+#include "threads.h"
 
 #define LANES 32
 #define ROW 512
 #define PART (1LL << 18) /* numbers in a part of a large tensor: 1 MB */
 #define ALONE 4          /* as many parts are not worth a second thread */
-#define MOST 16          /* threads */
 #define PIECES 64        /* handed out together */
 #define SUMS 5           /* at most, of a piece */
 
@@ -114,7 +110,7 @@ static void pair_of(const float *x, const float *y, long long count, double *out
     out[2] = both;
 }
 
-/* ---- pieces of work, taken by threads one after the other */
+/* ---- pieces of work */
 typedef void sums_of(const float *x, const float *y, long long count, double *out);
 
 struct piece {
@@ -126,65 +122,19 @@ struct work {
     sums_of *sums;
     const struct piece *pieces;
     double (*out)[SUMS];
-    long long count, next[MOST]; /* next: of each thread's share */
-    int threads, entered;
 };
 
-static void (*start_team)(void (*)(void *), void *, unsigned, unsigned);
-static int (*number_in_team)(void);
-
-/* torch's own threads: OpenMP's functions, as GNU has them */
-void use_team(void *start, void *number)
+static void one_piece(void *given, long long n)
 {
-    start_team = (void (*)(void (*)(void *), void *, unsigned, unsigned))start;
-    number_in_team = (int (*)(void))number;
+    const struct work *work = given;
+    const struct piece *p = &work->pieces[n];
+    work->sums(p->x, p->y, p->count, work->out[n]);
 }
 
-/* its own share, then what others have left of theirs */
-static void take(void *given)
+static void each_piece(sums_of *sums, const struct piece *pieces, double (*out)[SUMS], long long count, int threads)
 {
-    struct work *work = given;
-    int own = __atomic_fetch_add(&work->entered, 1, __ATOMIC_RELAXED);
-    if (start_team && work->threads > 1)
-        own = number_in_team();
-    for (int k = 0; k < work->threads; k++) {
-        int share = (own + k) % work->threads;
-        long long end = work->count * (share + 1) / work->threads;
-        for (;;) {
-            long long n = __atomic_fetch_add(&work->next[share], 1, __ATOMIC_RELAXED);
-            if (n >= end)
-                break;
-            const struct piece *p = &work->pieces[n];
-            work->sums(p->x, p->y, p->count, work->out[n]);
-        }
-    }
-}
-
-static void *take_alone(void *given)
-{
-    take(given);
-    return 0;
-}
-
-/* this thread works too; one that does not start is not missed */
-static void share(sums_of *sums, const struct piece *pieces, double (*out)[SUMS], long long count, int threads)
-{
-    struct work work = {.sums = sums, .pieces = pieces, .out = out, .count = count};
-    pthread_t others[MOST];
-    int started = 0;
-    threads = threads < MOST ? threads : MOST;
-    work.threads = count > ALONE && threads > 1 ? threads : 1;
-    for (int k = 0; k < work.threads; k++)
-        work.next[k] = count * k / work.threads;
-    if (start_team && work.threads > 1) {
-        start_team(take, &work, work.threads, 0);
-        return;
-    }
-    for (int k = 1; k < work.threads; k++)
-        started += pthread_create(&others[started], 0, take_alone, &work) == 0;
-    take(&work);
-    for (int k = 0; k < started; k++)
-        pthread_join(others[k], 0);
+    struct work work = {.sums = sums, .pieces = pieces, .out = out};
+    share(one_piece, &work, count, count > ALONE ? threads : 1);
 }
 
 /* the next parts of a tensor, PIECES at most, and what they give; the number of them */
@@ -195,7 +145,7 @@ static int parts(sums_of *sums, const float *x, const float *y, long long count,
     int n = 0;
     for (; n < PIECES && at < count; n++, at += PART)
         pieces[n] = (struct piece){x + at, y ? y + at : 0, count - at < PART ? count - at : PART};
-    share(sums, pieces, found, n, threads);
+    each_piece(sums, pieces, found, n, threads);
     return n;
 }
 
@@ -249,7 +199,7 @@ void squares(const float *const *x, const long long *counts, int number, double 
         int n = number - at < PIECES ? number - at : PIECES;
         for (int k = 0; k < n; k++)
             pieces[k] = (struct piece){x[at + k], x[at + k], counts[at + k]};
-        share(products_of, pieces, found, n, threads);
+        each_piece(products_of, pieces, found, n, threads);
         for (int k = 0; k < n; k++)
             out[at + k] = found[k][0];
     }

@@ -1,0 +1,45 @@
+"""L2 norms of activations and gradients, each taken once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from resviz.attribution.engine import Captured
+from resviz.attribution.layer import Layer
+from resviz.networks.outputs import widened
+
+
+class Norms:
+    """Of what a pass saw.
+
+    Args:
+        seen: by the pass.
+    """
+
+    def __init__(self, seen: Captured) -> None:
+        self._seen = seen
+        self._squares: dict[tuple[Layer, int], Tensor] = {}  # (N, C, 2)
+
+    def keep(self, layer: Layer, column: int, squares: Tensor) -> None:
+        """What was found on the way: (N, C, 2), of the activations and of one gradient."""
+        self._squares[layer, column] = squares
+
+    def activations(self, layer: Layer) -> Tensor:
+        """(N, C), over the positions of each channel."""
+        squares = self._squares.get((layer, 0))
+        if squares is not None:
+            return squares[:, :, 0].sqrt()
+        return _of_channels(self._seen.activations[layer])
+
+    def gradient(self, layer: Layer, column: int) -> Tensor:
+        """(N,), over channels and positions."""
+        squares = self._squares.get((layer, column))
+        if squares is not None:
+            return squares[:, :, 1].sum(1).sqrt()
+        return torch.linalg.vector_norm(_of_channels(self._seen.gradients[layer][column]), dim=1)
+
+
+def _of_channels(tensor: Tensor) -> Tensor:
+    """One pass over the tensor, in float32 or better."""
+    return torch.linalg.vector_norm(widened(tensor).flatten(2), dim=2)
