@@ -1,8 +1,8 @@
 """The C files of this folder, built once in a process, where there is a compiler.
 
-In the background from the moment that :mod:`resviz` is to measure something: 0.2 to 0.3 s, and
-nothing stays on the disk. Without a compiler, or with ``RESVIZ_COMPILE=0``, torch does the same in
-more passes.
+In the background from the moment that this is imported: some tenths of a second (0.9 on a slow
+machine with other work), and nothing stays on the disk. Without a compiler, or with
+``RESVIZ_COMPILE=0``, torch does the same in more passes.
 """
 
 from __future__ import annotations
@@ -82,3 +82,6 @@ def _built() -> ctypes.CDLL:
         found.use_team.argtypes, found.use_team.restype = (ctypes.c_void_p, ctypes.c_void_p), None
         found.use_team(*_team())
         return found
+
+
+building()  # the compiler starts; who measures first waits for what is left of its time

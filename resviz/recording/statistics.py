@@ -16,11 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from resviz.compiled.library import building
 from resviz.compiled.sums import OnePass, is_direct, one_pass
 
 _ROW = 4096
-building()  # the compiler starts; who measures first waits for what is left of its 0.1 s
 Number = Tensor | float
 NAMES = ("mean", "std", "rms", "norm", "min", "max", "zero_fraction")
 
