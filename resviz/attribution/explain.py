@@ -206,6 +206,7 @@ def _about(
         "explained": [_explained(shared, layer) for layer in shared.layers],
         "relu": relu,
         "batch_stats": shared.batch_stats,
+        "class_maps": shared.norms.how,
         "options": {n: each.used(shared.aims) for n, each in asked.items() if each.options},
         **shared.aims.about(shared.seen.logits),
     }

@@ -21,6 +21,11 @@ class Norms:
         self._seen = seen
         self._squares: dict[tuple[Layer, int], Tensor] = {}  # (N, C, 2)
 
+    @property
+    def how(self) -> str:
+        """ "compiled" where some came with maps that C made, else "eager"."""
+        return "compiled" if self._squares else "eager"
+
     def keep(self, layer: Layer, column: int, squares: Tensor) -> None:
         """What was found on the way: (N, C, 2), of the activations and of one gradient."""
         self._squares[layer, column] = squares

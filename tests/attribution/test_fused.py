@@ -113,6 +113,8 @@ def test_an_explanation_is_the_same_without_a_compiler(
     monkeypatch.setattr(fused, "class_maps", lambda: None)
     slow = explained(net)
     assert list(fast.maps) == list(slow.maps)
+    ways = [each.provenance["class_maps"] for each in (fast, slow)]
+    assert ways == ["compiled", "eager"]
     for key, right in slow.maps.items():
         assert (fast.maps[key] - right).abs().max() <= 2e-5 * right.abs().max(), key
     one, other = (each.evidence.select_dtypes("number") for each in (fast, slow))
