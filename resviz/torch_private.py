@@ -136,17 +136,15 @@ def modules_of(net: nn.Module) -> dict[str, nn.Module]:
     """
     found: dict[str, nn.Module] = {}
     seen: set[nn.Module] = set()
-
-    def visit(path: str, module: nn.Module) -> None:
-        if module in seen:
-            return
+    left: list[tuple[str, nn.Module | None]] = [("", net)]
+    while left:
+        path, module = left.pop()
+        if module is None or module in seen:
+            continue
         seen.add(module)
         found[path] = module
-        for name, child in module._modules.items():
-            if child is not None:
-                visit(f"{path}.{name}" if path else name, child)
-
-    visit("", net)
+        start = f"{path}." if path else ""
+        left += [(start + name, child) for name, child in reversed(module._modules.items())]
     return found
 
 

@@ -46,6 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(threads)
     if workers > 1:
         os.environ["OMP_NUM_THREADS"] = str(threads)
+    from resviz.compiled.library import library
+
+    library()  # there from the first test on, whatever the machine does beside
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by the marks

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import io
 import re
-import shutil
 import sys
 import urllib.error
 from pathlib import Path
@@ -12,20 +13,28 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+
+from pictures import difference
+from resviz.views import style
+from resviz.views.static import static_png
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
-SNIPPET = re.compile(r"(<!-- not run here: .+? -->\n)?```python[^\n]*\n(.*?)^```", re.M | re.S)
 
 
-def snippets(path: Path) -> list[str]:
-    """What a reader would copy, without what says that it does not run here."""
-    found = SNIPPET.findall(path.read_text(encoding="utf-8"))
-    return [code for without, code in found if not without and "{setup}" not in code]
+def _making(name: str) -> Any:
+    """A module of docs/making."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / "making" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-WITH_CODE = [path for path in PAGES if snippets(path)]
+pages = _making("snippets")
+WITH_CODE = [path for path in PAGES if pages.snippets(path)]
 
 
 def no_network(*_: object, **__: object) -> None:
@@ -36,22 +45,30 @@ def no_network(*_: object, **__: object) -> None:
 @pytest.mark.filterwarnings("ignore::resviz.ResvizWarning", "ignore:.*IProgress")
 @pytest.mark.parametrize("path", WITH_CODE, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_snippets_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(ROOT / "sample_images", tmp_path / "sample_images")
-    for kind, name in (("cat", "chelsea.png"), ("cup", "coffee.png")):
-        (tmp_path / "photographs" / kind).mkdir(parents=True)
-        shutil.copy(ROOT / "sample_images" / name, tmp_path / "photographs" / kind)
+    pages.furnish(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)  # the fallbacks run
+    monkeypatch.setattr(style, "_NETWORKS", {})  # colours as the first figures of a session
+    torch.manual_seed(0)
     names: dict[str, Any] = {"__name__": "snippet"}
-    for number, code in enumerate(snippets(path), 1):
-        exec(compile(code, f"{path.name}, snippet {number}", "exec"), names)
+    for number, (code, picture) in enumerate(pages.snippets(path), 1):
+        last = pages.run(code, f"{path.name}, snippet {number}", names)
+        if picture is not None:
+            drawn = Image.open(io.BytesIO(static_png(last)))
+            found = difference(drawn, Image.open(picture))
+            assert found < 0.02, f"{found:.3f} of {picture.name} changed; look, then: make pictures"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_snippets_are_python(path: Path) -> None:
-    for code in snippets(path):
+    for code, _ in pages.snippets(path):
         ast.parse(code)
+
+
+def test_every_picture_of_a_guide_stands_under_its_snippet() -> None:
+    shown = [picture for path in PAGES for _, picture in pages.snippets(path) if picture]
+    assert sorted(shown) == sorted((DOCS / "pictures" / "guides").glob("*.png"))
 
 
 def test_every_public_name_has_one_place_in_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:

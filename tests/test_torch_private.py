@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 import inspect
 import math
 import pickle
+import weakref
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -224,6 +226,15 @@ def test_modules_are_those_that_torch_names_in_its_order():
     net.register_module("absent", None)
     for each in (net, nn.Linear(2, 2), torch.jit.trace(inner, torch.ones(1, 2))):
         assert list(private.modules_of(each).items()) == list(each.named_modules())
+    gone = nn.Linear(2, 2)
+    private.modules_of(gone)
+    reference = weakref.ref(gone)
+    gc.disable()
+    try:
+        del gone
+        assert reference() is None, "something goes round in circles and holds the network"
+    finally:
+        gc.enable()
 
 
 @seen("torch", "2.15.0")

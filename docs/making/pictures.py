@@ -4,6 +4,7 @@
     python docs/making/pictures.py scanned      # the atlas and the charts of a scan
     python docs/making/pictures.py packaged     # what tests/views/test_pictures_browser.py compares
     python docs/making/pictures.py figures      # and tests/views/test_pictures_of_figures.py
+    python docs/making/pictures.py guides       # and tests/test_docs.py
 
 Charts are the static pictures of their figures; views are photographed in Chromium from their
 exported pages. With pretrained weights at hand the network is ResNet-50, else the packaged
@@ -12,6 +13,7 @@ ResNet-56.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import shutil
@@ -21,11 +23,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import snippets
 import torch
 from PIL import Image
 
 import resviz as rv
 from resviz.analysis import theory
+from resviz.views import style
 from resviz.views.static import static_png
 
 HERE = Path(__file__).parents[1] / "pictures"
@@ -62,6 +66,24 @@ def figures() -> None:
     every = EveryFigure()
     for name in NAMES:
         (HERE / "figures" / f"{name}.png").write_bytes(static_png(every.figure(name)))
+
+
+def guides() -> None:
+    """What the snippets of the pages draw, where a picture stands under them."""
+    for path in sorted(HERE.parent.rglob("*.md")):
+        found = snippets.snippets(path)
+        if not any(each.picture for each in found):
+            continue
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            snippets.furnish(Path(folder))
+            style._NETWORKS.clear()
+            torch.manual_seed(0)
+            names: dict[str, Any] = {"__name__": "snippet"}
+            for number, each in enumerate(found, 1):
+                figure = snippets.run(each.code, f"{path.name}, snippet {number}", names)
+                if each.picture is not None:
+                    each.picture.parent.mkdir(exist_ok=True)
+                    each.picture.write_bytes(static_png(figure))
 
 
 def views(browser: Any, folder: Path) -> None:
@@ -205,8 +227,9 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     HERE.mkdir(exist_ok=True)
-    only = sys.argv[1:] or ["charts", "figures", "views", "explored", "cut", "scanned", "packaged"]
-    for make in (charts, figures):
+    every = "charts figures guides views explored cut scanned packaged"
+    only = sys.argv[1:] or every.split()
+    for make in (charts, figures, guides):
         if make.__name__ in only:
             make()
     if shutil.which("chromium") is None:

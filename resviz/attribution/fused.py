@@ -47,7 +47,8 @@ def fused(
         gradient: of that shape.
     """
     known = [each for each in formulas if each in _NAMES]
-    compiled = class_maps() if known and is_direct(activations) and is_direct(gradient) else None
+    direct = activations.shape == gradient.shape and all(map(is_direct, (activations, gradient)))
+    compiled = class_maps() if known and direct else None
     if compiled is None:
         return None
     maps, squares = compiled([_NAMES[each] for each in known], activations, gradient)

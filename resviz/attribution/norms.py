@@ -23,7 +23,7 @@ class Norms:
 
     @property
     def how(self) -> str:
-        """ "compiled" where some came with maps that C made, else "eager"."""
+        """Either "compiled", where some came with maps that C made, or "eager"."""
         return "compiled" if self._squares else "eager"
 
     def keep(self, layer: Layer, column: int, squares: Tensor) -> None:

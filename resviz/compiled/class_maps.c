@@ -11,7 +11,9 @@
 
 #define LANES 16
 #define ROW 2048         /* numbers that are added up in float32, lane by lane */
-#define PART (1LL << 16) /* numbers of a part, as many as whole channels have */
+#define PART (1LL << 16) /* numbers of a part at least, where there are as many */
+#define MOST 8           /* parts of an image: each has maps of its own */
+#define BLOCK 32         /* channels whose maps are added up before they are added to the part's */
 
 enum { GRAD_CAM, GRAD_CAM_PP, HIRES_CAM, XGRAD_CAM, LAYER_CAM, MAPS };
 enum { SUM, SQUARES, SLOPE, SLOPE_SQUARES, PRODUCT, SUMS };
@@ -21,7 +23,7 @@ struct layer {
     long long images, channels, positions, wide, parts; /* wide: channels of a part */
     const int *wanted;                                  /* the maps that are, in order */
     int count;
-    float *maps;             /* images x parts x count x positions; 0 before */
+    float *maps;             /* images x parts x 2 x count x positions; 0 before */
     double (*squares)[2];    /* images x channels: of activations, of the gradient */
 };
 
@@ -112,12 +114,22 @@ static void add(int map, float *out, const float *a, const float *g, const doubl
         add_weighted(out, a, (float)(sums[PRODUCT] / sums[SUM]), count);
 }
 
+/* adds what is in one to the other, and leaves 0 */
+static void move(float *restrict to, float *restrict from, long long count)
+{
+    for (long long p = 0; p < count; p++) {
+        to[p] += from[p];
+        from[p] = 0.0f;
+    }
+}
+
 static void one_part(void *given, long long n)
 {
     const struct layer *layer = given;
     long long image = n / layer->parts, count = layer->positions;
     long long first = n % layer->parts * layer->wide;
     long long end = first + layer->wide < layer->channels ? first + layer->wide : layer->channels;
+    float *whole = layer->maps + n * 2 * layer->count * count, *block = whole + layer->count * count;
     for (long long channel = first; channel < end; channel++) {
         long long row = image * layer->channels + channel;
         const float *a = layer->activations + row * count, *g = layer->gradient + row * count;
@@ -126,27 +138,36 @@ static void one_part(void *given, long long n)
         layer->squares[row][0] = sums[SQUARES];
         layer->squares[row][1] = sums[SLOPE_SQUARES];
         for (int k = 0; k < layer->count; k++)
-            add(layer->wanted[k], layer->maps + (n * layer->count + k) * count, a, g, sums, count);
+            add(layer->wanted[k], block + k * count, a, g, sums, count);
+        if ((channel - first) % BLOCK == BLOCK - 1 || channel == end - 1)
+            move(whole, block, layer->count * count);
     }
 }
 
 static long long channels_of_part(long long channels, long long positions)
 {
-    long long wide = PART / positions;
-    return wide < 1 ? 1 : wide < channels ? wide : channels;
+    long long wide = PART / positions, least = (channels + MOST - 1) / MOST;
+    wide = wide > least ? wide : least;
+    return wide < channels ? wide : channels;
 }
 
-/* how many parts an image has: as many times the maps need room */
-long long parts_of(long long channels, long long positions)
+static long long parts_of(long long channels, long long positions)
 {
     long long wide = channels_of_part(channels, positions);
     return (channels + wide - 1) / wide;
 }
 
-/* The maps that are wanted, (images, parts, count, positions), of which those of part 0 become the sums.
-   All are 0 before. squares: (images, channels, 2). */
-void class_maps(const float *activations, const float *gradient, long long images, long long channels,
-                long long positions, const int *wanted, int count, float *maps, double *squares, int threads)
+/* how many numbers each map of an image needs room for */
+SHOWN long long room_of(long long channels, long long positions)
+{
+    return 2 * positions * parts_of(channels, positions);
+}
+
+/* The maps that are wanted, (images, parts, 2, count, positions), of which the first of part 0 become the
+   sums. All are 0 before. squares: (images, channels, 2). */
+SHOWN void class_maps(const float *activations, const float *gradient, long long images, long long channels,
+                      long long positions, const int *wanted, int count, float *maps, double *squares,
+                      int threads)
 {
     struct layer layer = {.activations = activations, .gradient = gradient, .images = images};
     layer.channels = channels;
@@ -159,8 +180,8 @@ void class_maps(const float *activations, const float *gradient, long long image
     layer.squares = (double(*)[2])squares;
     share(one_part, &layer, images * layer.parts, threads);
     for (long long image = 0; image < images; image++) {
-        float *whole = maps + image * layer.parts * count * positions;
+        float *whole = maps + image * layer.parts * 2 * count * positions;
         for (long long part = 1; part < layer.parts; part++)
-            add_weighted(whole, whole + part * count * positions, 1.0f, count * positions);
+            move(whole, whole + part * 2 * count * positions, count * positions);
     }
 }

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from resviz.compiled.library import library
 
+_ROOM = 2**23  # numbers of the maps of parts, 32 MB: as many images at once as fit
 MAPS = ("grad_cam", "grad_cam_pp", "hires_cam", "xgrad_cam", "layer_cam")  # as in class_maps.c
 
 
@@ -18,9 +19,9 @@ class ClassMaps:
     """The functions of `class_maps.c`. Tensors are float32, contiguous, on the CPU, not empty."""
 
     def __init__(self, built: ctypes.CDLL) -> None:
-        self._maps, self._parts = built.class_maps, built.parts_of
+        self._maps, self._room = built.class_maps, built.room_of
         pointer, count, number = ctypes.c_void_p, ctypes.c_longlong, ctypes.c_int
-        self._parts.argtypes, self._parts.restype = (count, count), count
+        self._room.argtypes, self._room.restype = (count, count), count
         sizes = (count, count, count)
         self._maps.argtypes = (pointer, pointer, *sizes, pointer, number, pointer, pointer, number)
         self._maps.restype = None
@@ -37,19 +38,39 @@ class ClassMaps:
         """
         images, channels, *places = activations.shape
         positions = activations[0, 0].numel()
-        parts = self._parts(channels, positions)
-        maps = activations.new_zeros(images, parts, len(names), positions)
+        numbers = self._room(channels, positions) * len(names)  # of one image
         squares = activations.new_empty((images, channels, 2), dtype=torch.float64)
+        each = max(1, _ROOM // numbers)
+        parts = (torch.split(tensor, each) for tensor in (activations, gradient, squares))
+        found = [self._some(names, numbers, *some) for some in zip(*parts, strict=True)]
+        maps = found[0] if len(found) == 1 else torch.cat(found, 1)
+        return maps.reshape(len(names), images, *places), squares
+
+    def _some(
+        self,
+        names: Sequence[str],
+        numbers: int,
+        activations: Tensor,
+        gradient: Tensor,
+        squares: Tensor,
+    ) -> Tensor:
+        """(K, N, positions); fills the squares."""
+        images, channels = activations.shape[:2]
+        positions = activations[0, 0].numel()
+        room = activations.new_zeros(images, numbers)
         wanted = (ctypes.c_int * len(names))(*map(MAPS.index, names))
         self._maps(
             *(activations.data_ptr(), gradient.data_ptr(), images, channels, positions),
-            *(wanted, len(names), maps.data_ptr(), squares.data_ptr(), torch.get_num_threads()),
+            *(wanted, len(names), room.data_ptr(), squares.data_ptr(), torch.get_num_threads()),
         )
-        return maps[:, 0].transpose(0, 1).reshape(len(names), images, *places), squares
+        first = room[:, : len(names) * positions].view(images, len(names), positions)
+        return first.transpose(0, 1)
 
 
-@functools.cache
 def class_maps() -> ClassMaps | None:
-    """None where there is no compiler."""
-    built = library()
-    return None if built is None else ClassMaps(built)
+    """None where there is no compiler, or while it works: no explanation is to wait for it."""
+    built = library(wait=False)
+    return None if built is None else _functions(built)
+
+
+_functions = functools.cache(ClassMaps)

@@ -18,7 +18,15 @@ import threading
 from pathlib import Path
 
 _SOURCES = Path(__file__).parent
-_FLAGS = ("-O3", "-march=native", "-fno-trapping-math", "-shared", "-fPIC", "-pthread")
+_FLAGS = (
+    "-O3",
+    "-march=native",
+    "-fno-trapping-math",
+    "-fvisibility=hidden",
+    "-shared",
+    "-fPIC",
+    "-pthread",
+)
 _PATIENCE = 5.0  # seconds that a first use waits for the compiler
 
 
@@ -39,7 +47,14 @@ class _Building(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="resviz-compiler", daemon=True)
         self.made: ctypes.CDLL | None = None
+        self._waited = False
         self.start()
+
+    def wait(self) -> None:
+        """Until it is built, but not for ever, and once."""
+        if not self._waited:
+            self.join(_PATIENCE)
+            self._waited = True
 
     def run(self) -> None:
         """Any trouble means: without."""
@@ -52,17 +67,25 @@ class _Building(threading.Thread):
 @functools.cache
 def building() -> _Building | None:
     """Starts the compiler, once in a process; None where there is none or it is not wanted."""
-    wanted = os.environ.get("RESVIZ_COMPILE", "1") != "0"
-    return _Building() if wanted and _compiler() is not None else None
+    if os.environ.get("RESVIZ_COMPILE", "1") == "0" or _compiler() is None:
+        return None
+    try:
+        return _Building()
+    except RuntimeError:  # no thread can be started
+        return None
 
 
-@functools.cache
-def library() -> ctypes.CDLL | None:
-    """The compiled functions; None without. The first call waits until they are built."""
+def library(wait: bool = True) -> ctypes.CDLL | None:
+    """The compiled functions; None without, or while they are being built.
+
+    The first call that is to `wait` does so. Where the machine is too busy for that, later ones go
+    on without, until they are there.
+    """
     started = building()
     if started is None:
         return None
-    started.join(_PATIENCE)
+    if wait:
+        started.wait()
     return started.made
 
 

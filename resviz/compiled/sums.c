@@ -150,7 +150,7 @@ static int parts(sums_of *sums, const float *x, const float *y, long long count,
 }
 
 /* some parts at a time: nothing is allocated */
-void moments(const float *x, long long count, double *out, int threads)
+SHOWN void moments(const float *x, long long count, double *out, int threads)
 {
     double found[PIECES][SUMS];
     out[0] = out[1] = out[4] = 0.0;
@@ -167,7 +167,7 @@ void moments(const float *x, long long count, double *out, int threads)
     }
 }
 
-double products(const float *x, const float *y, long long count, int threads)
+SHOWN double products(const float *x, const float *y, long long count, int threads)
 {
     double found[PIECES][SUMS], sum = 0.0;
     for (long long at = 0; at < count; at += PIECES * PART) {
@@ -178,7 +178,7 @@ double products(const float *x, const float *y, long long count, int threads)
     return sum;
 }
 
-void pair(const float *x, const float *y, long long count, double *out, int threads)
+SHOWN void pair(const float *x, const float *y, long long count, double *out, int threads)
 {
     double found[PIECES][SUMS];
     out[0] = out[1] = out[2] = 0.0;
@@ -191,7 +191,7 @@ void pair(const float *x, const float *y, long long count, double *out, int thre
 }
 
 /* the sum of squares of each of several tensors */
-void squares(const float *const *x, const long long *counts, int number, double *out, int threads)
+SHOWN void squares(const float *const *x, const long long *counts, int number, double *out, int threads)
 {
     double found[PIECES][SUMS];
     struct piece pieces[PIECES];

@@ -63,11 +63,13 @@ class OnePass:
         return list(out)
 
 
-@functools.cache
 def one_pass() -> OnePass | None:
     """None where there is no compiler."""
     built = library()
-    return None if built is None else OnePass(built)
+    return None if built is None else _functions(built)
+
+
+_functions = functools.cache(OnePass)
 
 
 def is_direct(x: Tensor) -> bool:

@@ -21,7 +21,7 @@ static void (*start_team)(void (*)(void *), void *, unsigned, unsigned);
 static int (*number_in_team)(void);
 
 /* torch's own threads: OpenMP's functions, as GNU has them */
-void use_team(void *start, void *number)
+SHOWN void use_team(void *start, void *number)
 {
     start_team = (void (*)(void (*)(void *), void *, unsigned, unsigned))start;
     number_in_team = (int (*)(void))number;

@@ -129,13 +129,19 @@ class Recording:
         gradients = f"loss {about.get('loss')}" if self.loss is not None else "no gradients"
         return (
             f"Recording of {self._title()}, {self.provenance.get('images')} inputs, {gradients}, "
-            f"BatchNorm on {'batch' if about.get('batch_stats') else 'running'} statistics, "
-            f"{about.get('device')}, {about.get('dtype')}\n"
+            f"{self._mode()}{about.get('device')}, {about.get('dtype')}\n"
             f"  layers      {len(self.layers)} rows, depth {self._depth()}\n"
             f"  residuals   {len(self.residuals)} additions\n"
             f"  parameters  {len(self.parameters)} rows\n"
             f"  tensors     {len(self.tensors)} kept, {kept / 2**20:.1f} MiB"
         )
+
+    def _mode(self) -> str:
+        """Of BatchNorm, where there is any."""
+        if not self.provenance.get("batch_norm", True):
+            return ""
+        mode = "batch" if self.provenance.get("batch_stats") else "running"
+        return f"BatchNorm on {mode} statistics, "
 
     def _depth(self) -> int:
         return int(self.layers["depth"].max()) if len(self.layers) else 0

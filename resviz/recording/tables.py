@@ -17,7 +17,8 @@ from resviz.recording.statistics import NAMES, Number, read
 from resviz.torch_private import modules_of
 
 LAYER_COLUMNS = (
-    *("layer", "call", "type", "kind", "depth", "stage", "block", "shape", "axes"),
+    *("layer", "call", "type", "kind", "depth", "stage", "block", "projection", "gate"),
+    *("shape", "axes"),
     *NAMES,
     *("grad_rms", "grad_norm"),
 )
@@ -53,7 +54,8 @@ def layers(seen: Seen) -> pd.DataFrame:
         *statistics, grad_ms = numbers[i * width : (i + 1) * width]
         named = row.measured.named(statistics)
         block = structure.block_of(row.layer, chosen)
-        place = (row.layer, row.call, row.type, row.kind, row.depth, stage, block)
+        beside = row.layer in seen.projections, row.layer in seen.gates
+        place = (row.layer, row.call, row.type, row.kind, row.depth, stage, block, *beside)
         gradient = _gradient(grad_ms, row.shape)
         table.append((*place, row.shape, row.axes, *(named[name] for name in NAMES), *gradient))
     return _table(LAYER_COLUMNS, table)

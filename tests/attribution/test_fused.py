@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import resviz as rv
 from resviz.attribution import cam, fused
 from resviz.attribution.fused import fused as fused_maps
-from resviz.compiled.class_maps import class_maps
+from resviz.compiled.library import library
 from resviz.networks.cifar import cifar_resnet
 
 FORMULAS = [cam.grad_cam, cam.grad_cam_pp, cam.hires_cam, cam.xgrad_cam, cam.layer_cam]
@@ -31,7 +31,7 @@ SIZES = [
 
 @pytest.fixture(autouse=True)
 def compiler() -> None:
-    if class_maps() is None:
+    if library() is None:
         pytest.skip("no C compiler")
 
 
@@ -63,6 +63,25 @@ def test_maps_and_norms_are_those_of_the_formulas_in_float64(sizes: tuple[int, .
     torch.testing.assert_close(found.squares, torch.stack(squares, 2), rtol=1e-6, atol=0)
 
 
+def test_many_channels_are_added_up_as_exactly_as_few():
+    activations = torch.full((1, 65536, 2), 0.1)
+    found = fused_maps(FORMULAS, activations, torch.full_like(activations, 0.3))
+    assert found is not None
+    right = 65536 * 0.1 * 0.3
+    for formula in (cam.grad_cam, cam.hires_cam, cam.layer_cam):
+        assert (found.maps[formula] / right - 1).abs().max() < 3e-5
+
+
+def test_images_that_do_not_fit_at_once_come_one_after_the_other(monkeypatch: pytest.MonkeyPatch):
+    pair = tensors((5, 64, 28, 28))
+    at_once = fused_maps(FORMULAS, *pair)
+    monkeypatch.setattr("resviz.compiled.class_maps._ROOM", 1)
+    in_turn = fused_maps(FORMULAS, *pair)
+    assert at_once is not None and in_turn is not None
+    assert torch.equal(at_once.squares, in_turn.squares)
+    assert all(torch.equal(at_once.maps[each], in_turn.maps[each]) for each in FORMULAS)
+
+
 def test_where_grad_cam_pp_has_no_meaning_its_terms_are_0():
     activations = torch.tensor([[[[-300.0, 1.0], [2.0, 3.0]], [[-1.0, 1.0], [2.0, 3.0]]]])
     gradient = torch.tensor([[[[0.5, 0.001], [-0.2, 0.0]], [[0.5, 0.1], [-0.2, 0.0]]]])
@@ -91,6 +110,7 @@ def test_what_does_not_fit_is_left_to_torch(value: float):
     activations, gradient = tensors((2, 8, 5, 5))
     gradient[1] *= 1e-30
     assert fused_maps(FORMULAS, activations, gradient) is None
+    assert fused_maps(FORMULAS, activations, gradient[:, :4].contiguous()) is None
     assert fused_maps(FORMULAS, *(each.mT for each in tensors((2, 8, 5, 6)))) is None
     assert fused_maps(FORMULAS, *(each.double() for each in tensors((2, 8, 5, 5)))) is None
 

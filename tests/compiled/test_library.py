@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,21 +13,16 @@ from torch import nn
 
 import resviz as rv
 from resviz.compiled import library, sums
-from resviz.compiled.class_maps import class_maps
 from resviz.recording import statistics
 
 
 @pytest.fixture
 def afresh() -> Iterator[None]:
     """As in a process that has not recorded yet; afterwards what was built is there again."""
-    cached = library.building, library.library, sums.one_pass, class_maps
-    for function in cached:
-        function()  # what is being built is there before it begins anew
-    for function in cached:
-        function.cache_clear()
+    library.library()  # what is being built is there before it begins anew
+    library.building.cache_clear()
     yield
-    for function in cached:
-        function.cache_clear()
+    library.building.cache_clear()
 
 
 def recorded() -> rv.Recording:
@@ -70,3 +66,20 @@ def test_nothing_stays_on_the_disk(afresh: None, monkeypatch, tmp_path: Path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert sums.one_pass() is not None or shutil.which("cc") is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compiler_that_takes_its_time_is_waited_for_once(
+    afresh: None, monkeypatch, tmp_path: Path
+):
+    monkeypatch.setattr(library, "_PATIENCE", 0.01)
+    go_on = threading.Event()
+    built = library._built
+    monkeypatch.setattr(library, "_built", lambda: (go_on.wait(60), built())[1])
+    assert sums.one_pass() is None and sums.one_pass() is None
+    assert recorded().provenance["statistics"] == "eager"
+    go_on.set()
+    building = library.building()
+    if building is None:
+        pytest.skip("no C compiler")
+    building.join()
+    assert recorded().provenance["statistics"] == "compiled"

@@ -23,6 +23,15 @@ test("the chosen quantity, its lines, and a log axis where all can be on one", (
   assert.equal(lines.isLog(negative, { ...CHOSEN, axis: "log" }), false);
 });
 
+test("stages are shaded where all networks that are shown have the same", () => {
+  const bounds = [{ name: "layer1", from: 0.5, to: 2.5 }];
+  const [here, there] = [one("a", 0, [1, 2, 4], { bounds }), one("b", 0, [3, 0, 9], { bounds: structuredClone(bounds) })];
+  assert.deepEqual(lines.sharedBounds([here, there]), bounds);
+  assert.deepEqual(lines.sharedBounds([here, { ...there, bounds: [{ ...bounds[0], to: 9.5 }] }]), []);
+  assert.deepEqual(lines.sharedBounds([here, one("c", 0, [1, 1, 1])]), []);
+  assert.deepEqual(lines.sharedBounds([]), []);
+});
+
 test("a step names the lines that are of another one; the pinned ones stand beside, dotted", () => {
   const { now, kept } = lines.stepLines(DATA(), { ...CHOSEN, step: 20 }, null);
   assert.deepEqual(now.map(({ name }) => name), ["a, step 10", "b"]);

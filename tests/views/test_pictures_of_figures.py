@@ -7,35 +7,18 @@ import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
 import resviz as rv
 from cases import thorough_but
+from pictures import difference
 from resviz.views import style
 from resviz.views.static import static_png
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "docs" / "pictures" / "figures"
 NAMES = sorted(name for name in rv.__all__ if name.startswith("plot_"))
-SQUARE = 20  # pixels
-
-
-def squares(picture: Any) -> np.ndarray[Any, Any]:
-    """Mean colours of squares; what is left at the right and at the foot is white."""
-    pixels = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
-    room = [(0, -size % SQUARE) for size in pixels.shape[:2]]
-    whole = np.pad(pixels, [*room, (0, 0)], constant_values=1.0)
-    rows, columns = (size // SQUARE for size in whole.shape[:2])
-    return whole.reshape(rows, SQUARE, columns, SQUARE, 3).mean(axis=(1, 3))
-
-
-def difference(one: Any, other: Any) -> float:
-    """Share of the squares whose mean colours differ by more than 8 %; 1 where the sizes differ."""
-    if one.size != other.size:
-        return 1.0
-    return float((np.abs(squares(one) - squares(other)).max(axis=2) > 0.08).mean())
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ from resviz.attribution.trust.rivals import (
 )
 from resviz.attribution.trust.road import road_score, road_series
 from resviz.attribution.trust.settings import Settings, check_explanation, scorer_for
-from resviz.attribution.trust.verdict import beats_random, summaries, words_of
+from resviz.attribution.trust.verdict import standing, summaries, words_of
 from resviz.given import Images, Numbers
 from resviz.hooks import gradients
 from resviz.networks.inputs import check_hookable, check_images
@@ -374,8 +374,8 @@ class _Checked:
         for each in self.maps:
             if "randomisation" in self.settings.checks:
                 self._add_randomised(each)
-            better.append(beats_random(each.row.get("p_random", math.nan)))
             probability = self._is_probability(each.image)
+            better.append(standing(each.row, probability))
             each.row["words"] = words_of(
                 each.row, better[-1], each.blank, probability, settings.rivals, settings.null
             )

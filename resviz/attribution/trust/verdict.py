@@ -13,11 +13,13 @@ from resviz.attribution.trust.rivals import LEVEL, NULLS, together
 
 # what is said of a map that falls short of random ones, or of most
 _SHORT = {
+    "moot": "the score hardly moves whatever is removed, so that the lead says nothing",
     "worse": "worse than a random map",
     "no": "no better than a random map",
     "hardly": "not clearly better than a random map",
 }
 _FAINT = 0.05  # a probability below which curves have little room
+_SLIGHT = 0.01  # of a probability: a lead that no one would notice, however sure a rank test is
 
 
 def beats_random(p_random: float) -> str:
@@ -35,6 +37,17 @@ def beats_random(p_random: float) -> str:
     if p_random > 1 - LEVEL:
         return "worse"
     return "no" if p_random > 0.5 else "hardly"
+
+
+def standing(row: Mapping[str, Any], probability: bool) -> str:
+    """The same of a row; "moot" where it leads by what no one would notice, of a probability.
+
+    A rank test is sure of any lead, however small, and a score that stays whatever is removed gives
+    leads of a ten thousandth.
+    """
+    better = beats_random(row.get("p_random", math.nan))
+    told = probability and row["score"] >= _FAINT
+    return "moot" if told and better == "clearly" and abs(_lead(row)) < _SLIGHT else better
 
 
 def changes(row: Mapping[str, Any]) -> bool | None:
@@ -71,6 +84,16 @@ def words_of(
     return line
 
 
+def _lead(row: Mapping[str, Any]) -> float:
+    """How far the curves are ahead of a random map's, in units of the score; NaN without them."""
+    leads = [
+        sign * (row[name] - row[f"{name}_random"])
+        for name, sign in (("deletion", -1), ("insertion", 1))
+        if name in row
+    ]
+    return sum(leads) if leads else math.nan
+
+
 def _curve_words(row: Mapping[str, Any]) -> list[str]:
     facts: list[str] = []
     for name in ("deletion", "insertion"):
@@ -98,7 +121,7 @@ def _verdict(better: str, moved: bool | None) -> str:
     if moved is False:
         return "not to be trusted"
     if better == "clearly":
-        return "to be trusted here" if moved else "better than a random map"
+        return "passes both checks" if moved else "better than a random map"
     return ""
 
 
@@ -118,10 +141,11 @@ def summaries(table: pd.DataFrame, better: Sequence[str], rivals: int, null: str
             ahead = clearly + int((rows["_better"] == "hardly").sum())
             count = int(known.sum())
             ranks = _all_words(rows[known], rivals, null)
-            worse = int((rows["_better"] == "worse").sum())
+            worse, moot = (int((rows["_better"] == each).sum()) for each in ("worse", "moot"))
             facts.append(
                 f"better than a random map on {ahead} of {count}, clearly on {clearly}"
-                f"{f', worse on {worse}' if worse else ''} {ranks}"
+                f"{f', worse on {worse}' if worse else ''}"
+                f"{f', on {moot} the score hardly moves' if moot else ''} {ranks}"
             )
         moved = [changes({str(k): v for k, v in row.items()}) for row in rows.to_dict("records")]
         told = [each for each in moved if each is not None]

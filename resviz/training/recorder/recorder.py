@@ -145,7 +145,7 @@ class TrainingRecorder:
         if not resume:
             raise FileExistsError(
                 f"{caller()}: {str(self.path)!r} exists; a new path, or resume=True to go on "
-                "with it, would be right."
+                "with it, would be right. It is never overwritten: to begin again, delete it."
             )
         content = training_file.read(self.path)
         training_file.warn_of_broken(self.path, content)

@@ -42,7 +42,7 @@ def plot_explanation(
     methods: Sequence[str] | None = None,
     layers: Sequence[str] | None = None,
     targets: Sequence[int] | None = None,
-    scale: str = "shared",
+    scale: str | None = None,
     clip: float = 100.0,
     opacity: float = 0.6,
     magnitude: str = style.MAGNITUDE,
@@ -71,9 +71,9 @@ def plot_explanation(
         methods: which of ``exp.methods``; None: all.
         layers: which of ``exp.layers``; None: all. Pairs of which there is no map are left out.
         targets: positions in ``exp.targets[image]``; None: all.
-        scale: "shared": one colour scale over all panels; "method": one for each method, for
-            methods whose values have different units; "panel": each its own. The largest value
-            stands above each panel in any case.
+        scale: "method": one colour scale for each method, whose values have units of their own;
+            "shared": one over all panels; "panel": each its own. None: "method" where there are
+            several. The largest value stands above each panel in any case.
         clip: percentile of a map's absolute values at which its colours end; 100: nothing is
             clipped. Of several maps on one scale the one that reaches furthest decides, so that at
             most 100 - clip percent of any map lie beyond. Below 100 the title says so; for maps
@@ -103,6 +103,9 @@ def plot_explanation(
         )
     if columns is not None and columns < 1:
         raise ValueError(f"plot_explanation: columns={columns}; 1 or more, or None.")
+    if scale is None:
+        drawn = exp.methods if methods is None else methods
+        scale = "method" if len(set(drawn)) > 1 else "shared"
     panels = panels_of(exp, image, methods, layers, targets, scale, magnitude, clip)
     name = name if name is not None else f"image {image}"
     others = [p.raw.ndim != 2 or line_of(exp, image, p.layer) is not None for p in panels]

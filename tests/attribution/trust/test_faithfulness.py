@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 import resviz as rv
 from left_as_found import assert_left_as_found, left_as_found
 from resviz.attribution.trust.removal import area, filled, ranks_of, resized, steps_of
-from resviz.attribution.trust.verdict import beats_random, words_of
+from resviz.attribution.trust.verdict import beats_random, standing, summaries, words_of
 from resviz.networks.cifar import cifar_resnet
 
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
@@ -276,7 +277,7 @@ def test_words() -> None:
     row |= {"insertion": 0.61, "insertion_random": 0.4, "randomised_upper": 0.1}
     start = "deletion 0.12 against 0.35 for a random map, insertion 0.61 against 0.40"
     assert words_of(row, "clearly", False, True) == (
-        f"{start}, changes when the weights do: to be trusted here"
+        f"{start}, changes when the weights do: passes both checks"
     )
     assert words_of(row, "no", False, True).endswith("no better than a random map")
     assert words_of(row, "worse", False, True).endswith("worse than a random map")
@@ -289,6 +290,21 @@ def test_words() -> None:
     assert words_of(faint, "hardly", False, True).endswith(
         "not clearly better than a random map (with a score of 0.01 the curves have little room)"
     )
+
+
+def test_a_lead_that_no_one_would_notice_is_none() -> None:
+    """A probability that stays whatever is removed: a rank test is sure of a ten thousandth."""
+    row = {"score": 0.9999, "p_random": 0.025, "randomised_upper": 0.1}
+    row |= {"deletion": 0.9992, "deletion_random": 0.9998}
+    row |= {"insertion": 0.9997, "insertion_random": 0.9998}
+    assert standing(row, True) == "moot"
+    assert words_of(row, "moot", False, True).endswith("so that the lead says nothing")
+    table = pd.DataFrame([{"method": "layer_cam", "layer": "a", "image": 0} | row] * 2)
+    (line,) = summaries(table, ["moot", "clearly"], 39, "noise").values()
+    assert "better than a random map on 1 of 2, clearly on 1, on 1 the score hardly moves" in line
+    assert standing(row | {"deletion": 0.9}, True) == "clearly"
+    assert standing(row | {"score": 0.01}, True) == "clearly"  # its room is said already
+    assert standing(row, False) == "clearly"  # a score has units that nobody knows
 
 
 def test_the_verdict_by_hand() -> None:
@@ -322,7 +338,7 @@ def beats_noise(net: nn.Module, images: Tensor, layer: str) -> None:
     table = rv.faithfulness(net, images, mixed, checks=checks, steps=10)
     print(*table["words"], sep="\n")
     good, bad = (rows for _, rows in table.groupby("method", sort=False))
-    assert good["words"].str.endswith("to be trusted here").sum() >= 2
+    assert good["words"].str.endswith("passes both checks").sum() >= 2
     assert bad["words"].str.endswith("than a random map").all()
     assert bad["words"].str.contains("no better|not clearly better|worse").all()
     assert (good["insertion"] - good["deletion"]).mean() > (

@@ -83,6 +83,13 @@ export function stepLines(data, chosen, pinned) {
   return { now, kept };
 }
 
+/** The stages of all lines, where all have the same; else none: a band behind a line is of that line's network. */
+export function sharedBounds(shown) {
+  const [first, ...others] = shown.map(({ bounds = [] }) => bounds);
+  const same = (one) => JSON.stringify(one) === JSON.stringify(first);
+  return first && others.every(same) ? first : [];
+}
+
 /** The chosen law as a line, of the lines that are shown. */
 export function theoryLines(data, chosen, shown) {
   if (!chosen.theory) return [];

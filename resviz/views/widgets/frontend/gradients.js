@@ -3,7 +3,7 @@ import { depthChart } from "./chart.js";
 import { fitsLog } from "./chart_scales.js";
 import { buttonControl, checkControl, element, rangeControl, selectControl } from "./controls.js";
 import { createBlockRows, roomBeside } from "./gradient_blocks.js";
-import { FIRST_PROFILES, isLog, known, ofMode, profilesOf, stepAfter, stepLines, theoryLines, valuesOf } from "./gradient_lines.js";
+import { FIRST_PROFILES, isLog, known, ofMode, profilesOf, sharedBounds, stepAfter, stepLines, theoryLines, valuesOf } from "./gradient_lines.js";
 import { createShell, csvText, saveBlob, svgText, svgToPng } from "./shell.js";
 
 const DEPTH_TITLE = "depth (weighted layers from the input)";
@@ -125,14 +125,13 @@ function draw(view) {
   const about = known(data, chosen);
   const { now, kept } = stepLines(data, chosen, pinned);
   const [log, laws] = [isLog(data, chosen), theoryLines(data, chosen, now)];
-  const deepest = [...now].sort((a, b) => Math.max(...b.x) - Math.max(...a.x))[0];
   const moment = meta.steps.length > 1 ? `, ${meta.stepWord} ${chosen.step}` : "";
   const particular = meta.networks.filter((one) => one.note).map((one) => `${one.name}: ${one.note}`);
   const conditions = [about.note, meta.conditions, ...particular].filter(Boolean);
   chart.show({
     ...{ title: about.title + moment, conditions, axis: about.axis + (log ? " (log)" : ""), xTitle: DEPTH_TITLE },
     ...{ log, limits: log ? null : about.limits, extent: valuesOf(data, chosen), roomRight: roomBeside(now) },
-    ...{ stages: deepest?.bounds ?? [], series: [...now, ...kept], theory: laws },
+    ...{ stages: sharedBounds(now), series: [...now, ...kept], theory: laws },
   });
   view.curves = now;
   drawBlocks(view);
