@@ -32,8 +32,8 @@ def rec() -> Recording:
 
 
 COLUMNS = {
-    "layers": "layer call type kind depth stage block shape axes mean std rms norm min max "
-    "zero_fraction grad_rms grad_norm",
+    "layers": "layer call type kind depth stage block projection gate shape axes mean std rms norm "
+    "min max zero_fraction grad_rms grad_norm",
     "residuals": "addition block call kind residual depth stage shape branch_rms shortcut_rms "
     "sum_rms ratio cosine grad_sum_rms grad_branch_rms grad_shortcut_rms grad_cosine "
     "grad_branch_share grad_reason",
@@ -44,6 +44,14 @@ COLUMNS = {
 @pytest.mark.parametrize("table", list(COLUMNS))
 def test_columns(rec: Recording, table: str):
     assert " ".join(getattr(rec, table)) == COLUMNS[table]
+
+
+def test_layers_beside_the_main_path_are_named():
+    net = cifar_resnet(8, shortcut="B", seed=0)
+    table = record(net, torch.randn(2, 3, 32, 32)).layers
+    beside = table.loc[table["projection"], "layer"].tolist()
+    assert beside == [f"layer{n}.0.shortcut.{k}" for n in (2, 3) for k in (0, 1)]
+    assert not table["gate"].any()
 
 
 def test_keys(rec: Recording):

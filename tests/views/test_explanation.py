@@ -85,7 +85,7 @@ def test_a_choice_of_maps(exp: Any) -> None:
 
 
 def test_one_colour_scale_over_all_maps(exp: Any, read: Any) -> None:
-    figure = rv.plot_explanation(exp)
+    figure = rv.plot_explanation(exp, scale="shared")
     values = torch.cat([m[0].flatten() for m in exp.maps.values()])
     marker = bar_of(figure)
     assert marker.cmax == pytest.approx(float(values.max()))
@@ -229,6 +229,13 @@ def test_no_map_covers_another(exp: Any, scale: str) -> None:
             assert all(abs(x - a) >= width or abs(y - b) >= height for a, b in corners[:n])
 
 
+def test_methods_have_units_of_their_own_unless_one_scale_is_asked_for(exp: Any, read: Any) -> None:
+    assert len(exp.methods) > 1
+    assert "one colour scale per method" in read.title(rv.plot_explanation(exp))
+    one = rv.plot_explanation(exp, methods=exp.methods[:1])
+    assert "one colour scale over all maps" in read.title(one)
+
+
 def test_a_scale_for_each_method(exp: Any, read: Any) -> None:
     """A bar beside each row, of all the maps in it."""
     several = mixed(exp)
@@ -252,7 +259,7 @@ def test_a_scale_for_each_method(exp: Any, read: Any) -> None:
 
 def test_one_scale_means_one_colour_map(exp: Any) -> None:
     """A shared bar holds for every panel: blue-red where any map has negative values."""
-    figure = rv.plot_explanation(mixed(exp), opacity=1)
+    figure = rv.plot_explanation(mixed(exp), scale="shared", opacity=1)
     marker = bar_of(figure)
     assert marker.cmin == -marker.cmax
     middle = style.colour_table(style.SIGNED)[127].astype(int)

@@ -104,7 +104,7 @@ def plot_explanation(
     if columns is not None and columns < 1:
         raise ValueError(f"plot_explanation: columns={columns}; 1 or more, or None.")
     if scale is None:
-        drawn = exp.methods if methods is None else methods
+        drawn = getattr(exp, "methods", ()) if methods is None else methods  # checked below
         scale = "method" if len(set(drawn)) > 1 else "shared"
     panels = panels_of(exp, image, methods, layers, targets, scale, magnitude, clip)
     name = name if name is not None else f"image {image}"
