@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import snippets
 import torch
 from PIL import Image
 
@@ -70,6 +69,8 @@ def figures() -> None:
 
 def guides() -> None:
     """What the snippets of the pages draw, where a picture stands under them."""
+    import snippets  # beside this file
+
     for path in sorted(HERE.parent.rglob("*.md")):
         found = snippets.snippets(path)
         if not any(each.picture for each in found):
