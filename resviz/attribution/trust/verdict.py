@@ -13,13 +13,15 @@ from resviz.attribution.trust.rivals import LEVEL, NULLS, together
 
 # what is said of a map that falls short of random ones, or of most
 _SHORT = {
-    "moot": "the score hardly moves whatever is removed, so that the lead says nothing",
+    "still": "the score hardly moves whatever is removed, so that no map can be judged by it",
+    "moot": "too little apart from a random map to matter",
     "worse": "worse than a random map",
     "no": "no better than a random map",
     "hardly": "not clearly better than a random map",
 }
+_CURVES = ("_curve", "_random_curve")
 _FAINT = 0.05  # a probability below which curves have little room
-_SLIGHT = 0.01  # of a probability: a lead that no one would notice, however sure a rank test is
+_SLIGHT = 0.01  # of a probability: what no one would notice, however sure a rank test is of it
 
 
 def beats_random(p_random: float) -> str:
@@ -40,14 +42,18 @@ def beats_random(p_random: float) -> str:
 
 
 def standing(row: Mapping[str, Any], probability: bool) -> str:
-    """The same of a row; "moot" where it leads by what no one would notice, of a probability.
+    """The same of a row; of a probability also "still" and "moot".
 
-    A rank test is sure of any lead, however small, and a score that stays whatever is removed gives
-    leads of a ten thousandth.
+    A rank test is sure of any difference, however small. "still": the probability stays as it is,
+    to a hundredth, whatever is removed. "moot": it moves, and the map is ahead of random ones, or
+    behind them, by less than that.
     """
     better = beats_random(row.get("p_random", math.nan))
-    told = probability and row["score"] >= _FAINT
-    return "moot" if told and better == "clearly" and abs(_lead(row)) < _SLIGHT else better
+    if not better or not probability or row["score"] < _FAINT:  # that has words of its own
+        return better
+    if _swing(row) < _SLIGHT:
+        return "still"
+    return "moot" if better != "no" and abs(_lead(row)) < _SLIGHT else better
 
 
 def changes(row: Mapping[str, Any]) -> bool | None:
@@ -92,6 +98,13 @@ def _lead(row: Mapping[str, Any]) -> float:
         if name in row
     ]
     return sum(leads) if leads else math.nan
+
+
+def _swing(row: Mapping[str, Any]) -> float:
+    """How far any of the curves goes; NaN without them."""
+    names = [f"{name}{kind}" for name in ("deletion", "insertion") for kind in _CURVES]
+    curves = [row[name] for name in names if name in row]
+    return max((max(curve) - min(curve) for curve in curves), default=math.nan)
 
 
 def _curve_words(row: Mapping[str, Any]) -> list[str]:
@@ -141,11 +154,12 @@ def summaries(table: pd.DataFrame, better: Sequence[str], rivals: int, null: str
             ahead = clearly + int((rows["_better"] == "hardly").sum())
             count = int(known.sum())
             ranks = _all_words(rows[known], rivals, null)
-            worse, moot = (int((rows["_better"] == each).sum()) for each in ("worse", "moot"))
+            worse = int((rows["_better"] == "worse").sum())
+            moot = int(rows["_better"].isin(["still", "moot"]).sum())
             facts.append(
                 f"better than a random map on {ahead} of {count}, clearly on {clearly}"
                 f"{f', worse on {worse}' if worse else ''}"
-                f"{f', on {moot} the score hardly moves' if moot else ''} {ranks}"
+                f"{f', on {moot} too little apart to matter' if moot else ''} {ranks}"
             )
         moved = [changes({str(k): v for k, v in row.items()}) for row in rows.to_dict("records")]
         told = [each for each in moved if each is not None]

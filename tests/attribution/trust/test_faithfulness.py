@@ -292,17 +292,26 @@ def test_words() -> None:
     )
 
 
-def test_a_lead_that_no_one_would_notice_is_none() -> None:
-    """A probability that stays whatever is removed: a rank test is sure of a ten thousandth."""
+def test_a_difference_that_no_one_would_notice_is_none() -> None:
+    """A rank test is sure of a ten thousandth of a probability; the words are not."""
     row = {"score": 0.9999, "p_random": 0.025, "randomised_upper": 0.1}
     row |= {"deletion": 0.9992, "deletion_random": 0.9998}
     row |= {"insertion": 0.9997, "insertion_random": 0.9998}
-    assert standing(row, True) == "moot"
-    assert words_of(row, "moot", False, True).endswith("so that the lead says nothing")
-    table = pd.DataFrame([{"method": "layer_cam", "layer": "a", "image": 0} | row] * 2)
-    (line,) = summaries(table, ["moot", "clearly"], 39, "noise").values()
-    assert "better than a random map on 1 of 2, clearly on 1, on 1 the score hardly moves" in line
-    assert standing(row | {"deletion": 0.9}, True) == "clearly"
+    names = [f"{name}{kind}" for name in ("deletion", "insertion") for kind in ("", "_random")]
+    row |= {f"{name}_curve": [0.9999, 0.9990] for name in names}
+    for p_random in (0.025, 0.3, 0.7, 0.99):  # better or worse: nothing moves
+        assert standing(row | {"p_random": p_random}, True) == "still"
+    assert words_of(row, "still", False, True).endswith("so that no map can be judged by it")
+    moves = row | {f"{name}_curve": [0.9999, 0.1] for name in names}
+    found = [standing(moves | {"p_random": p}, True) for p in (0.025, 0.3, 0.7, 0.99)]
+    assert found == ["moot", "moot", "no", "moot"]
+    assert words_of(moves, "moot", False, True).endswith(
+        "too little apart from a random map to matter"
+    )
+    table = pd.DataFrame([{"method": "layer_cam", "layer": "a", "image": 0} | row] * 3)
+    (line,) = summaries(table, ["still", "moot", "clearly"], 39, "noise").values()
+    assert "better than a random map on 1 of 3, clearly on 1, on 2 too little apart" in line
+    assert standing(moves | {"deletion": 0.9}, True) == "clearly"
     assert standing(row | {"score": 0.01}, True) == "clearly"  # its room is said already
     assert standing(row, False) == "clearly"  # a score has units that nobody knows
 
