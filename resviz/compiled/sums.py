@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -53,14 +53,23 @@ class OnePass:
         self._pair(x.data_ptr(), y.data_ptr(), x.numel(), out, torch.get_num_threads())
         return out[0], out[1], out[2]
 
-    def squares(self, tensors: Sequence[Tensor], threads: int | None = None) -> list[float]:
-        """The sum of squares of each of several tensors; on so many threads."""
+    def squares(self, tensors: Sequence[Tensor]) -> list[float]:
+        """The sum of squares of each of several tensors."""
+        return self.squares_later(tensors)(torch.get_num_threads())
+
+    def squares_later(self, tensors: Sequence[Tensor]) -> Callable[[int], list[float]]:
+        """The same when it is called, with a number of threads: hardly any Python is left then."""
         count = len(tensors)
         addresses = (ctypes.c_void_p * count)(*(x.data_ptr() for x in tensors))
         sizes = (ctypes.c_longlong * count)(*(x.numel() for x in tensors))
-        out = (ctypes.c_double * count)()
-        self._squares(addresses, sizes, count, out, threads or torch.get_num_threads())
-        return list(out)
+        kept = list(tensors)
+
+        def squares(threads: int) -> list[float]:
+            out = (ctypes.c_double * count)()
+            self._squares(addresses, sizes, len(kept), out, threads)
+            return list(out)
+
+        return squares
 
 
 def one_pass() -> OnePass | None:

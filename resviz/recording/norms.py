@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from resviz.compiled.sums import is_direct
-from resviz.recording.statistics import Number, is_compiled, sums_of_squares, widest
+from resviz.compiled.sums import is_direct, one_pass
+from resviz.recording.statistics import Number, sums_of_squares, widest
 from resviz.torch_private import norms as fused_norms
 
 
-def norms(tensors: Sequence[Tensor | None], threads: int | None = None) -> list[Number]:
+def norms(
+    tensors: Sequence[Tensor | None], squares: Sequence[float] | None = None
+) -> list[Number]:
     """Of each, NaN for None and for what is empty; on a GPU one fused call per dtype.
 
-    On a CPU on so many threads; None for as many as torch computes on.
+    `squares` are the sums of squares of those that C reads, where they are known already.
 
     Example:
         >>> norms([torch.tensor([3.0, 4.0]), None])
@@ -34,7 +37,7 @@ def norms(tensors: Sequence[Tensor | None], threads: int | None = None) -> list[
         else:
             groups.setdefault((tensor.device, tensor.dtype), []).append(i)
     chosen = [t for i in alone if (t := tensors[i]) is not None]
-    for i, total in zip(alone, sums_of_squares(chosen, threads), strict=True):
+    for i, total in zip(alone, sums_of_squares(chosen, squares), strict=True):
         result[i] = total**0.5
     for members in groups.values():
         chosen = [t.detach() for i in members if (t := tensors[i]) is not None]
@@ -54,20 +57,22 @@ class NormsBeside:
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self._tensors = tensors
-        self._found: list[Number] = []
+        self._squares: list[float] | None = None
         self._thread: threading.Thread | None = None
-        if torch.get_num_threads() > 1 and all(map(is_direct, tensors)) and is_compiled():
-            self._thread = threading.Thread(target=self._run, name="resviz-norms", daemon=True)
+        compiled = one_pass() if torch.get_num_threads() > 1 else None
+        if compiled is not None and all(map(is_direct, tensors)):
+            run = partial(self._run, compiled.squares_later(tensors))
+            self._thread = threading.Thread(target=run, name="resviz-norms", daemon=True)
             self._thread.start()
 
-    def _run(self) -> None:
-        self._found = norms(self._tensors, threads=1)
+    def _run(self, squares: Callable[[int], list[float]]) -> None:
+        self._squares = squares(1)
 
     def read(self) -> list[Number]:
         """The norms."""
         if self._thread is not None:
             self._thread.join()
-        return self._found or norms(self._tensors)
+        return norms(self._tensors, self._squares)
 
 
 def _has_norm(tensor: Tensor) -> bool:

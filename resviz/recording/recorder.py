@@ -226,7 +226,7 @@ def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Aske
         measured.stem,
         layers,
         residuals,
-        tables.parameters(net, measured.seen, layers, beside.read(), grad_norms),
+        tables.parameters(net, measured.seen, layers, beside.read, grad_norms),
         logits=None if logits is None else logits.detach(),
         output=asked.output.seen(logits),
         chosen=chosen,

@@ -107,14 +107,20 @@ def _ready(x: Tensor) -> Tensor:
     return x if _compiled(x) is not None else _wide(flat(x))
 
 
-def sums_of_squares(tensors: Sequence[Tensor], threads: int | None = None) -> list[Number]:
-    """The sum of squares of each of several tensors that are not empty, as :func:`mean_square`."""
+def sums_of_squares(
+    tensors: Sequence[Tensor], found: Sequence[float] | None = None
+) -> list[Number]:
+    """The sum of squares of each of several tensors that are not empty, as :func:`mean_square`.
+
+    `found` are those that the compiled pass gave, where it has been over them.
+    """
     direct = [number for number, x in enumerate(tensors) if is_direct(x)]
     compiled = one_pass() if direct else None
     totals: list[Number | None] = [None] * len(tensors)
     if compiled is not None:
         chosen = [tensors[number] for number in direct]
-        for number, x, total in zip(direct, chosen, compiled.squares(chosen, threads), strict=True):
+        found = compiled.squares(chosen) if found is None else found
+        for number, x, total in zip(direct, chosen, found, strict=True):
             if squares_fit(total / x.numel()):
                 totals[number] = total
     return [

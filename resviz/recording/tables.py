@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -118,26 +118,29 @@ def parameters(
     net: nn.Module,
     seen: Seen,
     layer_table: pd.DataFrame,
-    norms: Sequence[Number] | None = None,
+    norms: Callable[[], Sequence[Number]] | None = None,
     grad_norms: Sequence[Number] | None = None,
 ) -> pd.DataFrame:
-    """A row per parameter; norms of all, and of the mean loss's gradients, NaN where not given."""
+    """A row per parameter; norms of all, and of the mean loss's gradients, NaN where not given.
+
+    `norms` are asked for last of all.
+    """
     named = list(net.named_parameters())
     unsaid = [math.nan] * len(named)
     types = {path: type(module).__name__ for path, module in modules_of(net).items()}
     stage_of = dict(zip(layer_table["layer"], layer_table["stage"], strict=True))
     depth_of = dict(zip(layer_table["layer"], layer_table["depth"], strict=True))
-    numbers = read([*(norms or unsaid), *(grad_norms or unsaid)])
-    table = []
-    for (name, parameter), norm, grad_norm in zip(
-        named, numbers[: len(named)], numbers[len(named) :], strict=True
-    ):
+    places = []
+    for name, parameter in named:
         owner = name.rpartition(".")[0]
         depth = seen.parameter_depths.get(id(parameter), depth_of.get(owner, math.nan))
         place = (name, owner, types[owner], depth, _stage(owner, stage_of))
         weighted = id(parameter) in seen.weights
         beside = owner in seen.projections, owner in seen.gates
-        table.append((*place, weighted, *beside, tuple(parameter.shape), norm, grad_norm))
+        places.append((*place, weighted, *beside, tuple(parameter.shape)))
+    numbers = read([*(norms() if norms is not None else unsaid), *(grad_norms or unsaid)])
+    both = zip(numbers[: len(named)], numbers[len(named) :], strict=True)
+    table = [(*place, *each) for place, each in zip(places, both, strict=True)]
     return _table(PARAMETER_COLUMNS, table)
 
 
