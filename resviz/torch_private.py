@@ -8,8 +8,8 @@ version fails there, by name, and not in a notebook.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -173,6 +173,11 @@ def version(tensor: Tensor) -> int:
     return tensor._version
 
 
+def versions_of(tensors: Iterable[Tensor]) -> dict[int, int]:
+    """:func:`version` of each, by its id; -1 for one made under ``inference_mode``."""
+    return {id(each): -1 if each.is_inference() else each._version for each in tensors}
+
+
 def whole_of(tensor: Tensor) -> Tensor | None:
     """The tensor that this one is a view of; None for one that is no view.
 
@@ -239,6 +244,23 @@ def operation_of(node: Any) -> str:
 def is_of_leaf(node: Any) -> bool:
     """True for the node where autograd adds to a leaf's ``.grad``; its class is not exported."""
     return node.name().endswith("AccumulateGrad")
+
+
+def leads_to(node: Any, leaves: Container[int]) -> bool:
+    """Whether a leaf with one of these ids lies behind an autograd node: a gradient gets there.
+
+    Which leaf a node belongs to is documented for hooks alone, and ``next_functions`` nowhere.
+    """
+    waiting, seen = deque([node]), {node}
+    while waiting:
+        for before, _ in waiting.popleft().next_functions:  # the nearest first: a layer's weight
+            if before is None or before in seen:
+                continue
+            if is_of_leaf(before) and id(before.variable) in leaves:
+                return True
+            seen.add(before)
+            waiting.append(before)
+    return False
 
 
 def made_at(node: Any) -> int:

@@ -293,6 +293,14 @@ def test_the_version_counts_writes_in_place_and_nothing_else():
 
 
 @seen("torch", "2.15.0")
+def test_versions_of_several_and_of_one_that_has_none():
+    one = torch.ones(2).add_(1)
+    with torch.inference_mode():
+        other = torch.ones(2)
+    assert private.versions_of([one, other]) == {id(one): private.version(one), id(other): -1}
+
+
+@seen("torch", "2.15.0")
 def test_data_and_the_kernels_of_batch_norm_do_not_raise_the_version():
     norm = nn.BatchNorm1d(2).train()
     before, mean = private.version(norm.running_mean), norm.running_mean.clone()
@@ -444,6 +452,17 @@ def test_nodes_are_called_by_their_operation_and_begin_with_what_they_write_to()
         nodes.append(nodes[-1].next_functions[0][0])
     assert [private.operation_of(n) for n in nodes[:3]] == ["relu", "add", "clone"]
     assert [private.is_of_leaf(node) for node in nodes] == [False, False, False, True]
+
+
+@seen("torch", "2.15.0")
+def test_a_node_leads_to_the_leaves_behind_it():
+    weight, other = (torch.ones(2, requires_grad=True) for _ in range(2))
+    x = torch.ones(2, requires_grad=True)
+    alone, weighed = x.relu().sum(), (x.relu() * weight + other.detach()).relu()
+    assert private.leads_to(weighed.grad_fn, {id(weight)})
+    assert private.leads_to(alone.grad_fn, {id(weight), id(x)})
+    assert not private.leads_to(alone.grad_fn, {id(weight)})
+    assert not private.leads_to(weighed.grad_fn, {id(other)})
 
 
 @seen("torch", "2.15.0")

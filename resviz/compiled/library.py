@@ -84,7 +84,7 @@ def library(wait: bool = True) -> ctypes.CDLL | None:
     started = building()
     if started is None:
         return None
-    if wait:
+    if wait and started.made is None:
         started.wait()
     return started.made
 

@@ -56,7 +56,8 @@ def check_gradients(net: nn.Module) -> None:
 
 def check_finite(layers: pd.DataFrame) -> None:
     """Raise NonFinite, naming the first layer whose output holds NaN or infinity."""
-    finite = np.isfinite(layers[["mean", "min", "max"]].to_numpy(dtype=float)).all(axis=1)
+    columns = [layers[name].to_numpy(dtype=float) for name in ("mean", "min", "max")]
+    finite = np.isfinite(columns).all(axis=0)
     if finite.all():
         return
     wrong = layers[~finite]

@@ -20,7 +20,7 @@ from resviz.recording.kept import Kept
 from resviz.recording.seen import AdditionRow, LayerRow, Seen
 from resviz.recording.split import NOT_REACHED, GradientSplit
 from resviz.recording.statistics import Measured, Number, mean_product, mean_square, measure
-from resviz.torch_private import unwatched, version
+from resviz.torch_private import leads_to, unwatched, version
 
 
 class _Known(NamedTuple):
@@ -47,6 +47,8 @@ class MeasuredPass:
     Attributes:
         seen: of the latest pass.
         stem: the last layer before the first block, where "blocks" are kept.
+        of_images: a gradient is read where no parameter lies behind: it is there only as long as
+            the backward goes on to the images.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class MeasuredPass:
     ) -> None:
         self.seen = Seen()
         self.stem: str | None = None
+        self.of_images = False
+        self._parameters = {id(parameter) for parameter in net.parameters()} if gradients else set()
         self._axes = Axes(net, hooks) if axes else None
         self._walk = Walk(net, hooks, self._entered, self._left, axes=self._axes, check=check)
         self._net, self._kept, self._hooks, self._gradients = net, kept, hooks, gradients
@@ -80,7 +84,7 @@ class MeasuredPass:
         before, after = self._before_addition, self._after_addition
         flow = self._flow = Dataflow(before, after, self._include)
         self._told.clear()
-        self.stem = None
+        self.stem, self.of_images = None, False
         self.seen = Seen([], [], flow.parameter_depths, flow.weights, flow.projections, flow.gates)
         try:
             output = self._walk.around(forward, inputs, flow)
@@ -125,6 +129,12 @@ class MeasuredPass:
             known.rows.append(row)
             if len(known.rows) == 1:
                 self._hooks.gradient(tensor, partial(self._read_gradient, known.rows))
+                self._reads_at(tensor.grad_fn)
+
+    def _reads_at(self, node: Any) -> None:
+        """The gradient is read at an autograd node."""
+        if not self.of_images and node is not None:
+            self.of_images = not leads_to(node, self._parameters)
 
     def _read_gradient(self, rows: list[LayerRow], gradient: Tensor) -> None:
         measured = self._mean_square(gradient)
@@ -146,6 +156,7 @@ class MeasuredPass:
             kept.store(path, call, tensor, axes)
         if kept.wants(f"{path}:grad") and tensor.requires_grad:
             self._hooks.gradient(tensor, lambda g: kept.store(f"{path}:grad", call, g, axes))
+            self._reads_at(tensor.grad_fn)
 
     def _measure(self, tensor: Tensor) -> _Known:
         """Statistics of a tensor; the same tensor in the same state is measured once."""
@@ -206,6 +217,8 @@ class MeasuredPass:
                     kept.store(f"{name}:{part}", call, gradient, axes)
 
         split = GradientSplit(addition, self._hooks, row.split, parts)
+        if addition.root.edge is not None:
+            self._reads_at(addition.root.edge[0])
         row.reason = lambda: split.reason
 
         def at_sum(gradient: Tensor) -> None:

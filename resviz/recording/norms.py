@@ -15,9 +15,7 @@ from resviz.recording.statistics import Number, sums_of_squares, widest
 from resviz.torch_private import norms as fused_norms
 
 
-def norms(
-    tensors: Sequence[Tensor | None], squares: Sequence[float] | None = None
-) -> list[Number]:
+def norms(tensors: Sequence[Tensor | None], squares: Sequence[float] | None = None) -> list[Number]:
     """Of each, NaN for None and for what is empty; on a GPU one fused call per dtype.
 
     `squares` are the sums of squares of those that C reads, where they are known already.

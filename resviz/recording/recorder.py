@@ -216,8 +216,16 @@ def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Aske
             "right. A network that returns its loss has its logits inside."
         )
     chosen = asked.of(returned)
-    parameters, whole = list(net.parameters()), asked.gradients is True
-    grad_norms = _backward(parameters, leaves, chosen.per_image, whole) if asked.gradients else None
+    parameters = list(net.parameters())
+    grad_norms = None
+    if asked.gradients and chosen.per_image is not None:
+        images = [leaf for leaf in leaves if leaf.requires_grad]
+        wanted = [p for p in parameters if p.requires_grad]
+        if asked.gradients == "activations" and images:
+            wanted = []
+        elif wanted and not measured.of_images:
+            images = []  # no gradient is read there: that of the first convolution is a dear one
+        grad_norms = _backward(parameters, wanted, images, chosen.per_image)
     beside = NormsBeside(parameters)
     layers = tables.layers(measured.seen)
     residuals = tables.residuals(measured.seen, layers)
@@ -234,19 +242,17 @@ def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Aske
 
 
 def _backward(
-    parameters: Sequence[Tensor], leaves: Inputs, per_image: Tensor | None, whole: bool
-) -> list[Number] | None:
+    parameters: Sequence[Tensor],
+    wanted: Sequence[Tensor],
+    images: Sequence[Tensor],
+    per_image: Tensor,
+) -> list[Number]:
     """Norm of the mean loss's gradient for every parameter; the hooks see that of the sum.
 
-    Not `whole`: for none, where the images have a gradient, as tokens have not.
+    NaN for those that are not `wanted`. The backward goes as far as these and the `images`.
     """
-    if per_image is None:
-        return None
-    images = [leaf for leaf in leaves if leaf.requires_grad]
-    chosen = [p for p in parameters if p.requires_grad] if whole or not images else []
-    inputs = [*chosen, *images]
     try:
-        grads = torch.autograd.grad(per_image.sum(), inputs, allow_unused=True)
+        grads = torch.autograd.grad(per_image.sum(), [*wanted, *images], allow_unused=True)
     except RuntimeError as err:
         if not is_of_reentrant_checkpoint(err):
             raise
@@ -254,5 +260,5 @@ def _backward(
             f"{caller()}: a network with checkpointing that is reentrant; use_reentrant=False "
             "would be right. Or record with checkpointing off, or with gradients=False."
         ) from err
-    found = dict(zip(map(id, chosen), norms(grads[: len(chosen)]), strict=True))
+    found = dict(zip(map(id, wanted), norms(grads[: len(wanted)]), strict=True))
     return [found[id(p)] / len(per_image) if id(p) in found else math.nan for p in parameters]

@@ -121,7 +121,7 @@ def sums_of_squares(
         chosen = [tensors[number] for number in direct]
         found = compiled.squares(chosen) if found is None else found
         for number, x, total in zip(direct, chosen, found, strict=True):
-            if squares_fit(total / x.numel()):
+            if squares_fit(total / x.numel()) or not (total or bool(x.any())):
                 totals[number] = total
     return [
         mean_square(x) * x.numel() if total is None else total

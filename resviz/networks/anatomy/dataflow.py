@@ -30,7 +30,7 @@ from resviz.networks.anatomy.operations import (
 )
 from resviz.networks.anatomy.stream import settle
 from resviz.networks.anatomy.sums import FAMILIES, STACKED, Term, addition_name, terms
-from resviz.torch_private import unwatched, version, whole_of
+from resviz.torch_private import unwatched, versions_of, whole_of
 
 _NESTED = (tuple, list, dict)
 # a tensor that joins others, along which axis, and those
@@ -216,15 +216,19 @@ class Dataflow(TorchFunctionMode):
         operands = list(tensors_in(args)) + (list(tensors_in(kwargs)) if kwargs else [])
         with unwatched():  # shapes and versions are read here: no other mode need hear of it
             parents, constants = self._told_apart(operands)
-        added = self._terms(name, args, kwargs)
-        number = self._count_additions(name, len(added))
+            versions = versions_of(operands) if parents else {}
+        added: tuple[Term, ...] = ()
+        number = 0
+        if name in FAMILIES:
+            added = terms(name, args, kwargs, self._stacked(args))
+            number = self._count_additions(name, len(added))
         if not parents:
             return self._of_constants(func, args, kwargs, operands, constants, added, number)
         if name in FRESH:
             return self._run(func, args, kwargs)
-        addition = self._announced(name, number, added, self._nodes_of(args, added))
-        with unwatched():
-            versions = {id(t): _version(t) for t in operands}
+        addition = None
+        if added:
+            addition = self._announced(name, number, added, self._nodes_of(args, added))
         out = func(*args, **kwargs)
         written = args[:1] if name.endswith("_") else ()  # x[:, :3] = y returns nothing
         with unwatched():
@@ -234,7 +238,8 @@ class Dataflow(TorchFunctionMode):
             self._link(call, (out, written) if written else out, tuple(parents), versions)
             if name in ("stack", "cat"):
                 self._note_joined(name, args, kwargs, out)
-        self._finish(addition, out)
+        if addition is not None:
+            self._finish(addition, out)
         return out
 
     def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -288,10 +293,13 @@ class Dataflow(TorchFunctionMode):
 
         made = (out,) if isinstance(out, Tensor) else {id(t): t for t in tensors_in(out)}.values()
         for tensor in made:
-            if versions.get(id(tensor)) == _version(tensor):
+            if id(tensor) not in versions:
+                note(tensor)
+                continue
+            if versions_of((tensor,)).items() <= versions.items():
                 continue  # handed through untouched: dropout in eval mode, contiguous()
             note(tensor)
-            whole = whole_of(tensor) if id(tensor) in versions else None
+            whole = whole_of(tensor)
             if whole is not None and self.node_of(whole) is None:  # batch[0].copy_(image)
                 note(whole)
         for node in (*parents, *given):
@@ -323,13 +331,15 @@ class Dataflow(TorchFunctionMode):
         number: int,
     ) -> Any:
         name = getattr(func, "__name__", "")
-        nodes = self._nodes_of(args, added) if constants else []
-        addition = self._announced(name, number, added, nodes)
+        addition = None
+        if added and constants:
+            addition = self._announced(name, number, added, self._nodes_of(args, added))
         out = self._run(func, args, kwargs)
         if constants:
             with unwatched():
                 self._derive(_Call(name, args, kwargs, operands, constants), out)
-            self._finish(addition, out)
+            if addition is not None:
+                self._finish(addition, out)
         return out
 
     def _derive(self, call: _Call, out: Any) -> None:
@@ -378,11 +388,6 @@ class Dataflow(TorchFunctionMode):
         return (node,) if node is not None else ()
 
     # ---- additions
-    def _terms(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Term, ...]:
-        if name not in FAMILIES:
-            return ()
-        return terms(name, args, kwargs, self._stacked(args))
-
     def _stacked(self, args: Sequence[Any]) -> int | None:
         entry = self._stacks.get(id(args[0])) if args else None
         return entry[1] if entry is not None and entry[0]() is args[0] else None
@@ -419,8 +424,8 @@ class Dataflow(TorchFunctionMode):
 
     def _count_additions(self, name: str, terms: int) -> int:
         """The number of its first among those of the module call that runs; residual or not."""
-        family = FAMILIES.get(name)
-        if family is None or (family in STACKED and not terms):
+        family = FAMILIES[name]
+        if family in STACKED and not terms:
             return 0
         path, call, *_ = self._stack[-1]
         first = self._names[path, call, family]
@@ -432,8 +437,6 @@ class Dataflow(TorchFunctionMode):
     ) -> Addition | None:
         """The sum that is about to be made; who listens has heard of it where it is residual."""
         addition = None
-        if not nodes:
-            return None
         node, so_far = nodes[0], added[0]
         for place in range(1, len(nodes)):
             pair, both = (so_far, added[place]), (node, nodes[place])
@@ -526,9 +529,7 @@ class Dataflow(TorchFunctionMode):
         if self._after is not None and self._heard(addition):
             self._after(addition, total)
 
-    def _finish(self, addition: Addition | None, out: Any) -> None:
-        if addition is None:
-            return
+    def _finish(self, addition: Addition, out: Any) -> None:
         node = self._known(out)
         if node is not None:
             node.step, node.fused = "sum", not addition.residual
@@ -550,7 +551,3 @@ def _together(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...] | Non
 
 def _edge(tensor: Tensor) -> tuple[Any, int] | None:
     return (tensor.grad_fn, tensor.output_nr) if tensor.grad_fn is not None else None
-
-
-def _version(tensor: Tensor) -> int:
-    return -1 if tensor.is_inference() else version(tensor)
