@@ -1,7 +1,8 @@
 """Statistics of one tensor in a few cheap passes, without a host sync on a GPU.
 
 On a CPU one compiled pass where there is a compiler (:mod:`resviz.compiled`), else row
-sums, row norms and one ``aminmax``. Rows of 4096 keep float32 sums exact to about 1e-8 (one float32
+sums, row norms, ``aminmax`` and zeros of 4 MB at a time, which are still in the cache when they are
+read again: half the time for 25 MB. Rows of 4096 keep float32 sums exact to about 1e-8 (one float32
 ``dot`` over 6.4 million elements is off by 5e-5, ``vector_norm`` by 4e-4), and cost a quarter of
 ``var_mean`` plus ``count_nonzero``. On a GPU the built-in reductions are both fast and exact, so
 they are used as they are.
@@ -10,7 +11,7 @@ they are used as they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from resviz.compiled.sums import OnePass, is_direct, one_pass
 
 _ROW = 4096
+_READ = 256  # rows that are read together: 4 MB
 Number = Tensor | float
 NAMES = ("mean", "std", "rms", "norm", "min", "max", "zero_fraction")
 
@@ -77,14 +79,13 @@ def widest(x: Tensor) -> torch.dtype:
     return torch.float32 if x.device.type == "mps" else torch.float64
 
 
-def _rows(x: Tensor) -> tuple[Tensor, Tensor]:
-    """A flat tensor as rows of 4096, and the rest as one row."""
+def _rows(x: Tensor) -> Iterator[Tensor]:
+    """A flat tensor as rows of 4096, so many at a time, and the rest as one row."""
     whole = x.numel() // _ROW * _ROW
-    return x[:whole].view(-1, _ROW), x[whole:].view(1, -1)
-
-
-def _sum(x: Tensor) -> Tensor:
-    return torch.stack([rows.sum(1).double().sum() for rows in _rows(x)]).sum()
+    if whole:
+        yield from x[:whole].view(-1, _ROW).split(_READ)
+    if whole < x.numel():
+        yield x[whole:].view(1, -1)
 
 
 def how(device: torch.device) -> str:
@@ -152,17 +153,6 @@ def squares_fit(mean_square: float, *operands: Tensor) -> bool:
     return any(v == 0 or not math.isfinite(v) for v in largest)
 
 
-def _zeros(x: Tensor, low: float, high: float) -> float:
-    """Exact zeros: none outside [low, high]; one sum where no value is negative."""
-    if low > 0 or high < 0:
-        return 0.0
-    if math.isnan(low):  # sign() makes a zero of NaN
-        return float((x == 0).sum())
-    sign = torch.sign(x)
-    nonzero = sum(float(rows.sum()) for rows in _rows(sign if low == 0 else sign.abs_()))
-    return x.numel() - nonzero
-
-
 def measure(x: Tensor) -> Measured:
     """Mean, variance (population), mean square, minimum, maximum and zeros of one tensor.
 
@@ -209,15 +199,43 @@ def _moments(x: Tensor) -> tuple[float, ...] | None:
 def _on_cpu(x: Tensor) -> tuple[float, ...]:
     count = x.numel()
     x = x.detach().view(-1)
-    low, high = (float(v) for v in torch.aminmax(x))
-    mean = float(_sum(x)) / count
+    low, high, total, squares, zeros = _totals(x)
+    mean = total / count
     if not math.isfinite(mean) and math.isfinite(high - low):
         mean = float(x.double().mean())
-    mean_square = _sum_of_squares(x) / count
+    if not squares_fit(squares / count, x):
+        squares = float(x.double().square().sum())
+    mean_square = squares / count
     variance = mean_square - mean * mean
     if variance < 1e-4 * mean_square:  # as above
         variance = _sum_of_squares(x - mean) / count
-    return mean, variance, mean_square, low, high, _zeros(x, low, high)
+    return mean, variance, mean_square, low, high, zeros
+
+
+def _totals(x: Tensor) -> tuple[float, ...]:
+    """Minimum, maximum, sum, sum of squares and zeros of a flat tensor, read once."""
+    ends: list[Tensor] = []
+    total, squares, zeros = 0.0, 0.0, 0.0
+    room = torch.empty(min(x.numel(), _READ * _ROW), dtype=torch.bool)
+    for rows in _rows(x):
+        pair = torch.stack(torch.aminmax(rows))
+        low, high = pair.tolist()
+        if not (low > 0 or high < 0):
+            other = room[: rows.numel()].copy_(rows.view(-1))  # than zero; NaN is, too
+            zeros += rows.numel() - _how_many(other)
+        total += float(rows.sum(1).double().sum())
+        norms = torch.linalg.vector_norm(rows, dim=1).double()
+        squares += float(torch.dot(norms, norms))
+        ends.append(pair)
+    both = torch.stack(ends)  # NaN is the smallest and the largest
+    return float(both[:, 0].amin()), float(both[:, 1].amax()), total, squares, zeros
+
+
+def _how_many(true: Tensor) -> int:
+    """Of a flat tensor of bool. As numbers of eight bytes, each of which counts to 128: a sixth."""
+    if true.numel() % 1024:
+        return int(true.sum())
+    return int(true.view(torch.int64).view(-1, 128).sum(1).view(torch.uint8).sum())
 
 
 def mean_square(x: Tensor) -> Tensor | float:
@@ -254,7 +272,7 @@ def mean_product(x: Tensor, y: Tensor) -> Tensor | float:
             return mean
         return float((x.detach().double() * y.detach().double()).mean())
     # not bmm, which adds up one by one on some CPUs: 2e-5 off in 4096 equal numbers
-    products = [(a * b).sum(1).double().sum() for a, b in zip(_rows(x), _rows(y), strict=True)]
+    products = ((a * b).sum(1).double().sum() for a, b in zip(_rows(x), _rows(y), strict=True))
     mean = float(sum(products)) / x.numel()
     return mean if squares_fit(mean, x, y) else float((x.double() * y.double()).mean())
 

@@ -71,6 +71,22 @@ def test_floating_dtypes_and_sizes_around_the_rows(dtype: torch.dtype, size: int
     check(torch.relu(torch.randn(size)).to(dtype))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("more", [0, 4096, 5])
+def test_what_is_read_in_several_parts(share: float, more: int):
+    """4 MB are read together: the ends, and zeros, may lie in any of them."""
+    x = torch.randn(2 * 2**20 + more) * (torch.rand(2 * 2**20 + more) >= share)
+    x[7], x[2**20 + 7], x[-1] = -9.0, 9.0, 0.0
+    check(x)
+    y = torch.randn_like(x)
+    right = (x.double() * y.double()).mean().item()
+    assert float(mean_product(x, y)) == pytest.approx(right, abs=1e-7)
+    x[2**20 + 8] = math.nan
+    got = measured(x)
+    assert math.isnan(got["min"]) and math.isnan(got["max"]) and math.isnan(got["mean"])
+    assert got["zero_fraction"] == (x == 0).double().mean().item()
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
 def test_integers(dtype: torch.dtype):
     check(torch.randint(0, 100, (3, 5000)).to(dtype))
