@@ -55,7 +55,9 @@ def is_exported(module: nn.Module) -> bool:
 
     Told by the operators' class, which is not exported; torch.fx keeps functions and modules.
     """
-    nodes = getattr(getattr(module, "graph", None), "nodes", ())
+    if "graph" not in module.__dict__ and not hasattr(type(module), "graph"):
+        return False  # to ask the module itself for what it has not takes ten times as long
+    nodes = getattr(module.graph, "nodes", ())
     return any(type(getattr(node, "target", None)).__name__ == "OpOverload" for node in nodes)
 
 
@@ -65,6 +67,8 @@ def is_static_int8(module: nn.Module) -> bool:
     Not so for those of dynamic quantisation, which take and give floating point.
     """
     where, name = type(module).__module__, type(module).__name__
+    if ".quantized." not in where:
+        return False
     static = where.startswith(("torch.ao.nn.quantized.", "torch.ao.nn.intrinsic.quantized."))
     helper = name.endswith(("FloatFunctional", "PackedParams"))
     return static and ".dynamic" not in where and not helper
@@ -135,16 +139,19 @@ def modules_of(net: nn.Module) -> dict[str, nn.Module]:
     torch runs as many nested generators as a module lies deep, for each of them.
     """
     found: dict[str, nn.Module] = {}
-    seen: set[nn.Module] = set()
+    seen: set[int] = set()
     left: list[tuple[str, nn.Module | None]] = [("", net)]
     while left:
         path, module = left.pop()
-        if module is None or module in seen:
+        if module is None or id(module) in seen:
             continue
-        seen.add(module)
+        seen.add(id(module))
         found[path] = module
-        start = f"{path}." if path else ""
-        left += [(start + name, child) for name, child in reversed(module._modules.items())]
+        children = module._modules
+        if children:
+            start = f"{path}." if path else ""
+            for name, child in reversed(children.items()):
+                left.append((start + name, child))
     return found
 
 

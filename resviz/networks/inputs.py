@@ -150,27 +150,28 @@ def _on_device(net: nn.Module, inputs: Inputs) -> Inputs:
 def check_weights(net: nn.Module) -> None:
     """Raise RuntimeError where parameters have no values: lazy ones, or on the device "meta"."""
     check_network(net)
-    _check_lazy(net)
-    found = (
-        f"{path}.{name}" if path else name
-        for own in (parameters_of, buffers_of)
-        for path, module in modules_of(net).items()
-        for name, tensor in own(module).items()
-        if tensor is not None and tensor.is_meta
-    )
-    name = next(found, None)
-    if name is not None:
-        raise RuntimeError(
-            f"{caller()}: {name!r} is on the device 'meta', which holds shapes and no values; a "
-            "network with weights would be right. Try net.to_empty(device='cpu'), then "
-            "net.load_state_dict(...)."
-        )
+    modules = modules_of(net)
+    _check_lazy(modules)
+    for own in (parameters_of, buffers_of):
+        for path, module in modules.items():
+            for name, tensor in own(module).items():
+                if tensor is not None and tensor.is_meta:
+                    raise RuntimeError(
+                        f"{caller()}: {_joined(path, name)!r} is on the device "
+                        "'meta', which holds shapes and no values; a network with weights would be "
+                        "right. Try net.to_empty(device='cpu'), then net.load_state_dict(...)."
+                    )
 
 
-def _check_lazy(net: nn.Module) -> None:
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _check_lazy(modules: Mapping[str, nn.Module]) -> None:
     """Raise RuntimeError for a lazy layer that never ran: a pass would make its weights."""
-    for path, module in modules_of(net).items():
-        if any(is_lazy(each) for each in parameters_of(module).values() if each is not None):
+    for path, module in modules.items():
+        own = parameters_of(module)  # most have none
+        if own and any(is_lazy(each) for each in own.values() if each is not None):
             raise RuntimeError(
                 f"{caller()}: {path!r} ({type(module).__name__}) has no weights before its first "
                 "pass; a network that has run once would be right. Run it: net(images)."
@@ -183,8 +184,9 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 def check_hookable(net: object) -> None:
     """Raise where hooks would not fire, or see nothing: scripted, compiled and int8 networks."""
     check_network(net)
-    _check_lazy(net)  # type: ignore[arg-type]
-    for path, module in modules_of(net).items():  # type: ignore[arg-type]
+    modules = modules_of(net)  # type: ignore[arg-type]
+    _check_lazy(modules)
+    for path, module in modules.items():
         where = f"{path!r} in the network" if path else "the network"
         if isinstance(module, torch.jit.ScriptModule):
             raise NotTraceable(

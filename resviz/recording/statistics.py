@@ -81,11 +81,11 @@ def widest(x: Tensor) -> torch.dtype:
 
 def _rows(x: Tensor) -> Iterator[Tensor]:
     """A flat tensor as rows of 4096, so many at a time, and the rest as one row."""
-    whole = x.numel() // _ROW * _ROW
-    if whole:
-        yield from x[:whole].view(-1, _ROW).split(_READ)
-    if whole < x.numel():
-        yield x[whole:].view(1, -1)
+    rows = x[: x.numel() // _ROW * _ROW].view(-1, _ROW)
+    for start in range(0, len(rows), _READ):
+        yield rows[start : start + _READ]
+    if rows.numel() < x.numel():
+        yield x[rows.numel() :].view(1, -1)
 
 
 def how(device: torch.device) -> str:
