@@ -191,7 +191,7 @@ def _moments(x: Tensor) -> tuple[float, ...] | None:
         return None
     mean, mean_square = total / count, squares / count
     variance = mean_square - mean * mean
-    if variance < 1e-4 * mean_square:  # two large numbers cancel: centre first
+    if variance < 1e-2 * mean_square:  # two large numbers cancel: centre first
         variance = _sum_of_squares(x.detach() - mean) / count
     return mean, variance, mean_square, low, high, zeros
 
@@ -207,7 +207,7 @@ def _on_cpu(x: Tensor) -> tuple[float, ...]:
         squares = float(x.double().square().sum())
     mean_square = squares / count
     variance = mean_square - mean * mean
-    if variance < 1e-4 * mean_square:  # as above
+    if variance < 1e-2 * mean_square:  # as above
         variance = _sum_of_squares(x - mean) / count
     return mean, variance, mean_square, low, high, zeros
 

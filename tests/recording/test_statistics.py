@@ -71,6 +71,13 @@ def test_floating_dtypes_and_sizes_around_the_rows(dtype: torch.dtype, size: int
     check(torch.relu(torch.randn(size)).to(dtype))
 
 
+@pytest.mark.parametrize("spread", [0.005, 0.01, 0.012, 0.05, 0.09, 0.11])
+def test_a_spread_far_below_the_mean_is_right_in_itself(spread: float):
+    for size in (300, 70_000, 1_100_000):
+        x = 1 + spread * torch.randn(size)
+        assert measured(x)["std"] == pytest.approx(expected(x)["std"], rel=5e-5)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("more", [0, 4096, 5])
 def test_what_is_read_in_several_parts(share: float, more: int):
