@@ -51,10 +51,15 @@ def colours_of(names: Iterable[str]) -> dict[str, str]:
         >>> colours_of(["plain-56"])["plain-56"] == first["plain-56"]
         True
     """
-    chosen: dict[str, str] = {}
+    return {name: colour(number) for name, number in colour_numbers_of(names).items()}
+
+
+def colour_numbers_of(names: Iterable[str]) -> dict[str, int]:
+    """:func:`colours_of` as numbers, for browsers, which have the colours in the same order."""
+    chosen: dict[str, int] = {}
     for name in names:
-        own = colour(_NETWORKS.setdefault(name, len(_NETWORKS)))
-        free = [each for each in COLOURS if each not in chosen.values()]
+        own = _NETWORKS.setdefault(name, len(_NETWORKS)) % len(COLOURS)
+        free = [number for number in range(len(COLOURS)) if number not in chosen.values()]
         chosen.setdefault(name, own if own in free or not free else free[0])
     return chosen
 

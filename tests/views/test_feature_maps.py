@@ -15,6 +15,7 @@ from torch import nn
 import resviz as rv
 from resviz.views import style
 from resviz.views.figures.tiles import title_room
+from resviz.views.static import static_png
 
 
 def tiles(figure: Any) -> dict[int, Any]:
@@ -69,6 +70,16 @@ def test_chosen_channels(rec: Any, read: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(("count", "across"), [(1, 1), (4, 2), (7, 4), (12, 4), (16, 4), (20, 5)])
+def test_rows_are_full(count: int, across: int, rec: Any) -> None:
+    big = kept(rec, "many", torch.rand(1, count, 8, 8))
+    starts = {
+        tile.x[0] if tile.x is not None else tile.x0
+        for tile in tiles(rv.plot_feature_maps(big, "many", channels=count)).values()
+    }
+    assert len(starts) == across
+
+
 def test_one_colour_scale_or_one_per_channel(rec: Any, read: Any) -> None:
     maps = rec["layer1"][0].numpy()  # after a ReLU: magnitudes
     shared = rv.plot_feature_maps(rec, "layer1")
@@ -117,7 +128,7 @@ def test_constant_and_dead_channels(rec: Any) -> None:
         for tile in tiles(rv.plot_feature_maps(kept(rec, "t", tensor), "t", scale=scale)).values():
             assert tile.zmin == 0 < tile.zmax
     dead = rv.plot_feature_maps(kept(rec, "t", torch.zeros(1, 3, 4, 4)), "t")
-    assert rv.views.static.static_png(dead)
+    assert static_png(dead)
 
 
 def test_values_that_are_not_finite_do_not_stretch_the_scale(rec: Any) -> None:

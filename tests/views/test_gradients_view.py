@@ -18,6 +18,7 @@ from resviz.analysis.theory import BATCHNORM_EXPLOSION, VARIANCE_SHARE, scaled_s
 from resviz.networks.cifar import cifar_resnet
 from resviz.training.recorder.record import TrainingRecord, load_training_record
 from resviz.training.recorder.recorder import TrainingRecorder
+from resviz.views.style import COLOURS
 from resviz.views.widgets.gradients import DepthView, explore_gradients
 from resviz.views.widgets.host import Host
 
@@ -61,6 +62,16 @@ def lines(view: Host[DepthView], quantity: str) -> dict[tuple[str, int], dict[st
         key = (one["name"], one["step"])
         found[key] = one | {"x": x, "place": place} | dict(zip(names, parts, strict=False))
     return found
+
+
+def test_a_network_has_the_colour_of_figures(zeros: pd.DataFrame, read: Any) -> None:
+    names = [f"network {number} of this view" for number in range(3)]
+    figure = rv.plot_depth_profile({name: zeros for name in names})
+    view = explore_gradients({name: zeros for name in names[:0:-1]})
+    for one in view.payload().meta["networks"]:
+        drawn = read.named(figure, one["name"]).line.color
+        assert drawn == COLOURS[one["colour"]]
+        assert drawn == read.named(view.figure(), one["name"]).line.color
 
 
 def names_of(view: Host[DepthView]) -> list[str]:

@@ -99,11 +99,18 @@ def _said(
     )
 
 
+def _columns(count: int, ideal: float) -> int:
+    """So many tiles in a row, about as many as is ideal, that the last row is as full as can be."""
+    least = min(count, max(1, math.floor(0.75 * ideal)))
+    near = range(least, max(least, min(count, math.ceil(1.3 * ideal))) + 1)
+    return min(near, key=lambda columns: (-count % columns, abs(columns - ideal)))
+
+
 def _tiles(found: Channels, shown: Any, scale: str) -> Draft:
     """A tile for each channel, its number above it."""
     maps = found.maps[shown]
     count, height, width = maps.shape
-    columns = min(count, max(1, round(math.sqrt(count * 1.6 * height / width))))
+    columns = _columns(count, math.sqrt(count * 1.6 * height / width))
     rows = -(-count // columns)
     factor = min(_TILE / max(height, width), ((WIDEST - 140) / columns - 4) / width)
     gap, label = 4 / factor, _LABEL / factor

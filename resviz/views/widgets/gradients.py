@@ -12,6 +12,7 @@ import numpy as np
 from resviz.analysis.theory import Theory
 from resviz.arguments import public
 from resviz.errors import closest
+from resviz.views import style
 from resviz.views.figure import Figure
 from resviz.views.figures.depth import plot_depth_profile
 from resviz.views.figures.quantities import Quantity, shared_conditions
@@ -131,7 +132,12 @@ class DepthView(View):
             "quantities": [
                 _described(name, q, self._runs, self._rows) for name, q in self._measured.items()
             ],
-            "networks": [{"name": n, "note": o} for n, o in zip(networks, own, strict=True)],
+            "networks": [
+                {"name": name, "note": note, "colour": number}
+                for (name, number), note in zip(
+                    style.colour_numbers_of(networks).items(), own, strict=True
+                )
+            ],
             "steps": sorted({run.step for run in self._runs}),
             "stepWord": self._step_word,
             "conditions": common,

@@ -16,8 +16,9 @@ function chartSeries(meta, numbers, one) {
   const part = (n) => numbers.subarray(one.at + n * count, one.at + (n + 1) * count);
   const middle = part(0);
   const several = one.seeds > 1;
+  const { name: network, colour } = meta.networks[one.network];
   return {
-    key: one.name, name: one.name, network: meta.networks[one.network].name, colour: one.network,
+    key: one.name, name: one.name, network, colour,
     dash: one.dash, seeds: one.seeds, step: one.step, middle, low: several ? part(1) : middle,
     high: several ? part(2) : middle, ...place,
   };
