@@ -32,14 +32,18 @@ class Measured:
     numel: int
     values: tuple[Tensor | float, ...]  # mean, var, mean square, min, max, zeros
 
-    def named(self, values: list[float]) -> dict[str, float]:
+    def named(self, values: Sequence[float]) -> dict[str, float]:
         """The seven columns, from the numbers that `values` came back as."""
+        return dict(zip(NAMES, self.columns(values), strict=True))
+
+    def columns(self, values: Sequence[float]) -> tuple[float, ...]:
+        """The same in the order of `NAMES`."""
         mean, variance, mean_square, low, high, zeros = values
         rms = math.sqrt(max(mean_square, 0.0)) if math.isfinite(mean_square) else mean_square
         std = math.sqrt(max(variance, 0.0)) if math.isfinite(variance) else variance
         norm = rms * math.sqrt(self.numel)
         fraction = zeros / self.numel if self.numel else math.nan
-        return dict(zip(NAMES, (mean, std, rms, norm, low, high, fraction), strict=True))
+        return mean, std, rms, norm, low, high, fraction
 
 
 def dense(x: Tensor) -> Tensor:
