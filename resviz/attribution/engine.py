@@ -33,7 +33,7 @@ from resviz.errors import LayerRefused
 from resviz.given import Images, Inputs
 from resviz.hooks import Hooks, left_as_found, switch_gradients
 from resviz.networks.anatomy.axes.watch import Axes
-from resviz.networks.first_call import watch_images
+from resviz.networks.first_call import checked
 from resviz.networks.inputs import check_differentiable, dynamic_int8
 from resviz.networks.outputs import tensor_or_none
 from resviz.torch_private import is_of_inference, modules_of, operation_of, unwatched, version
@@ -252,13 +252,13 @@ def _output(net: nn.Module, graph: _Graph, layers: Sequence[Layer], hooks: Hooks
     """What the network returns for copies of the inputs, watched; with a graph of autograd."""
     modules = modules_of(net)
     graph.inputs = graph.inputs.copies()
-    watch_images(net, hooks, graph.inputs)
     for module in _where_pictures_enter(modules.values()):
         hooks.before_forward(module, graph.before)
     for path in {path for path, _ in layers}:
         hooks.forward(modules[path], partial(graph.after, path))
     blocks = graph.blocks
-    with graph.axes.watching(graph.inputs) if layers and blocks is None else nullcontext():
+    axes = graph.axes.watching(graph.inputs) if layers and blocks is None else nullcontext()
+    with checked(net, graph.inputs), axes:
         output = _run(net, graph.inputs, blocks)
     if blocks is None:
         _check_ran(graph, layers)

@@ -10,7 +10,7 @@ from resviz.arguments import caller
 from resviz.given import Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.axes.watch import Axes
-from resviz.networks.first_call import watch_images
+from resviz.networks.first_call import checked
 
 _FIRST = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.InstanceNorm1d, nn.GroupNorm)
 _LAST = (nn.Linear, nn.LayerNorm, nn.RNNBase, nn.TransformerEncoderLayer, nn.MultiheadAttention)
@@ -39,8 +39,7 @@ def is_channels_last(net: nn.Module, inputs: Inputs) -> bool:
             if isinstance(module, (*_FIRST, *_LAST)):
                 hooks.before_forward(module, watch)
         one = inputs.one().copies()
-        watch_images(net, hooks, one)
-        with axes.watching([one.picture]):  # of the others nothing is known
+        with checked(net, one), axes.watching([one.picture]):  # of the others nothing is known
             one.run(net)
     return bool(found) and found[0]
 

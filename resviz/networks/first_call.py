@@ -1,10 +1,14 @@
 """What the layers of a network say of the images: one check of shapes and dtypes for all passes.
 
-It runs before a layer does, and raises only where torch itself is about to.
+It raises where torch itself does, and for an image without a batch, which a convolution takes for
+one. Passes fail seldom: a hook at each layer, which is a tenth of a pass of one image, is there for
+a second pass after one that failed, and where an image may be without its batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -12,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller
+from resviz.errors import LayerRefused, NonFinite, NotTraceable, UnknownOutput
 from resviz.given import Inputs
 from resviz.hooks import Hooks
 from resviz.torch_private import modules_of, unwatched
@@ -20,27 +25,89 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _CHECKED = (*_CONVOLUTIONS, *_NORMS, nn.Linear, nn.Embedding)
 _NAMES = {3: "NCL", 4: "NCHW", 5: "NCDHW"}
+_FAILURES = (RuntimeError, TypeError, ValueError, IndexError)
+# these say what is wrong, or there is nothing that a layer could add
+_SAID = (LayerRefused, NonFinite, NotTraceable, UnknownOutput, torch.OutOfMemoryError)
 
 
-def may_refuse(module: nn.Module) -> bool:
-    """True for a layer of which it is known what it takes."""
-    return isinstance(module, _CHECKED)
+@contextmanager
+def checked(net: nn.Module, inputs: Inputs, said: bool = True) -> Iterator[None]:
+    """Around a pass over `inputs`: where a layer cannot take them, the error names it.
+
+    After a pass that failed a second one is made, to find the layer. Not `said`: errors stay as
+    they are.
+
+    Raises:
+        TypeError, ValueError: what the layer got, and what would be right.
+    """
+    if not said:
+        yield
+        return
+    before = _may_lack_a_batch(net, inputs)
+    with Hooks() as hooks:
+        if before:
+            _watch(net, hooks, inputs)
+        try:
+            yield
+        except _FAILURES as error:
+            failure = error
+        else:
+            return
+    if not before and not isinstance(failure, _SAID):
+        _say(net, inputs)
+    raise failure
 
 
-def watch_images(net: nn.Module, hooks: Hooks, inputs: Inputs) -> None:
+def check_pass(net: nn.Module, inputs: Inputs) -> None:
+    """A pass for the sake of its errors."""
+    with Hooks() as hooks:
+        _watch(net, hooks, inputs)
+        inputs.run(net)
+
+
+def _say(net: nn.Module, inputs: Inputs) -> None:
+    """Raise what a layer has to say of the inputs; nothing where none has."""
+    found: list[Exception] = []
+    with Hooks() as hooks, suppress(Exception):
+        _watch(net, hooks, inputs, found)
+        inputs.run(net)
+    for error in found:
+        raise error from None
+
+
+def _may_lack_a_batch(net: nn.Module, inputs: Inputs) -> bool:
+    """True where a convolution could take an input for a single image."""
+    missing = {tensor.ndim + 1 for tensor in inputs}
+    return any(
+        len(module.kernel_size) + 2 in missing
+        for module in modules_of(net).values()
+        if isinstance(module, _CONVOLUTIONS)
+    )
+
+
+def _watch(
+    net: nn.Module, hooks: Hooks, inputs: Inputs, found: list[Exception] | None = None
+) -> None:
     """Check what reaches each layer in the passes over `inputs`, as long as `hooks` last."""
     for path, module in modules_of(net).items():
-        if may_refuse(module):
-            check = partial(_check, path=path, inputs=inputs)
+        if isinstance(module, _CHECKED):
+            check = partial(_check, path=path, inputs=inputs, found=found)
             hooks.before_forward(module, check)
 
 
-def _check(module: nn.Module, args: Any, *, path: str, inputs: Inputs) -> None:
-    with unwatched():  # the shapes that are asked for here are no step of the network's
-        check_first_call(module, args, inputs, path)
+def _check(
+    module: nn.Module, args: Any, *, path: str, inputs: Inputs, found: list[Exception] | None
+) -> None:
+    try:
+        with unwatched():  # the shapes that are asked for here are no step of the network's
+            _check_call(module, args, inputs, path)
+    except (TypeError, ValueError) as error:
+        if found is not None:
+            found.append(error)
+        raise
 
 
-def check_first_call(module: nn.Module, args: tuple[Any, ...], inputs: Inputs, path: str) -> None:
+def _check_call(module: nn.Module, args: tuple[Any, ...], inputs: Inputs, path: str) -> None:
     """Raise ValueError or TypeError where a layer cannot take what the images have become.
 
     Args:
@@ -49,7 +116,7 @@ def check_first_call(module: nn.Module, args: tuple[Any, ...], inputs: Inputs, p
         inputs: of the network in this pass.
         path: of the module.
     """
-    if not may_refuse(module) or not args or torch.compiler.is_compiling():
+    if not args or torch.compiler.is_compiling():
         return
     taken = args[0]
     if isinstance(taken, list | tuple | dict):

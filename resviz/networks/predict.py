@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from resviz.arguments import caller, public, whole
 from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
-from resviz.networks.first_call import watch_images
+from resviz.networks.first_call import checked
 from resviz.networks.inputs import check_images
 from resviz.networks.outputs import HOW_TO_SAY, UNSAID, Output, check_finite, output_of
 from resviz.preset import Preset, check_network
@@ -82,8 +82,7 @@ def logits_for(net: nn.Module, inputs: Inputs, output: Output) -> Tensor:
         UnknownOutput: no part of what the network returns is known to be its output.
     """
     given = inputs.copies()
-    with left_as_found(net) as hooks:
-        watch_images(net, hooks, given)
+    with left_as_found(net), checked(net, given):
         returned = given.run(net)
     return output.logits(returned).detach()
 

@@ -17,7 +17,7 @@ from resviz.errors import NonFinite
 from resviz.given import Inputs
 from resviz.hooks import Hooks
 from resviz.images import to_pictures
-from resviz.networks.first_call import watch_images
+from resviz.networks.first_call import check_pass
 from resviz.networks.outputs import Output, output_of
 from resviz.preset import Preset
 from resviz.recording.losses import choose
@@ -186,10 +186,8 @@ class Runner:
         if self._checked:
             return
         self._checked = True
-        with Hooks() as hooks, torch.no_grad():
-            one = Inputs.of(given.detach()[:1].clone())
-            watch_images(self._net, hooks, one)
-            one.run(self._net)
+        with torch.no_grad():
+            check_pass(self._net, Inputs.of(given.detach()[:1].clone()))
 
     def _autocast(self) -> Any:
         amp, kind = self._settings.amp, self._settings.device.type

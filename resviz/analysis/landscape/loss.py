@@ -25,7 +25,7 @@ from resviz.arguments import Progress, caller, choice, number, public, switch, w
 from resviz.errors import NonFinite, warn
 from resviz.given import Images, Inputs
 from resviz.hooks import batch_norms, left_as_found
-from resviz.networks.first_call import watch_images
+from resviz.networks.first_call import checked
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import WORDS, Output, output_of, widened
 from resviz.preset import Preset
@@ -245,13 +245,13 @@ def _measure(
     """(mean loss, error in percent) where the weights now are."""
     losses, wrong, output = [], [], output_of(preset_or_none(net, None))
     # a frame for each point: one that writes to its buffers starts every point from its own
-    with left_as_found(net, batch_stats=plan.batch_stats) as hooks:
+    with left_as_found(net, batch_stats=plan.batch_stats):
         for start in range(0, len(labels), plan.batch):
             parts = inputs.part(slice(start, start + plan.batch)).copies()
             truth = labels[start : start + plan.batch]
-            if first and not start:
-                watch_images(net, hooks, parts)
-            logits = widened(output.logits(parts.run(net)))
+            with checked(net, parts, said=first and not start):
+                returned = parts.run(net)
+            logits = widened(output.logits(returned))
             if first:
                 _check_logits(logits, truth, output)
             losses.append(F.cross_entropy(logits, truth, reduction="none"))

@@ -23,7 +23,7 @@ from resviz.attribution.trust.rivals import LEAST, NULLS
 from resviz.errors import closest
 from resviz.given import Inputs
 from resviz.hooks import left_as_found
-from resviz.networks.first_call import watch_images
+from resviz.networks.first_call import checked
 from resviz.networks.outputs import output_of
 from resviz.preset import Preset
 
@@ -292,10 +292,10 @@ def scorer_for(
     """
     aims = _targets(exp, targets, inputs, preset)
     batch_stats = bool(exp.provenance.get("batch_stats", False))
-    with left_as_found(net, batch_stats=batch_stats) as hooks:
+    with left_as_found(net, batch_stats=batch_stats):
         copies = inputs.copies()
-        watch_images(net, hooks, copies)
-        returned = copies.run(net)
+        with checked(net, copies):
+            returned = copies.run(net)
         now = aims.scores(returned).double().cpu()
     now = aims.blanked(now)
     aims.warn_of_probabilities(aims.output.tensor_or_none(returned), net, inputs)

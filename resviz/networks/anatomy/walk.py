@@ -13,9 +13,9 @@ from resviz.hooks import Hooks
 from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow, Frame
 from resviz.networks.anatomy.structure import is_leaf, may_be_block
-from resviz.networks.first_call import check_first_call, may_refuse
+from resviz.networks.first_call import checked
 from resviz.networks.inputs import check_not_inside_vmap
-from resviz.torch_private import modules_of, unwatched
+from resviz.torch_private import modules_of
 
 Entered = Callable[[Frame, tuple[Any, ...]], None]
 Left = Callable[[Frame, Any], None]
@@ -91,18 +91,19 @@ class Walk:
         self._calls.clear()
         self._inputs = inputs if isinstance(inputs, Inputs) else Inputs.of(tuple(inputs))
         self._flow, self._active = flow, True
-        try:
-            with self._watching(inputs, flow):
+        with checked(self._net, self._inputs, said=self._check):
+            try:
+                with self._watching(inputs, flow):
+                    if flow is not None:
+                        for tensor in self._inputs:
+                            flow.source(tensor)
+                    output = forward()
                 if flow is not None:
-                    for tensor in self._inputs:
-                        flow.source(tensor)
-                output = forward()
-            if flow is not None:
-                flow.returned(output)
-            return output
-        finally:
-            self._inputs = _NONE
-            self._flow, self._active = None, False
+                    flow.returned(output)
+                return output
+            finally:
+                self._inputs = _NONE
+                self._flow, self._active = None, False
 
     @contextmanager
     def _watching(self, inputs: Iterable[Tensor], flow: Dataflow | None) -> Iterator[None]:
@@ -119,15 +120,11 @@ class Walk:
         self, path: str, module: nn.Module, entered: Entered | None
     ) -> Callable[[nn.Module, Any], None]:
         leaf, block, kind = is_leaf(module), may_be_block(path, module), type(module).__name__
-        checked = leaf and self._check and may_refuse(module)
 
         def enter(_: nn.Module, args: Any) -> None:
             if not self._active:
                 return
             check_not_inside_vmap(args, path)
-            if checked:
-                with unwatched():
-                    check_first_call(module, args, self._inputs, path)
             call = self._calls.get(path, 0)
             self._calls[path] = call + 1
             frame = Frame(path, call, kind, leaf, block)
