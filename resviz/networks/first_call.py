@@ -1,8 +1,8 @@
 """What the layers of a network say of the images: one check of shapes and dtypes for all passes.
 
 It raises where torch itself does, and for an image without a batch, which a convolution takes for
-one. Passes fail seldom: a hook at each layer, which is a tenth of a pass of one image, is there for
-a second pass after one that failed, and where an image may be without its batch.
+one. Passes fail seldom, and hooks at all layers are a tenth of a pass of one image: they are there
+for a second pass after one that failed, and at once only where a failure would come too late.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def checked(net: nn.Module, inputs: Inputs, said: bool = True) -> Iterator[None]
     if not said:
         yield
         return
-    before = _may_lack_a_batch(net, inputs)
+    before = _at_once(net, inputs)
     with Hooks() as hooks:
         if before:
             _watch(net, hooks, inputs)
@@ -75,8 +75,13 @@ def _say(net: nn.Module, inputs: Inputs) -> None:
         raise error from None
 
 
-def _may_lack_a_batch(net: nn.Module, inputs: Inputs) -> bool:
-    """True where a convolution could take an input for a single image."""
+def _at_once(net: nn.Module, inputs: Inputs) -> bool:
+    """True where a convolution could take an input for a single image, and for tokens.
+
+    A token that has no row in an embedding leaves a GPU unusable to the process.
+    """
+    if not all(tensor.is_floating_point() or tensor.is_complex() for tensor in inputs):
+        return True
     missing = {tensor.ndim + 1 for tensor in inputs}
     return any(
         len(module.kernel_size) + 2 in missing

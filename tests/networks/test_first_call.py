@@ -1,5 +1,7 @@
 """Layers that cannot take what the images have become."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -76,3 +78,55 @@ class Own(nn.Linear):
 def test_layers_of_their_own_are_left_alone():
     net = nn.Sequential(nn.Flatten(), Own(5, 2))
     assert len(rv.predict(net, torch.rand(2, 2, 4))) == 4
+
+
+class Counted(nn.Module):
+    """Notes its passes, and may fail of its own."""
+
+    def __init__(self, net, error=None):
+        super().__init__()
+        self.net, self.error, self.passes = net, error, 0
+
+    def forward(self, *inputs):
+        self.passes += 1
+        output = self.net(*inputs)
+        if self.error is not None:
+            raise self.error
+        return output
+
+
+@pytest.mark.parametrize("function", [rv.predict, rv.record, rv.list_layers])
+def test_a_second_pass_finds_the_layer_and_only_after_one_that_failed(function):
+    images = torch.rand(2, 3, 17, 17)
+    net = Counted(copy.deepcopy(FLAT))
+    with pytest.raises(ValueError, match="layer 'net.2'"):
+        function(net, torch.rand(2, 3, 32, 32))
+    assert net.passes == 2
+    assert not any(module._forward_pre_hooks for module in net.modules())
+    fits = Counted(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(900, 2)))
+    function(fits, images)
+    assert fits.passes == 1
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, KeyError, ZeroDivisionError])
+def test_an_error_of_the_networks_own_comes_through_as_it_is(kind):
+    error = kind("of its own")
+    with pytest.raises(kind) as raised:
+        rv.record(Counted(nn.Conv2d(3, 4, 3), error), torch.rand(2, 3, 8, 8))
+    assert raised.value is error and error.__cause__ is None
+
+
+def test_an_image_without_its_batch_is_refused_where_all_layers_take_it():
+    net = Counted(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 3)))
+    for function in (rv.record, rv.predict):
+        with pytest.raises(ValueError, match=r"images of shape \(3, 9, 9\).*images\[None\]"):
+            function(net, torch.rand(3, 9, 9))
+    assert net.passes == 2  # one each
+
+
+def test_a_token_without_a_row_is_refused_before_it_is_looked_up():
+    """On a GPU the look-up itself would end the process's use of it."""
+    net = Counted(Tokens())
+    with pytest.raises(ValueError, match="the Embedding has 10 rows"):
+        rv.record(net, (IDS + 8, MASK))
+    assert net.passes == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,8 +16,10 @@ from resviz.networks.anatomy.axes.axis import Layout, given, unknown
 from resviz.networks.anatomy.axes.rules import Call, Rule, of_layouts, plain, rule_of
 from resviz.torch_private import modules_of
 
-_MOST = 4096  # answers that are kept
-_answers: dict[Any, Layout] = {}  # of rules that look at nothing but layouts and the result's shape
+_MOST = 4096  # answers, and layouts, that are kept
+_Told = tuple[Layout, object]  # the object stands for the layout in questions
+_tokens: dict[Layout, object] = {}
+_answers: dict[Any, _Told] = {}  # of rules that look at nothing but layouts and the result's shape
 
 
 @functools.cache
@@ -39,7 +40,7 @@ class Axes(TorchFunctionMode):
 
     def __init__(self, net: nn.Module, hooks: Hooks) -> None:
         super().__init__()
-        self._known: dict[int, tuple[weakref.ref[Tensor], Layout]] = {}
+        self._known: dict[int, tuple[weakref.ref[Tensor], _Told]] = {}
         for module in modules_of(net).values():
             own = not type(module).__module__.startswith("torch.nn.")
             if own and next(module.children(), None) is None:
@@ -62,13 +63,17 @@ class Axes(TorchFunctionMode):
 
     def layout_of(self, value: Any) -> Layout | None:
         """The axes of a tensor; None where nothing that was seen made it."""
-        reference, layout = self._known.get(id(value), (None, ()))
-        if reference is None or reference() is not value or not isinstance(value, Tensor):
+        told = self._told(value) if isinstance(value, Tensor) else None
+        return None if told is None else told[0]
+
+    def _told(self, tensor: Tensor) -> _Told | None:
+        entry = self._known.get(id(tensor))
+        if entry is None or entry[0]() is not tensor:
             return None
-        return layout if len(layout) == value.ndim else None
+        return entry[1] if len(entry[1][0]) == tensor.ndim else None
 
     def _note(self, tensor: Tensor, layout: Layout) -> None:
-        self._known[id(tensor)] = (weakref.ref(tensor), layout)
+        self._known[id(tensor)] = (weakref.ref(tensor), (layout, _token_of(layout)))
 
     def _kept(self, module: nn.Module, args: Any, output: Any) -> None:
         if isinstance(output, Tensor) and self.layout_of(output) is None and args:
@@ -86,19 +91,32 @@ class Axes(TorchFunctionMode):
 
     def saw(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         """A torch function that has run."""
-        made = (out,) if isinstance(out, Tensor) else _tensors(out)
-        if made:  # most calls ask for a shape or a version
-            name, rule = _rule(getattr(func, "__name__", ""))
-            question = self._question(name, rule, args, kwargs, out)
-            known = _answers.get(question)
-            if known is not None:
-                self._note(out, known)
+        made = [out] if isinstance(out, Tensor) else _tensors(out)
+        if not made:  # most calls ask for a shape or a version
+            return
+        name = getattr(func, "__name__", "")
+        given = [each for each in args if isinstance(each, Tensor)]
+        named: tuple[str, ...] = ()
+        if kwargs:
+            named = tuple(name for name, each in kwargs.items() if isinstance(each, Tensor))
+            given += [kwargs[name] for name in named]
+        if made[0] is out:
+            question = (name, out.shape, named, *map(self._token_in, given))
+            answer = _answers.get(question)
+            if answer is not None:
+                self._known[id(out)] = (weakref.ref(out), answer)
                 return
-            call = Call(name, func, args, kwargs, self.layout_of)
-            for number, tensor in enumerate(made):
-                self._note_result(call, rule, tensor, number)
-            if question is not None:
-                self._keep(question, self.layout_of(out))
+        bare, rule = _rule(name)
+        call = Call(bare, func, args, kwargs, self.layout_of)
+        for number, tensor in enumerate(made):
+            self._note_result(call, rule, tensor, number)
+        if made[0] is out and of_layouts(rule):
+            self._keep(question, list(map(self.layout_of, given)), self._told(out))
+
+    def _token_in(self, tensor: Tensor) -> object:
+        """What stands for its layout."""
+        told = self._told(tensor)
+        return None if told is None else told[1]
 
     def _note_result(self, call: Call, rule: Rule | None, tensor: Tensor, number: int) -> None:
         layout = _said(rule, call, tensor, number) if rule is not None else None
@@ -107,27 +125,21 @@ class Axes(TorchFunctionMode):
         elif any(self.layout_of(each) is not None for each in call.args if each is not tensor):
             self._note(tensor, tuple(map(unknown, tensor.shape)))  # seen, and not understood
 
-    def _question(
-        self, name: str, rule: Rule | None, args: tuple[Any, ...], kwargs: Any, out: Any
-    ) -> Any:
-        """All that the answer depends on; None where it depends on more than layouts."""
-        if not (of_layouts(rule) and isinstance(out, Tensor)):
-            return None
-        named = tuple(name for name, each in kwargs.items() if isinstance(each, Tensor))
-        tensors = [each for each in args if isinstance(each, Tensor)]
-        tensors += [kwargs[name] for name in named]
-        return (name, out.shape, named), tuple(map(self.layout_of, tensors))
-
-    def _keep(self, question: Any, answer: Layout | None) -> None:
+    def _keep(self, question: Any, given: list[Layout | None], answer: _Told | None) -> None:
         """For the next such call; but an axis like no other is made anew each time."""
         if answer is None:
             return
-        given = itertools.chain.from_iterable(filter(None, question[1]))
-        before = {atom for axis in given for atom in axis.atoms}
-        if all(atom in before or atom.name[0] != "?" for axis in answer for atom in axis.atoms):
+        before = {atom for layout in given if layout for axis in layout for atom in axis.atoms}
+        if all(atom in before or atom.name[0] != "?" for axis in answer[0] for atom in axis.atoms):
             if len(_answers) >= _MOST:
                 _answers.clear()
             _answers[question] = answer
+
+
+def _token_of(layout: Layout) -> object:
+    if len(_tokens) >= _MOST:
+        _tokens.clear()  # what is kept under an old one is asked for once more
+    return _tokens.setdefault(layout, object())
 
 
 def _tensors(out: Any) -> list[Tensor]:
