@@ -102,6 +102,7 @@ class Walk:
                     flow.returned(output)
                 return output
             finally:
+                self.running.clear()  # of a pass that failed
                 self._inputs = _NONE
                 self._flow, self._active = None, False
 
