@@ -133,9 +133,9 @@ class Canvas:
         look = {"facecolor": each.fill, "zorder": 0, "linewidth": 0}
         ax.add_patch(Rectangle((low, 0), high - low, 1, transform=where, **look))
         if each.text and self._has_room(each):
-            font = _font(style.SMALL, style.FAINT) | {"ha": "center", "va": "top"}
+            font = _font(style.SMALL, style.FAINT) | {"ha": "center", "va": "bottom"}
             middle = (low + high) / 2
-            ax.text(middle, 0.98, each.text, transform=where, clip_on=True, zorder=1.5, **font)
+            ax.text(middle, 1.0, each.text, transform=where, zorder=1.5, **font)
 
     def _has_room(self, each: Stripe) -> bool:
         """Whether a stripe is as wide as its name: cut at both ends it would be another word."""

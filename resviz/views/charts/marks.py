@@ -203,7 +203,7 @@ class Stripe:
         x: from and to, None: over the width.
         yaxis: over whose height.
         fill: colour.
-        text: at its upper end.
+        text: above its upper end.
         xaxis: whose values `x` are.
     """
 

@@ -278,6 +278,8 @@ def _shape(each: Rule | Stripe) -> dict[str, Any]:
         "label": {
             "text": escaped(each.text),
             "textposition": "top center",
+            "yanchor": "bottom",
+            "padding": 0,
             "font": {"size": style.SMALL, "color": style.FAINT},
         },
     }

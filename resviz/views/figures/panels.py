@@ -26,6 +26,7 @@ DEPTH = "depth (weighted layers from the input)"
 _STRIP = 26  # pixels
 _GAP = 8
 _NARROW = 0.04  # of the axis: a stage this short gets no name
+_NAMES = 16  # pixels above the first panel, for the names of stages
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _limits(values: Floats) -> tuple[float, float]:
 
 
 def shade_stages(draft: Draft, panels: Sequence[Panel], bounds: Bounds) -> None:
-    """Stages as alternating stripes behind every panel; their names stand in the first panel."""
+    """Stages as alternating stripes behind every panel; their names stand above the first one."""
     whole = max((b[2] for b in bounds), default=0) - min((b[1] for b in bounds), default=0)
     for number, (stage, low, high) in enumerate(bounds):
         room = high - low > _NARROW * whole
@@ -111,6 +112,8 @@ def shade_stages(draft: Draft, panels: Sequence[Panel], bounds: Bounds) -> None:
             for y in filter(None, (panel.y, panel.zero)):
                 text = stage if y == panels[0].y and room else ""
                 draft.add(Stripe((low, high), y, style.SHADES[number % 2], text))
+    if bounds:
+        draft.head = max(draft.head, _NAMES)
 
 
 def shared_bounds(several: Iterable[Bounds]) -> Bounds:
