@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -19,6 +18,7 @@ from resviz.given import Inputs
 from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.anatomy.survey import Survey, survey
 from resviz.networks.outputs import Output
+from resviz.networks.surgery.copies import copied
 
 Taken = TypeVar("Taken")
 _TRIED = 12  # passes over all images, before "auto" gives up
@@ -202,7 +202,7 @@ def _first_felt(net: nn.Module, inputs: Inputs, layers: Sequence[Layer], output:
 
     layers = layers[:32]  # two or three blocks of a transformer
     if any(parameter.is_inference() for parameter in net.parameters()):
-        net = copy.deepcopy(net)  # whose parameters can be differentiated through
+        net = copied(net)  # whose parameters can be differentiated through
     seen = capture(net, inputs.one(), layers, best, unreached="zero", part=output.part)
     # a text has its class token as one of its positions
     felt = (int(seen.gradients[layer][0].flatten(2).any(1).sum()) > 1 for layer in layers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,6 +16,7 @@ from resviz.attribution.target import target
 from resviz.attribution.trust.faithfulness import faithfulness
 from resviz.errors import quiet
 from resviz.networks.inputs import check_images
+from resviz.networks.surgery.copies import copied
 from resviz.sessions.explaining import altered
 from resviz.sessions.weights import state_of
 
@@ -165,7 +165,7 @@ class Maps:
         The copy is made here and now; the function may run in another thread. It takes what is told
         of every step, in pictures, and may end the work by an error.
         """
-        net, own = copy.deepcopy(self._net), dataclasses.replace(wanted, relu=True)
+        net, own = copied(self._net), dataclasses.replace(wanted, relu=True)
 
         def measured(tick: Callable[[int], None]) -> pd.DataFrame:
             exp = self._explained(net, own)

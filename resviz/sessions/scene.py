@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -21,6 +20,7 @@ from resviz.networks.inputs import check_images
 from resviz.networks.outputs import output_of
 from resviz.networks.predict import logits_for
 from resviz.networks.surgery.blocks import blocks_dropped
+from resviz.networks.surgery.copies import copied
 from resviz.provenance import preset_or_none
 from resviz.recording.recorder import record
 from resviz.recording.said import said_by, said_of
@@ -239,7 +239,7 @@ class Watched:
 
     def __init__(self, net: Any) -> None:
         try:
-            self.net = copy.deepcopy(net)
+            self.net = copied(net)
         except Exception as error:  # a network's own __deepcopy__ can raise anything
             raise ValueError(
                 f"explore: this network cannot be copied ({error}); one that copy.deepcopy takes "

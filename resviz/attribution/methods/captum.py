@@ -10,7 +10,6 @@ embedding are differentiated, whose numbers are the channels: see
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ from resviz.attribution.shared_pass import SharedPass
 from resviz.attribution.subject import Subject, opened
 from resviz.hooks import Hooks, left_as_found
 from resviz.networks.inputs import check_differentiable
+from resviz.networks.surgery.copies import copied
 from resviz.progress import bar
 from resviz.torch_private import deep_lift_rules, is_activation
 
@@ -250,7 +250,7 @@ def _on_a_copy(
 ) -> Tensor:
     """The same for methods that put hooks on the network: those go on a copy."""
     with left_as_found(scorer.net, grad=True), _quiet():
-        net = copy.deepcopy(scorer.net)
+        net = copied(scorer.net)
         for module in net.modules():
             if hasattr(module, "inplace"):
                 module.inplace = False  # type: ignore[assignment]

@@ -7,7 +7,6 @@ https://arxiv.org/abs/1810.03292.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
 from resviz.errors import NonFinite, ResvizWarning
 from resviz.hooks import left_as_found
+from resviz.networks.surgery.copies import copied
 from resviz.preset import Preset
 from resviz.progress import bar
 
@@ -214,7 +214,7 @@ def _floating(module: nn.Module) -> list[nn.Parameter]:
 
 def _copied(net: nn.Module) -> nn.Module:
     try:
-        return copy.deepcopy(net)
+        return copied(net)
     except (RuntimeError, TypeError, NotImplementedError) as err:
         raise RuntimeError(
             f"{caller()}: the network cannot be copied ({err}), and the randomisation check "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import operator
 import zlib
@@ -26,6 +25,7 @@ from resviz.networks.anatomy.survey import probe, survey
 from resviz.networks.inputs import check_hookable
 from resviz.networks.outputs import tensor_or_none, widened
 from resviz.networks.surgery.blocks import scale_shortcuts
+from resviz.networks.surgery.copies import copied
 from resviz.networks.zoo.cifar import INITS
 from resviz.preset import preset_of, set_preset
 from resviz.torch_private import AnyConvolution, reset_of
@@ -157,7 +157,7 @@ def _copied(net: nn.Module) -> nn.Module:
         )
     with torch.inference_mode(False):
         try:
-            return copy.deepcopy(net)
+            return copied(net)
         except RuntimeError as error:
             raise ValueError(
                 f"{caller()}: {type(net).__name__} cannot be copied ({error}); one whose weights "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import pathlib
 import time
@@ -20,6 +19,7 @@ from resviz.arguments import caller
 from resviz.errors import NonFinite
 from resviz.hooks import batch_norms, evaluating, gradients
 from resviz.networks.outputs import logits_of
+from resviz.networks.surgery.copies import copied
 from resviz.torch_private import buffers_of
 from resviz.training.compare.checkpoint import read, write
 from resviz.training.compare.data import TrainingData, draw_shifts, shifted
@@ -47,7 +47,7 @@ class Course:
     ) -> None:
         self.variant, self.seed, self.plan, self.data = variant, seed, plan, data
         device = data.train_images.device
-        self.net = copy.deepcopy(net).to(device).eval()
+        self.net = copied(net).to(device).eval()
         self._optimiser = self._sgd()
         self._running = torch.zeros(3, device=device)  # sum of losses, wrong, seen in this epoch
         self._fixed = self._in_place()
