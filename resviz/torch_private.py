@@ -306,6 +306,11 @@ def is_of_inference(error: Exception) -> bool:
     return "Inference tensors" in str(error)
 
 
+def writes_into_leaf(error: Exception) -> bool:
+    """True where a tensor that a graph starts at, or a view of it, was to be written over."""
+    return "leaf Variable that requires grad" in str(error)
+
+
 def is_of_reentrant_checkpoint(error: Exception) -> bool:
     """True where ``autograd.grad`` met a checkpoint with ``use_reentrant=True``."""
     return "use_reentrant" in str(error)

@@ -532,6 +532,14 @@ def test_the_error_of_tensors_from_inference_mode():
 
 
 @seen("torch", "2.15.0")
+def test_the_error_of_writing_over_a_leaf():
+    x = torch.ones(2, requires_grad=True)
+    assert private.writes_into_leaf(raised(RuntimeError, lambda: x.add_(1)))
+    assert private.writes_into_leaf(raised(RuntimeError, lambda: x[:1].mul_(2)))
+    assert not private.writes_into_leaf(raised(RuntimeError, lambda: x @ torch.ones(3)))
+
+
+@seen("torch", "2.15.0")
 def test_the_error_of_a_reentrant_checkpoint():
     x = torch.ones(2, requires_grad=True)
     out = torch.utils.checkpoint.checkpoint(lambda t: t * 2, x, use_reentrant=True)

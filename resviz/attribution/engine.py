@@ -36,7 +36,14 @@ from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.first_call import checked
 from resviz.networks.inputs import check_differentiable, dynamic_int8
 from resviz.networks.outputs import tensor_or_none
-from resviz.torch_private import is_of_inference, modules_of, operation_of, unwatched, version
+from resviz.torch_private import (
+    is_of_inference,
+    modules_of,
+    operation_of,
+    unwatched,
+    version,
+    writes_into_leaf,
+)
 
 Scores = Callable[[Any], Tensor]  # output -> (N, T)
 
@@ -79,6 +86,7 @@ class _Graph:
         grad: bool,
         about: Mapping[Layer, int],
         blocks: BlocksOfPass | None = None,
+        apart: bool = False,
     ) -> None:
         self.found: dict[Layer, Tensor] = {}
         self.handed: dict[Layer, Tensor] = {}
@@ -87,8 +95,9 @@ class _Graph:
         self.grids: list[tuple[int, int]] = []
         self.inputs = inputs
         self.axes = axes
-        self._wanted, self._reshape, self._grad = set(wanted), reshape, grad
-        self._about, self.blocks = about, blocks
+        self._wanted, self._reshape, self.grad = set(wanted), reshape, grad
+        self._about, self.blocks, self._apart = about, blocks, apart
+        self.begun: list[Tensor] = []
         self.refused: dict[Layer, LayerRefused] = {}
 
     def before(self, module: nn.Module, args: Any) -> None:
@@ -109,15 +118,33 @@ class _Graph:
                 raise
             self.refused[layer] = error  # which matters where it is a block
             return None
-        if not self._grad:
+        if not self.grad:
             self.found[layer] = output.detach().clone()
             return None
         switch_gradients(True)
         if not output.requires_grad:
-            output = output.detach().requires_grad_()
+            output = self._begin(output)
         self.found[layer] = output
         handed = self.handed[layer] = output.clone()
         return handed
+
+    def _begin(self, output: Tensor) -> Tensor:
+        """Where the graph starts: the tensor itself, of which the network may have kept hold.
+
+        U-Nets read an encoder's output from ``self.features``. Apart from it, what is kept may be
+        written over.
+        """
+        if self._apart:
+            return output.detach().requires_grad_()
+        self.begun.append(output)
+        return output.requires_grad_()
+
+    def end(self) -> None:
+        """Leave tensors that the network keeps as they were."""
+        while self.begun:
+            tensor = self.begun.pop()
+            if tensor.is_leaf:
+                tensor.requires_grad_(False)
 
     def choose(self, layers: Sequence[Layer]) -> Sequence[Layer]:
         """The layers, or those of them that turned out to be residual blocks; others are let go.
@@ -222,30 +249,55 @@ def capture(
         RuntimeError: parameters that were made under ``inference_mode``.
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
-    with left_as_found(net, batch_stats=batch_stats) as hooks:
-        given = Inputs.of(inputs)
-        axes = Axes(net, hooks)
-        watched = BlocksOfPass(net, hooks, axes) if blocks else None
-        graph = _Graph(axes, layers, given, reshape, backward, about or {}, watched)
-        output = _output(net, graph, layers, hooks)
-        layers = graph.choose(layers)
-        logits, scores = tensor_or_none(output, part), scores_of(output)
-        written = graph.written()
-        felt = backward and bool(layers or isinstance(output, Tensor))
-        found = _felt(net, graph.found, scores, logits, unreached) if felt else ({}, [])
-        (gradients, at_output), maps = found, graph.readings
-        outputs = {layer: graph.found[layer].detach() for layer in layers}
-        return Captured(
-            {layer: maps[layer].maps(output) for layer, output in outputs.items()},
-            {layer: [maps[layer].maps(g) for g in several] for layer, several in gradients.items()},
-            maps,
-            written,
-            None if logits is None else logits.detach(),
-            scores.detach(),
-            at_output,
-            outputs,
-            gradients,
-        )
+
+    def once(apart: bool) -> Captured:
+        with left_as_found(net, batch_stats=batch_stats) as hooks:
+            given = Inputs.of(inputs)
+            axes = Axes(net, hooks)
+            watched = BlocksOfPass(net, hooks, axes) if blocks else None
+            places = about or {}
+            graph = _Graph(axes, layers, given, reshape, backward, places, watched, apart)
+            try:
+                output = _output(net, graph, layers, hooks)
+                logits, scores = tensor_or_none(output, part), scores_of(output)
+                return _captured(net, graph, layers, output, logits, scores, unreached)
+            finally:
+                graph.end()
+
+    try:
+        return once(apart=False)
+    except RuntimeError as error:
+        if not writes_into_leaf(error):
+            raise
+    return once(apart=True)
+
+
+def _captured(
+    net: nn.Module,
+    graph: _Graph,
+    layers: Sequence[Layer],
+    output: Any,
+    logits: Tensor | None,
+    scores: Tensor,
+    unreached: str,
+) -> Captured:
+    layers = graph.choose(layers)
+    written = graph.written()
+    felt = graph.grad and bool(layers or isinstance(output, Tensor))
+    found = _felt(net, graph.found, scores, logits, unreached) if felt else ({}, [])
+    (gradients, at_output), maps = found, graph.readings
+    outputs = {layer: graph.found[layer].detach() for layer in layers}
+    return Captured(
+        {layer: maps[layer].maps(output) for layer, output in outputs.items()},
+        {layer: [maps[layer].maps(g) for g in several] for layer, several in gradients.items()},
+        maps,
+        written,
+        None if logits is None else logits.detach(),
+        scores.detach(),
+        at_output,
+        outputs,
+        gradients,
+    )
 
 
 def _output(net: nn.Module, graph: _Graph, layers: Sequence[Layer], hooks: Hooks) -> Any:

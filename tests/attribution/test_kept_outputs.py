@@ -1,0 +1,109 @@
+"""Networks that keep a layer's output and read it, or write over it, elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import resviz as rv
+
+
+class Encoder(nn.Module):
+    """Keeps what it gives, as encoders of U-Nets do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.features = F.relu(self.conv(x))
+        return self.features
+
+
+class Net(nn.Module):
+    """A skip that is read from where the encoder keeps it; `between` may write over it first."""
+
+    def __init__(self, between: Callable[[Tensor], object] = lambda kept: None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder, self.between = Encoder(), between
+        self.middle = nn.Conv2d(6, 6, 3, padding=1, stride=2)
+        self.decoder = nn.Conv2d(12, 6, 3, padding=1)
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        deep = F.interpolate(F.relu(self.middle(self.encoder(x))), scale_factor=2.0)
+        self.between(self.encoder.features)
+        joined = torch.cat([deep, self.encoder.features], 1)
+        return self.fc(F.relu(self.decoder(joined)).mean((2, 3)))
+
+
+class Table(nn.Module):
+    """Gives what it owns: no tensor of the pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.rand(1, 6, 16, 16))
+
+    def forward(self) -> Tensor:
+        return self.table
+
+
+def by_hand(net: nn.Module, images: Tensor, layer: str) -> Tensor:
+    """Grad-CAM of output 1 with plain autograd, its negative part too."""
+    found: list[Tensor] = []
+    handle = net.get_submodule(layer).register_forward_hook(lambda m, a, out: found.append(out))
+    score = net(images)[:, 1].sum()
+    handle.remove()
+    (gradient,) = torch.autograd.grad(score, found)
+    return (gradient.mean((2, 3), keepdim=True) * found[0]).sum(1).detach()
+
+
+def grad_cam(net: nn.Module, images: Tensor, layer: str) -> Tensor:
+    return rv.explain(net, images, 1, layers=layer, relu=False).maps["grad_cam", layer][:, 0]
+
+
+IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_skip_read_from_an_attribute() -> None:
+    net = Net().eval()
+    expected, maps = by_hand(net, IMAGES, "encoder"), grad_cam(net, IMAGES, "encoder")
+    torch.testing.assert_close(maps, expected, rtol=1e-5, atol=1e-7)
+    assert not net.encoder.features.requires_grad  # what is kept is left as it was
+
+
+def test_what_is_kept_may_be_written_over() -> None:
+    """A graph cannot start at a tensor that is written over; then it starts beside it."""
+    net = Net(lambda kept: kept.mul_(0.5)).eval()
+    exp = rv.explain(net, IMAGES, 1, layers="encoder", relu=False)
+    with torch.no_grad():
+        torch.testing.assert_close(exp.logits, net(IMAGES))
+    assert exp.maps["grad_cam", "encoder"].abs().sum() > 0
+
+
+class Owning(Net):
+    """Its first layer gives a buffer."""
+
+    def __init__(self, fails: bool) -> None:
+        super().__init__()
+        self.owner, self.fails = Table(), fails
+
+    def forward(self, x: Tensor) -> Tensor:
+        table = self.owner()
+        if self.fails:
+            raise ArithmeticError("one of its own")
+        return super().forward(x) * table.mean()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_buffer_that_a_layer_gives_is_left_as_it_was(fails: bool) -> None:
+    net = Owning(fails).eval()
+    with pytest.raises(ArithmeticError, match="of its own") if fails else nullcontext():
+        rv.explain(net, IMAGES[:1], 1, layers="owner", relu=False)
+    assert net.owner.table.is_leaf and not net.owner.table.requires_grad
