@@ -184,8 +184,8 @@ class Inputs:
         """(M, ...) variants of an image's picture, each with that image's other inputs."""
         if self.listed:
             return self._list_of(pictures.unbind())
-        whole = list(self.one(image).repeated(len(pictures)).tensors)
-        whole[self.main] = pictures
+        whole = [t.clone() for t in self.one(image).repeated(len(pictures)).tensors]
+        whole[self.main] = pictures  # the others in memory of their own: a network may write there
         return self._with(whole)
 
     @staticmethod

@@ -136,6 +136,17 @@ def batch_norms(net: nn.Module) -> list[nn.Module]:
     return [module for module in modules_of(net).values() if isinstance(module, AnyBatchNorm)]
 
 
+def mixes_images(net: nn.Module) -> bool:
+    """True where images of a batch reach one another in eval mode: BatchNorm that keeps nothing.
+
+    Example:
+        >>> mixes_images(nn.BatchNorm2d(3)), mixes_images(nn.BatchNorm2d(3, affine=False,
+        ...     track_running_stats=False))
+        (False, True)
+    """
+    return any(module.running_mean is None for module in batch_norms(net))
+
+
 @contextmanager
 def _modes(net: nn.Module, batch_stats: bool) -> Iterator[None]:
     """Every module in eval mode, BatchNorm alone in train mode where `batch_stats` says so."""

@@ -31,7 +31,7 @@ from resviz.attribution.positions import (
 )
 from resviz.errors import LayerRefused
 from resviz.given import Images, Inputs
-from resviz.hooks import Hooks, left_as_found, switch_gradients
+from resviz.hooks import Hooks, left_as_found, mixes_images, switch_gradients
 from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.first_call import checked
 from resviz.networks.inputs import check_differentiable, dynamic_int8
@@ -74,6 +74,10 @@ class Captured:
     felt: dict[Layer, list[Tensor]] = field(default_factory=dict)
 
 
+class _Interrupted(Exception):
+    """The network itself switched gradients on, and off again behind the first layer asked for."""
+
+
 class _Graph:
     """Hooks that start the autograd graph at the first layer asked for."""
 
@@ -98,6 +102,7 @@ class _Graph:
         self._wanted, self._reshape, self.grad = set(wanted), reshape, grad
         self._about, self.blocks, self._apart = about, blocks, apart
         self.begun: list[Tensor] = []
+        self.interrupted = False
         self.refused: dict[Layer, LayerRefused] = {}
 
     def before(self, module: nn.Module, args: Any) -> None:
@@ -121,7 +126,7 @@ class _Graph:
         if not self.grad:
             self.found[layer] = output.detach().clone()
             return None
-        switch_gradients(True)
+        self.go_on()
         if not output.requires_grad:
             output = self._begin(output)
         self.found[layer] = output
@@ -138,6 +143,16 @@ class _Graph:
             return output.detach().requires_grad_()
         self.begun.append(output)
         return output.requires_grad_()
+
+    def go_on(self) -> None:
+        """Gradients are on from the first layer to the scores, unless the network switches them."""
+        self.interrupted = self.was_interrupted()
+        switch_gradients(True)
+
+    def was_interrupted(self) -> bool:
+        """The network switched them off behind a layer."""
+        begun = self.grad and bool(self.found)
+        return self.interrupted or (begun and not torch.is_grad_enabled())
 
     def end(self) -> None:
         """Leave tensors that the network keeps as they were."""
@@ -250,8 +265,8 @@ def capture(
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
 
-    def once(apart: bool) -> Captured:
-        with left_as_found(net, batch_stats=batch_stats) as hooks:
+    def once(apart: bool = False, grad: bool = False) -> Captured:
+        with left_as_found(net, grad=grad, batch_stats=batch_stats) as hooks:
             given = Inputs.of(inputs)
             axes = Axes(net, hooks)
             watched = BlocksOfPass(net, hooks, axes) if blocks else None
@@ -259,13 +274,18 @@ def capture(
             graph = _Graph(axes, layers, given, reshape, backward, places, watched, apart)
             try:
                 output = _output(net, graph, layers, hooks)
+                if not grad and graph.was_interrupted():
+                    raise _Interrupted
                 logits, scores = tensor_or_none(output, part), scores_of(output)
-                return _captured(net, graph, layers, output, logits, scores, unreached)
+                mixed = given.count > 1 and (batch_stats or mixes_images(net))
+                return _captured(net, graph, layers, output, logits, scores, unreached, mixed)
             finally:
                 graph.end()
 
     try:
-        return once(apart=False)
+        return once()
+    except _Interrupted:
+        return once(grad=True)
     except RuntimeError as error:
         if not writes_into_leaf(error):
             raise
@@ -280,11 +300,12 @@ def _captured(
     logits: Tensor | None,
     scores: Tensor,
     unreached: str,
+    mixed: bool,
 ) -> Captured:
     layers = graph.choose(layers)
     written = graph.written()
     felt = graph.grad and bool(layers or isinstance(output, Tensor))
-    found = _felt(net, graph.found, scores, logits, unreached) if felt else ({}, [])
+    found = _felt(net, graph.found, scores, logits, unreached, mixed) if felt else ({}, [])
     (gradients, at_output), maps = found, graph.readings
     outputs = {layer: graph.found[layer].detach() for layer in layers}
     return Captured(
@@ -370,10 +391,11 @@ def _felt(
     scores: Tensor,
     logits: Tensor | None,
     unreached: str,
+    mixed: bool,
 ) -> tuple[dict[Layer, list[Tensor]], list[Tensor | None]]:
     """:func:`_gradients`; where there are none because of int8, that is said."""
     try:
-        return _gradients(found, scores, logits, unreached)
+        return _gradients(found, scores, logits, unreached, mixed)
     except LayerRefused as error:
         stop = dynamic_int8(net)
         if stop is None:
@@ -386,9 +408,16 @@ def _felt(
 
 
 def _gradients(
-    found: dict[Layer, Tensor], scores: Tensor, logits: Tensor | None, unreached: str
+    found: dict[Layer, Tensor],
+    scores: Tensor,
+    logits: Tensor | None,
+    unreached: str,
+    mixed: bool,
 ) -> tuple[dict[Layer, list[Tensor]], list[Tensor | None]]:
-    """The gradient of each column of scores, summed over the images, at each layer."""
+    """The gradient of each column of scores at each layer: for each image that of its own score.
+
+    The gradient of their sum is that, but where images reach one another: `mixed`.
+    """
     result: dict[Layer, list[Tensor]] = {layer: [] for layer in found}
     at_output: list[Tensor | None] = []
     if not scores.requires_grad:
@@ -401,9 +430,9 @@ def _gradients(
     inputs = [*found.values(), *at_logits]
     columns = scores.shape[1]
     for column in range(columns):
-        gradients: Sequence[Tensor | None] = torch.autograd.grad(
-            scores[:, column].sum(), inputs, retain_graph=column < columns - 1, allow_unused=True
-        )
+        one = scores[:, column]
+        own = _each_by_itself if mixed else _of_the_sum
+        gradients = own(one, inputs, column < columns - 1)
         at_output.append(gradients[-1] if at_logits else None)
         for (layer, tensor), gradient in zip(found.items(), gradients, strict=False):
             if gradient is None and unreached == "error":
@@ -413,3 +442,24 @@ def _gradients(
                 )
             result[layer].append(torch.zeros_like(tensor) if gradient is None else gradient)
     return result, at_output
+
+
+def _of_the_sum(scores: Tensor, inputs: Sequence[Tensor], again: bool) -> Sequence[Tensor | None]:
+    return torch.autograd.grad(scores.sum(), inputs, retain_graph=again, allow_unused=True)
+
+
+def _each_by_itself(
+    scores: Tensor, inputs: Sequence[Tensor], again: bool
+) -> Sequence[Tensor | None]:
+    """A backward pass for each image, of whose gradient its own part is taken."""
+    result: list[Tensor | None] = [None] * len(inputs)
+    for image, score in enumerate(scores):
+        more = again or image < len(scores) - 1
+        found = torch.autograd.grad(score, inputs, retain_graph=more, allow_unused=True)
+        for number, gradient in enumerate(found):
+            if gradient is not None:
+                kept = result[number]
+                kept = torch.zeros_like(gradient) if kept is None else kept
+                kept[image] = gradient[image]
+                result[number] = kept
+    return result

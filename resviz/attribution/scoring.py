@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from resviz.arguments import Progress
 from resviz.attribution.targets import Targets
 from resviz.given import Images, Inputs
-from resviz.hooks import left_as_found
+from resviz.hooks import left_as_found, mixes_images
 from resviz.progress import bar
 
 _CPU_CHUNK, _GPU_CHUNK = 8, 64
@@ -25,7 +25,8 @@ class Scorer:
         net: the network; left as found by every call.
         inputs: the batch, on its device.
         targets: resolved.
-        chunk: variants in one pass; None: 8 on a CPU, where more are slower, 64 on a GPU.
+        chunk: variants in one pass; None: 8 on a CPU, where more are slower, 64 on a GPU. One where
+            images of a batch reach one another.
         progress: None shows a bar over what takes more than a second, True at once, False never; or
             a function (done, total, what), called at each step.
     """
@@ -40,7 +41,7 @@ class Scorer:
     ) -> None:
         self.net, self.targets = net, targets
         self.inputs = Inputs.of(inputs).copies()
-        self.chunk = chunk or chunk_for(self.inputs)
+        self.chunk = 1 if mixes_images(net) else chunk or chunk_for(self.inputs)
         # on a CPU convolutions take 0.67 to 0.83 of the time, whatever the weights' format
         self._channels_last = self.inputs.device.type == "cpu"
         self.progress = progress

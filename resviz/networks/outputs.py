@@ -140,29 +140,37 @@ class Output:
             again: gives an output with its graph, which tells a sigmoid from a linear layer whose
                 outputs happen to lie between 0 and 1: for logits without one.
         """
-        if self.kind not in ("classes", "labels", "logit") or not bool(
+        if self.kind not in ("classes", "labels", "logit", "map") or not bool(
             ((logits >= 0) & (logits <= 1.001)).all()
         ):
             return
-        if self.kind == "classes":
-            off = (logits.detach().double().sum(-1) - 1).abs()
-            found, last = bool((off < 1e-3).all()), "sum to 1"
-        else:
-            known = again() if logits.grad_fn is None and again is not None else logits
-            found, last = is_made_by_sigmoid(known), "come from a sigmoid"
-        if found:
-            layer = "softmax" if self.kind == "classes" else "sigmoid"
+        layer = self._last_layer(logits, again)
+        if layer:
+            how = "sum to 1" if layer == "softmax" else "come from a sigmoid"
+            labels = layer == "sigmoid" and self.kind == "classes"
+            more = ' with rv.Preset(output="labels")' if labels else ""
             warn(
-                f"{caller()}: outputs of each image that {last}, as probabilities do, and are "
-                f"read as logits; the network without its {layer} would be right."
+                f"{caller()}: outputs of each image that {how}, as probabilities do, and are "
+                f"read as logits; the network without its {layer} would be right{more}."
             )
+
+    def _last_layer(self, logits: Tensor, again: Callable[[], Tensor] | None) -> str:
+        """What made numbers between 0 and 1: "softmax", "sigmoid", or nothing that is known."""
+        exclusive = self.kind == "classes" or (self.kind == "map" and logits.shape[1] > 1)
+        if exclusive:
+            off = (logits.detach().double().sum(1) - 1).abs()
+            if bool((off < 1e-3).all()):
+                return "softmax"
+        known = again() if logits.grad_fn is None and again is not None else logits
+        return "sigmoid" if is_made_by_sigmoid(known) else ""
 
     def with_graph(self, net: nn.Module, inputs: Inputs) -> Tensor:
         """The output of the first image, with its graph where there can be one."""
         can = not any(parameter.is_inference() for parameter in net.parameters())
         with left_as_found(net, grad=can, parameters=can):
             one = inputs.one()
-            return self.logits((one.leaves() if can else one.copies()).run(net))
+            # copies of the leaves: a network may write over its input
+            return self.logits((one.leaves().each(torch.clone) if can else one.copies()).run(net))
 
     def predicted(self, scores: Tensor) -> Tensor:
         """(N,) the target that scores (N, T) say: the largest class or label, a logit's side.

@@ -1,4 +1,4 @@
-"""Networks that keep a layer's output and read it, or write over it, elsewhere."""
+"""Networks that keep what a layer gives, write over it, or switch gradients: as plain autograd."""
 
 from __future__ import annotations
 
@@ -107,3 +107,73 @@ def test_a_buffer_that_a_layer_gives_is_left_as_it_was(fails: bool) -> None:
     with pytest.raises(ArithmeticError, match="of its own") if fails else nullcontext():
         rv.explain(net, IMAGES[:1], 1, layers="owner", relu=False)
     assert net.owner.table.is_leaf and not net.owner.table.requires_grad
+
+
+class Switching(nn.Module):
+    """Its encoder is trained or frozen by a switch, as backbones often are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder, self.up = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.decoder, self.fc = nn.Conv2d(12, 6, 3, padding=1), nn.Linear(6, 4)
+        self.trained = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.set_grad_enabled(self.trained):
+            early = F.relu(self.encoder(x))
+        deep = F.relu(self.up(early))
+        return self.fc(F.relu(self.decoder(torch.cat([deep, early], 1))).mean((2, 3)))
+
+
+class On(Switching):
+    """Gradients on in all of its forward, and off again."""
+
+    @torch.enable_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("kind", [Switching, On])
+@pytest.mark.parametrize("layers", [["encoder"], ["encoder", "up"], ["up"]])
+def test_a_network_that_switches_gradients_itself(kind: type[nn.Module], layers: list[str]) -> None:
+    net = kind().eval()
+    exp = rv.explain(net, IMAGES, 1, layers=layers, relu=False)
+    for layer in layers:
+        expected = by_hand(net, IMAGES, layer)
+        torch.testing.assert_close(
+            exp.maps["grad_cam", layer][:, 0], expected, rtol=1e-5, atol=1e-7
+        )
+
+
+class Dividing(nn.Module):
+    """Writes over its second input."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.place, self.fc = nn.Conv2d(3, 6, 3), nn.Linear(2, 6), nn.Linear(6, 4)
+        self.in_place = in_place
+
+    def forward(self, x: Tensor, where: Tensor) -> Tensor:
+        where = where.div_(10) if self.in_place else where / 10
+        return self.fc(F.relu(self.conv(x)).mean((2, 3)) * torch.tanh(self.place(where)))
+
+
+@pytest.mark.parametrize("method", ["saliency", "occlusion", "integrated_gradients", "score_cam"])
+def test_a_second_input_that_is_written_over(method: str) -> None:
+    where = torch.tensor([[8.0, 3.0], [1.0, 9.0]])
+    found = [
+        rv.explain(
+            Dividing(in_place).eval(),
+            (IMAGES, where.clone()),
+            [[0, 1, 2]] * 2,
+            methods=method,
+            layers="conv",
+            relu=False,
+            progress=False,
+        )
+        for in_place in (False, True)
+    ]
+    plain, written = (next(iter(exp.maps.values())) for exp in found)
+    torch.testing.assert_close(written, plain)
