@@ -314,3 +314,38 @@ def test_a_sigmoid_in_the_network_is_said(about: dict[str, str]) -> None:
         rv.faithfulness(
             net, images, exp, preset=known, checks=["deletion"], steps=2, progress=False
         )
+
+
+class Sure(nn.Module):
+    """Ends in a sigmoid, over a map or over labels; its input is scaled in place."""
+
+    def __init__(self, channels: int, pooled: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.pooled = nn.Conv2d(3, channels, 3, padding=1), pooled
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.conv(x.sub_(0.5).div_(0.25))
+        return (maps.mean((2, 3)) if self.pooled else maps).sigmoid()
+
+
+@pytest.mark.parametrize(
+    ("channels", "pooled", "known", "more"),
+    [
+        (1, False, None, "sigmoid would be right[.]"),
+        (4, True, None, r'right with rv[.]Preset[(]output="labels"[)][.]'),
+        (4, True, "labels", "sigmoid would be right[.]"),
+    ],
+)
+def test_a_sigmoid_over_maps_and_over_labels_nobody_named(
+    channels: int, pooled: bool, known: str | None, more: str
+) -> None:
+    about = {} if known is None else {"preset": preset(output=known)}
+    with pytest.warns(rv.ResvizWarning, match=f"come from a sigmoid.*{more}"):
+        rv.predict(Sure(channels, pooled).eval(), torch.rand(2, 3, 8, 8), **about)
+
+
+def test_a_softmax_over_a_map() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Softmax(1)).eval()
+    with pytest.warns(rv.ResvizWarning, match="sum to 1.*without its softmax"):
+        rv.predict(net, torch.rand(2, 3, 8, 8))
