@@ -196,6 +196,8 @@ def _nothing(method: str, layer: str, about: Mapping[str, Any]) -> tuple[str, st
     noun = noun_of(str(about.get("output")))
     words = f"no position speaks for this {noun}, only against it"
     if method in METHODS and METHODS[method].positive:
-        return "no positive evidence", f"{words}: no gradient is positive."
+        return "no positive evidence", (
+            f"{words}: positive gradients alone count here, and what they weigh is not positive."
+        )
     hint = "; relu=False shows that" if about.get("relu", True) else ""
     return "no positive evidence", f"{words}{hint}."

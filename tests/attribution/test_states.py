@@ -609,8 +609,56 @@ def test_deep_lift_sums_to_the_difference_of_the_score(net: OnceEach, images: Te
         delta = net(images)[:, 1] - net(torch.zeros_like(images))[:, 1]
     torch.testing.assert_close(exp.maps["deep_lift", "input"].sum((1, 2, 3)), delta)
     functional = FunctionalReLU().double().eval()
-    with pytest.raises(ValueError, match=r"^explain: deep_lift, and the network has 1 ReLUs"):
+    words = r"^explain: deep_lift, and the network has calls of relu\(\), which are no modules"
+    with pytest.raises(ValueError, match=words):
         explain(functional, images, "deep_lift")
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (torch.tanh, "tanh"),
+        (torch.nn.functional.elu, "elu"),
+        (lambda x: x * torch.sigmoid(x), "sigmoid"),
+        (lambda x: x.clamp_(min=0), "clamp_"),
+    ],
+)
+def test_deep_lift_of_functions_that_it_would_take_for_linear(
+    images: Tensor, function: Callable[[Tensor], Tensor], name: str
+) -> None:
+    class Curved(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(function(self.conv(x)).mean((2, 3)))
+
+    with pytest.raises(ValueError, match=rf"has calls of {name}\(\), which are no modules"):
+        rv.explain(Curved().eval(), images, 1, methods="deep_lift")
+
+
+class Spectral(nn.Module):
+    """Of complex inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(2, 6, 3), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = torch.cat([x.real, x.imag], 1)
+        return self.head(self.conv(both).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "method", ["integrated_gradients", "smooth_grad", "gradient_shap", "score_cam"]
+)
+def test_complex_inputs_are_not_scaled(method: str) -> None:
+    spectrum = torch.fft.fft2(torch.rand(2, 1, 8, 8))
+    with pytest.raises(ValueError, match=f"{method} of inputs of torch.complex64"):
+        rv.explain(Spectral().eval(), spectrum, 1, methods=method, layers="conv")
+    exp = rv.explain(Spectral().eval(), spectrum, 1, methods="saliency", layers="conv")
+    assert exp.maps["saliency", "input"].dtype == torch.float32
 
 
 def test_integrated_gradients_sum_to_the_difference_too(net: OnceEach, images: Tensor) -> None:

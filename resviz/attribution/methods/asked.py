@@ -93,6 +93,14 @@ def _check_slope(asked: Mapping[str, Asked], given: Inputs) -> None:
             f"{caller()}: {over} of images of {dtype}: whole numbers have no gradient; methods at "
             "a layer, or that mask pixels, would be right: rv.explanation_methods()."
         )
+    scaled = [n for n, each in asked.items() if each.method.kind == "captum" and n != "saliency"]
+    scaled += [name for name in asked if name == "score_cam"]
+    if scaled and dtype.is_complex:
+        raise ValueError(
+            f"{caller()}: {scaled[0]} of inputs of {dtype}: it compares or scales their numbers, "
+            "and complex ones have no order; saliency, occlusion, or a method at a layer would be "
+            "right: rv.explanation_methods()."
+        )
 
 
 def stated(asked: Mapping[str, Asked], scorer: Scorer) -> dict[str, Asked]:

@@ -27,7 +27,8 @@ from resviz.attribution.places import resized
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.shared_pass import SharedPass
 from resviz.attribution.subject import Subject, opened
-from resviz.hooks import Hooks, left_as_found
+from resviz.hooks import left_as_found
+from resviz.networks.anatomy.operations import is_nonlinear
 from resviz.networks.inputs import check_differentiable
 from resviz.networks.surgery.copies import copied
 from resviz.progress import bar
@@ -168,8 +169,8 @@ def deep_lift(scorer: Scorer, image: int) -> Tensor:
     """
     from captum.attr import DeepLift
 
-    calls, functional = _watched(scorer, image)
-    _check_activations(scorer.net, functional)
+    calls, functions = _watched(scorer, image)
+    _check_activations(scorer.net, functions)
     again = [path for path, count in calls.items() if count > 1]
     if again:
         raise ValueError(
@@ -185,15 +186,16 @@ def deep_lift(scorer: Scorer, image: int) -> Tensor:
     return _on_a_copy(scorer, image, one, "deep_lift")
 
 
-def _check_activations(net: nn.Module, functional: int) -> None:
+def _check_activations(net: nn.Module, functions: Counter[str]) -> None:
     """Raise where DeepLIFT would take an activation function for a linear one."""
+    called = [f"{name}()" for name in functions if is_nonlinear(name)]
     with_rule = deep_lift_rules()
     others = [
         f"{path!r} ({type(module).__name__})"
         for path, module in net.named_modules()
         if is_activation(module) and type(module) not in with_rule
     ]
-    got = [f"{functional} ReLUs that are no modules"] if functional else []
+    got = [f"calls of {' and '.join(called)}, which are no modules"] if called else []
     got += [f"{others[0]}, for which there is no rule"] if others else []
     if got:
         raise ValueError(
@@ -269,7 +271,8 @@ def _guided(scorer: Scorer, image: int) -> Tensor:
     """(T, 3, H, W) guided gradients."""
     from captum.attr import GuidedBackprop
 
-    calls, functional = _watched(scorer, image)
+    calls, functions = _watched(scorer, image)
+    functional = functions["relu"] + functions["relu_"]
     relus = {p for p, m in scorer.net.named_modules() if isinstance(m, nn.ReLU)} & set(calls)
     if not relus or functional:
         got = f"{functional} ReLUs that are no modules" if functional else "no ReLU modules"
@@ -285,21 +288,32 @@ def _guided(scorer: Scorer, image: int) -> Tensor:
     )
 
 
-class _Relus(TorchFunctionMode):
-    """Counts calls of the ReLU functions."""
+class _Functions(TorchFunctionMode):
+    """Counts the functions that are called outside of activation modules, by name."""
 
-    count = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+        self.within = 0
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if getattr(func, "__name__", "") in ("relu", "relu_"):
-            self.count += 1
+        if not self.within:
+            self.calls[getattr(func, "__name__", "")] += 1
         return func(*args, **(kwargs or {}))
 
+    def enter(self, *_: Any) -> None:
+        """An activation module starts to run."""
+        self.within += 1
 
-def _watched(scorer: Scorer, image: int) -> tuple[Counter[str], int]:
-    """(calls of each leaf module, ReLUs that no nn.ReLU module made), from one pass."""
+    def leave(self, *_: Any) -> None:
+        """It has run."""
+        self.within -= 1
+
+
+def _watched(scorer: Scorer, image: int) -> tuple[Counter[str], Counter[str]]:
+    """Calls of each leaf module, and of each function outside of activation modules: one pass."""
     calls: Counter[str] = Counter()
 
     def count(path: str) -> Callable[..., None]:
@@ -308,24 +322,17 @@ def _watched(scorer: Scorer, image: int) -> tuple[Counter[str], int]:
 
         return hook
 
+    seen = _Functions()
     with left_as_found(scorer.net) as hooks:
-        by_module = _count_leaves(scorer.net, hooks, count)
-        with _Relus() as seen:
+        for path, module in scorer.net.named_modules():
+            if next(module.children(), None) is None:
+                hooks.forward(module, count(path))
+            if is_activation(module) or isinstance(module, nn.ReLU):
+                hooks.before_forward(module, seen.enter)
+                hooks.forward(module, seen.leave)
+        with seen:
             scorer.output(image, scorer.picture(image).clone())
-    return calls, seen.count - sum(calls[path] for path in by_module)
-
-
-def _count_leaves(
-    net: nn.Module, hooks: Hooks, count: Callable[[str], Callable[..., None]]
-) -> list[str]:
-    """Hooks on every leaf; the paths of those that are nn.ReLU."""
-    relus = []
-    for path, module in net.named_modules():
-        if next(module.children(), None) is None:
-            hooks.forward(module, count(path))
-            if isinstance(module, nn.ReLU):
-                relus.append(path)
-    return relus
+    return calls, seen.calls
 
 
 @contextmanager

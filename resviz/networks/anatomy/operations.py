@@ -77,6 +77,16 @@ def plain(name: str) -> str:
     return name if name.startswith("__") else name.rstrip("_")
 
 
+def is_nonlinear(name: str) -> bool:
+    """True for an activation function, by the name of its function; for bounds, too.
+
+    Example:
+        >>> is_nonlinear("relu_"), is_nonlinear("clamp"), is_nonlinear("conv2d")
+        (True, True, False)
+    """
+    return plain(name) in _ACTIVATIONS | {"clamp", "clamp_min", "clamp_max", "clip"}
+
+
 def read_by(name: str, operands: Sequence[Tensor]) -> Sequence[Tensor]:
     """The operands that are data where they are computed of parameters: not weights or biases."""
     return operands[:1] if name in _ONE_READS else operands

@@ -148,7 +148,10 @@ def test_a_contrast_of_its_own(
 def test_a_method_of_positive_gradients_says_so(
     net: nn.Module, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for positive, words in ((True, "no gradient is positive"), (False, "relu=False shows that")):
+    for positive, words in (
+        (True, "positive gradients alone count here"),
+        (False, "relu=False shows that"),
+    ):
         nothing = row(lambda a, g: -g.abs().sum(1), GRADIENTS, positive=positive)
         monkeypatch.setitem(METHODS, "nothing", nothing)
         with pytest.warns(rv.ResvizWarning, match=words):
