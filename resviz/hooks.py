@@ -210,6 +210,22 @@ def _random_devices(net: nn.Module) -> list[int]:
 
 
 @contextmanager
+def _attributes(net: nn.Module) -> Iterator[None]:
+    """Tensors that a forward keeps, as ``self.attention``: else the graph of a pass stays there."""
+    before = [(own, dict(own)) for own in map(vars, modules_of(net).values())]
+    try:
+        yield
+    finally:
+        for own, kept in before:
+            for name in [n for n, t in own.items() if n not in kept and isinstance(t, Tensor)]:
+                del own[name]
+            for name, each in kept.items():
+                now = own.get(name)
+                if now is not each and (isinstance(each, Tensor) or isinstance(now, Tensor)):
+                    own[name] = each
+
+
+@contextmanager
 def left_as_found(
     net: nn.Module, *, grad: bool = False, batch_stats: bool = False, parameters: bool = False
 ) -> Iterator[Hooks]:
@@ -217,8 +233,9 @@ def left_as_found(
 
     Inside: eval mode (BatchNorm in train mode with `batch_stats`), gradients on or off as `grad`
     says, also under a caller's ``no_grad`` or ``inference_mode``; with `parameters`, frozen
-    parameters can be differentiated. Afterwards modes, hooks, ``requires_grad``, buffers, the
-    random state of CPU and CUDA, and the gradient mode are as before. ``.grad`` is never touched.
+    parameters can be differentiated. Afterwards modes, hooks, ``requires_grad``, buffers, tensors
+    that modules keep as attributes, the random state of CPU and CUDA, and the gradient mode are as
+    before. ``.grad`` is never touched.
     In another thread than the main one the random state is left alone: it belongs to all threads,
     and to put it back would rewind what the others drew meanwhile.
 
@@ -239,6 +256,7 @@ def left_as_found(
             stack.enter_context(torch.random.fork_rng(devices=_random_devices(net)))
         stack.enter_context(_modes(net, batch_stats))
         stack.enter_context(_buffers(net, batch_stats))
+        stack.enter_context(_attributes(net))
         if parameters:
             stack.enter_context(_requires_grad(net))
         stack.enter_context(torch.set_grad_enabled(grad))

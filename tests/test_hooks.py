@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -80,6 +81,32 @@ def test_a_buffer_of_two_modules_stays_one():
     with unchanged(net), left_as_found(net, batch_stats=True):
         assert one.running_mean is other.running_mean
         net(torch.randn(4, 4, 3, 3))
+
+
+class Keeping(nn.Linear):
+    """Keeps what it computes, and a mean that moves."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 2)
+        self.mean, self.kept = torch.zeros(2), None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.kept = self.latest = super().forward(x)
+        self.mean = 0.9 * self.mean + 0.1 * self.kept.detach().mean(0)
+        return self.kept
+
+
+@pytest.mark.parametrize("error", [None, Stop])
+def test_what_modules_keep_of_a_pass_is_theirs(error: type[BaseException] | None):
+    net = nn.Sequential(Keeping())
+    mean = net[0].mean
+    with pytest.raises(error) if error else nullcontext(), left_as_found(net, grad=True):
+        net(torch.ones(1, 3))
+        assert net[0].latest.requires_grad
+        if error:
+            raise error
+    assert net[0].mean is mean and net[0].kept is None and not hasattr(net[0], "latest")
+    copy.deepcopy(net)  # which the graph of a pass would not allow
 
 
 def test_gradient_mode(net: nn.Module):

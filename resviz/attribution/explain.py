@@ -84,7 +84,8 @@ def explain(
         channels: also what each channel of each layer contributes: :attr:`Explanation.channels`,
             as :func:`resviz.channel_contributions` tells it.
         batch_stats: BatchNorm on this batch's own statistics, as in training; only for methods that
-            need no further passes.
+            need no further passes. The gradient is that of an image's own score, not of what it
+            does to the others: a backward pass for each image.
         options: of methods, ``{"integrated_gradients": {"steps": 100}}``.
         chunk: how many masked or perturbed pictures run at once; None: 8 on a CPU, 64 on a GPU.
         progress: None shows a bar over what takes more than a second, True at once, False never; or
