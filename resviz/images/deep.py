@@ -33,14 +33,31 @@ def unit_range(array: NDArray[Any], window: tuple[float, float] | None) -> NDArr
         limit = 1
     elif array.dtype == np.uint8:
         limit = 255
-    elif array.dtype in (np.uint16, np.int32):  # int32: Pillow's name for some 16-bit files
+    elif array.dtype == np.uint16:
         limit = 65535
     else:
         raise ValueError(
-            f"{caller()}: pixels of dtype {array.dtype}; uint8, uint16, bool, or floats in 0..1. "
-            "Say which values are black and white, rv.Preset(window=(low, high)), or convert them "
-            "with astype."
+            f"{caller()}: pixels of dtype {array.dtype}; uint8 in 0..255, uint16 in 0..65535, "
+            "bool, or floats in 0..1. Say which values are black and white, "
+            "rv.Preset(window=(low, high)), or convert them with astype."
         )
+    _check_range(array, limit)
+    return (array / limit).astype(np.float32)
+
+
+def of_16_bits(array: NDArray[Any], window: tuple[float, float] | None) -> NDArray[Any]:
+    """What Pillow holds as integers of 32 bits: those of files with 16, where no window says else.
+
+    Raises:
+        ValueError: values that 16 bits do not hold.
+    """
+    if window is not None:
+        return array.astype(np.int32)
+    _check_range(array, 65535)
+    return array.astype(np.uint16)
+
+
+def _check_range(array: NDArray[Any], limit: int) -> None:
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= limit):
         raise ValueError(
@@ -48,7 +65,6 @@ def unit_range(array: NDArray[Any], window: tuple[float, float] | None) -> NDArr
             f"0..{limit}. Scale them, or say which values are black and white, "
             "rv.Preset(window=(low, high)); images that are normalised already need no load_images."
         )
-    return (array / limit).astype(np.float32)
 
 
 def _windowed(array: NDArray[Any], window: tuple[float, float]) -> NDArray[np.float32]:
@@ -90,6 +106,11 @@ def wants_more_than_pillow(image: Image.Image, preset: Preset) -> bool:
         return True
     deep = samples > 1 and max(tags.get(_BITS, (8,))) > 8
     return deep and not (_only_colours(preset) and find_spec("tifffile") is None)
+
+
+def is_wider(image: Image.Image) -> bool:
+    """True for integers of more than 16 bits in a TIFF: their range is that of no picture."""
+    return image.mode == "I" and max(image.tag_v2.get(_BITS, (1,))) > 16  # type: ignore[attr-defined]
 
 
 def read_tiff(source: str | os.PathLike[str], channels: int) -> NDArray[Any]:

@@ -21,7 +21,6 @@ Planes: TypeAlias = "list[Image.Image] | Tensor"
 """8 bits: one RGB picture, or a grey one per band. More: (C, H, W) float32 in 0..1."""
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow has it
-_DEEP_MODES = {"I": "int32", "F": "float32"}
 _BAND_MODES = ("RGBA", "RGBX", "CMYK", "LA")
 
 
@@ -72,6 +71,8 @@ def _pixels(source: Any, preset: Preset) -> Image.Image | NDArray[Any]:
                     return deep.read_stack(image)
                 if deep.wants_more_than_pillow(image, preset):
                     return deep.read_tiff(source, preset.channels)
+                if deep.is_wider(image):
+                    return np.asarray(_upright(image))
             elif image.format == "PNG" and "RGB" in image.mode:
                 deep.check_png(source, preset)
             return _upright(image)
@@ -87,8 +88,11 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _from_pil(image: Image.Image, preset: Preset) -> Planes:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _from_array(np.asarray(image).astype(_DEEP_MODES.get(image.mode, "uint16")), preset)
+    if image.mode == "I":
+        return _from_array(deep.of_16_bits(np.asarray(image), preset.window), preset)
+    if image.mode == "F" or image.mode.startswith("I;16"):
+        dtype = np.float32 if image.mode == "F" else np.uint16
+        return _from_array(np.asarray(image).astype(dtype), preset)
     channels = preset.channels
     if channels not in (1, 3):
         if image.mode in _BAND_MODES and len(image.getbands()) == channels:

@@ -229,6 +229,21 @@ def test_16_bit_files_keep_their_precision(suffix: str, tmp_path: pathlib.Path) 
     assert torch.equal(loaded(values), expected)
 
 
+def test_integers_of_32_bits_are_taken_for_16_only_where_pillow_has_no_other_name(
+    tmp_path: pathlib.Path,
+) -> None:
+    values = np.array([[0, 100], [40000, 65535]], np.int32)
+    image = Image.fromarray(values)
+    assert image.mode == "I"
+    right = torch.from_numpy(values / 65535).float().expand(3, 2, 2)
+    assert torch.equal(loaded(image), right)
+    image.save(tmp_path / "wide.tif")
+    with pytest.raises(ValueError, match=r"wide.tif': pixels of dtype int32; .*window="):
+        loaded(tmp_path / "wide.tif")
+    window = rv.Preset("mine", "own", 0, 1, channels=3, window=(0, 65535))
+    assert torch.equal(rv.load_images(tmp_path / "wide.tif", preset=window)[0], right)
+
+
 def test_deep_pixels_as_arrays_and_tensors() -> None:
     values = np.random.default_rng(3).random((5, 4, 3))
     expected = torch.from_numpy(values).permute(2, 0, 1).float()
@@ -436,6 +451,9 @@ def test_pictures_of_several_sizes(rgb: Pixels) -> None:
         (np.full((4, 4, 3), 2.0), "pixels from 2 to 2; float64 pixels are in 0..1"),
         (np.full((4, 4, 3), np.nan), "pixels from nan to nan"),
         (np.full((4, 4), 70000, np.int32), "0..65535"),
+        (Image.fromarray(np.full((4, 4), 70000, np.int32)), "pixels from 7e\\+04 to 7e\\+04"),
+        (np.full((4, 4, 3), 100, np.int32), "pixels of dtype int32; uint8 in 0..255"),
+        (torch.full((3, 4, 4), 100, dtype=torch.int32), "pixels of dtype int32; uint8"),
         (np.zeros((4, 4, 3), np.int64), "pixels of dtype int64; uint8"),
         (np.zeros((4, 4, 3), np.complex64), "pixels of dtype complex64"),
         (np.zeros((4, 4, 2), np.uint8), r"an array of shape \(4, 4, 2\)"),
