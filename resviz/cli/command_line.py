@@ -247,7 +247,11 @@ def _add_scan(commands: Any) -> None:
         help=".resviz: the whole scan, for rv.load_scan, written while it runs; .csv: a table "
         "(default: FOLDER.scan.resviz in the current folder); may be repeated",
     )
-    scan.add_argument("--force", action="store_true", help="write over files that exist")
+    scan.add_argument(
+        "--force",
+        action="store_true",
+        help="write over files that exist, a scan once the new one is whole",
+    )
 
 
 def _add_lists(commands: Any) -> None:

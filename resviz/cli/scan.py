@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import pathlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from resviz.cli.console import Console, Stop, result
@@ -22,9 +24,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     files = _files(options)
     kept = next((file for file in files if file.suffix.lower() == ".resviz"), None)
     net = load_net(options, console)
-    if kept is not None and options.force:
-        kept.unlink(missing_ok=True)
-    scan = _scanned(net, dataset, kept, options, console)
+    with _anew(kept, options.force) as path:
+        scan = _scanned(net, dataset, path, options, console)
     console.found(_lines(scan))
     for file in files:
         if file is not kept:
@@ -53,6 +54,17 @@ def _files(options: argparse.Namespace) -> list[pathlib.Path]:
     if len(checked) > 1:
         raise Stop(f"{len(checked)} names that end in .resviz; one.", code=2)
     return [*checked, *(outputs(others, "", [], options.force) if others else [])]
+
+
+@contextlib.contextmanager
+def _anew(kept: pathlib.Path | None, force: bool) -> Iterator[pathlib.Path | None]:
+    """The file to go on with; where it is to be written over, another one until that is whole."""
+    if kept is None or not force or not kept.exists():
+        yield kept
+        return
+    with whole_file(kept, force) as part:
+        part.unlink()  # an empty file is no scan to go on with
+        yield part
 
 
 def _scanned(

@@ -46,6 +46,31 @@ def test_a_folder_becomes_a_scan_and_a_table(folder, capsys):
     assert rv.load_scan("a.resviz").plan.measures == ("top",)
 
 
+@pytest.mark.thorough
+def test_a_scan_is_written_over_once_the_new_one_is_whole(folder, monkeypatch):
+    words = ["scan", "set", *NET, "--measures", "top", "--layer", "layer3.2", "--out", "a.resviz"]
+    assert main(words) == 0
+    before = (folder / "a.resviz").read_bytes()
+    assert main([*words, "--layer", "layr3", "--force"]) == 1
+    assert main([*words, "--on-error", "raise", "--force"]) == 1
+    with monkeypatch.context() as patched:
+        patched.setattr("resviz.scanning.scanning.scan", interrupted)
+        assert main([*words, "--force"]) == 130
+    assert (folder / "a.resviz").read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["a.resviz", "set"]
+    assert main([*words, "--top", "1", "--force"]) == 0
+    scan = rv.load_scan("a.resviz")
+    assert scan.provenance["complete"] and len(scan.images) == 5
+    assert (folder / "a.resviz").read_bytes() != before
+    assert sorted(path.name for path in folder.iterdir()) == ["a.resviz", "set"]
+
+
+def interrupted(*args, path, **settings):
+    """A scan that ends after its first chunk."""
+    path.write_bytes(b"a part")
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
