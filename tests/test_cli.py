@@ -252,6 +252,27 @@ def test_explain_writes_every_kind_from_one_pass(here: Path, capsys, monkeypatch
     assert list(table["label"]) == list(said["label"])
 
 
+def test_each_picture_of_a_stack_has_a_name_of_its_own(here: Path, capsys):
+    stack = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    np.save("a.npy", stack)
+    net = rv.load_model("cifar10-resnet20")
+    images = rv.load_images([stack, "../cat.png"], net)
+    labels = rv.predict(net, images, top=1)["label"]
+    named = ["a.npy[0]", "a.npy[1]", "cat.png"]
+    for command in ("explain", "record"):
+        words = [command, "a.npy", "../cat.png", *NET, "--out", f"{command}.csv"]
+        assert cli.main(words) == 0
+        lines = capsys.readouterr().err.splitlines()[:3]
+        for line, name, label in zip(lines, named, labels, strict=True):
+            assert line.startswith(f"{name}: {label} ")
+    table = pd.read_csv("explain.csv").drop_duplicates("file")
+    assert table["file"].tolist() == [*named[:2], "../cat.png"]
+    assert table["label"].tolist() == labels.tolist()
+    assert cli.main(["explain", "a.npy", "../cat.png", *NET, "--out", "a.html"]) == 0
+    page = Path("a.html").read_text(encoding="utf-8")
+    assert all(name in page for name in named)
+
+
 def test_explain_over_the_whole_photograph(here: Path):
     words = ["explain", "../cat.png", *NET, "--original", "--out", "a.svg", "--out", "a.html"]
     assert cli.main(words) == 0

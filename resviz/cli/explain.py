@@ -27,7 +27,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     check_pictures(options.images)
     files = outputs(options.out, ".explained.html", options.images, options.force)
     methods = _methods(options.method or ["grad_cam"])
-    net, images = load(options, console)
+    net, images, pictures = load(options, console)
     from resviz.attribution.explain import explain
 
     named = options.layer or ["auto"]
@@ -42,11 +42,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
         layers=layers,
         progress=console.bars,
     )
-    names = [shown_name(image) for image in options.images]
+    names = [shown_name(picture) for picture in pictures]
     console.found([*prediction_lines(exp, names), *evidence_lines(exp, names)])
     for file in files:
         with whole_file(file, options.force) as part:
-            _write(exp, options, net, images, part)
+            _write(exp, options, net, images, pictures, part)
         result(file)
     return 0
 
@@ -87,22 +87,23 @@ def _write(
     options: argparse.Namespace,
     net: nn.Module,
     images: Tensor,
+    pictures: list[pathlib.Path],
     part: pathlib.Path,
 ) -> None:
     ending = part.suffix.lower()
     if ending == ".resviz":
         exp.save(part)
     elif ending == ".csv":
-        _table(exp, options, net, images).to_csv(part, index=False)
+        with_files(_table(exp, options, net, images), pictures).to_csv(part, index=False)
     else:
         from resviz.cli.page import write_figures
         from resviz.views.export import save
 
         if ending == ".html" and not options.original:
-            save(_view(exp, options.images), part)
+            save(_view(exp, pictures), part)
             return
-        names = ", ".join(shown_name(image) for image in options.images)
-        figures = _figures(exp, options.images, options.original)
+        names = ", ".join(shown_name(picture) for picture in pictures)
+        figures = _figures(exp, pictures, options.original)
         write_figures(figures, f"{names}: explained", part)
 
 
@@ -131,7 +132,5 @@ def _table(
     from resviz.networks.predict import predict
 
     if options.table == "predictions":
-        table = predict(net, images, top=max(options.top or 0, _RANKS))
-    else:
-        table = exp.to_frame() if options.table == "maps" else exp.evidence
-    return with_files(table, options.images)
+        return predict(net, images, top=max(options.top or 0, _RANKS))
+    return exp.to_frame() if options.table == "maps" else exp.evidence

@@ -9,7 +9,7 @@ import webbrowser
 from resviz.cli.console import Console, result, shown_name
 from resviz.cli.files import check_pictures, outputs, whole_file
 from resviz.cli.found import evidence_lines, prediction_lines, recording_lines
-from resviz.cli.inputs import load_net
+from resviz.cli.inputs import each_picture, load_net
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
@@ -20,7 +20,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from resviz.views.export import save, save_html
     from resviz.views.widgets.explore import explore
 
-    names = [shown_name(image) for image in options.images]
+    names = [shown_name(image) for image in each_picture(options.images)]
     console.say(f"recording and explaining {names[0]}")
     view = explore(net, list(options.images), names=names)
     for file in files:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from resviz.cli.console import Console, Stop
@@ -14,12 +15,26 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def load(options: argparse.Namespace, console: Console) -> tuple[nn.Module, Tensor]:
-    """The network of ``--model`` and the pictures as it wants them."""
+def load(
+    options: argparse.Namespace, console: Console
+) -> tuple[nn.Module, Tensor, list[pathlib.Path]]:
+    """The network of ``--model``, the pictures as it wants them, and what to call each."""
     from resviz.images import load_images
 
     net = load_net(options, console)
-    return net, load_images(options.images, net)
+    return net, load_images(options.images, net), each_picture(options.images)
+
+
+def each_picture(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    """Files as they are; of a stack of arrays "stack.npy[0]" and so on, one for each."""
+    from resviz.images.loading import count_in
+
+    named = []
+    for file in files:
+        count = count_in(file)
+        several = [file.with_name(f"{file.name}[{number}]") for number in range(count)]
+        named += several if count > 1 else [file]
+    return named
 
 
 def load_net(options: argparse.Namespace, console: Console) -> nn.Module:

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     check_pictures(options.images)
     _check_view(options)
     files = outputs(options.out, ".recorded.html", options.images, options.force)
-    net, images = load(options, console)
+    net, images, pictures = load(options, console)
     from resviz.recording.recorder import record
 
     console.say(f"recording {len(images)} picture" + ("s" if len(images) > 1 else ""))
@@ -33,11 +33,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
         batch_stats=options.batch_stats,
         keep=options.keep or (["blocks"] if options.view == "feature-maps" else []),
     )
-    names = [shown_name(image) for image in options.images]
+    names = [shown_name(picture) for picture in pictures]
     console.found([*prediction_lines(rec, names), *recording_lines(rec)])
     for file in files:
         with whole_file(file, options.force) as part:
-            _write(rec, net, options, console, part)
+            _write(rec, net, options, names, console, part)
         result(file)
     return 0
 
@@ -66,6 +66,7 @@ def _write(
     rec: Recording,
     net: Any,
     options: argparse.Namespace,
+    names: list[str],
     console: Console,
     part: pathlib.Path,
 ) -> None:
@@ -81,14 +82,13 @@ def _write(
         view = _chosen(options, ending)
         shown = None
         if view == "explore":
-            shown = _screen(net, options, console)
+            shown = _screen(net, options, names, console)
         elif view != "overview":
             shown = _view(rec, view)
         if shown is not None:
             save(shown, part)
             return
-        names = ", ".join(shown_name(image) for image in options.images)
-        write_figures(_figures(rec, options.images[0], console), f"{names}: recorded", part)
+        write_figures(_figures(rec, names[0], console), f"{', '.join(names)}: recorded", part)
 
 
 def _chosen(options: argparse.Namespace, ending: str) -> str:
@@ -98,12 +98,11 @@ def _chosen(options: argparse.Namespace, ending: str) -> str:
     return "explore" if ending == ".html" and not _others(options) else "overview"
 
 
-def _screen(net: Any, options: argparse.Namespace, console: Console) -> Any:
+def _screen(net: Any, options: argparse.Namespace, names: list[str], console: Console) -> Any:
     """What ``rv.explore`` makes of the pictures; None where it can make nothing of the output."""
     from resviz.errors import UnknownOutput
     from resviz.views.widgets.explore import explore
 
-    names = [shown_name(image) for image in options.images]
     try:
         return explore(net, list(options.images), names=names)
     except UnknownOutput as err:
@@ -122,7 +121,7 @@ def _view(rec: Recording, name: str) -> Any:
     return getattr(module, function)(rec)
 
 
-def _figures(rec: Recording, first: pathlib.Path, console: Console) -> list[Figure]:
+def _figures(rec: Recording, first: str, console: Console) -> list[Figure]:
     """Gradients or activations against depth, residual branches, and the kept feature maps."""
     from resviz.views.figures.depth import plot_depth_profile
     from resviz.views.figures.feature_maps import plot_feature_maps
@@ -133,7 +132,7 @@ def _figures(rec: Recording, first: pathlib.Path, console: Console) -> list[Figu
     if len(rec.residuals):
         figures.append(plot_residual_branches(rec))
     if rec.tensors:
-        console.say(f"feature maps of {shown_name(first)}")
+        console.say(f"feature maps of {first}")
     for key in rec.keys():  # noqa: SIM118  # a Recording is no mapping
         try:
             figures.append(plot_feature_maps(rec, key))

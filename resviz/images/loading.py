@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from resviz.arguments import caller, choice, public
+from resviz.arguments import caller, choice, public, public_as
 from resviz.errors import UnreadableImage, warn
 from resviz.images.fitting import fitted
 from resviz.images.origin import Origin, remember
@@ -122,7 +122,13 @@ def _readable(sources: Sources, preset: Preset, *, skip: bool) -> list[tuple[Ten
     return found
 
 
-def _inside(source: Source) -> Iterable[Source]:
+@public_as("load_images")
+def count_in(file: str | os.PathLike[str]) -> int:
+    """How many pictures there are in a file: one, but for a stack of arrays."""
+    return len(_inside(file))
+
+
+def _inside(source: Source) -> Sequence[Source]:
     """The source itself; the arrays of a file of them."""
     if not isinstance(source, str | os.PathLike) or pathlib.Path(source).suffix.lower() != ARRAYS:
         return [source]
@@ -135,7 +141,7 @@ def _inside(source: Source) -> Iterable[Source]:
             f"{caller()}: {os.fspath(source)!r} is not readable ({err}); an array of numbers, "
             "saved by numpy.save. on_error='skip' loads the others."
         ) from err
-    return array if array.ndim == 4 else [array]
+    return list(array) if array.ndim == 4 else [array]
 
 
 def _name_of(source: Source) -> str:
