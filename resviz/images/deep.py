@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,7 +16,17 @@ from resviz.errors import UnreadableImage
 from resviz.preset import Preset
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_SAMPLES, _BITS = 277, 258  # tags of TIFF 6.0
+_SAMPLES, _BITS, _ORIENTATION = 277, 258, 274  # tags of TIFF 6.0
+_UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {  # by the orientation of a file
+    1: lambda array: array,
+    2: lambda array: array[:, ::-1],
+    3: lambda array: array[::-1, ::-1],
+    4: lambda array: array[::-1],
+    5: lambda array: array.swapaxes(0, 1),
+    6: lambda array: np.rot90(array, -1),
+    7: lambda array: array[::-1, ::-1].swapaxes(0, 1),
+    8: lambda array: np.rot90(array),
+}
 _PNG_DEPTH = 24  # where a PNG says how many bits a sample has
 
 
@@ -113,8 +124,8 @@ def is_wider(image: Image.Image) -> bool:
     return image.mode == "I" and max(image.tag_v2.get(_BITS, (1,))) > 16  # type: ignore[attr-defined]
 
 
-def read_tiff(source: str | os.PathLike[str], channels: int) -> NDArray[Any]:
-    """(H, W, K) of a TIFF with many bands.
+def read_tiff(source: str | os.PathLike[str], preset: Preset) -> NDArray[Any]:
+    """(H, W, K) of a TIFF with many bands, upright.
 
     Raises:
         UnreadableImage: tifffile is not installed, or the file has axes beside rows, columns and
@@ -131,13 +142,16 @@ def read_tiff(source: str | os.PathLike[str], channels: int) -> NDArray[Any]:
     with tifffile.TiffFile(source) as file:
         series = file.series[0]
         axes, array = series.axes, series.asarray()
+        page = series.keyframe
+        turned = page.tags.get(_ORIENTATION)
     if axes.count("Y") != 1 or axes.count("X") != 1 or len(axes) > 3:
         raise UnreadableImage(
             f"{caller()}: {name} has the axes {axes}, shape {array.shape}; rows, columns and "
-            f"{channels} bands. Pass the pixels as an array (H, W, K)."
+            f"{preset.channels} bands. Pass the pixels as an array (H, W, K)."
         )
     others = [axis for axis in axes if axis not in "YX"]
-    return np.transpose(array, [axes.index(axis) for axis in ["Y", "X", *others]])
+    array = np.transpose(array, [axes.index(axis) for axis in ["Y", "X", *others]])
+    return array if turned is None else _UPRIGHT.get(turned.value, _UPRIGHT[1])(array)
 
 
 def is_stack(image: Image.Image, channels: int) -> bool:

@@ -70,7 +70,7 @@ def _pixels(source: Any, preset: Preset) -> Image.Image | NDArray[Any]:
                 if deep.is_stack(image, preset.channels):
                     return deep.read_stack(image)
                 if deep.wants_more_than_pillow(image, preset):
-                    return deep.read_tiff(source, preset.channels)
+                    return deep.read_tiff(source, preset)
                 if deep.is_wider(image):
                     return np.asarray(_upright(image))
             elif image.format == "PNG" and "RGB" in image.mode:
@@ -79,7 +79,7 @@ def _pixels(source: Any, preset: Preset) -> Image.Image | NDArray[Any]:
     except UnidentifiedImageError:
         if not deep.is_tiff(source):
             raise
-        return deep.read_tiff(source, preset.channels)
+        return deep.read_tiff(source, preset)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -216,7 +216,13 @@ def test_pixels_that_do_not_fit_a_window(source: Any, window: Any, what: str) ->
 # ---- files that Pillow does not read whole
 
 
-def write_tiff(path: pathlib.Path, array: NDArray[Any], photometric: int = 1) -> None:
+def write_tiff(
+    path: pathlib.Path,
+    array: NDArray[Any],
+    photometric: int = 1,
+    extra_is: int = 0,
+    orientation: int = 1,
+) -> None:
     """A baseline TIFF of one strip, uncompressed, with the bands side by side."""
     height, width, samples = array.shape
     bits = array.dtype.itemsize * 8
@@ -230,14 +236,16 @@ def write_tiff(path: pathlib.Path, array: NDArray[Any], photometric: int = 1) ->
         (259, 3, [1]),
         (262, 3, [photometric]),
         (273, 4, [8]),
+        (274, 3, [orientation]),
         (277, 3, [samples]),
         (278, 3, [height]),
         (279, 4, [len(data)]),
         (284, 3, [1]),
         (339, 3, [kind] * samples),
     ]
-    if samples > (3 if photometric == 2 else 1):
-        tags.insert(-1, (338, 3, [0] * (samples - (3 if photometric == 2 else 1))))
+    colours = {2: 3, 5: 4}.get(photometric, 1)
+    if samples > colours:
+        tags.insert(-1, (338, 3, [extra_is] * (samples - colours)))
     end = table + 2 + 12 * len(tags) + 4
     entries = b""
     for tag, form, values in tags:
@@ -317,6 +325,19 @@ def test_bands_of_a_tiff_without_its_library(
     what = r"a.tif' is a TIFF with bands or bits that Pillow does not read; tifffile.*resviz\[tiff"
     with pytest.raises(UnreadableImage, match=what):
         loaded(tmp_path / "a.tif", array.shape[2])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_colours_of_a_tiff_are_turned_upright(
+    orientation: int, tmp_path: pathlib.Path
+) -> None:
+    pytest.importorskip("tifffile")
+    shallow = bands(3)
+    for name, array in (("a.tif", shallow), ("b.tif", shallow.astype(np.uint16) * 257)):
+        write_tiff(tmp_path / name, array, 2, orientation=orientation)
+    right = loaded(tmp_path / "a.tif", 3)  # by Pillow
+    assert right.shape == ((3, 8, 6) if orientation > 4 else (3, 6, 8))
+    torch.testing.assert_close(loaded(tmp_path / "b.tif", 3), right, rtol=0, atol=1e-6)
 
 
 def test_a_damaged_tiff(tmp_path: pathlib.Path) -> None:
