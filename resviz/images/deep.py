@@ -17,6 +17,7 @@ from resviz.preset import Preset
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SAMPLES, _BITS, _ORIENTATION = 277, 258, 274  # tags of TIFF 6.0
+_CMYK = 5  # colours of a TIFF
 _UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {  # by the orientation of a file
     1: lambda array: array,
     2: lambda array: array[:, ::-1],
@@ -143,7 +144,7 @@ def read_tiff(source: str | os.PathLike[str], preset: Preset) -> NDArray[Any]:
         series = file.series[0]
         axes, array = series.axes, series.asarray()
         page = series.keyframe
-        turned = page.tags.get(_ORIENTATION)
+        turned, photometric = page.tags.get(_ORIENTATION), int(page.photometric)
     if axes.count("Y") != 1 or axes.count("X") != 1 or len(axes) > 3:
         raise UnreadableImage(
             f"{caller()}: {name} has the axes {axes}, shape {array.shape}; rows, columns and "
@@ -151,7 +152,26 @@ def read_tiff(source: str | os.PathLike[str], preset: Preset) -> NDArray[Any]:
         )
     others = [axis for axis in axes if axis not in "YX"]
     array = np.transpose(array, [axes.index(axis) for axis in ["Y", "X", *others]])
+    if _wants_colours(preset):
+        array = _colours(array, photometric)
     return array if turned is None else _UPRIGHT.get(turned.value, _UPRIGHT[1])(array)
+
+
+def _colours(array: NDArray[Any], photometric: int) -> NDArray[Any]:
+    """Four bands as colours, where they are others than red, green, blue and opacity."""
+    if array.ndim != 3 or array.shape[2] != 4:
+        return array
+    limit = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
+    first, last = array[:, :, :3].astype(np.float64), array[:, :, 3:].astype(np.float64)
+    if photometric == _CMYK:  # as Pillow converts them
+        return _as_it_was((limit - first) * (limit - last) / limit, array)
+    return array
+
+
+def _as_it_was(values: NDArray[np.float64], array: NDArray[Any]) -> NDArray[Any]:
+    """The values in the dtype of an array."""
+    rounded = values if array.dtype.kind == "f" else np.rint(values)
+    return rounded.astype(array.dtype)
 
 
 def is_stack(image: Image.Image, channels: int) -> bool:
@@ -190,4 +210,9 @@ def check_png(source: str | os.PathLike[str], preset: Preset) -> None:
 
 def _only_colours(preset: Preset) -> bool:
     """True for colours or grey in the range of their dtype: 8 bits of 16 are coarser, not wrong."""
-    return preset.channels in (1, 3) and preset.window is None
+    return _wants_colours(preset) and preset.window is None
+
+
+def _wants_colours(preset: Preset) -> bool:
+    """True for colours or grey, False for bands."""
+    return preset.channels in (1, 3)

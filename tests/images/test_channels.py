@@ -340,6 +340,18 @@ def test_deep_colours_of_a_tiff_are_turned_upright(
     torch.testing.assert_close(loaded(tmp_path / "b.tif", 3), right, rtol=0, atol=1e-6)
 
 
+def test_deep_cmyk_is_as_of_8_bits(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("tifffile")
+    shallow = bands(4)
+    write_tiff(tmp_path / "a.tif", shallow, 5)
+    write_tiff(tmp_path / "b.tif", shallow.astype(np.uint16) * 257, 5)
+    ink = first(shallow)
+    right = (1 - ink[:3]) * (1 - ink[3:])
+    torch.testing.assert_close(loaded(tmp_path / "a.tif", 3), right, rtol=0, atol=1.1 / 255)
+    torch.testing.assert_close(loaded(tmp_path / "b.tif", 3), right, rtol=0, atol=2e-5)
+    assert torch.equal(loaded(tmp_path / "b.tif", 4), ink)
+
+
 def test_a_damaged_tiff(tmp_path: pathlib.Path) -> None:
     write_tiff(tmp_path / "a.tif", bands(5))
     whole = (tmp_path / "a.tif").read_bytes()
