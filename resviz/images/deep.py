@@ -18,6 +18,7 @@ from resviz.preset import Preset
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SAMPLES, _BITS, _ORIENTATION = 277, 258, 274  # tags of TIFF 6.0
 _CMYK = 5  # colours of a TIFF
+_MULTIPLIED = 1  # an extra band: opacity, which the colours were multiplied by
 _UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {  # by the orientation of a file
     1: lambda array: array,
     2: lambda array: array[:, ::-1],
@@ -144,7 +145,8 @@ def read_tiff(source: str | os.PathLike[str], preset: Preset) -> NDArray[Any]:
         series = file.series[0]
         axes, array = series.axes, series.asarray()
         page = series.keyframe
-        turned, photometric = page.tags.get(_ORIENTATION), int(page.photometric)
+        turned, extra = page.tags.get(_ORIENTATION), tuple(page.extrasamples)
+        photometric = int(page.photometric)
     if axes.count("Y") != 1 or axes.count("X") != 1 or len(axes) > 3:
         raise UnreadableImage(
             f"{caller()}: {name} has the axes {axes}, shape {array.shape}; rows, columns and "
@@ -153,11 +155,11 @@ def read_tiff(source: str | os.PathLike[str], preset: Preset) -> NDArray[Any]:
     others = [axis for axis in axes if axis not in "YX"]
     array = np.transpose(array, [axes.index(axis) for axis in ["Y", "X", *others]])
     if _wants_colours(preset):
-        array = _colours(array, photometric)
+        array = _colours(array, photometric, extra)
     return array if turned is None else _UPRIGHT.get(turned.value, _UPRIGHT[1])(array)
 
 
-def _colours(array: NDArray[Any], photometric: int) -> NDArray[Any]:
+def _colours(array: NDArray[Any], photometric: int, extra: tuple[int, ...]) -> NDArray[Any]:
     """Four bands as colours, where they are others than red, green, blue and opacity."""
     if array.ndim != 3 or array.shape[2] != 4:
         return array
@@ -165,6 +167,9 @@ def _colours(array: NDArray[Any], photometric: int) -> NDArray[Any]:
     first, last = array[:, :, :3].astype(np.float64), array[:, :, 3:].astype(np.float64)
     if photometric == _CMYK:  # as Pillow converts them
         return _as_it_was((limit - first) * (limit - last) / limit, array)
+    if extra == (_MULTIPLIED,):
+        colour = np.divide(limit * first, last, out=np.zeros_like(first), where=last > 0)
+        return np.concatenate([_as_it_was(colour.clip(0, limit), array), array[:, :, 3:]], axis=2)
     return array
 
 

@@ -352,6 +352,18 @@ def test_deep_cmyk_is_as_of_8_bits(tmp_path: pathlib.Path) -> None:
     assert torch.equal(loaded(tmp_path / "b.tif", 4), ink)
 
 
+def test_deep_colours_that_were_multiplied_by_their_opacity(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("tifffile")
+    whole, opacity = bands(3) / 255, np.linspace(0, 1, 8)[None, :, None].repeat(6, axis=0)
+    pixels = np.concatenate([whole * opacity, opacity], axis=2)
+    right = torch.from_numpy(whole * opacity + 1 - opacity).permute(2, 0, 1).float()
+    for most, dtype in ((255, "uint8"), (65535, "uint16"), (1, "float32")):
+        array = (pixels * most).round() if most > 1 else pixels
+        write_tiff(tmp_path / "a.tif", array.astype(dtype), 2, extra_is=1)
+        image = loaded(tmp_path / "a.tif", 3)
+        torch.testing.assert_close(image, right, rtol=0, atol=3 / 255 if most == 255 else 1e-4)
+
+
 def test_a_damaged_tiff(tmp_path: pathlib.Path) -> None:
     write_tiff(tmp_path / "a.tif", bands(5))
     whole = (tmp_path / "a.tif").read_bytes()
