@@ -16,9 +16,9 @@ from resviz.errors import UnreadableImage
 from resviz.preset import Preset
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_SAMPLES, _BITS, _ORIENTATION = 277, 258, 274  # tags of TIFF 6.0
-_CMYK = 5  # colours of a TIFF
-_MULTIPLIED = 1  # an extra band: opacity, which the colours were multiplied by
+_SAMPLES, _BITS, _ORIENTATION, _EXTRA = 277, 258, 274, 338  # tags of TIFF 6.0
+_RGB, _CMYK = 2, 5  # colours of a TIFF
+_UNSPECIFIED, _MULTIPLIED = 0, 1  # an extra band: any; opacity, by which colours were multiplied
 _UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {  # by the orientation of a file
     1: lambda array: array,
     2: lambda array: array[:, ::-1],
@@ -116,7 +116,9 @@ def wants_more_than_pillow(image: Image.Image, preset: Preset) -> bool:
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
     samples = int(tags.get(_SAMPLES, 1))
     if samples > len(image.getbands()):
-        return True
+        fourth = samples == 4 and tags.get(_EXTRA) == (_UNSPECIFIED,)
+        if not (_only_colours(preset) and image.mode == "RGB" and fourth):
+            return True
     deep = samples > 1 and max(tags.get(_BITS, (8,))) > 8
     return deep and not (_only_colours(preset) and find_spec("tifffile") is None)
 
@@ -167,6 +169,8 @@ def _colours(array: NDArray[Any], photometric: int, extra: tuple[int, ...]) -> N
     first, last = array[:, :, :3].astype(np.float64), array[:, :, 3:].astype(np.float64)
     if photometric == _CMYK:  # as Pillow converts them
         return _as_it_was((limit - first) * (limit - last) / limit, array)
+    if photometric == _RGB and extra == (_UNSPECIFIED,):
+        return array[:, :, :3]
     if extra == (_MULTIPLIED,):
         colour = np.divide(limit * first, last, out=np.zeros_like(first), where=last > 0)
         return np.concatenate([_as_it_was(colour.clip(0, limit), array), array[:, :, 3:]], axis=2)

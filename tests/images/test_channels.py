@@ -364,6 +364,19 @@ def test_deep_colours_that_were_multiplied_by_their_opacity(tmp_path: pathlib.Pa
         torch.testing.assert_close(image, right, rtol=0, atol=3 / 255 if most == 255 else 1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_fourth_band_of_no_known_kind_is_no_opacity(dtype: str, tmp_path: pathlib.Path) -> None:
+    if dtype != "uint8":
+        pytest.importorskip("tifffile")
+    array = bands(4, dtype)  # red, green, blue and infrared
+    array[..., 3] = 0
+    write_tiff(tmp_path / "a.tif", array, 2)
+    assert torch.equal(loaded(tmp_path / "a.tif", 3), first(array)[:3])
+    if dtype == "uint16":
+        half = loaded(tmp_path / "a.tif", 3, window=(0, 32767))
+        torch.testing.assert_close(half, (first(array)[:3] * 65535 / 32767).clamp(0, 1))
+
+
 def test_a_damaged_tiff(tmp_path: pathlib.Path) -> None:
     write_tiff(tmp_path / "a.tif", bands(5))
     whole = (tmp_path / "a.tif").read_bytes()
