@@ -16,8 +16,9 @@ from resviz.errors import UnreadableImage
 from resviz.preset import Preset
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_SAMPLES, _BITS, _ORIENTATION, _EXTRA = 277, 258, 274, 338  # tags of TIFF 6.0
-_RGB, _CMYK = 2, 5  # colours of a TIFF
+# tags of TIFF 6.0
+_BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _EXTRA = 258, 262, 274, 277, 338
+_WHITE_IS_ZERO, _RGB, _CMYK = 0, 2, 5  # colours of a TIFF
 _UNSPECIFIED, _MULTIPLIED = 0, 1  # an extra band: any; opacity, by which colours were multiplied
 _UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {  # by the orientation of a file
     1: lambda array: array,
@@ -121,6 +122,23 @@ def wants_more_than_pillow(image: Image.Image, preset: Preset) -> bool:
             return True
     deep = samples > 1 and max(tags.get(_BITS, (8,))) > 8
     return deep and not (_only_colours(preset) and find_spec("tifffile") is None)
+
+
+def is_negative(image: Image.Image, preset: Preset) -> bool:
+    """True for deep grey of which 0 is white: Pillow turns 1 and 8 bits round, and no others.
+
+    A window says itself what is white.
+    """
+    white = image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
+    deep = image.mode == "F" or image.mode.startswith("I;16")
+    return white and deep and _only_colours(preset)
+
+
+def turned_round(array: NDArray[Any]) -> NDArray[Any]:
+    """Black for white."""
+    if array.dtype.kind == "f":
+        return 1 - array
+    return (np.iinfo(array.dtype).max - array).astype(array.dtype)
 
 
 def is_wider(image: Image.Image) -> bool:

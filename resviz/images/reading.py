@@ -71,6 +71,8 @@ def _pixels(source: Any, preset: Preset) -> Image.Image | NDArray[Any]:
                     return deep.read_stack(image)
                 if deep.wants_more_than_pillow(image, preset):
                     return deep.read_tiff(source, preset)
+                if deep.is_negative(image, preset):
+                    return deep.turned_round(np.asarray(_upright(image)))
                 if deep.is_wider(image):
                     return np.asarray(_upright(image))
             elif image.format == "PNG" and "RGB" in image.mode:

@@ -377,6 +377,18 @@ def test_a_fourth_band_of_no_known_kind_is_no_opacity(dtype: str, tmp_path: path
         torch.testing.assert_close(half, (first(array)[:3] * 65535 / 32767).clamp(0, 1))
 
 
+def test_grey_of_which_0_is_white(tmp_path: pathlib.Path) -> None:
+    shallow = bands(1)
+    for array in (shallow, shallow.astype(np.uint16) * 257, (shallow / 255).astype(np.float32)):
+        write_tiff(tmp_path / "a.tif", array, 0)
+        for channels in (1, 3):
+            right = (1 - first(array)).expand(channels, -1, -1)
+            torch.testing.assert_close(loaded(tmp_path / "a.tif", channels), right)
+    write_tiff(tmp_path / "a.tif", shallow.astype(np.uint16), 0)
+    raw = loaded(tmp_path / "a.tif", 1, window=(0, 255))  # says itself what is white
+    torch.testing.assert_close(raw, first(shallow))
+
+
 def test_a_damaged_tiff(tmp_path: pathlib.Path) -> None:
     write_tiff(tmp_path / "a.tif", bands(5))
     whole = (tmp_path / "a.tif").read_bytes()
