@@ -196,8 +196,17 @@ def _moments(x: Tensor) -> tuple[float, ...] | None:
     mean, mean_square = total / count, squares / count
     variance = mean_square - mean * mean
     if variance < 1e-2 * mean_square:  # two large numbers cancel: centre first
-        variance = _sum_of_squares(x.detach() - mean) / count
+        variance = _around(x.detach(), mean)
     return mean, variance, mean_square, low, high, zeros
+
+
+def _around(x: Tensor, mean: float) -> float:
+    """The variance of numbers far from 0 that have about this mean.
+
+    What their dtype rounds off the mean, and what summing them did, is what the rest has for one.
+    """
+    rest = x - mean
+    return _sum_of_squares(rest) / x.numel() - float(rest.mean(dtype=torch.float64)) ** 2
 
 
 def _on_cpu(x: Tensor) -> tuple[float, ...]:
@@ -212,7 +221,7 @@ def _on_cpu(x: Tensor) -> tuple[float, ...]:
     mean_square = squares / count
     variance = mean_square - mean * mean
     if variance < 1e-2 * mean_square:  # as above
-        variance = _sum_of_squares(x - mean) / count
+        variance = _around(x, mean)
     return mean, variance, mean_square, low, high, zeros
 
 

@@ -219,6 +219,13 @@ def test_std_beside_a_large_mean(mean: float):
     assert measured(x)["mean"] == pytest.approx(x.double().mean().item(), rel=1e-7)
 
 
+@pytest.mark.parametrize("size", [7, 4096, 4097, 100_003])
+@pytest.mark.parametrize(("mean", "spread"), [(1e4, 1e-3), (1e6, 0.1), (1e6, 1.0), (-3e5, 0.1)])
+def test_std_of_few_numbers_at_the_edge_of_their_dtype(size: int, mean: float, spread: float):
+    x = torch.randn(size) * spread + mean
+    assert measured(x)["std"] == pytest.approx(x.double().std(correction=0).item(), rel=1e-6)
+
+
 def test_std_of_a_constant_is_zero():
     for value in (0.1, -3.0, 12345.678):
         assert measured(torch.full((10_000,), value))["std"] <= 1e-6 * abs(value)
