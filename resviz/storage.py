@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,6 +72,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        _check_format(path, header.get("format"))
         if header.get("format") != _FORMAT or header.get("kind") != kind:
             found = header.get("kind", "no resviz record")
             raise ValueError(
@@ -82,6 +84,15 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
         return tensors, meta
     except (SafetensorError, json.JSONDecodeError, *WRONG_CONTENT) as error:
         raise damaged(path) from error
+
+
+def _check_format(path: str | os.PathLike[str], found: str | None) -> None:
+    """Raise ValueError, where a later resviz wrote the file."""
+    if found is not None and found != _FORMAT and re.fullmatch(r"resviz-\d+", found):
+        raise ValueError(
+            f"{caller()}: {os.fspath(path)!r} is of the format {found}; this version of resviz "
+            f"reads {_FORMAT}. pip install -U resviz."
+        )
 
 
 def damaged(path: str | os.PathLike[str]) -> ValueError:

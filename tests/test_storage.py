@@ -59,6 +59,14 @@ def test_another_kind_is_refused(tmp_path: Path):
         storage.read(tmp_path / "file", "recording")
 
 
+def test_a_file_of_a_later_version_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as later:
+        later.setattr(storage, "_FORMAT", "resviz-2")
+        storage.write(tmp_path / "file", "recording", {"a": torch.ones(1)}, {})
+    with pytest.raises(ValueError, match="the format resviz-2; .* reads resviz-1.* -U resviz"):
+        storage.read(tmp_path / "file", "recording")
+
+
 def test_plain_safetensors_are_refused(tmp_path: Path):
     from safetensors.torch import save_file
 
