@@ -235,6 +235,18 @@ def check_png(source: str | os.PathLike[str], preset: Preset) -> None:
         )
 
 
+def transparent_grey(image: Image.Image) -> int | None:
+    """The value of 8 bits that is transparent in a PNG of 2 or 4, not loaded yet.
+
+    Pillow scales the pixels, and leaves that value as it is.
+    """
+    tiles, clear = getattr(image, "tile", ()), image.info.get("transparency")
+    if image.format != "PNG" or not tiles or not isinstance(clear, int):
+        return None
+    scale = {"L;2": 85, "L;4": 17}.get(tiles[0][3])
+    return None if scale is None else clear * scale
+
+
 def _only_colours(preset: Preset) -> bool:
     """True for colours or grey in the range of their dtype: 8 bits of 16 are coarser, not wrong."""
     return _wants_colours(preset) and preset.window is None

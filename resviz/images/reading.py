@@ -85,16 +85,23 @@ def _pixels(source: Any, preset: Preset) -> Image.Image | NDArray[Any]:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    clear = deep.transparent_grey(image)
     image.load()
-    return ImageOps.exif_transpose(image)
+    upright = ImageOps.exif_transpose(image)
+    if clear is not None:
+        upright.info["transparency"] = clear
+    return upright
 
 
 def _from_pil(image: Image.Image, preset: Preset) -> Planes:
-    if image.mode == "I":
-        return _from_array(deep.of_16_bits(np.asarray(image), preset.window), preset)
-    if image.mode == "F" or image.mode.startswith("I;16"):
-        dtype = np.float32 if image.mode == "F" else np.uint16
-        return _from_array(np.asarray(image).astype(dtype), preset)
+    if image.mode == "F":
+        return _from_array(np.asarray(image).astype(np.float32), preset)
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        window = preset.window if image.mode == "I" else None
+        array = deep.of_16_bits(np.asarray(image), window)
+        if "transparency" in image.info:
+            array[array == image.info["transparency"]] = np.iinfo(array.dtype).max
+        return _from_array(array, preset)
     channels = preset.channels
     if channels not in (1, 3):
         if image.mode in _BAND_MODES and len(image.getbands()) == channels:

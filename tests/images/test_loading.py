@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import pathlib
+import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -195,6 +197,29 @@ def test_a_transparent_colour_of_rgb_and_grey_files(tmp_path: pathlib.Path) -> N
     Image.fromarray(pixels[:, :, 0]).save(tmp_path / "grey.png", transparency=40)
     expected = as_loaded(np.array([[[10, 10, 10], [255, 255, 255]]]))
     assert torch.equal(loaded(tmp_path / "grey.png"), expected)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_transparent_grey_of_any_depth(bits: int, tmp_path: pathlib.Path) -> None:
+    most = 2**bits - 1
+    values = [0, most // 2, most, most // 3]
+    packed = int("".join(f"{value:0{bits}b}" for value in values).ljust(8, "0"), 2)
+    row = b"\0" + packed.to_bytes(max(1, bits // 2), "big")
+    for clear in set(values):
+        chunks = [
+            (b"IHDR", struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0)),
+            (b"tRNS", struct.pack(">H", clear)),
+            (b"IDAT", zlib.compress(row)),
+            (b"IEND", b""),
+        ]
+        parts = [
+            struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d))
+            for k, d in chunks
+        ]
+        (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+        right = torch.tensor([1.0 if value == clear else value / most for value in values])
+        for source in (tmp_path / "a.png", Image.open(tmp_path / "a.png")):
+            torch.testing.assert_close(loaded(source), right.expand(3, 1, 4), rtol=0, atol=1e-6)
 
 
 def test_one_bit_and_bool() -> None:
