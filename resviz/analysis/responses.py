@@ -20,7 +20,7 @@ from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
 from resviz.recording.recorder import record
 from resviz.recording.recording import Recording
-from resviz.torch_private import AnyConvolution
+from resviz.torch_private import AnyConvolution, version
 
 Call = tuple[str, int]
 _COLUMNS = (
@@ -128,7 +128,7 @@ def _main_responses(net: nn.Module, inputs: Inputs, first: Recording) -> dict[Ca
 def _responses(net: nn.Module, inputs: Inputs) -> dict[Call, Call]:
     """For each call of a convolution, the call whose output is its response."""
     found: dict[Call, Call] = {}
-    outputs: dict[int, tuple[Call, Tensor]] = {}  # the tensors stay alive: their ids stay theirs
+    outputs: dict[tuple[int, int], tuple[Call, Tensor]] = {}  # alive: their ids stay theirs
     calls: Counter[str] = Counter()
 
     def after(path: str, module: nn.Module, args: Any, output: Any) -> None:
@@ -136,9 +136,11 @@ def _responses(net: nn.Module, inputs: Inputs) -> dict[Call, Call]:
         calls[path] += 1
         if isinstance(module, AnyConvolution) and isinstance(output, Tensor):
             found[call] = call
-            outputs[id(output)] = (call, output)
-        elif "Norm" in type(module).__name__ and args and id(args[0]) in outputs:
-            found[outputs[id(args[0])][0]] = call
+            outputs[_as_it_is(output)] = (call, output)
+        elif "Norm" in type(module).__name__ and args and isinstance(args[0], Tensor):
+            made = outputs.get(_as_it_is(args[0]))
+            if made is not None:
+                found[made[0]] = call
 
     with left_as_found(net) as hooks:
         for path, module in net.named_modules():
@@ -146,6 +148,11 @@ def _responses(net: nn.Module, inputs: Inputs) -> dict[Call, Call]:
                 hooks.forward(module, _at(path, after))
         inputs.copies().run(net)
     return found
+
+
+def _as_it_is(tensor: Tensor) -> tuple[int, int]:
+    """Its id, and how often it was written to: ``out += x`` is the same tensor no longer."""
+    return id(tensor), version(tensor)
 
 
 def _at(path: str, after: Any) -> Any:

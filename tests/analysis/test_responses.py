@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -65,6 +66,26 @@ def test_pre_activation_has_no_norm_after_its_second_convolution():
     assert table.loc["layer1.0.conv2", "type"] == "Conv2d"
     right = outputs(net, IMAGES)["layer3.0.conv2"].double().std(correction=0).item()
     assert table.loc["layer3.0.conv2", "std"] == pytest.approx(right, rel=1e-5)
+
+
+class Written(nn.Module):
+    """A convolution whose output is written over before a BatchNorm takes it."""
+
+    def __init__(self, write: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.conv, self.bn, self.write = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), write
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.bn(self.write(self.conv(x))).mean((2, 3))
+
+
+@pytest.mark.parametrize("write", [torch.relu_, lambda out: out.add_(1)])
+def test_what_was_written_over_is_not_the_convolutions_output(write: Callable[..., torch.Tensor]):
+    net = Written(write).eval()
+    table = response_std(net, IMAGES)
+    assert table["response"].tolist() == ["conv"]
+    right = net.conv(IMAGES).std(correction=0).item()
+    assert table["std"].item() == pytest.approx(right, rel=1e-5)
 
 
 def test_without_norm_the_convolution_is_the_response():
