@@ -20,6 +20,8 @@ from resviz.recording.recorder import record
 
 _LEAST = 4  # images in a batch, for an estimate without bias
 _SLICE = 2**16  # features at a time, in float64
+_ROUNDING = 16  # steps of the dtype, by which equal images may differ
+_CANCELLED = 1e-12  # of a gram's mean square: what is left of sums that cancel
 _SIDE = ("layer", "position", "depth", "stage")
 _COLUMNS = (*_SIDE, *(f"other_{name}" for name in _SIDE), "cka")
 
@@ -65,8 +67,8 @@ def similarity_study(
     Returns:
         A row per pair of layers, in the order in which they ran: ``layer``, ``position`` (1 for the
         first), ``depth``, ``stage``; ``other_layer``, ``other_position``, ``other_depth``,
-        ``other_stage``; ``cka``: NaN where a layer has the same output for all images. ``attrs``
-        say how it was measured.
+        ``other_stage``; ``cka``: NaN where a layer has the same output for all images, or for all
+        but one. ``attrs`` say how it was measured.
 
     Raises:
         NonFinite, NotTraceable: as :func:`resviz.record`.
@@ -91,12 +93,14 @@ def similarity_study(
     batches = _batches(sides, batch_size)
     about = how_measured(net, sides[0].inputs, data, batch_stats=batch_stats)
     sums: NDArray[np.float64] | float = 0.0
+    sizes: NDArray[np.float64] | float = 0.0
     with bar(sides[0].inputs.count, "similarity of blocks", progress) as shown:
         for batch in batches:
             grams = torch.cat([side.grams(batch, batch_stats) for side in sides])
             sums = sums + unbiased_hsic(grams).numpy()
+            sizes = sizes + grams.square().mean((1, 2)).numpy()
             shown.update(len(grams[0]))
-    table = _table(sides, np.asarray(sums))
+    table = _table(sides, np.asarray(sums), np.asarray(sizes))
     table.attrs.update(about, batch_size=max(_length(batch) for batch in batches))
     if other is not None:
         table.attrs["other"] = how_measured(other, sides[1].inputs, data)["network"]
@@ -139,13 +143,21 @@ class _Side:
 
 
 def _gram(features: Tensor) -> Tensor:
-    """A slice of the features at a time: all of them in float64 would take much memory."""
-    parts = (part.double() for part in torch.split(features, _SLICE, 1))
-    first = next(parts)
-    total = first @ first.T
-    for part in parts:
-        total += part @ part.T
-    return total
+    """Of the centred features; 0 where they differ by what rounding makes of equal ones.
+
+    Centred, because the estimate would cancel a large common mean, and lose the digits beside it.
+    A slice of the features at a time: all of them in float64 would take much memory.
+    """
+    total = torch.zeros(len(features), len(features), dtype=torch.float64, device=features.device)
+    size = 0.0
+    for part in torch.split(features, _SLICE, 1):
+        wide = part.double()
+        size += float(wide.square().sum())
+        wide = wide - wide.mean(0)
+        total += wide @ wide.T
+    fine = torch.float64 if features.dtype == torch.float64 else torch.float32
+    least = (_ROUNDING * torch.finfo(fine).eps) ** 2 * size
+    return total if float(total.trace()) > least else torch.zeros_like(total)
 
 
 def unbiased_hsic(grams: Tensor) -> Tensor:
@@ -189,10 +201,12 @@ def _length(batch: slice) -> int:
     return int(batch.stop - batch.start)
 
 
-def _table(sides: list[_Side], sums: NDArray[np.float64]) -> pd.DataFrame:
+def _table(
+    sides: list[_Side], sums: NDArray[np.float64], sizes: NDArray[np.float64]
+) -> pd.DataFrame:
     own = np.diagonal(sums)
     with np.errstate(invalid="ignore", divide="ignore"):
-        scale = np.sqrt(np.where(own > 0, own, np.nan))
+        scale = np.sqrt(np.where(own > _CANCELLED * sizes, own, np.nan))
         cka = sums / np.outer(scale, scale)
     count = len(sides[0].keys)
     second = sides[-1]

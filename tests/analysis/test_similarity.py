@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import permutations
 from types import ModuleType
 
@@ -97,6 +98,31 @@ def test_a_layer_that_is_the_same_for_all_images():
     assert table["cka"].isna().all()
     with pytest.raises(ValueError, match="plot_similarity: no finite value"):
         rv.plot_similarity(table)
+
+
+@pytest.mark.parametrize("mean", [3000.0, 1e5])
+def test_a_large_constant_mean_changes_nothing(mean: float):
+    """As the channels of transformers have it that are large for every image."""
+    images = IMAGES.double()
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)).double().eval()
+    right = similarity_study(net, images, layers=["0", "2"], progress=False)
+    shifted = copy.deepcopy(net)
+    for layer in (shifted[0], shifted[2]):
+        layer.register_forward_hook(lambda _, __, out: out + mean)
+    shifted[1].register_forward_pre_hook(lambda _, args: (args[0] - mean,))
+    found = similarity_study(shifted, images, layers=["0", "2"], progress=False)
+    np.testing.assert_allclose(found["cka"], right["cka"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_equal_images_have_no_similarity(seed: int):
+    """One image again and again, or all but one: nothing to compare, and rounding is no answer."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.rand(1, 3, 16, 16, generator=generator).repeat(11, 1, 1, 1)
+    other = torch.cat([images, torch.rand(1, 3, 16, 16, generator=generator)])
+    for given in (images, other):
+        table = similarity_study(cifar_resnet(8, seed=seed), given, progress=False)
+        assert table["cka"].isna().all()
 
 
 @pytest.mark.thorough
