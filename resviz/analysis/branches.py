@@ -19,7 +19,7 @@ from resviz.given import Images, Inputs
 from resviz.networks.anatomy.additions import included
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
-from resviz.recording.axes import channel_axis, key_of
+from resviz.recording.axes import channel_axis, images_first, key_of, shape_of_all
 from resviz.recording.losses import Loss
 from resviz.recording.recorder import record
 from resviz.recording.recording import Recording
@@ -36,7 +36,7 @@ class _Sums:
     """What is summed for one addition, over elements, channels and images."""
 
     elements: int = 0
-    images: int = 0
+    axes: str = ""
     totals: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     channels: dict[str, Tensor] = field(default_factory=dict)
     per_channel: int = 0
@@ -101,7 +101,7 @@ def branch_study(
         - ``share``: branch_var / (branch_var + shortcut_var);
         - ``cos_gradient``: cosine of F and dL/dx at the block's input, of each image, averaged over
           the images as in the paper. One cosine over all images together would be that of the few
-          with a large loss. NaN where F has another shape than x.
+          with a large loss. NaN where F has another shape than x, or no axis of images (windows).
 
         ``attrs`` say how it was measured.
 
@@ -134,7 +134,7 @@ def branch_study(
                 include=kinds,
             )
             about["loss"] = rec.provenance["loss"]
-            _add_batch(sums, rec)
+            _add_batch(sums, rec, part.count)
             del rec  # before the next pass: two recordings would take twice the memory
             shown.update(part.count)
     table = _table(one.residuals, sums, inputs.count)
@@ -165,16 +165,15 @@ def _kept(residuals: pd.DataFrame, gradients: bool) -> list[str]:
 _STRAIGHT = ("identity", "scaled")
 
 
-def _add_batch(sums: dict[tuple[str, int], _Sums], rec: Recording) -> None:
+def _add_batch(sums: dict[tuple[str, int], _Sums], rec: Recording, images: int) -> None:
     for row in rec.residuals.to_dict("records"):
-        _add(sums[row["addition"], row["call"]], row, rec)
+        _add(sums[row["addition"], row["call"]], row, rec, images)
 
 
-def _add(sums: _Sums, row: Mapping[Any, Any], rec: Recording) -> None:
+def _add(sums: _Sums, row: Mapping[Any, Any], rec: Recording, images: int) -> None:
     """One batch of one addition."""
-    count, key = math.prod(row["shape"]), (row["addition"], row["call"])
+    count, (name, call) = math.prod(row["shape"]), (row["addition"], row["call"])
     sums.elements += count
-    sums.images += row["shape"][0]
     sums.reason = row["grad_reason"]
     for column in _SIZES:
         sums.totals[column] += row[column] ** 2 * count
@@ -183,12 +182,12 @@ def _add(sums: _Sums, row: Mapping[Any, Any], rec: Recording) -> None:
         sums.totals[f"{part}_ms"] += row[f"{part}_rms"] ** 2 * count
     product = _product(row, "grad_cosine", "grad_branch_rms", "grad_shortcut_rms")
     sums.totals["grad_product"] += product * count
-    name, call = key
+    sums.axes = rec.axes[key_of(rec, (f"{name}:branch", call))]
     for part in ("branch", "shortcut"):
         _add_channels(sums, part, rec, key_of(rec, (f"{name}:{part}", call)))
     if row["kind"] in _STRAIGHT and not math.isnan(row["grad_branch_rms"]):
         gradient = rec[f"{name}:grad_branch", call] + rec[f"{name}:grad_shortcut", call]
-        _add_cosines(sums, rec[f"{name}:branch", call], gradient)
+        _add_cosines(sums, rec[f"{name}:branch", call], gradient, images)
 
 
 def _product(row: Mapping[Any, Any], cosine: str, first: str, second: str) -> float:
@@ -207,10 +206,12 @@ def _add_channels(sums: _Sums, part: str, rec: Recording, key: str) -> None:
         sums.per_channel += rows.shape[1]
 
 
-def _add_cosines(sums: _Sums, branch: Tensor, gradient: Tensor) -> None:
-    if branch.shape != gradient.shape:
+def _add_cosines(sums: _Sums, branch: Tensor, gradient: Tensor, images: int) -> None:
+    of_images = [images_first(tensor, sums.axes, images) for tensor in (branch, gradient)]
+    rows = [tensor for tensor in of_images if tensor is not None]
+    if branch.shape != gradient.shape or len(rows) < 2:
         return
-    f, g = (tensor.flatten(1).to(widest(tensor)) for tensor in (branch, gradient))
+    f, g = (tensor.flatten(1).to(widest(tensor)) for tensor in rows)
     cosines = (f * g).sum(1) / (f.norm(dim=1) * g.norm(dim=1))
     known = cosines[torch.isfinite(cosines)]  # a zero vector has no direction
     sums.cosines += float(known.sum())
@@ -228,7 +229,8 @@ def _table(first: pd.DataFrame, sums: dict[tuple[str, int], _Sums], images: int)
     for row in first.to_dict("records"):
         found = sums[str(row["addition"]), int(row["call"])]
         known = {str(name): value for name, value in row.items()}
-        rows.append(known | {"shape": (images, *row["shape"][1:])} | _columns(found))
+        shape = shape_of_all(row["shape"], found.axes, images)
+        rows.append(known | {"shape": shape} | _columns(found))
     columns = [*RESIDUAL_COLUMNS, *_ADDED]
     table = pd.DataFrame(rows, columns=columns)
     table["position"] = range(1, len(table) + 1)

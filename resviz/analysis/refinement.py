@@ -16,7 +16,7 @@ from resviz.arguments import Progress, caller, public
 from resviz.given import Images, Inputs
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
-from resviz.recording.axes import channel_axis
+from resviz.recording.axes import channel_axis, shape_of_all
 from resviz.recording.recorder import record
 from resviz.recording.statistics import widest
 
@@ -146,7 +146,7 @@ def _table(
     rows = []
     for row in blocks:
         measured = _columns(sums[row["key"]], orders[row["end"]], row["key"] == row["end"])
-        rows.append(row | {"shape": (images, *row["shape"][1:])} | measured)
+        rows.append(row | {"shape": shape_of_all(row["shape"], row["axes"], images)} | measured)
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 

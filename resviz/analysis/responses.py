@@ -18,6 +18,7 @@ from resviz.hooks import left_as_found
 from resviz.networks.anatomy.structure import is_leaf
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
+from resviz.recording.axes import shape_of_all
 from resviz.recording.recorder import record
 from resviz.recording.recording import Recording
 from resviz.torch_private import AnyConvolution, version
@@ -177,7 +178,8 @@ def _table(
         row = {"layer": path, "call": call, "response": response[0], "type": at["type"]}
         row["kernel"] = "x".join(map(str, modules[path].kernel_size))
         row |= {name: at[name] for name in ("depth", "stage", "block")}
-        row |= {"position": len(rows) + 1, "shape": (images, *at["shape"][1:]), "mean": mean}
+        shape = shape_of_all(at["shape"], at["axes"], images)
+        row |= {"position": len(rows) + 1, "shape": shape, "mean": mean}
         rows.append(row | {"std": math.sqrt(max(squares / count - mean**2, 0.0))})
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     table["rank"] = table["std"].rank(ascending=False, method="first").astype(int)

@@ -16,7 +16,9 @@ from resviz.arguments import Progress, caller, public
 from resviz.given import Images, Inputs
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
+from resviz.recording.axes import images_first
 from resviz.recording.recorder import record
+from resviz.recording.recording import Recording
 
 _LEAST = 4  # images in a batch, for an estimate without bias
 _SLICE = 2**16  # features at a time, in float64
@@ -74,8 +76,8 @@ def similarity_study(
         NonFinite, NotTraceable: as :func:`resviz.record`.
         KeyError: no such layer.
         TypeError: arguments of a wrong type.
-        ValueError: fewer than 4 images, a batch size below that, another number of other images, or
-            a network without blocks.
+        ValueError: fewer than 4 images, a batch size below that, another number of other images, a
+            network without blocks, or a layer whose output has no axis of images.
 
     Example:
         >>> from resviz.networks.cifar import cifar_resnet
@@ -128,7 +130,7 @@ class _Side:
         """X X' of each layer, (layers, n, n), in float64."""
         part = self.inputs.part(batch)
         rec = record(self.net, part, None, None, False, batch_stats, self.keep, keep_device=None)
-        return torch.stack([_gram(rec[key].flatten(1)).cpu() for key in self.keys])
+        return torch.stack([_gram(_features(rec, key, part.count)).cpu() for key in self.keys])
 
     def side(self, prefix: str) -> list[dict[str, Any]]:
         """The columns of each layer."""
@@ -140,6 +142,18 @@ class _Side:
             }
             for place, (key, row) in enumerate(zip(self.keys, self.rows, strict=True), 1)
         ]
+
+
+def _features(rec: Recording, key: str, images: int) -> Tensor:
+    """(N, features) of a kept tensor."""
+    rows = images_first(rec.tensors[key], rec.axes[key], images)
+    if rows is None:
+        raise ValueError(
+            f"{caller()}: {key!r} has an output of shape {tuple(rec.tensors[key].shape)} for "
+            f"{images} images, in which no axis is theirs; layers with a row for each image would "
+            "be right. See rv.list_layers(net)."
+        )
+    return rows.flatten(1)
 
 
 def _gram(features: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 
 class Order(NamedTuple):
     """The order of a tensor's axes.
@@ -41,6 +43,35 @@ def key_of(rec: Any, layer: str | tuple[str, int]) -> str:
     """The key of a kept tensor: the first call of a module may go without its number."""
     name, call = layer if isinstance(layer, tuple) else (layer, 0)
     return name if name in rec.tensors and call == 0 else f"{name}#{call}"
+
+
+def call_of(key: str) -> tuple[str, int]:
+    """Layer and call of a kept tensor's key: "relu#1" is the second call of "relu"."""
+    path, _, number = key.partition("#")
+    return path, int(number or 0)
+
+
+def image_axis(axes: str) -> int:
+    """The axis of the images, by the letters of a record; the first where those do not say."""
+    return max(axes.find("N"), 0)
+
+
+def images_first(tensor: Tensor, axes: str, images: int) -> Tensor | None:
+    """A kept tensor with its images along the first axis.
+
+    None where no axis is that of the images: windows of several images, (images x windows, L, C),
+    or one row for all.
+    """
+    axis = image_axis(axes)
+    if tensor.ndim <= axis or tensor.shape[axis] != images:
+        return None
+    return tensor.movedim(axis, 0)
+
+
+def shape_of_all(shape: Sequence[int], axes: str, images: int) -> tuple[int, ...]:
+    """The shape over all images, from that of one."""
+    axis = image_axis(axes)
+    return tuple(size * images if at == axis else size for at, size in enumerate(shape))
 
 
 def channel_axis(shape: Sequence[int], axes: str = "") -> int:

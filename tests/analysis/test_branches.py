@@ -212,3 +212,35 @@ def test_left_as_found_after_an_interrupt():
     with pytest.raises(KeyboardInterrupt), left_as_found(net):
         branch_study(net, IMAGES, loss=stop, batch_size=8, progress=False)
     assert not math.isnan(len(calls)) and len(calls) == 2
+
+
+class Tokens(nn.Module):
+    """Residual additions of tokens in one order of axes or another, also in windows of two."""
+
+    def __init__(self, axes: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.axes, self.patch, self.head = axes, nn.Conv2d(3, 6, 8, 8), nn.Linear(6, 10)
+        self.norm, self.mix = nn.LayerNorm(6), nn.Linear(6, 6)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.patch(images).flatten(2).transpose(1, 2)
+        if self.axes == "LNC":
+            x = x.transpose(0, 1)
+        if self.axes == "windows":
+            x = x.reshape(-1, 2, 6)
+        x = x + self.mix(self.norm(x)).relu()
+        x = x.reshape(len(images), -1, 6) if self.axes == "windows" else x
+        return self.head(x.mean(0 if self.axes == "LNC" else 1))
+
+
+def test_cosines_are_of_images_where_tokens_come_first():
+    """One function in two layouts; windows of several images have no cosine of each image."""
+    right, found, windows = (
+        branch_study(Tokens(axes).eval(), IMAGES, TARGETS, batch_size=4, progress=False).iloc[0]
+        for axes in ("NLC", "LNC", "windows")
+    )
+    assert found["cos_gradient"] == pytest.approx(right["cos_gradient"], rel=1e-4)
+    assert [row["shape"] for row in (right, found)] == [(10, 16, 6), (16, 10, 6)]
+    assert math.isnan(windows["cos_gradient"]) and windows["shape"] == (80, 2, 6)
+    assert windows["ratio"] == pytest.approx(right["ratio"], rel=1e-5)

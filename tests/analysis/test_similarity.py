@@ -166,3 +166,45 @@ def test_bad_arguments(change, said):
     with pytest.raises((ValueError, KeyError), match=said) as told:
         similarity_study(**given)
     assert "similarity_study" in str(told.value)
+
+
+class Tokens(nn.Module):
+    """Blocks of tokens in one order of axes or another: "NLC", "LNC", windows of two tokens."""
+
+    def __init__(self, axes: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.axes, self.patch, self.head = axes, nn.Conv2d(3, 6, 8, 8), nn.Linear(6, 4)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 6), nn.GELU()) for _ in range(3)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.patch(images).flatten(2).transpose(1, 2)
+        if self.axes == "LNC":
+            x = x.transpose(0, 1)
+        if self.axes == "windows":
+            x = x.reshape(-1, 2, 6)
+        for block in self.blocks:
+            x = x + block(x)
+        x = x.reshape(len(images), 4, 6) if self.axes == "windows" else x
+        return self.head(x.mean(self.axes.index("L") if self.axes != "windows" else 1))
+
+
+LAYERS = ["blocks.0.2", "blocks.2.2"]
+
+
+def test_images_are_found_where_tokens_come_first():
+    """One function in two layouts."""
+    right, found = (
+        similarity_study(Tokens(axes).eval(), IMAGES, layers=LAYERS, progress=False)
+        for axes in ("NLC", "LNC")
+    )
+    np.testing.assert_allclose(found["cka"], right["cka"], rtol=1e-5)
+
+
+def test_windows_of_several_images_are_refused():
+    with pytest.raises(
+        ValueError, match=r"'blocks.0.2' has an output of shape \(24, 2, 6\) for 12"
+    ):
+        similarity_study(Tokens("windows").eval(), IMAGES, layers=LAYERS, progress=False)
