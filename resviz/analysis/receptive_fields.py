@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz import arguments
+from resviz.analysis.asked import rows_asked
 from resviz.analysis.batches import batches_of, how_measured
 from resviz.arguments import Progress, caller, public, whole
 from resviz.given import Images, Inputs
@@ -109,20 +110,17 @@ def _rows(net: nn.Module, one: Inputs, layers: str | Iterable[str]) -> dict[Call
     """What is known of each layer with positions."""
     keep = layers if isinstance(layers, str) else list(layers)
     rec = record(net, one, gradients=False, keep=keep)
-    table: list[dict[Any, Any]] = rec.layers.to_dict("records")
-    known = {(row["layer"], row["call"]): row for row in table}
-    calls = [_call(key) for key, tensor in rec.tensors.items() if tensor.ndim == 4]
-    if not calls:
+    rows = {
+        (row["layer"], row["call"]): row
+        for key, row in rows_asked(rec).items()
+        if rec.tensors[key].ndim == 4
+    }
+    if not rows:
         raise ValueError(
             f"{caller()}: no layer (N, C, H, W) of {type(net).__name__} was asked for; blocks of a "
             "convolutional network, or layers=[paths], would be right. See rv.list_layers(net)."
         )
-    return {call: known[call] for call in calls}
-
-
-def _call(key: str) -> Call:
-    path, _, number = key.partition("#")
-    return path, int(number or 0)
+    return rows
 
 
 def _squared(

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from resviz.analysis.asked import rows_asked
 from resviz.analysis.batches import batches_of, how_measured
 from resviz.arguments import Progress, caller, public
 from resviz.given import Images, Inputs
@@ -117,14 +118,13 @@ class _Side:
         self.net, self.inputs = net, inputs
         self.keep = layers if isinstance(layers, str) else list(layers)
         first = record(net, inputs.one(), gradients=False, keep=self.keep)
-        self.keys = first.keys()
+        self.rows = rows_asked(first)
+        self.keys = list(self.rows)
         if not self.keys:
             raise ValueError(
                 f"{caller()}: {type(net).__name__} has no blocks; layers=[paths of modules] would "
                 "be right. See rv.list_layers(net)."
             )
-        rows = first.layers.drop_duplicates("layer").set_index("layer")
-        self.rows = [dict(rows.loc[key.partition("#")[0]]) for key in self.keys]
 
     def grams(self, batch: slice, batch_stats: bool) -> Tensor:
         """X X' of each layer, (layers, n, n), in float64."""
@@ -140,7 +140,7 @@ class _Side:
                 f"{prefix}position": place,
                 **{f"{prefix}{name}": row[name] for name in ("depth", "stage")},
             }
-            for place, (key, row) in enumerate(zip(self.keys, self.rows, strict=True), 1)
+            for place, (key, row) in enumerate(self.rows.items(), 1)
         ]
 
 

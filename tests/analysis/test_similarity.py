@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import resviz as rv
 from left_as_found import assert_left_as_found
 from resviz.analysis.similarity import similarity_study, unbiased_hsic
-from resviz.networks.cifar import cifar_resnet
+from resviz.networks.cifar import CifarBlock, cifar_resnet
 
 IMAGES = torch.randn(12, 3, 16, 16, generator=torch.Generator().manual_seed(3))
 
@@ -159,6 +159,7 @@ def test_a_figure_with_lines_between_stages():
         ({"other": cifar_resnet(8), "other_images": IMAGES[:8]}, "12 images and 8 other images"),
         ({"net": nn.Sequential(nn.Flatten(), nn.Linear(768, 2))}, "no blocks"),
         ({"layers": ["layer9"]}, "layer9"),
+        ({"layers": ["layer1"]}, "'layer1' only holds other modules"),
     ],
 )
 def test_bad_arguments(change, said):
@@ -208,3 +209,24 @@ def test_windows_of_several_images_are_refused():
         ValueError, match=r"'blocks.0.2' has an output of shape \(24, 2, 6\) for 12"
     ):
         similarity_study(Tokens("windows").eval(), IMAGES, layers=LAYERS, progress=False)
+
+
+class Again(nn.Module):
+    """A block that runs before another one and after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 3, 1)
+        self.a, self.b = (CifarBlock(3, 3, 1, "A", True, nn.ReLU) for _ in range(2))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.a(self.b(self.a(self.stem(images)))).mean((2, 3))
+
+
+def test_a_block_that_runs_again_has_the_place_and_depth_of_each_run():
+    table = similarity_study(Again().eval(), IMAGES, progress=False)
+    rows = table.drop_duplicates("layer")[["layer", "position", "depth"]]
+    assert rows.to_numpy().tolist()[1:] == [["a#0", 2, 3], ["b", 3, 5], ["a#1", 4, 7]]
+    fields = rv.receptive_field_study(Again().eval(), IMAGES[:1], draws=1, progress=False)
+    assert fields[["layer", "call"]].to_numpy().tolist()[1:] == [["a", 0], ["b", 0], ["a", 1]]
+    assert fields["field"].tolist() == [1, 5, 9, 13]
