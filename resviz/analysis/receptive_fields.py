@@ -19,6 +19,7 @@ from resviz.hooks import left_as_found
 from resviz.networks.anatomy.receptive import receptive_fields
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.progress import bar
+from resviz.recording.axes import channel_axis, image_axis
 from resviz.recording.recorder import record
 
 EDGE = 1 - 0.9545  # of the strongest pixel: two standard deviations of a Gaussian
@@ -55,7 +56,7 @@ def receptive_field_study(
     channels of their squared gradients, in expectation.
 
     Args:
-        net: any network of pictures whose layers have positions, (N, C, H, W).
+        net: any network of pictures whose layers have positions, (N, C, H, W) or (N, H, W, C).
         images: as :func:`resviz.record` takes them. Noise is what the paper uses; a trained network
             on photographs is another question.
         layers: "blocks", or paths of modules.
@@ -98,7 +99,7 @@ def receptive_field_study(
     with bar(inputs.count, "receptive fields", progress) as shown:
         for batch in batches:
             part = inputs.part(batch)
-            for call, found in _squared(net, part, list(rows), draws, signs, batch_stats).items():
+            for call, found in _squared(net, part, rows, draws, signs, batch_stats).items():
                 squares[call] = squares.get(call, torch.zeros_like(found)) + found
             shown.update(part.count)
     table = _table(rows, squares, receptive_fields(net, inputs.one()))
@@ -112,8 +113,8 @@ def _rows(net: nn.Module, one: Inputs, layers: str | Iterable[str]) -> dict[Call
     rec = record(net, one, gradients=False, keep=keep)
     rows = {
         (row["layer"], row["call"]): row
-        for key, row in rows_asked(rec).items()
-        if rec.tensors[key].ndim == 4
+        for row in rows_asked(rec).values()
+        if len(row["shape"]) == 4
     }
     if not rows:
         raise ValueError(
@@ -126,28 +127,29 @@ def _rows(net: nn.Module, one: Inputs, layers: str | Iterable[str]) -> dict[Call
 def _squared(
     net: nn.Module,
     part: Inputs,
-    calls: list[Call],
+    rows: dict[Call, dict[str, Any]],
     draws: int,
     signs: torch.Generator,
     batch_stats: bool,
 ) -> dict[Call, Tensor]:
     """Squared gradient of each layer's middle at the pixels, (H, W), over a batch."""
     with left_as_found(net, grad=True, batch_stats=batch_stats) as hooks:
-        leaves, found = part.leaves(), _Outputs(calls)
-        for path in {path for path, _ in calls}:
+        leaves, found = part.leaves(), _Outputs(rows)
+        for path in {path for path, _ in rows}:
             hooks.forward(net.get_submodule(path), found.at(path))
         leaves.each(Tensor.clone).run(net)
         leaf = leaves[leaves.main]
+        outputs = {call: _channels_first(found.kept[call], row) for call, row in rows.items()}
         return {
-            call: torch.stack([_back(found.kept[call], leaf, signs) for _ in range(draws)]).mean(0)
-            for call in calls
+            call: torch.stack([_back(output, leaf, signs) for _ in range(draws)]).mean(0)
+            for call, output in outputs.items()
         }
 
 
 class _Outputs:
     """The outputs of calls, before a later in-place operation writes over them."""
 
-    def __init__(self, calls: list[Call]) -> None:
+    def __init__(self, calls: Iterable[Call]) -> None:
         self.kept: dict[Call, Tensor] = {}
         self._wanted = set(calls)
         self._counts: dict[str, int] = {}
@@ -164,6 +166,12 @@ class _Outputs:
             return output.clone()
 
         return hook
+
+
+def _channels_first(output: Tensor, row: dict[str, Any]) -> Tensor:
+    """(N, C, H, W)."""
+    axes = row["axes"]
+    return output.movedim((image_axis(axes), channel_axis(row["shape"], axes)), (0, 1))
 
 
 def _back(output: Tensor, leaf: Tensor, signs: torch.Generator) -> Tensor:

@@ -103,3 +103,30 @@ def test_a_layer_without_positions_and_one_cut_off():
 
     with pytest.raises(ValueError, match="does not depend on the pixels"):
         receptive_field_study(Cut(), NOISE, layers=["conv"], progress=False)
+
+
+class Last(nn.Module):
+    """Convolutions and a block on (N, H, W, C), as in ConvNeXt, or the same on (N, C, H, W)."""
+
+    def __init__(self, last: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.last, self.stem = last, nn.Conv2d(3, 12, 3, padding=1)
+        self.depthwise = nn.Conv2d(12, 12, 3, padding=1, groups=12)
+        self.block = nn.Sequential(nn.Identity(), nn.GELU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.depthwise(self.stem(x).relu())
+        x = x.permute(0, 2, 3, 1) if self.last else x
+        x = x + self.block(x)
+        return x.mean((1, 2) if self.last else (2, 3))
+
+
+def test_channels_last_are_channels():
+    images, layers = NOISE[:2, :, :, :24], ["stem", "block.1"]
+    right, found = (
+        receptive_field_study(Last(last).eval(), images, layers, progress=False)
+        for last in (False, True)
+    )
+    assert found["pixels"].tolist() == right["pixels"].tolist()
+    assert found["shape"].tolist() == [(1, 12, 32, 24), (1, 32, 24, 12)]
