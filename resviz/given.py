@@ -118,9 +118,10 @@ class Inputs:
         """Numbers of images that the inputs hold; one row for all of them does not count."""
         if self.listed:
             return {self.count}
-        return {len(t) for n, t in enumerate(self.tensors) if self._is_of_images(n)}
+        return {len(t) for n, t in enumerate(self.tensors) if self.is_of_images(n)}
 
-    def _is_of_images(self, number: int) -> bool:
+    def is_of_images(self, number: int) -> bool:
+        """True for what has a row for each image; False for a mask, or one row for all of them."""
         tensor, whole = self.tensors[number], self.whole or self
         if tensor.ndim == 0 or whole._is_mask(number):
             return False
@@ -167,7 +168,7 @@ class Inputs:
             numbers = range(self.count)[images] if isinstance(images, slice) else images.tolist()
             chosen = [self.tensors[number] for number in numbers]
             return replace(self._list_of(chosen), whole=whole)
-        chosen = [t[images] if self._is_of_images(n) else t for n, t in enumerate(self.tensors)]
+        chosen = [t[images] if self.is_of_images(n) else t for n, t in enumerate(self.tensors)]
         return replace(self, tensors=tuple(chosen), whole=whole)
 
     def one(self, image: int = 0) -> Inputs:

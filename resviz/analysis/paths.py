@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from resviz import arguments
 from resviz.analysis.batches import how_measured
+from resviz.analysis.pixels import at_images, check_differentiable
 from resviz.analysis.ways import Ways
 from resviz.arguments import Progress, caller, public, whole, wholes
 from resviz.errors import NotTraceable
@@ -129,7 +130,7 @@ def path_study(
     samples, seed = whole("samples", samples, least=1), arguments.seed(seed)
     with left_as_found(net):
         seen = survey(net, inputs)
-    _check_floating(inputs.picture)
+    check_differentiable(inputs)
     _check_any(seen.additions)
     ways = Ways(seen, tensor_or_none(seen.output, output_of(preset_or_none(net, None)).part))
     chosen = _lengths(lengths, len(ways.counts) - 1)
@@ -146,13 +147,6 @@ def path_study(
     table.attrs |= {"seeds": [seed], "whole": whole_norm, **_summary(table, ways.counts, lengths)}
     table.attrs["additions"] = len(seen.additions)
     return table
-
-
-def _check_floating(images: Tensor) -> None:
-    if images.ndim < 2 or not images.is_floating_point():
-        raise TypeError(
-            f"{caller()}: images of {images.dtype}; floating point, to be differentiated."
-        )
 
 
 def _check_any(additions: Sequence[Addition]) -> None:
@@ -177,19 +171,16 @@ def _backward(
 ) -> tuple[partial[float], str]:
     """(the backward pass as a function that may be called again, name of the loss)."""
     leaves = inputs.leaves()
-    leaf = leaves[leaves.main]
     output = output_of(preset_or_none(net, None), inputs)
     _, per_image, name = choose(leaves.each(Tensor.clone).run(net), targets, loss, output)
     if per_image is None:
         raise ValueError(f"{caller()}: an output that is no (N, C) logits and no loss; loss=f.")
-    return partial(_norm, per_image.sum(), leaf), name
+    return partial(_norm, per_image.sum(), leaves), name
 
 
-def _norm(total: Tensor, leaf: Tensor) -> float:
+def _norm(total: Tensor, leaves: Inputs) -> float:
     """Mean over images of the L2 norm of the input's gradient."""
-    gradient: Tensor | None = torch.autograd.grad(
-        total, leaf, retain_graph=True, allow_unused=True
-    )[0]
+    gradient = at_images(total, leaves)
     if gradient is None:
         return 0.0
     return float(gradient.flatten(1).double().norm(dim=1).mean())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from resviz import arguments
 from resviz.analysis.asked import rows_asked
 from resviz.analysis.batches import batches_of, how_measured
+from resviz.analysis.pixels import at_images, check_differentiable
 from resviz.arguments import Progress, caller, public, whole
 from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
@@ -78,8 +79,9 @@ def receptive_field_study(
 
     Raises:
         NonFinite, NotTraceable, KeyError: as :func:`resviz.record`.
-        TypeError: arguments of a wrong type.
-        ValueError: no layer with positions, or one that the pixels do not reach.
+        TypeError: arguments of a wrong type, images that are no floating point numbers.
+        ValueError: no layer with positions, or one that the pixels do not reach; a list of images
+            of different sizes.
 
     Example:
         >>> from resviz.networks.cifar import cifar_resnet
@@ -91,6 +93,7 @@ def receptive_field_study(
     check_hookable(net)
     inputs = check_images(net, images)
     draws, seed = whole("draws", draws, least=1), arguments.seed(seed)
+    check_differentiable(inputs)
     batches = batches_of(inputs, batch_size)
     about = how_measured(net, inputs, data, batch_stats=batch_stats, seeds=[seed])
     rows = _rows(net, inputs.one(), layers)
@@ -138,10 +141,9 @@ def _squared(
         for path in {path for path, _ in rows}:
             hooks.forward(net.get_submodule(path), found.at(path))
         leaves.each(Tensor.clone).run(net)
-        leaf = leaves[leaves.main]
         outputs = {call: _channels_first(found.kept[call], row) for call, row in rows.items()}
         return {
-            call: torch.stack([_back(output, leaf, signs) for _ in range(draws)]).mean(0)
+            call: torch.stack([_back(output, leaves, signs) for _ in range(draws)]).mean(0)
             for call, output in outputs.items()
         }
 
@@ -174,13 +176,13 @@ def _channels_first(output: Tensor, row: dict[str, Any]) -> Tensor:
     return output.movedim((image_axis(axes), channel_axis(row["shape"], axes)), (0, 1))
 
 
-def _back(output: Tensor, leaf: Tensor, signs: torch.Generator) -> Tensor:
+def _back(output: Tensor, leaves: Inputs, signs: torch.Generator) -> Tensor:
     """From the middle position, channels with random signs, to the pixels, (H, W), squared."""
     row, column = (size // 2 for size in output.shape[2:])
     sign = torch.randint(2, (output.shape[1],), generator=signs) * 2 - 1
     start = torch.zeros_like(output)
     start[:, :, row, column] = sign.to(output)
-    (gradient,) = torch.autograd.grad(output, leaf, start, retain_graph=True, allow_unused=True)
+    gradient = at_images(output, leaves, start)
     if gradient is None:
         raise ValueError(
             f"{caller()}: a layer that does not depend on the pixels; one after them would be "

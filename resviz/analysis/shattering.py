@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from resviz import arguments
 from resviz.analysis.batches import batches_of, how_measured, targets_of
+from resviz.analysis.pixels import check_differentiable
 from resviz.arguments import Progress, caller, choice, choices, public, whole, wholes
 from resviz.errors import NonFinite
 from resviz.given import Images, Inputs
@@ -78,7 +79,8 @@ def gradient_correlation(
         NonFinite: logits or gradients hold NaN or infinity.
         NotTraceable: a scripted or compiled network.
         TypeError: arguments of a wrong type; inputs that have no gradient.
-        ValueError: fewer than two images, or targets that do not fit them.
+        ValueError: fewer than two images, targets that do not fit them, or a list of images of
+            different sizes.
 
     Example:
         >>> from resviz.networks.cifar import cifar_resnet
@@ -88,6 +90,8 @@ def gradient_correlation(
     """
     check_hookable(net)
     inputs = check_images(net, images)
+    if inputs.listed:
+        check_differentiable(inputs)
     seed = arguments.seed(seed)
     batches_of(inputs, batch_size)  # as many images in each input, and a size that can be right
     order = _pairs(inputs.count, seed)
@@ -242,7 +246,11 @@ def _correlations(
     """(cosines of the gradients at inputs 0 and 1, 2 and 3, ..., name of the loss)."""
     with left_as_found(net, grad=True, batch_stats=batch_stats):
         leaves = inputs.leaves()
-        floating = [leaf for leaf in leaves if leaf.requires_grad]
+        floating = [
+            leaf
+            for number, leaf in enumerate(leaves)
+            if leaf.requires_grad and (inputs.listed or inputs.is_of_images(number))
+        ]
         if not floating:
             raise TypeError(
                 f"{caller()}: images of {inputs[0].dtype}, at which nothing can be differentiated; "
@@ -257,6 +265,8 @@ def _correlations(
                 "or loss=a function (output, targets) -> (N,), is right."
             )
         grads = torch.autograd.grad(per_image.sum(), floating)
+    if inputs.listed:
+        grads = (torch.stack(grads),)
     rows = torch.cat([g.detach().to(widest(g)).flatten(1) for g in grads], dim=1)
     if not bool(torch.isfinite(rows).all() and torch.isfinite(per_image).all()):
         raise NonFinite(
