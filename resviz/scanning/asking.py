@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -150,23 +151,40 @@ def _classes(
     """
     if label < 0:
         return source, (), False
+    if source.classes and source.classes == outputs:
+        return source, outputs, True
     if not source.classes:
         known = outputs or tuple(f"class {n}" for n in range(_labels_of(source)))
         return source, known, bool(outputs)
     if not named:
         judged = len(source.classes) == len(outputs)
         return source, source.classes, judged
-    places = {_plain(name): n for n, name in enumerate(outputs)}
-    found = [places.get(_plain(name), -1) for name in source.classes]
+    found = _places(source.classes, outputs)
     if min(found) >= 0:
         return dataclasses.replace(source, renumbered=np.array(found)), outputs, True
     missing = source.classes[found.index(-1)]
     warn(
-        f"{caller()}: labels have names that are none of the network's classes, {missing!r} among "
-        "them, so that accuracy is not counted; the same names would be right. Labels without "
-        "names are taken for numbers of classes."
+        f"{caller()}: labels have names that are none of the network's classes, or of several, "
+        f"{missing!r} among them, so that accuracy is not counted; the same names would be right. "
+        "Labels without names are taken for numbers of classes."
     )
     return source, source.classes, False
+
+
+def _places(names: tuple[str, ...], outputs: tuple[str, ...]) -> list[int]:
+    """Of each name among the outputs, by its exact spelling first; -1: none, or not one alone."""
+    found = [-1] * len(names)
+    for spelt in (str, _plain):
+        taken = set(found)
+        left = [n for n, place in enumerate(found) if place < 0]
+        free = {n: spelt(name) for n, name in enumerate(outputs) if n not in taken}
+        here, there = Counter(spelt(names[n]) for n in left), Counter(free.values())
+        at = {name: n for n, name in free.items()}
+        for n in left:
+            name = spelt(names[n])
+            if here[name] == 1 == there[name]:
+                found[n] = at[name]
+    return found
 
 
 def _plain(name: str) -> str:

@@ -82,8 +82,8 @@ class Source:
         """(input, label) of one image; whatever the data set raises where it cannot be read."""
         image, given = parts_of(self.items[position])
         label = int(classes_of(given, 1)[0] if self.labels is None else self.labels[position])
-        if self.renumbered is not None and 0 <= label < len(self.renumbered):
-            label = int(self.renumbered[label])
+        if self.renumbered is not None and label >= 0:
+            label = int(self.renumbered[label]) if label < len(self.renumbered) else -1
         return self.tensor(image), label
 
     def tensor(self, image: Any) -> Tensor:
@@ -351,9 +351,15 @@ def _labelled(source: Source, labels: Labels) -> Source:
         numbers = [classes.index(label) for label in given]
         return _replaced(source, labels=np.array(numbers), classes=classes)
     try:
-        return _replaced(source, labels=np.array([int(label) for label in given]))
+        numbers = [int(label) for label in given]
     except (TypeError, ValueError) as err:
         raise TypeError(f"{caller()}: labels {given[:3]}...; class indices, or names.") from err
+    if source.classes and max(numbers) >= len(source.classes):
+        raise ValueError(
+            f"{caller()}: labels up to {max(numbers)}, and a data set of {len(source.classes)} "
+            "classes; numbers of its classes, or names of the network's, would be right."
+        )
+    return _replaced(source, labels=np.array(numbers))
 
 
 def _limited(source: Source, only: Iterable[int]) -> Source:

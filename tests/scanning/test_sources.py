@@ -53,6 +53,53 @@ def test_folders_of_other_names_are_classes_of_their_own(folder):
     assert len(found.find("wolf")) == 18
 
 
+class Named(TensorDataset):
+    """Images with labels, and the names of these."""
+
+    def __init__(self, classes, *tensors):
+        super().__init__(*tensors)
+        self.classes = list(classes)
+
+
+def named(numbers, names, outputs, **options):
+    """A scan of images whose labels have those names, of a network whose outputs have those."""
+    data = Named(names, pictures(len(numbers)).tensors[0], torch.tensor(numbers))
+    return rv.scan(toy(), data, ["channels"], preset=rv.Preset(classes=outputs), **options, **QUIET)
+
+
+def said():
+    with torch.no_grad():
+        return toy()(pictures().tensors[0]).argmax(1)
+
+
+@pytest.mark.parametrize("names", [("A", "b", "a"), ("x", "crane", "crane"), ("a b", "b", "a_b")])
+def test_classes_whose_names_are_alike_are_told_apart(names):
+    found = named(said().tolist(), names, names)
+    assert found.accuracy == 1
+    assert found.classes["images"].tolist() == said().bincount(minlength=3).tolist()
+
+
+def test_exact_names_of_classes_come_before_alike_ones():
+    other = [2, 0, 1]  # the place of each output among the labels' names
+    labels = [other[k] for k in said().tolist()]
+    found = named(labels, ("cardigan", "Wool", "Cardigan"), ("Cardigan", "cardigan", "wool"))
+    assert found.accuracy == 1 and found.plan.classes == ("Cardigan", "cardigan", "wool")
+
+
+@pytest.mark.parametrize("outputs", [("CAT", "Cat", "dog"), ("dog", "cat!", "crane")])
+def test_a_name_that_is_not_one_class_alone_is_named(outputs):
+    with pytest.warns(rv.ResvizWarning, match="'cat' among them, so that accuracy is not counted"):
+        found = named([0, 1, 1], ("cat", "dog"), outputs)
+    assert found.plan.classes == ("cat", "dog") and np.isnan(found.accuracy)
+
+
+def test_labels_beyond_the_names_of_a_data_set():
+    found = named([0, 1, 2], ("c", "a"), ("a", "b", "c"))
+    assert found.images["label"].tolist() == ["c", "a", ""]
+    with pytest.raises(ValueError, match="labels up to 2, and a data set of 2 classes; numbers of"):
+        named([0, 1, 1], ("c", "a"), ("a", "b", "c"), labels=[0, 1, 2])
+
+
 def test_files_in_a_list_and_names_as_labels(folder):
     files = sorted(folder.rglob("*.png"))
     found = rv.scan(net32(), files, preset=PRESET, labels=["dog"] * 3 + ["ship"] * 3, **QUIET)
