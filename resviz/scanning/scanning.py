@@ -62,8 +62,9 @@ def scan(
         net: any ``nn.Module`` that takes one tensor.
         dataset: a torch Dataset of images or of (image, label), a DataLoader, a folder of pictures
             (or of a folder for each class), a list of files, a tensor (N, ...). Pictures are read
-            as the preset says. A loader that shuffles, or puts batches together in its own way, is
-            read as a stream: its images are known by the order in which they came.
+            as the preset says. A loader that shuffles, leaves images out, or puts batches together
+            in its own way, is read as a stream: its images are known by the order in which they
+            came.
         measures: "channels", "top", "quantiles", "classes", "correlation", "embedding" (these by
             default), "residuals", "gradients", "faithfulness"; "all".
             :mod:`resviz.scanning.measures.registry` says what each one is.
@@ -130,12 +131,12 @@ def scan(
         "method": choice("method", method, list(METHODS)),
         "seed": arguments.seed(seed),
     }
-    ready = prepare(
-        net, source, known, measures, layers, whole("sample", sample, least=1), **limits
-    )
-    size = batch_size if batch_size is not None else source.size or ready.batch
-    settings = read_settings(net, size, amp, channels_last, on_error)
-    about = _about(net, ready, settings, known, engine)
+    many = whole("sample", sample, least=1)
+    with torch.random.fork_rng(devices=[]):  # loaders, and data sets that augment, draw from it
+        ready = prepare(net, source, known, measures, layers, many, **limits)
+        size = batch_size if batch_size is not None else source.size or ready.batch
+        settings = read_settings(net, size, amp, channels_last, on_error)
+        about = _about(net, ready, settings, known, engine)
     kept = _Kept(path, ready, about)
     device = ENGINES[engine](
         net,

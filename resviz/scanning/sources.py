@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler, Subset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    Subset,
+)
 from torch.utils.data import default_collate as as_torch_does
 
 from resviz.arguments import caller
@@ -141,26 +150,37 @@ class Stream(Source):
 
     def item(self, position: int) -> tuple[Tensor, int]:
         """The first image alone can be had without reading all."""
-        for loaded in self.batches(np.empty(0, np.int64), 1, 0, False):
-            return loaded.groups[0][1][0], int(loaded.groups[0][2][0])
+        for batch in self._begun[0]:
+            images, labels = _batch_of(batch if self._batched else as_torch_does([batch]))
+            return images[0], int(labels[0])
         raise ValueError(f"{caller()}: an empty data set; at least one image.")
 
     def batches(self, positions: Ints, size: int, workers: int, pin: bool) -> Iterator[Loaded]:
         """All batches, from the first on; those that are done are for the caller to leave out."""
+        given: Iterable[Any] = self._all() if self._batched or not workers else self.items
+        if not self._batched:
+            items = given if isinstance(given, IterableDataset) else _Items(given)
+            given = DataLoader(items, batch_size=size, num_workers=workers, pin_memory=pin)
         at = 0
-        loader = self.items
-        if not isinstance(loader, DataLoader):
-            loader = DataLoader(loader, batch_size=size, num_workers=workers, pin_memory=pin)
-        for batch in loader:
-            images, labels = parts_of(batch)
-            if not isinstance(images, Tensor):
-                raise TypeError(
-                    f"{caller()}: a batch of {type(images).__name__}; (images, labels) or images, "
-                    "as a tensor (N, ...)."
-                )
-            n = len(images)
-            yield Loaded([(np.arange(at, at + n), images, classes_of(labels, n))])
-            at += n
+        for batch in given:
+            images, labels = _batch_of(batch)
+            yield Loaded([(np.arange(at, at + len(images)), images, labels)])
+            at += len(images)
+
+    @property
+    def _batched(self) -> bool:
+        return isinstance(self.items, DataLoader)
+
+    @cached_property
+    def _begun(self) -> tuple[list[Any], Iterator[Any]]:
+        """What is given first, and the rest."""
+        rest = iter(self.items)
+        return list(itertools.islice(rest, 1)), rest
+
+    def _all(self) -> Iterator[Any]:
+        """What was begun goes on: some give what they give but once."""
+        begun = self.__dict__.pop("_begun", None)
+        return iter(self.items) if begun is None else itertools.chain(*begun)
 
     def digest(self) -> str:
         """Of the first image: nothing else is known before all is read."""
@@ -168,6 +188,27 @@ class Stream(Source):
         made = hashlib.sha256(f"{self.count} {tuple(image.shape)} {label}".encode())
         made.update(image.contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return made.hexdigest()
+
+
+def _batch_of(batch: Any) -> tuple[Tensor, Ints]:
+    """(images, labels) of a batch as a loader gives it."""
+    images, labels = parts_of(batch)
+    if not isinstance(images, Tensor):
+        raise TypeError(
+            f"{caller()}: a batch of {type(images).__name__}; (images, labels) or images, "
+            "as a tensor (N, ...)."
+        )
+    return images, classes_of(labels, len(images))
+
+
+class _Items(IterableDataset[Any]):
+    """Of an iterator, for a loader."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items)
 
 
 class _Reader(Dataset[Any]):
@@ -273,12 +314,24 @@ def _read(dataset: Any, preset: Preset | None) -> Source:
 
 
 def _of_loader(loader: DataLoader[Any], preset: Preset | None) -> Source:
-    """Its data set, where it reads that in order and puts batches together as torch does."""
-    ordered = isinstance(loader.sampler, SequentialSampler)
-    if ordered and loader.collate_fn is as_torch_does:
+    """Its data set, where it reads all of that in order and puts batches together as torch does."""
+    sampler, plain = loader.sampler, type(loader.batch_sampler) is BatchSampler
+    ordered = isinstance(sampler, SequentialSampler) and (plain or loader.batch_sampler is None)
+    whole = ordered and plain and not loader.drop_last and loader.collate_fn is as_torch_does
+    if whole and getattr(sampler, "data_source", None) is loader.dataset:
         found = _read(loader.dataset, preset)
         return _replaced(found, size=loader.batch_size, workers=loader.num_workers)
-    return Stream(loader, _length(loader.dataset), preset=preset, repeats=ordered)
+    return Stream(loader, _given_by(loader), preset=preset, repeats=ordered)
+
+
+def _given_by(loader: DataLoader[Any]) -> int:
+    """How many images, as far as that is known."""
+    if isinstance(loader.dataset, IterableDataset):
+        return _length(loader.dataset)
+    if type(loader.batch_sampler) is not BatchSampler:
+        return 0
+    count = _length(loader.sampler)
+    return count - count % (loader.batch_size or 1) if loader.drop_last else count
 
 
 def _length(dataset: Any) -> int:

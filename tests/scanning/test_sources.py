@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler, TensorDataset
 
 import resviz as rv
 from left_as_found import assert_left_as_found
@@ -162,6 +162,51 @@ def test_a_loader_in_order_is_its_data_set():
     found = rv.scan(toy(), loader, progress=False)
     assert found.provenance["batch"] == 7
     assert found.images["label"].tolist()[:4] == ["class 0", "class 1", "class 2", "class 0"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_sampler": [[3, 1], [7, 5, 2]]},
+        {"sampler": SequentialSampler(range(10)), "batch_size": 4},
+        {"batch_size": 8, "drop_last": True},
+    ],
+)
+def test_a_loader_that_leaves_images_out(options):
+    loader = DataLoader(pictures(), **options)
+    given = torch.cat([labels for _, labels in loader])
+    found = rv.scan(toy(), loader, ["channels"], progress=False)
+    assert found.images["label"].tolist() == [f"class {k}" for k in given.tolist()]
+
+
+class Once(IterableDataset):
+    """Cannot begin again: a pipe."""
+
+    def __init__(self):
+        self.rest = (pictures()[n] for n in range(10))
+
+    def __iter__(self):
+        yield from self.rest
+
+
+@pytest.mark.parametrize("loader", [False, True])
+def test_what_can_be_read_but_once_is_read_whole(loader):
+    data = DataLoader(Once(), batch_size=3) if loader else Once()
+    found = rv.scan(toy(), data, ["channels"], **QUIET)
+    same = rv.scan(toy(), pictures(10), ["channels"], **QUIET)
+    pd.testing.assert_frame_equal(found.images, same.images)
+
+
+@pytest.mark.parametrize("loader", [False, True])
+def test_random_numbers_of_the_caller_stay_as_they_were(loader):
+    class Noisy(TensorDataset):
+        def __getitem__(self, n):
+            return torch.randn(3, 8, 8, dtype=torch.float64), n % 3
+
+    net, data = toy(), Noisy(*pictures().tensors)
+    before = torch.get_rng_state()
+    rv.scan(net, DataLoader(data, shuffle=True) if loader else data, ["channels"], **QUIET)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.thorough
