@@ -104,11 +104,11 @@ def _maps(net: nn.Module, site: Site, inputs: Tensor, channel: int) -> NDArray[n
     found: list[Tensor] = []
 
     def keep(module: nn.Module, args: Any, output: Any) -> None:
-        maps, axis, _ = as_maps(next(tensors_in(output)), site.axes)
-        found.append((maps[:, channel] if axis == 2 else maps[:, :, channel]).clone())
+        maps, axis, width = as_maps(next(tensors_in(output)), site.axes)
+        one = maps[:, channel] if axis == 2 else maps[:, :, channel]
+        found.append(one.reshape(len(one), -1, width).clone())
 
     with left_as_found(net) as hooks:
         hooks.forward(net.get_submodule(site.layer), keep)
         net(inputs)
-    rows = site.positions[0]
-    return found[site.call].float().reshape(len(inputs), rows, -1).cpu().numpy()
+    return found[site.call].float().cpu().numpy()

@@ -42,6 +42,15 @@ def test_they_are_what_the_network_saw(scan: Any, images: torch.Tensor, layer: s
     assert found.off < 1e-6
 
 
+def test_images_of_another_size_than_the_first_scanned(images: torch.Tensor) -> None:
+    wide = images[:6].repeat(1, 1, 2, 3)
+    data: Any = [torch.zeros_like(images[0]), *wide]
+    scan = rv.scan(toy(), data, preset=PRESET, measures=["top"], top=3, progress=False)
+    found = top_maps(toy(), scan, "layer1.0", 2, PRESET)
+    seen = activations(toy(), "layer1.0", wide)[np.array(found.images) - 1, 2]
+    np.testing.assert_allclose(found.maps, seen, rtol=1e-5, atol=1e-6)
+
+
 def test_what_cannot_be_made_again_is_named(scan: Any, images: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"inputs cannot be made again; a preset w"):
         top_maps(toy(), scan, "relu", 0, None)
