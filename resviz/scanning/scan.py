@@ -74,7 +74,7 @@ class Scan(ChannelTables):
 
         ``addition``, ``block``, ``kind``, ``depth``; over the whole data set ``branch_rms``,
         ``shortcut_rms``, their ``ratio`` and ``cosine``; over the images the mean and standard
-        deviation of each one's ratio and cosine.
+        deviation of each one's ratio and cosine, without images whose shortcut, or branch, is 0.
         """
         return self._measured("residuals").table()
 

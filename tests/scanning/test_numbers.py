@@ -148,6 +148,21 @@ def test_residual_branches_are_those_of_a_recording(scan, data):
         np.testing.assert_allclose(scan.blocks[column], expected[column], rtol=1e-9)
 
 
+@pytest.mark.parametrize("batch", [4, 1])
+def test_an_image_without_a_direction_is_left_out_of_the_mean_ones(batch):
+    net, images = toy(), pictures().tensors[0][:9].clone()
+    torch.nn.init.zeros_(net.stem.bias)
+    images[6] = 0  # no bias before the first shortcut
+    found = rv.scan(net, images, ["residuals"], batch_size=batch, progress=False).blocks
+    seen = [rv.residual_branches(net, images[[n]]) for n in range(9) if n != 6]
+    for column in ("ratio", "cosine"):
+        values = [table[column][0] for table in seen]
+        assert found[f"{column}_mean"][0] == pytest.approx(np.mean(values), rel=1e-9)
+        assert found[f"{column}_std"][0] == pytest.approx(np.std(values), rel=1e-9)
+    none = rv.scan(net, images[[6]], ["residuals"], progress=False).blocks
+    assert none.loc[0, ["ratio_mean", "ratio_std", "cosine_mean", "cosine_std"]].isna().all()
+
+
 @pytest.mark.thorough
 def test_gradient_norms_are_those_of_a_recording(scan, data):
     norms = [

@@ -14,11 +14,20 @@ from resviz.scanning.measures.measure import Accumulator, combine_moments
 _MOMENTS = ("ratio", "cosine")
 
 
+def _names(key: str) -> tuple[str, str, str]:
+    """Of count, mean and sum of squared deviations."""
+    return f"{key}_n", key, f"{key}_m2"
+
+
+_KEYS = ("n", "branch", "shortcut", "product", *(n for key in _MOMENTS for n in _names(key)))
+
+
 class Residuals(Accumulator):
     """Moments over the images of |branch| / |shortcut| and of the cosine between both.
 
-    Also mean squares of branch and shortcut and their mean product over the whole data set, as
-    :func:`resviz.residual_branches` has them of one batch.
+    An image with a zero shortcut has no ratio, one with a zero branch or shortcut no cosine: those
+    moments leave it out. Also mean squares of branch and shortcut and their mean product over the
+    whole data set, as :func:`resviz.residual_branches` has them of one batch.
     """
 
     def update(self, batch: Batch) -> None:
@@ -42,10 +51,9 @@ class Residuals(Accumulator):
             return
         own = {key: self.arrays[f"{name}/{key}"] for key in more}
         for key in _MOMENTS:
-            found = combine_moments(
-                own["n"], own[key], own[f"{key}_m2"], more["n"], more[key], more[f"{key}_m2"]
-            )
-            _, own[key], own[f"{key}_m2"] = found
+            names = _names(key)
+            found = combine_moments(*(own[n] for n in names), *(more[n] for n in names))
+            own |= zip(names, found, strict=True)
         for key in ("n", "branch", "shortcut", "product"):
             own[key] = own[key] + more[key]
         self.arrays |= {f"{name}/{key}": value for key, value in own.items()}
@@ -59,28 +67,22 @@ class Residuals(Accumulator):
             own = {key: float(self.arrays[f"{name}/{key}"][0]) for key in _KEYS}
             n = max(own["n"], 1)
             both = np.sqrt(own["branch"] * own["shortcut"])
-            rows.append(
-                {
-                    "addition": name,
-                    "block": block,
-                    "kind": kind,
-                    "depth": depth,
-                    "branch_rms": np.sqrt(own["branch"] / n),
-                    "shortcut_rms": np.sqrt(own["shortcut"] / n),
-                    "ratio": np.sqrt(own["branch"] / own["shortcut"])
-                    if own["shortcut"]
-                    else np.nan,
-                    "cosine": own["product"] / both if both else np.nan,
-                    "ratio_mean": own["ratio"],
-                    "ratio_std": np.sqrt(own["ratio_m2"] / n),
-                    "cosine_mean": own["cosine"],
-                    "cosine_std": np.sqrt(own["cosine_m2"] / n),
-                }
-            )
+            row = {
+                "addition": name,
+                "block": block,
+                "kind": kind,
+                "depth": depth,
+                "branch_rms": np.sqrt(own["branch"] / n),
+                "shortcut_rms": np.sqrt(own["shortcut"] / n),
+                "ratio": np.sqrt(own["branch"] / own["shortcut"]) if own["shortcut"] else np.nan,
+                "cosine": own["product"] / both if both else np.nan,
+            }
+            for key in _MOMENTS:
+                count = own[f"{key}_n"]
+                row[f"{key}_mean"] = own[key] if count else np.nan
+                row[f"{key}_std"] = np.sqrt(own[f"{key}_m2"] / count) if count else np.nan
+            rows.append(row)
         return pd.DataFrame(rows)
-
-
-_KEYS = (*("n", "branch", "shortcut", "product"), *_MOMENTS, *(f"{key}_m2" for key in _MOMENTS))
 
 
 def _of_batch(addition: AdditionBatch) -> dict[str, NDArray[np.float64]]:
@@ -91,6 +93,8 @@ def _of_batch(addition: AdditionBatch) -> dict[str, NDArray[np.float64]]:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, cosine = np.sqrt(branch / shortcut), product / np.sqrt(branch * shortcut)
     for name, values in (("ratio", ratio), ("cosine", cosine)):
-        found[name] = values.mean(keepdims=True)
-        found[f"{name}_m2"] = np.square(values - values.mean()).sum(keepdims=True)
+        known = values[np.isfinite(values)]
+        mean = known.mean(keepdims=True) if len(known) else np.zeros(1)
+        moments = np.array([float(len(known))]), mean, np.square(known - mean).sum(keepdims=True)
+        found |= zip(_names(name), moments, strict=True)
     return found
