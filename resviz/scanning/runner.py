@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from resviz.networks.outputs import Output, output_of
 from resviz.preset import Preset
 from resviz.recording.losses import choose
 from resviz.scanning.accumulated import Accumulated
-from resviz.scanning.batch import Batch, Ints, SiteBatch
+from resviz.scanning.batch import Batch, Ints
 from resviz.scanning.measures.faithfulness import Faithfulness
 from resviz.scanning.sources import Loaded
 from resviz.scanning.watching import Watch
@@ -133,7 +132,7 @@ class Runner:
     def _measured(self, images: Ints, inputs: Tensor, labels: Ints) -> Batch:
         """One pass; images that give NaN or infinity are left out, the others measured again."""
         batch = self._passed(images, inputs, labels)
-        broken = _broken(batch.sites)
+        broken = _broken(batch)
         if not broken.any():
             return batch
         bad = images[broken].tolist()
@@ -224,10 +223,12 @@ def _backward(returned: Any, output: Output, given: Tensor) -> None:
     torch.autograd.grad(per_image.sum(), given)
 
 
-def _broken(sites: Iterable[SiteBatch]) -> NDArray[np.bool_]:
-    found = [np.isfinite(s.mean).all(1) & np.isfinite(s.spread).all(1) for s in sites]
-    finite: NDArray[np.bool_] = ~np.logical_and.reduce(found)
-    return finite
+def _broken(batch: Batch) -> NDArray[np.bool_]:
+    """(N,) which images give NaN or infinity, in a layer or in what the network says."""
+    found = [np.isfinite(s.mean).all(1) & np.isfinite(s.spread).all(1) for s in batch.sites]
+    said = (batch.predictions < 0) | np.isfinite(batch.probabilities)
+    finite: NDArray[np.bool_] = np.logical_and.reduce([*found, said])
+    return ~finite
 
 
 def _without(batch: Batch) -> Batch:

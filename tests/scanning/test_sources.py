@@ -128,6 +128,24 @@ def test_images_that_give_nan_are_left_out():
         rv.scan(toy(), data, on_error="raise", **QUIET)
 
 
+def test_nan_after_the_last_layer_that_is_scanned():
+    class Unit(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.fc = torch.nn.Conv2d(3, 6, 3, bias=False), torch.nn.Linear(6, 3)
+
+        def forward(self, x):
+            x = self.stem(x).relu().mean((2, 3))
+            return self.fc(x / x.norm(dim=1, keepdim=True))
+
+    images = pictures(9).tensors[0].clone()
+    images[5] = 0
+    data = TensorDataset(images, torch.zeros(9, dtype=torch.int64))
+    found = rv.scan(Unit().double(), data, ["channels"], ["stem"], **QUIET)
+    assert found.skipped["image"].tolist() == [5]
+    assert found.images["probability"].notna().all() and found.confusion.to_numpy().sum() == 8
+
+
 class Rows(Dataset):
     """Items as Hugging Face data sets have them."""
 
