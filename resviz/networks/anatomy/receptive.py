@@ -4,27 +4,33 @@ Followed through the network while it runs, as Araujo et al. 2019 compute it
 (https://doi.org/10.23915/distill.00021): each window of a convolution or a pooling widens the
 field by its size times the distance of neighbouring positions. Normalisations over positions and
 gates that are the same at every position (squeeze-and-excitation) are left out of account, as is
-usual; attention, and whatever is not known here, sees the whole image.
+usual. Attention sees the whole image; so may whatever is not known here to keep positions where
+they are (an image that the network scales, turns or folds into channels), and has no field.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from resviz.given import Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.additions import Node
+from resviz.networks.anatomy.axes.axis import Atom, Layout
+from resviz.networks.anatomy.axes.rules import is_elementwise
+from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow, Frame, tensors_in
 from resviz.networks.anatomy.operations import plain
 from resviz.networks.anatomy.walk import Walk
 
-_SAME = {"norm", "activation", "scale", "sum", "layout", "slice"}
-_WINDOWS = {"max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "boolean_dispatch"}
-_CONVOLUTIONS = {"conv1d", "conv2d"}
+_SAME = {"norm", "activation", "sum", "layout", "slice", "crop"}  # where positions are as before
+_JOINS = {"cat", "concat", "concatenate"}
+_WINDOWS = {"conv2d", "max_pool2d", "max_pool2d_with_indices", "avg_pool2d"}
+_ADAPTIVE = {"adaptive_avg_pool2d", "adaptive_max_pool2d", "adaptive_max_pool2d_with_indices"}
+_BY_PLACE = {*_WINDOWS, *_ADAPTIVE, "pad", "__getitem__", "getitem"}  # rows are axis 2, columns 3
 Pair = tuple[int, int]
 
 
@@ -79,10 +85,15 @@ def joined(fields: Sequence[Field]) -> Field | None:
 
 
 class ReceptiveFields(Dataflow):
-    """Watches a pass over pictures (N, C, H, W); then :meth:`of` tells each tensor's field."""
+    """Watches a pass over pictures (N, C, H, W); then :meth:`of` tells each tensor's field.
 
-    def __init__(self) -> None:
+    Args:
+        axes: sees the same pass: which axes are rows and columns.
+    """
+
+    def __init__(self, axes: Axes) -> None:
         super().__init__()
+        self._axes = axes
         self._fields: dict[int, Field] = {}
 
     def source(self, tensor: Tensor) -> None:
@@ -100,22 +111,33 @@ class ReceptiveFields(Dataflow):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        before = [self.node_of(tensor) for tensor in tensors_in((args, kwargs or {}))]
+        given = [tensor for tensor in tensors_in((args, kwargs or {})) if self.node_of(tensor)]
+        before = [(self.node_of(tensor), self._axes.layout_of(tensor)) for tensor in given]
         out = super().__torch_function__(func, types, args, kwargs)
         node = self.node_of(out)
         if node is not None and node.index not in self._fields:
-            name = plain(getattr(func, "__name__", ""))
-            fields = [self._fields.get(n.index) for n in before if n is not None and _places(n)]
-            found = _field(name, node, fields, args, kwargs or {}, next(tensors_in(out)))
+            name, made = plain(getattr(func, "__name__", "")), next(tensors_in(out))
+            seen = [(self._fields.get(n.index), at) for n, at in before if n and _places(n)]
+            call = _Call(name, args, kwargs or {}, made, self._axes.layout_of(made))
+            found = _field(call, node.step, seen)
             if found is not None:
                 self._fields[node.index] = found
         return out
 
 
+class _Call(NamedTuple):
+    """A function that ran, its result and which axis of that is which."""
+
+    name: str
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    out: Tensor
+    layout: Layout | None
+
+
 def receptive_fields(net: nn.Module, inputs: Inputs) -> dict[tuple[str, int], Field]:
     """The field of each call of a module, by path and call, from a pass over the first image."""
     found: dict[tuple[str, int], Field] = {}
-    flow = ReceptiveFields()
 
     def left(frame: Frame, output: Any) -> None:
         field = flow.of(output)
@@ -124,7 +146,9 @@ def receptive_fields(net: nn.Module, inputs: Inputs) -> dict[tuple[str, int], Fi
             found[frame.path, frame.call] = field
 
     with left_as_found(net) as hooks:
-        Walk(net, hooks, left=left).run_one(inputs, flow)
+        axes = Axes(net, hooks)
+        flow = ReceptiveFields(axes)
+        Walk(net, hooks, left=left, axes=axes).run_one(inputs, flow)
     flow.end()
     return found
 
@@ -135,34 +159,61 @@ def _places(node: Node) -> bool:
 
 
 def _field(
-    name: str,
-    node: Node,
-    fields: Sequence[Field | None],
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    out: Tensor,
+    call: _Call, step: str, seen: Sequence[tuple[Field | None, Layout | None]]
 ) -> Field | None:
-    known = [field for field in fields if field is not None]
-    if not known or len(known) < len(fields):
+    """Of the result, from the operands' fields and layouts."""
+    known = [field for field, _ in seen if field is not None]
+    if not known or len(known) < len(seen):
         return None
-    if name in _CONVOLUTIONS or name in _WINDOWS or "_pool" in name:
-        return _windowed(name, known[0], args, kwargs, out)
-    if name == "pad":
-        return _padded(known[0], args, kwargs, out)
-    if name in ("__getitem__", "getitem"):
-        return _cut(known[0], args[1], out)
-    same = name in ("cat", "concat", "concatenate") or node.step in _SAME
-    linear = name == "linear" and out.ndim == 4
-    return joined(known) if same or linear else None
+    name, layout = call.name, seen[0][1]
+    if name in _BY_PLACE:
+        if not _is_map(known[0], layout):
+            return None
+        if name in _WINDOWS:
+            return _windowed(known[0], call)
+        if name == "pad":
+            return _padded(known[0], call)
+        if name in ("__getitem__", "getitem"):
+            return _cut(known[0], call)
+    same = step in _SAME or name in _JOINS or name in _ADAPTIVE or is_elementwise(name)
+    resized = name == "interpolate" and call.kwargs.get("scale_factor") is None  # as it was
+    found = joined(known) if same or resized or _is_linear(call, layout) else None
+    return found if found is not None and _has_positions(found, call.layout) else None
 
 
-def _windowed(
-    name: str, field: Field, args: Sequence[Any], kwargs: Mapping[str, Any], out: Tensor
-) -> Field | None:
-    if "adaptive" in name or out.ndim != 4:
-        return field if out.ndim == 4 and _pair(out.shape[2:]) == field.positions else None
+def _has_positions(field: Field, layout: Layout | None) -> bool:
+    """True where all rows and all columns are still there, in order, whichever axes they are."""
+    atoms = [atom for axis in layout or () for atom in axis.atoms]
+    sizes = zip(("Hh", "Ww"), field.positions, strict=True)
+    return all(_are_whole([a for a in atoms if a.name in names], size) for names, size in sizes)
+
+
+def _are_whole(atoms: Sequence[Atom], size: int) -> bool:
+    if not atoms:
+        return size == 1
+    return len(atoms) == 1 and (atoms[0].step, atoms[0].size, atoms[0].total) == (1, size, size)
+
+
+def _is_map(field: Field, layout: Layout | None) -> bool:
+    """True for (N, C, H, W): rows are axis 2, columns axis 3."""
+    if layout is None or len(layout) != 4 or not _has_positions(field, layout):
+        return False
+    return all(
+        axis.size == 1 or axis.whole in names
+        for axis, names in zip(layout[2:], ("Hh", "Ww"), strict=True)
+    )
+
+
+def _is_linear(call: _Call, before: Layout | None) -> bool:
+    """True for a weighted sum over channels that come last."""
+    last = before[-1] if before and call.name == "linear" and len(before) == 4 else None
+    return last is not None and not last.positions
+
+
+def _windowed(field: Field, call: _Call) -> Field:
+    name, args, kwargs, out, _ = call
     given = dict(enumerate(args))
-    if name in _CONVOLUTIONS:
+    if name == "conv2d":
         weight: Any = given.get(1, kwargs.get("weight"))
         kernel = _pair(weight.shape[2:])
         stride = _two(given.get(3, kwargs.get("stride", 1)))
@@ -180,21 +231,19 @@ def _windowed(
     return field.after(kernel, stride, padding, _pair(out.shape[2:]))
 
 
-def _padded(
-    field: Field, args: Sequence[Any], kwargs: Mapping[str, Any], out: Tensor
-) -> Field | None:
-    if out.ndim != 4:
-        return None
+def _padded(field: Field, call: _Call) -> Field:
+    args, kwargs, out = call.args, call.kwargs, call.out
     widths = list(args[1] if len(args) > 1 else kwargs["pad"]) + [0, 0, 0, 0]
     before = (widths[2], widths[0])
     start = _pair([s - b * d for s, b, d in zip(field.start, before, field.step, strict=True)])
     return replace(field, start=start, positions=_pair(out.shape[2:]))
 
 
-def _cut(field: Field, index: Any, out: Tensor) -> Field | None:
+def _cut(field: Field, call: _Call) -> Field | None:
     """Slices of positions, as in an option A shortcut."""
-    if out.ndim != 4 or not isinstance(index, tuple) or len(index) > 4:
-        return field if out.ndim == 4 and _pair(out.shape[2:]) == field.positions else None
+    index, out = call.args[1], call.out
+    if not isinstance(index, tuple) or len(index) > 4 or out.ndim != 4:
+        return field if _has_positions(field, call.layout) else None
     if Ellipsis in index or not all(isinstance(part, slice) for part in index):
         return None
     start, step = list(field.start), list(field.step)

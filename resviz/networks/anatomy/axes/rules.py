@@ -81,6 +81,11 @@ def rule_of(name: str) -> Rule | None:
     return _RULES.get(name) or (_elementwise if is_pointwise(name) else None)
 
 
+def is_elementwise(name: str) -> bool:
+    """True for a function that works on each element alone."""
+    return rule_of(plain(name)) is _elementwise
+
+
 def of_layouts(rule: Rule | None) -> bool:
     """Whether a rule looks at nothing but its name, layouts of arguments and the result's shape."""
     return rule in _OF_LAYOUTS
@@ -308,6 +313,14 @@ def _expanded(call: Call, out: Tensor, _: int) -> Layout:
     return overlaid([call.layout], out.shape)
 
 
+def _repeated(call: Call, out: Tensor, _: int) -> Layout | None:
+    """repeat, tile: an axis of which there is more is another one."""
+    if out.ndim != len(call.layout):
+        return None
+    sizes = zip(call.layout, out.shape, strict=True)
+    return tuple(axis if axis.size == size else unknown(size) for axis, size in sizes)
+
+
 def _reduced(call: Call, out: Tensor, _: int) -> Layout | None:
     """sum, mean, max along some axes, which are left out or of size 1."""
     layout = call.layout
@@ -430,6 +443,7 @@ _RULES: dict[str, Rule] = {
     **_names(_cat, "cat concat concatenate"),
     **_names(_stack, "stack"),
     **_names(_expanded, "expand expand_as broadcast_to"),
+    **_names(_repeated, "repeat tile"),
     **_names(_reduced, "sum mean amax amin max min std var norm vector_norm logsumexp prod"),
     **_names(_rescaled, "interpolate upsample pad roll flip fliplr flipud glu"),
     **_names(_product, "matmul rmatmul bmm mm"),
