@@ -8,15 +8,25 @@ version fails there, by name, and not in a notebook.
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.overrides import handle_torch_function, has_torch_function
 
 # ---- classes of modules: torch exports the members of a family, but not what they share, and a
 # list of members would miss the lazy, the synchronised, the quantised and a user's own
@@ -219,6 +229,36 @@ def unwatched() -> AbstractContextManager[None]:
     names as well.
     """
     return torch._C.DisableTorchFunction()
+
+
+_call_scripted = torch.jit.ScriptFunction.__call__
+_watching = [0]  # blocks under way, in all threads
+_swapping = threading.Lock()
+
+
+def scripted(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """The call of a function under ``@torch.jit.script``, as modes see it."""
+    if has_torch_function((*args, *kwargs.values())):
+        return handle_torch_function(scripted, args, function, *args, **kwargs)
+    return _call_scripted(function, *args, **kwargs)
+
+
+@contextmanager
+def scripted_functions_seen() -> Iterator[None]:
+    """A block in which modes see the calls of scripted functions, too: as :func:`scripted`.
+
+    torch tells modes of none of them, nor of what runs inside.
+    """
+    with _swapping:
+        _watching[0] += 1
+        torch.jit.ScriptFunction.__call__ = scripted  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        with _swapping:
+            _watching[0] -= 1
+            if not _watching[0]:
+                torch.jit.ScriptFunction.__call__ = _call_scripted  # type: ignore[method-assign]
 
 
 def is_pointwise(name: str) -> bool:

@@ -397,6 +397,27 @@ def test_an_error_ends_what_runs_unwatched():
     assert "exp" in mode.names
 
 
+def tanh_and_sum(one: Tensor, other: Tensor) -> Tensor:
+    return torch.tanh(one) + other
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
+@seen("torch", "2.15.0")
+def test_modes_see_calls_of_scripted_functions_inside_the_block_alone():
+    one, other, scripted_sum = torch.ones(2), torch.zeros(2), torch.jit.script(tanh_and_sum)
+    with Names() as mode:
+        scripted_sum(one, other)
+        with private.scripted_functions_seen():
+            with private.scripted_functions_seen():
+                value = scripted_sum(one, other=other)
+            scripted_sum(one, other)
+        scripted_sum(one, other)
+    assert mode.names == [private.scripted.__name__] * 2
+    assert torch.equal(value, torch.tanh(one)) and not private._watching[0]
+    assert not private._swapping.locked()
+    assert torch.jit.ScriptFunction.__call__ == private._call_scripted
+
+
 # ---- autograd
 @seen("torch", "2.15.0")
 def test_a_call_queued_in_a_backward_finds_every_gradient():

@@ -130,7 +130,7 @@ _STEPS = {
     **dict.fromkeys(_LAYOUT, "layout"),
     **dict.fromkeys(_SUMS, "sum"),
     **dict.fromkeys(_PADS, "pad"),
-    **dict.fromkeys(_ACTIVATIONS, "activation"),
+    **dict.fromkeys((*_ACTIVATIONS, "scripted"), "activation"),  # as those mostly are
     **dict.fromkeys(_NORMS, "norm"),
     **dict.fromkeys(_REDUCES, "reduce"),
     **dict.fromkeys(_MIXES, "mix"),

@@ -175,7 +175,12 @@ def _field(
             return _padded(known[0], call)
         if name in ("__getitem__", "getitem"):
             return _cut(known[0], call)
-    same = step in _SAME or name in _JOINS or name in _ADAPTIVE or is_elementwise(name)
+    same = (
+        (step in _SAME and name != "scripted")
+        or name in _JOINS
+        or name in _ADAPTIVE
+        or is_elementwise(name)
+    )
     resized = name == "interpolate" and call.kwargs.get("scale_factor") is None  # as it was
     found = joined(known) if same or resized or _is_linear(call, layout) else None
     return found if found is not None and _has_positions(found, call.layout) else None

@@ -15,7 +15,7 @@ from resviz.networks.anatomy.dataflow import Dataflow, Frame
 from resviz.networks.anatomy.structure import is_leaf, may_be_block
 from resviz.networks.first_call import checked
 from resviz.networks.inputs import check_not_inside_vmap
-from resviz.torch_private import modules_of
+from resviz.torch_private import modules_of, scripted_functions_seen
 
 Entered = Callable[[Frame, tuple[Any, ...]], None]
 Left = Callable[[Frame, Any], None]
@@ -114,7 +114,7 @@ class Walk:
             axes = self._axes.watching(inputs, alone=flow is None)
             if flow is not None:
                 flow.also = self._axes.saw
-        with axes, flow if flow is not None else nullcontext():
+        with scripted_functions_seen(), axes, flow if flow is not None else nullcontext():
             yield
 
     def _entering(

@@ -489,3 +489,29 @@ def test_autograd_function_of_the_users_own():
     assert list(rec.residuals["kind"]) == ["identity"]
     right = parts_apart(net)["grad_branch"].square().mean().sqrt().item()
     assert rec.residuals["grad_branch_rms"].item() == pytest.approx(right, rel=1e-5)
+
+
+def gate(one: Tensor, other: Tensor) -> Tensor:
+    return torch.tanh(one) * torch.sigmoid(other)
+
+
+class Gated(nn.Module):
+    """As in WaveGlow: two halves, and a gate of them that is compiled in WaveGlow itself."""
+
+    def __init__(self, gate) -> None:
+        super().__init__()
+        self.one, self.other = (nn.Conv2d(4, 4, 3, padding=1) for _ in range(2))
+        self.out, self.gate = nn.Conv2d(4, 4, 1), gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.out(self.gate(self.one(x), self.other(x)))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
+def test_a_scripted_function_is_seen_like_the_same_one_unscripted():
+    tables = []
+    for function in (gate, torch.jit.script(gate)):
+        net = nn.Sequential(nn.Conv2d(3, 4, 1), Gated(function), Gated(function)).eval()
+        rec = record(net, torch.ones(2, 3, 8, 8), gradients=False)
+        tables.append((rec.layers["depth"].tolist(), rec.residuals["addition"].tolist()))
+    assert tables[0] == tables[1] and tables[0][1] == ["1.add", "2.add"]

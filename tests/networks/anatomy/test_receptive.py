@@ -25,7 +25,12 @@ def turned(x):
     return F.grid_sample(x, grid.to(x), align_corners=False)
 
 
+def flipped(x: torch.Tensor) -> torch.Tensor:
+    return x.flip(2)
+
+
 ELSEWHERE = {
+    "scripted": lambda x: torch.jit.script(flipped)(x),
     "scaled down": lambda x: F.interpolate(x, size=(SIZE // 2, SIZE // 2)),
     "space to depth": space_to_depth,
     "pixel_unshuffle": lambda x: F.pixel_unshuffle(x, 2),
@@ -69,6 +74,7 @@ def field_and_pixels(function, row: int, column: int):
     return field, (*places.amin(0).tolist(), *(places.amax(0) + 1).tolist())
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_what_moves_positions_has_no_known_field(name):
     assert field_and_pixels(ELSEWHERE[name], 2, 3)[0] is None

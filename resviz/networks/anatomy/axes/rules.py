@@ -407,6 +407,13 @@ def _elementwise(call: Call, out: Tensor, _: int) -> Layout | None:
     return overlaid(known, out.shape) if known else None
 
 
+def _scripted(call: Call, out: Tensor, _: int) -> Layout | None:
+    """What is computed inside is not known; what has its operand's shape has its axes."""
+    operands = [each for each in [*call.args, *call.kwargs.values()] if isinstance(each, Tensor)]
+    layouts = [call.layout_of(each) for each in operands if each.shape == out.shape]
+    return next((layout for layout in layouts if layout is not None), None)
+
+
 def _names(rule: Rule, names: str) -> dict[str, Rule]:
     return dict.fromkeys(names.split(), rule)
 
@@ -449,6 +456,7 @@ _RULES: dict[str, Rule] = {
     **_names(_product, "matmul rmatmul bmm mm"),
     **_names(_attended, "scaled_dot_product_attention multi_head_attention_forward"),
     **_names(_einsum, "einsum"),
+    **_names(_scripted, "scripted"),
     **_names(
         _same,
         "clone contiguous detach to float half double bfloat16 type type_as cpu cuda requires_grad "

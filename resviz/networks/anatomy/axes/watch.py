@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.axes.axis import Layout, given, unknown
 from resviz.networks.anatomy.axes.rules import Call, Rule, of_layouts, plain, rule_of
-from resviz.torch_private import modules_of
+from resviz.torch_private import modules_of, scripted_functions_seen
 
 _MOST = 4096  # answers, and layouts, that are kept
 _Told = tuple[Layout, object]  # the object stands for the layout in questions
@@ -53,7 +53,7 @@ class Axes(TorchFunctionMode):
         Not `alone`: another mode that sees the torch functions tells :meth:`saw` of them.
         """
         try:
-            with self if alone else nullcontext():
+            with scripted_functions_seen(), self if alone else nullcontext():
                 for tensor in inputs:
                     if isinstance(tensor, Tensor):
                         self._note(tensor, given(tensor.shape))

@@ -26,6 +26,14 @@ class Step(nn.Module):
         return self.function(x)
 
 
+def swish(x: Tensor) -> Tensor:
+    return x * torch.sigmoid(x)
+
+
+def mean_of_rows(x: Tensor) -> Tensor:
+    return x.mean(3)
+
+
 def axes_of(net: nn.Module, x: Tensor) -> str:
     """The order of axes of what a network returns."""
     with unchanged(net), left_as_found(net) as hooks:
@@ -54,6 +62,16 @@ def test_every_coincidence_of_sizes(sizes: tuple[int, int, int]) -> None:
     back = Step(lambda t: t.permute(0, 3, 1, 2))
     assert axes_of(nn.Sequential(conv, last, nn.Linear(channels, channels), back), x) == "NCHW"
     assert axes_of(nn.Sequential(conv, Step(lambda t: t.mT)), x) == "NCWH"
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
+def test_a_scripted_function_keeps_the_axes_of_what_has_its_shape() -> None:
+    same = torch.jit.script(swish)
+    last = Step(lambda t: same(t.permute(0, 2, 3, 1)))
+    x = torch.randn(2, 3, 6, 5)
+    assert axes_of(nn.Sequential(nn.Conv2d(3, 4, 1), last), x) == "NHWC"
+    other = Step(torch.jit.script(mean_of_rows))
+    assert axes_of(nn.Sequential(nn.Conv2d(3, 4, 1), other), x) == "???"
 
 
 def test_an_answer_that_is_kept_is_the_first_one() -> None:
