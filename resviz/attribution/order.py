@@ -1,54 +1,110 @@
-"""Whether an input (N, T, C) has its channels last, which its shape alone does not tell."""
+"""Which axis of an input holds its channels, which its shape alone does not tell."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from resviz.arguments import caller
 from resviz.given import Inputs
-from resviz.hooks import left_as_found
+from resviz.hooks import Hooks, left_as_found
+from resviz.networks.anatomy.axes.rules import plain
 from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.first_call import checked
+from resviz.torch_private import whole_of
 
-_FIRST = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.InstanceNorm1d, nn.GroupNorm)
-_LAST = (nn.Linear, nn.LayerNorm, nn.RNNBase, nn.TransformerEncoderLayer, nn.MultiheadAttention)
+_PRODUCTS = {"matmul", "rmatmul", "mm", "bmm"}
+_SECOND = {
+    *("batch_norm", "group_norm", "instance_norm"),
+    *(f"conv{n}d" for n in (1, 2, 3)),
+    *(f"conv_transpose{n}d" for n in (1, 2, 3)),
+}
+_LAST = {
+    *("linear", "layer_norm", "rms_norm", "lstm", "gru", "rnn_tanh", "rnn_relu"),
+    *("multi_head_attention_forward", *_PRODUCTS),
+}
+_AXES = {3: "cl", 4: "chw", 5: "cthw"}  # as an input's are called until a layer says what they are
+_RIGHT = {3: "(N, C, L)", 4: "(N, C, H, W)", 5: "(N, C, T, H, W)"}
 
 
-def is_channels_last(net: nn.Module, inputs: Inputs) -> bool:
-    """What the first layer that tells channels from positions takes for channels.
+class _Asking(Axes):
+    """Listens for the first function that tells channels from positions.
 
-    Of the input that maps are about, and only asked of (N, A, B): a convolution gets it as
-    (N, C, L) or turned, a Linear layer has channels last.
+    Args:
+        net, hooks: as those of `Axes`.
+        names: of the input's axes.
+
+    Attributes:
+        found: the axis of the input that it takes for channels; None as long as none does.
     """
-    if inputs.listed or len(inputs.shape) != 3:
-        return False
-    found: list[bool] = []
+
+    def __init__(self, net: nn.Module, hooks: Hooks, names: str) -> None:
+        super().__init__(net, hooks)
+        self.found: int | None = None
+        self._names = names
+
+    def saw(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        """A torch function that has run."""
+        name = plain(getattr(func, "__name__", ""))
+        if self.found is None and name in _SECOND | _LAST:
+            self._ask(name, [*args, *kwargs.values()])
+        super().saw(func, args, kwargs, out)
+
+    def _ask(self, name: str, given: list[Any]) -> None:
+        layouts = [self.layout_of(each) for each in given if isinstance(each, Tensor)]
+        known = [layout for layout in layouts if layout is not None]
+        if not known or len(known[0]) < 3 or (name in _PRODUCTS and not any(map(_is_own, given))):
+            return  # attention and fixed bases tell nothing
+        place = 1 if name in _SECOND else -1
+        if name in _PRODUCTS and layouts[0] is None:
+            place = -2
+        axis = known[0][place].whole
+        self.found = self._names.index(axis) + 1 if axis and axis in self._names else None
+
+
+def _is_own(value: Any) -> bool:
+    """True for a parameter, also transposed."""
+    return isinstance(value, nn.Parameter) or (
+        isinstance(value, Tensor) and isinstance(whole_of(value), nn.Parameter)
+    )
+
+
+def _channels_of(net: nn.Module, inputs: Inputs) -> int:
+    """The axis of the input that the network takes for channels; 1 where nothing says so.
+
+    Of the input that maps are about. Where axis 1 is the shortest beside the images, as in most
+    pictures and clips, none is asked: it costs a pass.
+    """
+    shape = inputs.shape
+    if inputs.listed or len(shape) not in _AXES:
+        return 1
+    if len(shape) > 3 and shape[1] < min(shape[2:]):
+        return 1
     with left_as_found(net) as hooks:
-        axes = Axes(net, hooks)
-
-        def watch(module: nn.Module, args: Any) -> None:
-            layout = axes.layout_of(args[0]) if args and not found else None
-            if layout is not None and len(layout) == 3:
-                place = 1 if isinstance(module, _FIRST) else 2
-                name = layout[place].whole
-                found.extend([name == "l"] if name in ("c", "l") else [])
-
-        for module in net.modules():
-            if isinstance(module, (*_FIRST, *_LAST)):
-                hooks.before_forward(module, watch)
+        axes = _Asking(net, hooks, _AXES[len(shape)])
         one = inputs.one().copies()
         with checked(net, one), axes.watching([one.picture]):  # of the others nothing is known
             one.run(net)
-    return bool(found) and found[0]
+    return axes.found or 1
+
+
+def is_channels_last(net: nn.Module, inputs: Inputs) -> bool:
+    """Whether the first function that tells channels from positions takes the last axis for them.
+
+    A convolution gets an input (N, A, B) as (N, C, L) or turned, a linear layer has channels last;
+    likewise of pictures and clips, of which those are asked whose axis 1 is not the shortest.
+    """
+    return _channels_of(net, inputs) == len(inputs.shape) - 1 > 1
 
 
 def check_order(net: nn.Module, inputs: Inputs, what: str) -> None:
     """Raise ValueError for what changes an input and would take its positions for channels."""
-    if is_channels_last(net, inputs):
+    axis, axes = _channels_of(net, inputs), len(inputs.shape)
+    if axis != 1:
+        where = "the last axis" if axis == axes - 1 else f"axis {axis}"
         raise ValueError(
-            f"{caller()}: {what} of inputs {inputs.shape}, whose channels are the last axis in "
-            "this network; (N, C, L) would be right, so a module around it that transposes its "
+            f"{caller()}: {what} of inputs {inputs.shape}, whose channels are {where} in this "
+            f"network; {_RIGHT[axes]} would be right, so a module around it that transposes its "
             "input. Methods at layers take both: rv.explanation_methods()."
         )

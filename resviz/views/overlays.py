@@ -151,7 +151,7 @@ def line_of(exp: Any, image: int, layer: str) -> Floats | None:
     given = as_array(whole[image])
     if is_tokens(exp, layer):
         return given
-    if exp.provenance.get("channels_last"):
+    if exp.provenance.get("channels_last") and given.ndim == 2:
         return given.T
     if given.ndim == 1:
         return given[None]
