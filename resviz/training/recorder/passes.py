@@ -19,16 +19,16 @@ from resviz.recording.seen import Seen
 
 @dataclass
 class ForwardPass:
-    """A forward pass that was measured.
+    """A forward pass.
 
     Attributes:
-        seen: what it left behind.
+        seen: what it left behind; None where it was not measured.
         images: size of its batch.
         autocast: dtype of automatic mixed precision during it, None without.
         backwards: the numbers of the backward passes that went through it.
     """
 
-    seen: Seen
+    seen: Seen | None
     images: int
     autocast: str | None
     backwards: set[int] = field(default_factory=set)
@@ -37,19 +37,20 @@ class ForwardPass:
 class Passes:
     """The passes with gradients inside a step, whoever starts them.
 
-    The first is measured, and each that may belong to another gradient. Where the network cannot
-    take what the loop gives it, the loop gets the network's own error.
+    Each is measured until a backward pass through a measured one has filled ``.grad``; so it begins
+    again where another gradient may begin. Where the network cannot take what the loop gives it,
+    the loop gets the network's own error.
 
     Args:
         net: the network.
         hooks: live as long as the step.
         began: called when a backward pass has reached the network, before it fills ``.grad``.
-        ended: called when that pass has ended.
+        ended: called when that pass has ended; says whether it changed ``.grad``.
         another: asked before a forward pass whether it may belong to another gradient than those
             before it, so that it is measured too.
 
     Attributes:
-        measured: the passes that were measured to their end.
+        forwards: the passes that came to their end, in order.
         ended: how many backward passes have gone through the network.
     """
 
@@ -58,56 +59,59 @@ class Passes:
         net: nn.Module,
         hooks: Hooks,
         began: Callable[[], None],
-        ended: Callable[[], None],
+        ended: Callable[[], bool],
         another: Callable[[], bool],
     ) -> None:
-        self.measured: list[ForwardPass] = []
+        self.forwards: list[ForwardPass] = []
         self.ended = 0
         self._measuring = MeasuredPass(
             net, Kept(set(), False), hooks, gradients=True, axes=False, check=False
         )
-        self._running, self._anew, self._due, self._retried = False, True, False, False
+        self._running, self._known, self._due, self._retried = False, False, False, False
         self._tell_began, self._tell_ended, self._another = began, ended, another
         self._hooks = hooks
         hooks.instead(net, self._around)
 
     def anew(self) -> None:
         """Measure the next pass: an optimiser made its step, another gradient begins."""
-        self._anew = True
+        self._known = False
 
     def _around(self, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """In place of the network's forward."""
         if not torch.is_grad_enabled():  # a teacher's pass, a validation
             return forward(*args, **kwargs)
         self._retried = True
-        measured = None
-        if not self._running and (self._anew or self._another()):
-            output, measured = self._watched(forward, args, kwargs)
-        else:
-            output = forward(*args, **kwargs)
-        for tensor in tensors_in(output):
-            if tensor.requires_grad:
-                self._hooks.gradient(tensor, partial(self._began, measured))
-        return output
-
-    def _watched(
-        self, forward: Callable[..., Any], args: Any, kwargs: Any
-    ) -> tuple[Any, ForwardPass]:
+        if self._running:  # a network that calls itself
+            return self._heard(forward(*args, **kwargs), None)
+        if self._another():
+            self.anew()
         inputs = list(tensors_in((args, kwargs)))
         images = len(inputs[0]) if inputs and inputs[0].ndim else 0
-        autocast = _autocast(inputs[0].device.type) if inputs else None
+        passed = ForwardPass(None, images, _autocast(inputs[0].device.type) if inputs else None)
+        if self._known:
+            output = forward(*args, **kwargs)
+        else:
+            output = self._watched(lambda: forward(*args, **kwargs), inputs)
+            passed.seen = self._measuring.seen
+        self.forwards.append(passed)
+        return self._heard(output, passed)
+
+    def _watched(self, forward: Callable[[], Any], inputs: list[Tensor]) -> Any:
         self._running = True
         try:  # where it fails, the loop may try again, with a smaller batch
-            output = self._measuring.around(lambda: forward(*args, **kwargs), inputs)
+            return self._measuring.around(forward, inputs)
         finally:
             self._running = False
-        self._anew = False
-        self.measured.append(ForwardPass(self._measuring.seen, images, autocast))
-        return output, self.measured[-1]
 
-    def _began(self, measured: ForwardPass | None, _: Tensor) -> None:
-        if measured is not None:
-            measured.backwards.add(self.ended)
+    def _heard(self, output: Any, passed: ForwardPass | None) -> Any:
+        for tensor in tensors_in(output):
+            if tensor.requires_grad:
+                self._hooks.gradient(tensor, partial(self._began, passed))
+        return output
+
+    def _began(self, passed: ForwardPass | None, _: Tensor) -> None:
+        if passed is not None:
+            passed.backwards.add(self.ended)
         if not self._due or self._retried:  # due: another output, or a backward that failed
             self._tell_began()
         self._due, self._retried = True, False
@@ -116,13 +120,22 @@ class Passes:
     def _has_ended(self) -> None:
         if self._due:  # several outputs queue several calls
             self._due = False
+            changed = self._tell_ended()
+            self._known |= changed and any(
+                each.seen is not None and self.ended in each.backwards for each in self.forwards
+            )
             self.ended += 1
-            self._tell_ended()
+
+    @property
+    def measured(self) -> list[ForwardPass]:
+        """Those that were measured."""
+        return [each for each in self.forwards if each.seen is not None]
 
     def of(self, backwards: set[int]) -> ForwardPass:
-        """The first measured pass that one of these backward passes went through."""
-        through = (each for each in self.measured if each.backwards & backwards)
-        return next(through, self.measured[0])
+        """The first pass that one of these backward passes went through, a measured one if any."""
+        through = [each for each in self.forwards if each.backwards & backwards]
+        through.append(ForwardPass(None, 0, None))  # of a network that calls itself
+        return next((each for each in through if each.seen is not None), through[0])
 
 
 def _autocast(kind: str) -> str | None:

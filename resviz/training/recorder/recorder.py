@@ -226,6 +226,12 @@ class TrainingRecorder:
                 "known; optimizer.step() belongs into it."
             )
         record = watched.record()
+        if not watched.measured:
+            self._warn(
+                f"step {number}: its activations are NaN, for the gradients of an earlier pass of "
+                "the network were cleared after the forward pass of this one; zero_grad() before "
+                "that pass would be right."
+            )
         row = {"step": number, **about, **record.pop("row")}
         row |= {"rank": self.rank, "world_size": self.world_size, "time": time.time()}
         try:

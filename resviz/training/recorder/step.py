@@ -23,6 +23,7 @@ from resviz.recording import tables
 from resviz.recording.seen import Seen
 from resviz.recording.statistics import read
 from resviz.torch_private import version
+from resviz.training.recorder.file import STATIC
 from resviz.training.recorder.losses import Losses
 from resviz.training.recorder.parts import Parts
 from resviz.training.recorder.passes import Passes
@@ -49,6 +50,10 @@ def _total(squared: Sequence[float], scale: float) -> float:
     """L2 norm over all parameters that have a gradient; NaN where none has."""
     there = [v for v in squared if v != NONE]
     return math.sqrt(sum(there)) / scale if there and sum(there) >= 0 else math.nan
+
+
+# of each ``.grad`` that is there which tensor it is, and how often that was written to
+_State = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,9 @@ class WatchedStep:
         scaler: a gradient scaler that is in use, or None.
         hooks: live as long as the step.
         parts: what of the network is recorded.
+
+    Attributes:
+        measured: after :meth:`record`, whether the pass of the gradient that was used was measured.
     """
 
     def __init__(
@@ -104,7 +112,8 @@ class WatchedStep:
         self.net, self.optimizers, self.scaler, self.parts = net, optimizers, scaler, parts
         self._backwards: list[_Backward] = []
         self._carried: list[Number] = []
-        self._mark = 0
+        self._mark: _State = []
+        self.measured = False
         self._start: Start | None = None
         self._named: list[tuple[str, nn.Parameter]] = []
         self._hooks = hooks
@@ -116,7 +125,7 @@ class WatchedStep:
 
     @property
     def complete(self) -> bool:
-        """Whether a backward pass came through a pass of the network that was seen."""
+        """Whether a backward pass came through a pass of the network that was measured."""
         return bool(self._backwards and self._passes.measured)
 
     @property
@@ -135,27 +144,30 @@ class WatchedStep:
         return [parameter for _, parameter in self._named]
 
     def _began(self) -> None:
+        self._mark = self._state_of_gradients()
         self._carried = gradients(self._parameters())
         if self._start is None:
             self._start = Start(squares(self._parameters()), {})
 
-    def _ended(self) -> None:
+    def _ended(self) -> bool:
+        """True where the backward pass has changed ``.grad``."""
         scale = 1.0 if self.scaler is None else float(self.scaler.get_scale())
         self._backwards.append(_Backward(self._carried, gradients(self._parameters()), scale))
-        self._mark = self._state_of_gradients()
+        before, self._mark = self._mark, self._state_of_gradients()
         if not self._updates.uses:
             self._start = Start(self._start.weights if self._start else [], rates(self.optimizers))
+        return self._mark != before
 
     def _another_gradient(self) -> bool:
         """True for the first pass after ``.grad`` was written to by others than autograd."""
-        now = self._state_of_gradients()
-        changed = bool(self._backwards) and now != self._mark
-        self._mark = now
-        return changed
+        if not self._backwards:  # a first pass may still make parameters
+            return False
+        before, self._mark = self._mark, self._state_of_gradients()
+        return self._mark != before
 
-    def _state_of_gradients(self) -> int:
-        there = [p.grad for p in self._parameters() if p.grad is not None]
-        return len(there) + sum(version(grad) for grad in there) * (len(self._named) + 1)
+    def _state_of_gradients(self) -> _State:
+        grads = (p.grad for p in self._parameters())
+        return [(id(grad), version(grad)) for grad in grads if grad is not None]
 
     # ---- what was used
     def was_skipped(self) -> bool:
@@ -199,7 +211,9 @@ class WatchedStep:
     def record(self) -> dict[str, Any]:
         """The columns of the step's row, and its three tables."""
         gradient = self._gradient()
-        seen = self._passes.of(gradient.backwards).seen
+        mine = self._passes.of(gradient.backwards).seen
+        self.measured = mine is not None
+        seen = mine or self._passes.measured[0].seen or Seen()  # the layers are the same
         layers = tables.layers(seen)
         residuals = self.parts.residuals(tables.residuals(seen, layers))
         blocks = self.parts.blocks(layers)
@@ -207,6 +221,10 @@ class WatchedStep:
             for column in _SCALED:
                 if column in table:
                     table[column] = table[column] / gradient.scale
+            if mine is None:
+                table[[str(name) for name in table if name not in STATIC]] = math.nan
+        if mine is None:
+            residuals["grad_reason"] = "the pass of this gradient was not measured"
         parameters = self._table(seen, layers)
         parameters["grad_norm"] = _roots(gradient.before, gradient.scale)
         parameters["grad_norm_used"] = _roots(gradient.used, gradient.used_scale)

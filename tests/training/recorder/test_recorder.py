@@ -383,6 +383,67 @@ def test_only_the_first_forward_with_gradients_is_watched(path: Path) -> None:
     assert len(log.blocks) == 1 and log.blocks["rms"][0] < 10
 
 
+def attack(net: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+    """Images after three steps of projected gradient descent (Madry et al. 2018)."""
+    for _ in range(3):
+        images = images.detach().requires_grad_()
+        loss = F.cross_entropy(net(images), targets)
+        images = images + 0.5 * torch.autograd.grad(loss, images)[0].sign()
+    return images.detach()
+
+
+def look(net: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+    """A pass of others, with gradients that nobody asks for."""
+    net(torch.cat([3 * images, images]))
+    return images
+
+
+@pytest.mark.parametrize("before", [attack, look])
+def test_passes_before_the_one_that_trains(path: Path, tmp_path: Path, before: Any) -> None:
+    """What they leave out of `.grad` is not in the record either."""
+    images, targets = batches(1)[0]
+    logs = []
+    for where in (path, tmp_path / "alone"):
+        net = toys.net_of(toys.Block)  # eval: BatchNorm sees no batch
+        optimizer = sgd(net)
+        given = before(net, images, targets) if where != path else images
+        with TrainingRecorder(net, where, optimizer=optimizer) as recorder, recorder.step() as step:
+            if where == path:
+                given = before(net, images, targets)
+            plain(net, optimizer, (given, targets), step, None)
+        logs.append(load_training_record(where))
+    within, alone = logs
+    assert within.blocks.equals(alone.blocks) and within.residuals.equals(alone.residuals)
+    assert within.steps["images"].tolist() == [8] and within.blocks["grad_rms"].notna().all()
+
+
+def test_a_pass_that_was_not_measured_is_nan(path: Path) -> None:
+    """Gradients are cleared after the forward pass that adds to them, where nobody expects it."""
+    net = small()
+    optimizer = sgd(net)
+    images, targets = batches(1)[0]
+    with (
+        pytest.warns(ResvizWarning, match="step 0: its activations are NaN, for the gradients of"),
+        TrainingRecorder(net, path, optimizer=optimizer) as recorder,
+        recorder.step() as step,
+    ):
+        F.cross_entropy(net(3 * images), targets).backward()
+        output = net(images[:4])
+        optimizer.zero_grad()
+        loss = F.cross_entropy(output, targets[:4])
+        step.loss(loss)
+        loss.backward()
+        norm = float(net.head.weight.grad.norm())
+        optimizer.step()
+    log = load_training_record(path)
+    for table, columns in ((log.blocks, ["rms", "grad_rms"]), (log.residuals, ["ratio", "cosine"])):
+        assert table[columns].isna().all(axis=None) and len(table) == 1
+    assert log.residuals["grad_reason"].tolist() == ["the pass of this gradient was not measured"]
+    assert log.steps["images"].tolist() == [4]
+    grads = log.parameters.set_index("parameter")["grad_norm"]
+    assert grads["head.weight"] == pytest.approx(norm, rel=1e-6)
+
+
 def test_a_failed_forward_may_be_tried_again(path: Path) -> None:
     net = small()
     recorder = TrainingRecorder(net, path, 1)
