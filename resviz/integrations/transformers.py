@@ -17,10 +17,11 @@ from resviz.integrations.open_step import OpenStep
 class TrainingRecorderCallback(TrainerCallback):  # type: ignore[misc]
     """Records every k-th step of a ``transformers.Trainer``; the file is `TrainingRecorder`'s.
 
-    A step is one of the optimiser: with ``gradient_accumulation_steps=4`` four batches. The loss
-    is that of the model's own output (``labels`` given); with a loss of the Trainer's it is not
-    known and stays NaN. The Trainer tells its callbacks of no error: in a ``with`` block the
-    hooks of a step that was cut short go at its end, else with the next training.
+    A step is one of the optimiser: with ``gradient_accumulation_steps=4`` four batches. The scale
+    of a GradScaler (``fp16=True``) is divided out. The loss is that of the model's own output
+    (``labels`` given); with a loss of the Trainer's it is not known and stays NaN. The Trainer
+    tells its callbacks of no error: in a ``with`` block the hooks of a step that was cut short go
+    at its end, else with the next training.
 
     Args:
         path: a new file.
@@ -50,8 +51,9 @@ class TrainingRecorderCallback(TrainerCallback):  # type: ignore[misc]
         """Make the recorder; model and optimiser are there now."""
         self._end_hooks()
         net, optimizer = about["model"], about.get("optimizer")
-        optimizer = getattr(optimizer, "optimizer", optimizer)  # without accelerate's wrapper
-        self._open.make(net, [] if optimizer is None else [optimizer])
+        scaler = getattr(optimizer, "scaler", None)  # of accelerate's wrapper, as of fp16=True
+        optimizer = getattr(optimizer, "optimizer", optimizer)
+        self._open.make(net, [] if optimizer is None else [optimizer], scaler)
         self._hooks = Hooks()
         self._hooks.forward(net, self._hear)
 

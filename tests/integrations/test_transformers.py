@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -80,3 +81,38 @@ def test_equal_to_a_loop_by_hand(micro: int, clip: float, tmp_path: Path):
     for mine, its in zip(model.parameters(), trained.parameters(), strict=True):
         torch.testing.assert_close(mine, its)
     assert not any(module._forward_hooks for module in trained.modules())
+
+
+def test_the_scale_of_fp16_is_divided_out(tmp_path: Path):
+    """As the Trainer calls it on a GPU: the scaler is that of accelerate's optimiser."""
+    from accelerate import Accelerator
+    from accelerate.optimizer import AcceleratedOptimizer
+
+    from resviz.integrations.transformers import TrainingRecorderCallback
+
+    Accelerator(cpu=True)
+    model, scaler = Model().train(), torch.amp.GradScaler("cpu", init_scale=1024.0)
+    sgd = torch.optim.SGD(model.parameters(), 0.1)
+    optimizer = AcceleratedOptimizer(sgd, scaler=scaler)
+    images = torch.stack([row["images"] for row in DATA])  # type: ignore[misc]
+    labels = torch.tensor([row["labels"] for row in DATA])
+    told: list[Any] = [SimpleNamespace(), SimpleNamespace(epoch=0.0, global_step=0), None]
+    losses, norms = [], []
+    with TrainingRecorderCallback(tmp_path / "run", every=1) as recorded:
+        recorded.on_train_begin(*told, model=model, optimizer=optimizer)
+        for factor in (1.0, float("inf")):
+            recorded.on_step_begin(*told)
+            loss = model(images, labels)["loss"]
+            scaler.scale(loss * factor).backward()
+            scaler.unscale_(sgd)
+            losses.append(loss.item())
+            norms.append(float(nn.utils.clip_grad_norm_(model.parameters(), 1e9)))
+            optimizer.step()
+            optimizer.zero_grad()
+            recorded.on_step_end(*told)
+        recorded.on_train_end(*told)
+    steps = rv.load_training_record(tmp_path / "run").steps
+    assert steps["loss"][0] == pytest.approx(losses[0], rel=1e-6)
+    assert steps["grad_norm"][0] == pytest.approx(norms[0], rel=1e-5)
+    assert steps["clipped"][0] is False and steps["scale"].tolist() == [1024.0] * 2
+    assert steps["skipped"].tolist() == [False, True]
