@@ -26,7 +26,7 @@ ZERO = "the gradient is zero"
 class GradientSplit:
     """Collects the two parts of one addition's gradient and measures them when both are there.
 
-    ``reason`` says why there are no parts, "" where there are.
+    Of several backward passes the last counts.
 
     Args:
         addition: the addition.
@@ -49,17 +49,23 @@ class GradientSplit:
         sides = [_inputs(addition.branch, root)]
         if not self._identity:
             sides.append(_inputs(addition.shortcut, root))
-        self._waiting = [len(side) for side in sides] + [1] * self._identity
+        self._takers = [len(side) for side in sides] + [1] * self._identity
+        self._waiting = [0, 0]
         apart = (
             all(sides)
             and not (self._identity and self._factor is None)
             and not (len(sides) == 2 and sides[0].keys() & sides[1].keys())
         )
-        self.reason = NOT_REACHED if apart else _reason(addition)
+        self._apart = "" if apart else _reason(addition)
         if apart:
             for number, side in enumerate(sides):
                 for (node, _), index in side.items():
                     hooks.node(node, self._reader(number, index))
+
+    @property
+    def reason(self) -> str:
+        """Why there are no parts, "" where there are."""
+        return self._apart or ("" if self._values else NOT_REACHED)
 
     def _reader(self, side: int, index: int) -> Callable[[Any, Any], None]:
         def read(grad_inputs: tuple[Tensor | None, ...], _: Any) -> None:
@@ -68,11 +74,18 @@ class GradientSplit:
         return read
 
     def at_sum(self, gradient: Tensor) -> None:
-        """The gradient at the sum: for an identity it is the shortcut's part."""
+        """The gradient at the sum, with which a backward pass begins here.
+
+        For an identity it is the shortcut's part.
+        """
+        self._values.clear()
+        self._waiting, self._parts = self._takers.copy(), [None, None]
         if self._identity and self._factor is not None:
             self._add(1, gradient if self._factor == 1 else gradient * self._factor)
 
     def _add(self, side: int, gradient: Tensor | None) -> None:
+        if not self._waiting[side]:  # a backward pass that did not come through the sum
+            return
         self._waiting[side] -= 1
         if gradient is not None:
             known = self._parts[side]
@@ -83,7 +96,6 @@ class GradientSplit:
         self._parts = [None, None]
         if branch is None or shortcut is None or branch.shape != shortcut.shape:
             return
-        self.reason = ""
         measured = mean_squares_and_product(branch, shortcut)
         self._values.update(zip(NAMES, measured, strict=True))
         self._done(branch, shortcut)

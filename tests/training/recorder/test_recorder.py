@@ -383,6 +383,49 @@ def test_only_the_first_forward_with_gradients_is_watched(path: Path) -> None:
     assert len(log.blocks) == 1 and log.blocks["rms"][0] < 10
 
 
+class Tanh(nn.Module):
+    """A block with an identity, smooth, that keeps its tensors."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.sum = x + torch.tanh(self.inner(x))
+        return self.sum
+
+
+def dense() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), Tanh(6), Tanh(6), nn.Linear(6, 3))
+
+
+POINTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+CLASSES = torch.tensor([0, 1, 2] * 2)
+
+
+def rms_of(loss: Tensor, net: nn.Sequential) -> list[float]:
+    """Of a loss's gradients at the sums of the blocks."""
+    grads = torch.autograd.grad(loss, [net[1].sum, net[2].sum], retain_graph=True)
+    return [float(grad.square().mean().sqrt()) for grad in grads]
+
+
+def test_the_split_is_of_the_pass_that_trains(path: Path) -> None:
+    """A gradient penalty: the gradient of the loss alone came through the same forward pass."""
+    net = dense()
+    recorder = TrainingRecorder(net, path)
+    with recorder.step():
+        points = POINTS.clone().requires_grad_()
+        loss = F.cross_entropy(net(points), CLASSES)
+        (slope,) = torch.autograd.grad(loss, points, create_graph=True)
+        loss = loss + 200 * slope.square().sum(1).mean()
+        loss.backward(retain_graph=True)
+    table = load_training_record(path).residuals
+    expected = pytest.approx(rms_of(loss, net), rel=1e-5)
+    assert table["grad_sum_rms"].tolist() == expected
+    assert table["grad_shortcut_rms"].tolist() == expected  # an identity
+
+
 def attack(net: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
     """Images after three steps of projected gradient descent (Madry et al. 2018)."""
     for _ in range(3):
