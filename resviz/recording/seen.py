@@ -77,6 +77,10 @@ class AdditionRow:
     reason: Callable[[], str] | None = None
 
 
+# of each layer the mean square; of each addition that at the sum, and the split
+Gradients = tuple[list[Number], list[tuple[Number, dict[str, Number]]]]
+
+
 @dataclass(eq=False)
 class Seen:
     """All of a pass.
@@ -96,3 +100,25 @@ class Seen:
     weights: set[int] = field(default_factory=set)
     projections: set[str] = field(default_factory=set)
     gates: set[str] = field(default_factory=set)
+
+    def take_gradients(self) -> Gradients:
+        """What a backward pass has left in the rows, which have none then."""
+        taken = (
+            [row.grad_ms for row in self.layers],
+            [(row.grad_sum_ms, row.split.copy()) for row in self.additions],
+        )
+        for layer in self.layers:
+            layer.grad_ms = math.nan
+        for addition in self.additions:
+            addition.grad_sum_ms = math.nan
+            addition.split.clear()
+        return taken
+
+    def give_gradients(self, taken: Gradients) -> None:
+        """Put back what was taken."""
+        layers, additions = taken
+        for layer, grad_ms in zip(self.layers, layers, strict=True):
+            layer.grad_ms = grad_ms
+        for addition, (grad_sum_ms, split) in zip(self.additions, additions, strict=True):
+            addition.grad_sum_ms = grad_sum_ms
+            addition.split.update(split)

@@ -14,7 +14,7 @@ from resviz.hooks import Hooks
 from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.recording.kept import Kept
 from resviz.recording.measuring import MeasuredPass
-from resviz.recording.seen import Seen
+from resviz.recording.seen import Gradients, Seen
 
 
 @dataclass
@@ -26,12 +26,21 @@ class ForwardPass:
         images: size of its batch.
         autocast: dtype of automatic mixed precision during it, None without.
         backwards: the numbers of the backward passes that went through it.
+        gradients: what each of them left in `seen`.
     """
 
     seen: Seen | None
     images: int
     autocast: str | None
     backwards: set[int] = field(default_factory=set)
+    gradients: dict[int, Gradients] = field(default_factory=dict)
+
+    def seen_of(self, backwards: set[int]) -> Seen | None:
+        """What it left behind, with the gradients of the one of these passes that it has."""
+        through = self.backwards & backwards
+        if self.seen is not None and len(through) == 1:
+            self.seen.give_gradients(self.gradients[through.pop()])
+        return self.seen
 
 
 class Passes:
@@ -121,9 +130,10 @@ class Passes:
         if self._due:  # several outputs queue several calls
             self._due = False
             changed = self._tell_ended()
-            self._known |= changed and any(
-                each.seen is not None and self.ended in each.backwards for each in self.forwards
-            )
+            for each in self.forwards:
+                if each.seen is not None and self.ended in each.backwards:
+                    each.gradients[self.ended] = each.seen.take_gradients()
+                    self._known |= changed
             self.ended += 1
 
     @property

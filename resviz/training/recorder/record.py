@@ -71,7 +71,8 @@ class TrainingRecord:
             before the update, ``learning_rate``, ``depth``, ``stage``, ``weighted``, ``shard`` (the
             part of the parameter that the process holds).
         blocks: a row per step and block output (per layer in a network without blocks): statistics
-            of the activation in the mode that the loop trains in, and ``grad_rms``.
+            of the activation in the mode that the loop trains in, and ``grad_rms``, which is NaN
+            where the gradient came in several backward passes through one forward pass.
         residuals: a row per step and residual addition, columns as in :class:`Recording`.
         provenance: network, weights, device, dtype, optimiser, versions.
     """

@@ -211,7 +211,8 @@ class WatchedStep:
     def record(self) -> dict[str, Any]:
         """The columns of the step's row, and its three tables."""
         gradient = self._gradient()
-        mine = self._passes.of(gradient.backwards).seen
+        through = self._passes.of(gradient.backwards)
+        mine = through.seen_of(gradient.backwards)
         self.measured = mine is not None
         seen = mine or self._passes.measured[0].seen or Seen()  # the layers are the same
         layers = tables.layers(seen)
@@ -225,6 +226,8 @@ class WatchedStep:
                 table[[str(name) for name in table if name not in STATIC]] = math.nan
         if mine is None:
             residuals["grad_reason"] = "the pass of this gradient was not measured"
+        elif len(through.backwards & gradient.backwards) > 1:
+            residuals["grad_reason"] = "it came in several backward passes through one forward pass"
         parameters = self._table(seen, layers)
         parameters["grad_norm"] = _roots(gradient.before, gradient.scale)
         parameters["grad_norm_used"] = _roots(gradient.used, gradient.used_scale)

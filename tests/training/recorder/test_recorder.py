@@ -426,6 +426,40 @@ def test_the_split_is_of_the_pass_that_trains(path: Path) -> None:
     assert table["grad_shortcut_rms"].tolist() == expected  # an identity
 
 
+def test_several_backward_passes_through_one_forward_pass(path: Path) -> None:
+    """What each left is no gradient of their sum, which no tensor holds."""
+    net = dense()
+    with TrainingRecorder(net, path) as recorder, recorder.step():
+        output = net(POINTS)
+        F.cross_entropy(output, CLASSES).backward(retain_graph=True)
+        (0.01 * output.square().mean()).backward()
+        norm = float(net[0].weight.grad.norm())
+    log = load_training_record(path)
+    assert log.parameters["grad_norm"][0] == pytest.approx(norm, rel=1e-6)
+    assert log.blocks["grad_rms"].isna().all() and log.blocks["rms"].notna().all()
+    table = log.residuals
+    assert table.filter(like="grad_").drop(columns="grad_reason").isna().all(axis=None)
+    assert set(table["grad_reason"]) == {
+        "it came in several backward passes through one forward pass"
+    }
+
+
+def test_a_gradient_that_the_loop_looks_at_later(path: Path) -> None:
+    net = dense()
+    optimizer = sgd(net)
+    with TrainingRecorder(net, path, optimizer=optimizer) as recorder, recorder.step():
+        output = net(POINTS)
+        loss = F.cross_entropy(output, CLASSES)
+        loss.backward(retain_graph=True)
+        expected = pytest.approx(rms_of(loss, net), rel=1e-6)
+        torch.autograd.grad(output.square().sum(), net[0].weight)
+        optimizer.step()
+    log = load_training_record(path)
+    assert log.blocks["grad_rms"].tolist() == expected
+    assert log.residuals["grad_sum_rms"].tolist() == expected
+    assert log.residuals["grad_shortcut_rms"].tolist() == expected
+
+
 def attack(net: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
     """Images after three steps of projected gradient descent (Madry et al. 2018)."""
     for _ in range(3):
