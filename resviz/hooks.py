@@ -31,6 +31,38 @@ _AFTER_OTHERS = 2
 _READS_ONLY = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)  # in eval mode
 
 
+class _Instead:
+    """What a module runs in place of its forward; when that has ended, its forward again.
+
+    Args:
+        function: called with (forward, *args, **kwargs).
+        forward: the module's own.
+        own: what the module had in its dictionary as forward, None for nothing.
+    """
+
+    def __init__(self, function: Callable[..., Any], forward: Any, own: Any) -> None:
+        self.function: Callable[..., Any] | None = function
+        self.forward, self.own = forward, own
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.function is None:
+            return self.forward(*args, **kwargs)
+        return self.function(self.forward, *args, **kwargs)
+
+    def end(self, module: nn.Module) -> None:
+        """Give `module` back what it had; where others came to lie over this, they do it later."""
+        self.function = None
+        if module.__dict__.get("forward") is not self:
+            return
+        left: Any = self
+        while isinstance(left, _Instead) and left.function is None:
+            left = left.own
+        if left is None:
+            del module.forward
+        else:
+            module.forward = left
+
+
 class Hooks:
     """Hooks that live as long as one ``with`` block.
 
@@ -47,7 +79,7 @@ class Hooks:
     def __init__(self) -> None:
         self._handles: list[Any] = []
         self._untouched: list[Tensor] = []
-        self._replaced: list[tuple[nn.Module, Any]] = []
+        self._replaced: list[tuple[nn.Module, _Instead]] = []
 
     def __enter__(self) -> Hooks:
         return self
@@ -63,11 +95,8 @@ class Hooks:
         while self._untouched:
             drop_hook_table(self._untouched.pop())
         while self._replaced:
-            module, own = self._replaced.pop()
-            if own is None:
-                del module.forward
-            else:
-                module.forward = own
+            module, instead = self._replaced.pop()
+            instead.end(module)
 
     def forward(self, module: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> None:
         """Call ``hook(module, args, output)`` after each call; a result replaces the output."""
@@ -97,8 +126,9 @@ class Hooks:
 
         `forward` is the module's own.
         """
-        self._replaced.append((module, module.__dict__.get("forward")))
-        module.forward = partial(function, module.forward)
+        instead = _Instead(function, module.forward, module.__dict__.get("forward"))
+        self._replaced.append((module, instead))
+        module.forward = instead
 
     def node(self, node: Any, hook: Callable[[tuple[Any, ...], tuple[Any, ...]], None]) -> None:
         """Call ``hook(grad_inputs, grad_outputs)`` after an autograd node has run."""

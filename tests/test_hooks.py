@@ -214,6 +214,35 @@ def test_nested_frames(net: nn.Module):
         assert net[1].training and torch.is_grad_enabled()
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2], [2, 1, 0], [1, 2, 0]])
+def test_forwards_come_back_in_any_order(net: nn.Module, order: list[int]):
+    """As of callbacks, whose ends come in the order of their beginnings."""
+    called: list[int] = []
+    with unchanged(net):
+        frames = [Hooks() for _ in range(3)]
+        for number, hooks in enumerate(frames):
+
+            def instead(forward, x, number: int = number):
+                called.append(number)
+                return forward(x)
+
+            hooks.instead(net, instead)
+        for count, number in enumerate(order):
+            frames[number].__exit__(None, None, None)
+            called.clear()
+            net.eval()(IMAGES)
+            assert sorted(called) == sorted(order[count + 1 :])
+        assert "forward" not in vars(net)
+        net.train()[1].eval()
+
+
+def test_a_forward_that_others_set_meanwhile_stays_theirs(net: nn.Module):
+    with Hooks() as hooks:
+        hooks.instead(net, lambda forward, x: forward(x) * 0)
+        own = net.forward = lambda x: x + 1
+    assert net.forward is own
+
+
 def test_batch_norms():
     net = nn.Sequential(nn.BatchNorm1d(2), nn.LayerNorm(2), nn.BatchNorm3d(2), nn.SyncBatchNorm(2))
     assert batch_norms(net) == [net[0], net[2], net[3]]

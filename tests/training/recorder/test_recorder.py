@@ -760,6 +760,21 @@ def test_two_recorders_of_one_network(path: Path, tmp_path: Path) -> None:
     assert mine.parameters.equals(its.parameters) and mine.blocks.equals(its.blocks)
 
 
+def test_two_recorders_that_end_in_the_order_they_began_in(path: Path, tmp_path: Path) -> None:
+    net = small()
+    before = structure(net)
+    recorders = [TrainingRecorder(net, path), TrainingRecorder(net, tmp_path / "two")]
+    steps = [each.step() for each in recorders]
+    for step in steps:
+        step.__enter__()
+    net(batches(1)[0][0]).sum().backward()
+    for step in steps:
+        step.__exit__(None, None, None)
+    assert structure(net) == before and "forward" not in vars(net)
+    mine, its = load_training_record(path), load_training_record(tmp_path / "two")
+    assert mine.parameters.equals(its.parameters) and mine.blocks.equals(its.blocks)
+
+
 def test_bad_arguments(path: Path, tmp_path: Path) -> None:
     net = small()
     other, compiled = copy.deepcopy(net), torch.compile(copy.deepcopy(net))
