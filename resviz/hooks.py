@@ -7,6 +7,7 @@ the network leaves as it came: hooks, training modes, ``requires_grad``, buffers
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -38,11 +39,12 @@ class _Instead:
         function: called with (forward, *args, **kwargs).
         forward: the module's own.
         own: what the module had in its dictionary as forward, None for nothing.
+        hidden: not for copies of the module.
     """
 
-    def __init__(self, function: Callable[..., Any], forward: Any, own: Any) -> None:
+    def __init__(self, function: Callable[..., Any], forward: Any, own: Any, hidden: bool) -> None:
         self.function: Callable[..., Any] | None = function
-        self.forward, self.own = forward, own
+        self.forward, self.own, self.hidden = forward, own, hidden
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.function is None:
@@ -63,8 +65,42 @@ class _Instead:
             module.forward = left
 
 
+class _Bare:
+    """``__getstate__`` of a module with hidden hooks: copies and files of it have none of them."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self.hidden: dict[Hooks, set[int]] = {}
+
+    def __call__(self) -> Any:
+        own: Any = type(self._module)
+        state = own.__getstate__(self._module)
+        if not isinstance(state, dict):
+            return state
+        bare = {key: value for key, value in state.items() if key != "__getstate__"}
+        for key in ("_forward_hooks", "_forward_pre_hooks"):
+            hidden = set[int]().union(*self.hidden.values())
+            hooks = bare[key].items()
+            bare[key] = OrderedDict(
+                (number, hook) for number, hook in hooks if number not in hidden
+            )
+        forward = bare.pop("forward", None)
+        while isinstance(forward, _Instead) and forward.hidden:
+            forward = forward.own
+        return bare if forward is None else bare | {"forward": forward}
+
+    def end(self, hooks: Hooks) -> None:
+        """Those of `hooks` are gone."""
+        self.hidden.pop(hooks, None)
+        if not self.hidden:
+            self._module.__dict__.pop("__getstate__", None)
+
+
 class Hooks:
     """Hooks that live as long as one ``with`` block.
+
+    Args:
+        hidden: a copy that is made of a module inside, or a file that it is saved to, has none.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 2))
@@ -76,7 +112,8 @@ class Hooks:
         0
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: bool = False) -> None:
+        self._hidden, self._bare = hidden, dict[int, _Bare]()
         self._handles: list[Any] = []
         self._untouched: list[Tensor] = []
         self._replaced: list[tuple[nn.Module, _Instead]] = []
@@ -97,14 +134,30 @@ class Hooks:
         while self._replaced:
             module, instead = self._replaced.pop()
             instead.end(module)
+        while self._bare:
+            _, bare = self._bare.popitem()
+            bare.end(self)
 
     def forward(self, module: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> None:
         """Call ``hook(module, args, output)`` after each call; a result replaces the output."""
-        self._handles.append(module.register_forward_hook(hook))
+        self._of(module, module.register_forward_hook(hook))
 
     def before_forward(self, module: nn.Module, hook: Callable[[nn.Module, Any], Any]) -> None:
         """Call ``hook(module, args)`` before each call."""
-        self._handles.append(module.register_forward_pre_hook(hook))
+        self._of(module, module.register_forward_pre_hook(hook))
+
+    def _of(self, module: nn.Module, handle: Any) -> None:
+        self._handles.append(handle)
+        if self._hidden:
+            self._hide(module).add(handle.id)
+
+    def _hide(self, module: nn.Module) -> set[int]:
+        """The numbers of the module's hooks that are hidden."""
+        bare = module.__dict__.setdefault("__getstate__", _Bare(module))
+        if not isinstance(bare, _Bare):  # the module's own
+            return set()
+        self._bare[id(module)] = bare
+        return bare.hidden.setdefault(self, set())
 
     def gradient(self, tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> None:
         """Call ``hook(gradient)`` when the gradient of `tensor`, as it is now, is complete.
@@ -126,7 +179,10 @@ class Hooks:
 
         `forward` is the module's own.
         """
-        instead = _Instead(function, module.forward, module.__dict__.get("forward"))
+        own, hidden = module.__dict__.get("forward"), self._hidden
+        instead = _Instead(function, module.forward, own, hidden)
+        if hidden:
+            self._hide(module)
         self._replaced.append((module, instead))
         module.forward = instead
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import threading
 from contextlib import nullcontext
 
@@ -241,6 +242,32 @@ def test_a_forward_that_others_set_meanwhile_stays_theirs(net: nn.Module):
         hooks.instead(net, lambda forward, x: forward(x) * 0)
         own = net.forward = lambda x: x + 1
     assert net.forward is own
+
+
+def plus_one(module: nn.Module, args: object, output: Tensor) -> Tensor:
+    return output + 1
+
+
+def test_copies_and_files_have_no_hidden_hooks(net: nn.Module):
+    net[0].register_forward_hook(plus_one)
+    right = net.eval()(IMAGES)
+    called: list[int] = []
+    with unchanged(net), Hooks(hidden=True) as one, Hooks(hidden=True) as two:
+        for hooks in (one, two):
+            hooks.forward(net[0], lambda m, args, out: called.append(1))
+            hooks.before_forward(net[2], lambda m, args: called.append(2))
+            hooks.instead(net, lambda forward, x: forward(x) * 2)
+        copied = copy.deepcopy(net)
+        one.__exit__(None, None, None)
+        again = copy.deepcopy(net)
+        file = io.BytesIO()
+        torch.save(net, file)
+    file.seek(0)
+    for other in (copied, again, torch.load(file, weights_only=False)):
+        assert torch.equal(other(IMAGES), right) and "forward" not in vars(other)
+        assert [len(m._forward_hooks) for m in other] == [1, 0, 0, 0]
+        assert not any(m._forward_pre_hooks or "__getstate__" in vars(m) for m in other.modules())
+    assert not called
 
 
 def test_batch_norms():

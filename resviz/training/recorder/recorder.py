@@ -33,7 +33,8 @@ class TrainingRecorder:
     The loop stays as it is; the whole of a step goes into one ``with`` block: every forward and
     backward pass of it (several under gradient accumulation), clipping, and the optimiser's step.
     Training gives the same bits with and without the recorder: modes, ``.grad``, random state and
-    results are not touched. Steps that are not recorded have no hooks and cost nothing.
+    results are not touched; a copy or a file of the network that is made in a step has no hooks.
+    Steps that are not recorded have none either, and cost nothing.
 
     Everything is read at its own moment: activations in the first forward pass that the gradient
     came through; ``.grad`` when a backward pass has ended (averaged over the processes by then, not
@@ -297,7 +298,7 @@ class Step:
         number = recorder._begin()
         if number is None:
             return self
-        hooks = Hooks()
+        hooks = Hooks(hidden=True)
         try:
             self._start = time.perf_counter()
             check_whole(recorder.net)

@@ -182,6 +182,21 @@ def test_no_hooks_outside_of_recorded_steps(path: Path) -> None:
     assert held() is None
 
 
+def test_copies_and_files_of_a_recorded_step(path: Path, tmp_path: Path) -> None:
+    """An average of weights that begins with the first step, a snapshot of the best."""
+    net = small()
+    recorder = TrainingRecorder(net, path, 1, optimizer=sgd(net))
+    with recorder.step() as step:
+        plain(net, recorder.optimizer, batches(1)[0], step, None)
+        copied = copy.deepcopy(net)
+        torch.save(net, tmp_path / "net.pt")
+    for other in (copied, torch.load(tmp_path / "net.pt", weights_only=False)):
+        assert not any(m._forward_hooks or m._forward_pre_hooks for m in other.modules())
+        assert not {"forward", "__getstate__"} & {key for m in other.modules() for key in vars(m)}
+        weights = zip(other.state_dict().values(), net.state_dict().values(), strict=True)
+        assert all(torch.equal(its, mine) for its, mine in weights)
+
+
 @pytest.mark.thorough
 def test_an_abandoned_recorder_closes_its_file(path: Path) -> None:
     recorder = TrainingRecorder(small(), path)
