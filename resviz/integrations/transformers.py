@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
-from resviz.arguments import public
+from resviz.arguments import caller, public, public_as
 from resviz.hooks import Hooks
 from resviz.integrations.open_step import OpenStep
 
@@ -31,7 +31,7 @@ class TrainingRecorderCallback(TrainerCallback):  # type: ignore[misc]
 
     Raises:
         FileExistsError, TypeError, ValueError: as :class:`resviz.TrainingRecorder`, when training
-            begins.
+            begins; ValueError also for several GPUs in one process, without a launcher.
 
     In use (`tests/integrations/test_transformers.py` runs it):
 
@@ -47,8 +47,15 @@ class TrainingRecorderCallback(TrainerCallback):  # type: ignore[misc]
         self._open = OpenStep(path, every, options)
         self._hooks: Hooks | None = None
 
+    @public_as("TrainingRecorderCallback")
     def on_train_begin(self, args: Any, state: Any, control: Any, **about: Any) -> None:
         """Make the recorder; model and optimiser are there now."""
+        if getattr(args, "n_gpu", 1) > 1:  # the model given is not the wrapped one
+            raise ValueError(
+                f"{caller()}: {args.n_gpu} GPUs in one process, where the Trainer uses "
+                "DataParallel, whose copies of the network last for one pass; a process for each "
+                "(torchrun, accelerate launch), or one GPU, would be right."
+            )
         self._end_hooks()
         net, optimizer = about["model"], about.get("optimizer")
         scaler = getattr(optimizer, "scaler", None)  # of accelerate's wrapper, as of fp16=True

@@ -83,6 +83,15 @@ def test_equal_to_a_loop_by_hand(micro: int, clip: float, tmp_path: Path):
     assert not any(module._forward_hooks for module in trained.modules())
 
 
+def test_several_gpus_in_one_process_are_refused(tmp_path: Path):
+    from resviz.integrations.transformers import TrainingRecorderCallback
+
+    recorded = TrainingRecorderCallback(tmp_path / "run")
+    args = SimpleNamespace(n_gpu=2)
+    with pytest.raises(ValueError, match="TrainingRecorderCallback: 2 GPUs in one process"):
+        recorded.on_train_begin(args, None, None, model=Model())
+
+
 def test_the_scale_of_fp16_is_divided_out(tmp_path: Path):
     """As the Trainer calls it on a GPU: the scaler is that of accelerate's optimiser."""
     from accelerate import Accelerator
