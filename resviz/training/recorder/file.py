@@ -100,6 +100,10 @@ def warn_of_broken(path: str | os.PathLike[str], content: Content) -> None:
         )
 
 
+# by process and file
+_locked: weakref.WeakValueDictionary[tuple[int, int, int], Writer] = weakref.WeakValueDictionary()
+
+
 class Writer:
     """Appends steps to a file.
 
@@ -126,7 +130,7 @@ class Writer:
         self._file = os.open(path, flags, 0o666)
         self.close = weakref.finalize(self, os.close, self._file)
         self._layouts: dict[str, int] = {}
-        if not _lock(self._file):
+        if not _lock(self, self._file):
             self.close()
             raise RuntimeError(
                 f"{caller()}: {os.fspath(path)!r} is being written by another process; a "
@@ -192,14 +196,22 @@ def number(value: Any) -> Any:
     return float(value) if value in ("inf", "-inf") else value
 
 
-def _lock(file: int) -> bool:
-    """False where another process has the file; True too where locks are not to be had."""
+def _lock(writer: Writer, file: int) -> bool:
+    """False where another process has the file; True too where locks are not to be had.
+
+    A writer that this process has left open hands its lock on.
+    """
     try:
         import fcntl
     except ImportError:
         return True
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    about = os.fstat(file)
+    key = os.getpid(), about.st_dev, about.st_ino
+    earlier, _locked[key] = _locked.get(key), writer
+    try:  # not lockf, whose lock is gone when this process has read the file
+        if earlier is not None and earlier.close.alive:
+            fcntl.flock(earlier._file, fcntl.LOCK_UN)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
     except OSError:  # some network file systems have none

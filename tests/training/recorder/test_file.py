@@ -224,6 +224,32 @@ def worker(path: Path, stop: int) -> subprocess.Popen[str]:
     )
 
 
+OTHER = """
+import sys
+from torch import nn
+from resviz.training.recorder.recorder import TrainingRecorder
+net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+try:
+    TrainingRecorder(net, sys.argv[1], 1, resume=True, first_step=0)
+except RuntimeError as error:
+    print(error)
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks on this system")
+def test_reading_gives_up_no_lock(path: Path) -> None:
+    """A plot while training goes on; then another process wants to write the file."""
+    recorder = TrainingRecorder(network(), path, 1)
+    run(recorder, 2)
+    assert len(load_training_record(path).steps) == 2
+    command = [sys.executable, "-c", OTHER, str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "is being written by another process" in said
+    run(recorder, 1)
+    assert load_training_record(path).steps["step"].tolist() == [0, 1, 2]
+
+
 @pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 def test_killed_in_the_middle_of_a_step(path: Path) -> None:
