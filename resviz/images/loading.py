@@ -26,7 +26,10 @@ from resviz.preset import (
     preset_of,
 )
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".jp2"),
+    *(".tif", ".tiff", ".ppm", ".pgm"),
+)
 ARRAYS = ".npy"
 
 Sources: TypeAlias = "Source | Iterable[Source]"

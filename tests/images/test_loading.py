@@ -107,6 +107,19 @@ def test_a_folder_is_read_by_name_and_only_its_pictures(
     assert (images[:, 0, 0, 0] * 255).round().tolist() == [10, 20, 0]
 
 
+@pytest.mark.parametrize("suffix", [".jfif", ".avif", ".jp2"])
+def test_a_folder_leaves_no_kind_of_picture_out(
+    suffix: str, rgb: Pixels, tmp_path: pathlib.Path
+) -> None:
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+    try:
+        Image.fromarray(rgb).save(tmp_path / f"b{suffix}", quality=100)
+    except (KeyError, ValueError, OSError):  # a Pillow without it
+        (tmp_path / f"b{suffix}").unlink(missing_ok=True)
+        pytest.skip(f"Pillow writes no {suffix}")
+    assert rv.load_images(tmp_path, preset=AS_IT_IS).shape == (2, 3, 6, 8)
+
+
 def test_stacks_are_taken_apart(rgb: Pixels) -> None:
     stack = np.stack([rgb, 255 - rgb, rgb])
     images = rv.load_images(stack, preset=AS_IT_IS)
