@@ -189,13 +189,15 @@ def _each(sources: Any) -> Iterator[Source]:
         yield from cast("Iterable[Source]", sources)
     elif isinstance(sources, Image.Image | np.ndarray | Tensor):
         yield sources
-    elif isinstance(sources, Iterable) and not isinstance(sources, bytes | dict):
+    elif isinstance(sources, Iterable) and not (
+        isinstance(sources, bytes | dict) or hasattr(sources, "read")
+    ):
         for source in sources:
             yield from _each(source)
     else:
         raise TypeError(
             f"{caller()}: a source of type {type(sources).__name__}; a file, folder, PIL image, "
-            "numpy array, tensor, or a list of these."
+            "numpy array, tensor, or a list of these. PIL.Image.open reads an open file."
         )
 
 

@@ -515,6 +515,8 @@ def test_arguments_that_cannot_be_right(rgb: Pixels) -> None:
     for source in (3, None, b"abc", {"a": rgb}, [rgb, 3]):
         with pytest.raises(TypeError, match=r"^load_images: a source of type"):
             rv.load_images(source, preset=AS_IT_IS)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="of type BytesIO; .*PIL.Image.open reads an open file"):
+        rv.load_images(io.BytesIO(b"some\nlines"), preset=AS_IT_IS)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^load_images: neither a network nor a preset; "):
         rv.load_images(rgb)
     with pytest.raises(ValueError, match=r"has no preset; .*Pass preset="):
