@@ -41,7 +41,14 @@ def write(
 
     Raises:
         FileNotFoundError: there is no such folder.
+        TypeError: a tensor of a dtype that such a file does not hold.
     """
+    for name, tensor in tensors.items():
+        if tensor.dtype in (torch.complex128, torch.complex32):
+            raise TypeError(
+                f"{caller()}: {name!r} is of dtype {tensor.dtype}, which the file cannot hold; "
+                "torch.complex64 would be right. torch.save writes it to a file of its own."
+            )
     header = {"format": _FORMAT, "kind": kind, "meta": json.dumps(meta)}
     with whole_file(destination(path), durable) as part:
         # safetensors refuses tensors that share memory

@@ -84,6 +84,15 @@ def test_a_write_that_fails_leaves_nothing(error: str, tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dtype_that_the_file_cannot_hold(tmp_path: Path):
+    single = torch.randn(3, dtype=torch.complex64)
+    with pytest.raises(TypeError, match=r"'a' is of dtype torch.complex128.*complex64"):
+        storage.write(tmp_path / "file", "thing", {"a": single.to(torch.complex128)}, {})
+    assert list(tmp_path.iterdir()) == []
+    storage.write(tmp_path / "file", "thing", {"a": single}, {})
+    assert storage.tensors_equal(storage.read(tmp_path / "file", "thing")[0]["a"], single)
+
+
 def table() -> pd.DataFrame:
     return pd.DataFrame(
         {
