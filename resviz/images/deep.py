@@ -75,10 +75,16 @@ def _check_range(array: NDArray[Any], limit: int) -> None:
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= limit):
         raise ValueError(
-            f"{caller()}: pixels from {low:.4g} to {high:.4g}; {array.dtype} pixels are in "
+            f"{caller()}: pixels from {_shown(low)} to {_shown(high)}; {array.dtype} pixels are in "
             f"0..{limit}. Scale them, or say which values are black and white, "
             "rv.Preset(window=(low, high)); images that are normalised already need no load_images."
         )
+
+
+def _shown(value: np.number[Any]) -> str:
+    """In four digits; in as many as there are where it lies a hair beside 1."""
+    short = f"{value:.4g}"
+    return str(value) if short == "1" and value != 1 else short
 
 
 def _windowed(array: NDArray[Any], window: tuple[float, float]) -> NDArray[np.float32]:

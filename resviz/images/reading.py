@@ -140,6 +140,7 @@ def _from_array(array: NDArray[Any], preset: Preset) -> Planes:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in _counts(preset) or 0 in array.shape:
         raise _other_count(f"an array of shape {array.shape}", preset)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype == bool:
         array = array.astype(np.uint8) * 255
     if array.dtype == np.uint8 and preset.window is None:

@@ -299,6 +299,17 @@ def test_deep_pixels_as_arrays_and_tensors() -> None:
     torch.testing.assert_close(loaded(image)[0], expected[0], rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("dtype", ["u2", "f4", "f8"])
+def test_bytes_in_either_order(dtype: str) -> None:
+    values = np.random.default_rng(4).random((5, 4, 3))
+    values = values if dtype.startswith("f") else values * 65535
+    little, big = (values.astype(f"{order}{dtype}") for order in "<>")
+    assert torch.equal(loaded(big), loaded(little))
+    window = rv.Preset("mine", "own", 0, 1, channels=3, window=(0, 1))
+    images = [rv.load_images(each, preset=window) for each in (big, little)]
+    assert torch.equal(*images)
+
+
 def test_a_tensor_with_a_gradient() -> None:
     values = torch.rand(3, 4, 4, requires_grad=True)
     image = loaded(values)
@@ -488,6 +499,7 @@ def test_pictures_of_several_sizes(rgb: Pixels) -> None:
     [
         (np.full((4, 4, 3), 2.0), "pixels from 2 to 2; float64 pixels are in 0..1"),
         (np.full((4, 4, 3), np.nan), "pixels from nan to nan"),
+        (np.full((4, 4), 1 + 2**-23, np.float32), "from 1.0000001 to 1.0000001; float32"),
         (np.full((4, 4), 70000, np.int32), "0..65535"),
         (Image.fromarray(np.full((4, 4), 70000, np.int32)), "pixels from 7e\\+04 to 7e\\+04"),
         (np.full((4, 4, 3), 100, np.int32), "pixels of dtype int32; uint8 in 0..255"),
