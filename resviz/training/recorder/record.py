@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -205,5 +206,5 @@ def _table(content: training_file.Content, name: str, steps: pd.DataFrame) -> pd
 
 def _fixed(values: list[Any]) -> list[Any]:
     """A column of a layout: shapes are tuples again, a depth that is not known is NaN."""
-    shaped = [tuple(v) if isinstance(v, list) else v for v in values]
-    return [training_file.number(v) for v in shaped]
+    known = [math.nan if value is None else value for value in values]
+    return [tuple(value) if isinstance(value, list) else value for value in known]

@@ -67,6 +67,18 @@ def test_what_is_read_is_what_was_written(path: Path) -> None:
     assert path.read_text().count('"shape"') == 2  # one layout: names are written once
 
 
+def test_a_layer_whose_name_is_that_of_a_number(path: Path) -> None:
+    net = nn.Sequential()
+    for name, layer in (("inf", nn.Linear(3, 4)), ("nan", nn.ReLU()), ("1", nn.Linear(4, 2))):
+        net.add_module(name, layer)
+    with TrainingRecorder(net, path, 1) as recorder:
+        run(recorder, 1)
+    log = load_training_record(path)
+    assert log.blocks["layer"].tolist() == ["inf", "nan", "1"]
+    assert log.parameters["layer"].tolist() == ["inf", "inf", "1", "1"]
+    assert log.blocks["rms"].dtype == "float64"
+
+
 def test_every_line_is_strict_json(path: Path) -> None:
     net = network()
     net[0].bias.requires_grad_(False)
