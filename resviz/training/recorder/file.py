@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import pathlib
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,7 +57,8 @@ def read(path: str | os.PathLike[str]) -> Content:
         FileNotFoundError: there is no such file.
         ValueError: something else than a training record, or damaged before its last line.
     """
-    if not pathlib.Path(path).is_file():
+    path = os.path.expanduser(path)
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"{caller()}: no file {os.fspath(path)!r}.")
     with open(path, "rb") as file:
         raw = file.read()

@@ -124,7 +124,7 @@ class TrainingRecorder:
         self.parts = Parts.read(layers, self.net)
         first = None if first_step is None else whole("first_step", first_step, least=0)
         self.rank, self.world_size = _rank()
-        self.path = pathlib.Path(path)
+        self.path = pathlib.Path(path).expanduser()
         self.number = first or 0
         self._active = self._warned = self._closed = False
         self._writer: training_file.Writer | None = None

@@ -79,6 +79,15 @@ def test_a_layer_whose_name_is_that_of_a_number(path: Path) -> None:
     assert log.blocks["rms"].dtype == "float64"
 
 
+def test_the_home_folder_may_be_a_tilde(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(path.parent))
+    with TrainingRecorder(network(), f"~/{path.name}", 1) as recorder:
+        run(recorder, 2)
+    assert path.is_file()
+    assert load_training_record(f"~/{path.name}").steps["step"].tolist() == [0, 1]
+
+
 def test_every_line_is_strict_json(path: Path) -> None:
     net = network()
     net[0].bias.requires_grad_(False)
