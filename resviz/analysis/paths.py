@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from resviz import arguments
 from resviz.analysis.batches import how_measured
-from resviz.analysis.pixels import at_images, check_differentiable
+from resviz.analysis.pixels import at_images, check_differentiable, check_finite
 from resviz.analysis.ways import Ways
 from resviz.arguments import Progress, caller, public, whole, wholes
 from resviz.errors import NotTraceable
@@ -115,6 +115,7 @@ def path_study(
         leaves some out), ``mean_length`` (of all paths), ``additions`` (n).
 
     Raises:
+        NonFinite: losses or gradients hold NaN or infinity.
         NotTraceable: an addition through which gradients cannot be gated; streams that meet
             otherwise than in an addition, as in an attention from one to another.
         ValueError: no residual additions; lengths out of range; and as :func:`resviz.record`.
@@ -175,6 +176,7 @@ def _backward(
     _, per_image, name = choose(leaves.each(Tensor.clone).run(net), targets, loss, output)
     if per_image is None:
         raise ValueError(f"{caller()}: an output that is no (N, C) logits and no loss; loss=f.")
+    check_finite(per_image)
     return partial(_norm, per_image.sum(), leaves), name
 
 
@@ -216,6 +218,7 @@ def _check_whole(
     whole: float,
 ) -> None:
     """With every gate open the gradient must be the network's own."""
+    check_finite(torch.tensor(whole))
     with left_as_found(net, grad=True):
         own = _backward(net, inputs, targets, loss)[0]()
     if not abs(own - whole) <= _SAME * own:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from resviz.arguments import caller
+from resviz.errors import NonFinite
 from resviz.given import Inputs
 
 
@@ -21,6 +22,12 @@ def check_differentiable(inputs: Inputs) -> None:
         raise TypeError(
             f"{caller()}: images of {images.dtype}; floating point, to be differentiated."
         )
+
+
+def check_finite(*tensors: Tensor, what: str = "losses or gradients") -> None:
+    """Raise NonFinite where one of them holds NaN or infinity."""
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+        raise NonFinite(f"{caller()}: {what} hold NaN or infinity; finite ones are right.")
 
 
 def at_images(start: Tensor, leaves: Inputs, weights: Tensor | None = None) -> Tensor | None:

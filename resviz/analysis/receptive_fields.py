@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from resviz import arguments
 from resviz.analysis.asked import rows_asked
 from resviz.analysis.batches import batches_of, how_measured
-from resviz.analysis.pixels import at_images, check_differentiable
+from resviz.analysis.pixels import at_images, check_differentiable, check_finite
 from resviz.arguments import Progress, caller, public, whole
 from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
@@ -141,6 +141,7 @@ def _squared(
         for path in {path for path, _ in rows}:
             hooks.forward(net.get_submodule(path), found.at(path))
         leaves.each(Tensor.clone).run(net)
+        check_finite(*found.kept.values(), what="outputs of layers")
         outputs = {call: _channels_first(found.kept[call], row) for call, row in rows.items()}
         return {
             call: torch.stack([_back(output, leaves, signs) for _ in range(draws)]).mean(0)
@@ -188,6 +189,7 @@ def _back(output: Tensor, leaves: Inputs, signs: torch.Generator) -> Tensor:
             f"{caller()}: a layer that does not depend on the pixels; one after them would be "
             "right. Look for a .detach() before it."
         )
+    check_finite(gradient, what="gradients")
     return gradient.double().square().sum((0, 1)).cpu()
 
 

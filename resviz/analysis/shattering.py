@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from resviz import arguments
 from resviz.analysis.batches import batches_of, how_measured, targets_of
-from resviz.analysis.pixels import check_differentiable
+from resviz.analysis.pixels import check_differentiable, check_finite
 from resviz.arguments import Progress, caller, choice, choices, public, whole, wholes
-from resviz.errors import NonFinite
 from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.survey import survey
@@ -268,9 +267,6 @@ def _correlations(
     if inputs.listed:
         grads = (torch.stack(grads),)
     rows = torch.cat([g.detach().to(widest(g)).flatten(1) for g in grads], dim=1)
-    if not bool(torch.isfinite(rows).all() and torch.isfinite(per_image).all()):
-        raise NonFinite(
-            f"{caller()}: losses or gradients hold NaN or infinity; finite ones are right."
-        )
+    check_finite(rows, per_image)
     rows = rows / rows.norm(dim=1, keepdim=True)  # a zero gradient has no direction: NaN
     return (rows[::2] * rows[1::2]).sum(1).tolist(), loss_name

@@ -14,6 +14,7 @@ from left_as_found import assert_left_as_found
 from resviz.analysis.paths import path_study
 from resviz.analysis.receptive_fields import receptive_field_study
 from resviz.analysis.shattering import gradient_correlation
+from resviz.errors import NonFinite
 from resviz.networks.cifar import cifar_resnet
 
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(3))
@@ -78,3 +79,11 @@ def test_gradients_at_one_row_for_all_are_of_no_image():
     found = gradient_correlation(net, (IMAGES, row), targets, loss, progress=False)
     right = gradient_correlation(net.net, IMAGES, targets, loss, progress=False)
     np.testing.assert_allclose(found["correlation"], right["correlation"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("study", [study for study, _ in STUDIES])
+def test_one_image_with_nan_is_refused(study: Study):
+    images = IMAGES.clone()
+    images[4, 0, 0, 0] = torch.nan
+    with pytest.raises(NonFinite, match=f"{study.__name__}: .* NaN or infinity"):
+        study(cifar_resnet(8, seed=0), images, progress=False)
