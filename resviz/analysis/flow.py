@@ -306,7 +306,7 @@ def _middle(values: Sequence[float]) -> float:
 def _rate(blocks: pd.DataFrame) -> tuple[float, float]:
     """(factor per layer towards the input within stages, first over last)."""
     depth, rms = (blocks[c].to_numpy(dtype=float) for c in ("depth", "grad_rms"))
-    finite = np.isfinite(rms) & (rms > 0)
+    finite = np.isfinite(blocks["rms"].to_numpy(dtype=float)) & np.isfinite(rms) & (rms > 0)
     ratio = rms[0] / rms[-1] if np.isfinite(rms[[0, -1]]).all() and rms[-1] > 0 else np.nan
     stages = blocks["stage"].astype(str).to_numpy()[finite]
     log_rms = np.log(rms[finite])

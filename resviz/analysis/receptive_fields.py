@@ -75,7 +75,9 @@ def receptive_field_study(
         ``stage``, ``position`` (1 for the first), ``shape``, ``field``: the theoretical field's
         longer side in pixels, NaN where every position sees the whole image; ``pixels``: how many
         count; ``effective``: their square root, the side of a square as large; ``share``: effective
-        over field. Both are cut off by the image's edge. ``attrs`` say how it was measured.
+        over field. The image's edge cuts ``pixels`` off, but not ``field``: where that is larger
+        than the image, ``share`` is below 1 whatever the network does. ``attrs`` say how it was
+        measured.
 
     Raises:
         NonFinite, NotTraceable, KeyError: as :func:`resviz.record`.

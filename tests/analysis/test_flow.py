@@ -9,10 +9,12 @@ on width, shortcut option and the distribution of the images.
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from cases import thorough, thorough_but
 from left_as_found import assert_left_as_found, left_as_found
@@ -227,6 +229,29 @@ def test_surgery_is_named():
     with drop_blocks(net, "layer1.1"):
         flow = gradient_flow({"a": net, "b": {"depth": 8}}, IMAGES, seeds=np.arange(1))
     assert flow.provenance["changes"] == ["a without layer1.1"]
+
+
+class Linear(nn.Module):
+    """x + c x, without a nonlinearity: the gradient is finite where the activation is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.after = nn.Conv2d(4, 4, 1), nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.after(self.conv(x))
+
+
+def test_boundaries_that_are_not_finite_are_left_out_of_the_fit():
+    torch.manual_seed(0)
+    blocks = [Linear() for _ in range(4)]
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    nn.init.constant_(blocks[2].conv.bias, math.inf)
+    flow = gradient_flow({"net": net}, IMAGES, progress=False)
+    finite = flow.blocks[np.isfinite(flow.blocks["rms"])]
+    assert 2 < len(finite) < len(flow.blocks) and np.isfinite(flow.blocks["grad_rms"]).all()
+    slope = np.polyfit(finite["depth"], np.log(finite["grad_rms"]), 1)[0]
+    assert flow.growth["per_layer"].item() == pytest.approx(np.exp(-slope), rel=1e-9)
 
 
 def test_what_is_not_finite_is_counted():
