@@ -136,7 +136,7 @@ def parameters(
     stage_of, depth_of = (_column_of(layer_table, name) for name in ("stage", "depth"))
     places = []
     for name, parameter in named:
-        owner = name.rpartition(".")[0]
+        owner = structure.owner_of(name)
         depth = seen.parameter_depths.get(id(parameter), depth_of.get(owner, math.nan))
         place = (name, owner, types[owner], depth, _stage(owner, stage_of))
         weighted = id(parameter) in seen.weights

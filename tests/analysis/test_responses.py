@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from left_as_found import assert_left_as_found, left_as_found
 from resviz.analysis.responses import response_std
@@ -96,6 +97,18 @@ def test_without_norm_the_convolution_is_the_response():
 def test_projections_are_left_out():
     table = response_std(cifar_resnet(14, shortcut="B", seed=0), IMAGES)
     assert len(table) == 13 and not table["layer"].str.contains("shortcut").any()
+
+
+def test_weights_that_are_computed_make_no_difference():
+    """The same convolutions under weight_norm, projections among them."""
+    net = cifar_resnet(14, shortcut="B", seed=0)
+    right = response_std(net, IMAGES)
+    for module in [each for each in net.modules() if isinstance(each, nn.Conv2d)]:
+        weight_norm(module)
+    found = assert_left_as_found(net, lambda: response_std(net, IMAGES))
+    same = ["layer", "response", "depth", "stage", "kernel", "shape"]
+    assert found[same].equals(right[same])
+    np.testing.assert_allclose(found["std"], right["std"], rtol=1e-4)
 
 
 def test_a_convolution_that_runs_twice_has_two_rows():

@@ -6,8 +6,9 @@ import re
 from collections.abc import Container, Iterable, Sequence
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
-from resviz.torch_private import modules_of
+from resviz.torch_private import children_of, modules_of
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _SHRUNK = 0.6  # a new stage is about half as large; attention windows and bias tables are not
@@ -15,8 +16,21 @@ _STAGE = re.compile(r"^(layer|stage|denseblock|block)_?\d+$")
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """True for a module without children."""
-    return next(module.children(), None) is None
+    """True for a module without children; what its weight is computed with is none."""
+    if next(module.children(), None) is None:
+        return True
+    return len(children_of(module)) == 1 and is_parametrized(module)
+
+
+def makes_weights(path: str) -> bool:
+    """True below ``parametrizations``, as of weight_norm: what computes weights."""
+    return ".parametrizations." in f".{path}."
+
+
+def owner_of(parameter: str) -> str:
+    """The layer that a parameter belongs to, by its name; also where it only makes its weight."""
+    before, made, _ = f".{parameter}".partition(".parametrizations.")
+    return before[1:] if made else parameter.rpartition(".")[0]
 
 
 def may_be_block(path: str, module: nn.Module) -> bool:

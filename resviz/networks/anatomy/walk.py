@@ -12,7 +12,7 @@ from resviz.given import Images, Inputs
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow, Frame
-from resviz.networks.anatomy.structure import is_leaf, may_be_block
+from resviz.networks.anatomy.structure import is_leaf, makes_weights, may_be_block
 from resviz.networks.first_call import checked
 from resviz.networks.inputs import check_not_inside_vmap
 from resviz.torch_private import modules_of, scripted_functions_seen
@@ -62,7 +62,7 @@ class Walk:
         self._flow: Dataflow | None = None
         self._active = False
         for path, module in modules_of(net).items():  # the hooks alone hold on to who listens
-            if path and (leaves or not is_leaf(module)):
+            if path and not makes_weights(path) and (leaves or not is_leaf(module)):
                 hooks.before_forward(module, self._entering(path, module, entered))
                 hooks.forward(module, self._leaving(left))
 

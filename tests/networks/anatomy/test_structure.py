@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from resviz.networks.anatomy.structure import (
     block_of,
@@ -11,6 +12,7 @@ from resviz.networks.anatomy.structure import (
     inside,
     is_leaf,
     may_be_block,
+    owner_of,
     stages,
 )
 
@@ -35,6 +37,7 @@ class Named(nn.Sequential):
         (Named(nn.ReLU()), False, False),
         (Custom(nn.ReLU()), False, True),
         (nn.TransformerEncoderLayer(4, 1), False, True),
+        (weight_norm(nn.Conv2d(2, 2, 1)), True, False),
     ],
     ids=lambda v: type(v).__name__,
 )
@@ -95,3 +98,9 @@ def test_stages_of_networks_without_pictures():
     paths, shapes = ["stem.conv", "blocks.0", "blocks.1", "head"], [(2, 8, 16)] * 3 + [(2, 3)]
     assert stages(paths, shapes) == ["stem", "blocks", "blocks", "head"]
     assert stages([], []) == []
+
+
+def test_a_parameter_that_makes_a_weight_belongs_to_the_layer():
+    layer = weight_norm(nn.Linear(2, 2))
+    for net, owner in ((layer, ""), (nn.Sequential(nn.Sequential(layer)), "0.0")):
+        assert {owner_of(name) for name, _ in net.named_parameters()} == {owner}
