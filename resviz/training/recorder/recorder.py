@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resviz.arguments import caller, public, public_as, whole
+from resviz.arguments import caller, number, public, public_as, whole
 from resviz.errors import warn
 from resviz.hooks import Hooks
 from resviz.provenance import preset_or_none, versions
@@ -163,18 +163,22 @@ class TrainingRecorder:
         self._writer = training_file.Writer(self.path, header, content, keep)
 
     @public_as("TrainingRecorder")
-    def step(self, epoch: int | float | None = None) -> Step:
+    def step(self, epoch: float | Tensor | None = None) -> Step:
         """The ``with`` block around one whole step; its number counts up by itself.
 
         Args:
-            epoch: for the record.
+            epoch: for the record, a number.
 
         Raises:
             RuntimeError: the recorder is closed.
+            TypeError: an epoch that is no number.
+            ValueError: one that is not finite.
         """
         if self._closed:
             raise RuntimeError(f"{caller()}: closed; step() comes before close().")
-        return Step(self, epoch)
+        if isinstance(epoch, Tensor) and epoch.numel() == 1:
+            epoch = epoch.item()
+        return Step(self, None if epoch is None else number("epoch", epoch))
 
     @public_as("TrainingRecorder")
     def close(self) -> None:
@@ -208,9 +212,9 @@ class TrainingRecorder:
                 f"{caller()}: a step inside a step; one with block after the other is right."
             )
         self._active = True
-        number = self.number
+        begun = self.number
         self.number += 1
-        return number if self._writer is not None and number % self.every == 0 else None
+        return begun if self._writer is not None and begun % self.every == 0 else None
 
     def _write(self, number: int, watched: WatchedStep, about: dict[str, Any]) -> None:
         if self._writer is None:
@@ -295,8 +299,8 @@ class Step:
     @public_as("TrainingRecorder")
     def __enter__(self) -> Step:
         recorder = self._recorder
-        number = recorder._begin()
-        if number is None:
+        begun = recorder._begin()
+        if begun is None:
             return self
         hooks = Hooks(hidden=True)
         try:
@@ -309,7 +313,7 @@ class Step:
             hooks.__exit__(None, None, None)
             recorder._active = False
             raise
-        self._number, self._hooks = number, hooks
+        self._number, self._hooks = begun, hooks
         return self
 
     @public_as("TrainingRecorder")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,6 +108,16 @@ def test_the_file_can_be_read_while_it_grows(path: Path) -> None:
     for count in (1, 2):
         run(recorder, 1)
         assert len(load_training_record(path).steps) == count
+
+
+@pytest.mark.parametrize("epoch", [3, 3.0, np.int64(3), np.float32(3), torch.tensor(3)])
+def test_an_epoch_is_any_number(path: Path, epoch: Any) -> None:
+    recorder = TrainingRecorder(network(), path, 1)
+    with recorder.step(epoch):
+        recorder.net(torch.ones(2, 3)).sum().backward()
+    assert load_training_record(path).steps["epoch"].tolist() == [3]
+    with pytest.raises(TypeError, match="TrainingRecorder: epoch 'warmup'; a number"):
+        recorder.step("warmup")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("cut", [1, 2, 40, 400])
