@@ -125,12 +125,13 @@ def parameters(
     layer_table: pd.DataFrame,
     norms: Callable[[], Sequence[Number]] | None = None,
     grad_norms: Sequence[Number] | None = None,
+    named: Sequence[tuple[str, nn.Parameter]] | None = None,
 ) -> pd.DataFrame:
     """A row per parameter; norms of all, and of the mean loss's gradients, NaN where not given.
 
-    `norms` are asked for last of all.
+    `norms` are asked for last of all. `named` are the parameters; None: all of the network.
     """
-    named = list(net.named_parameters())
+    named = list(net.named_parameters()) if named is None else named
     unsaid = [math.nan] * len(named)
     types = {path: type(module).__name__ for path, module in modules_of(net).items()}
     stage_of, depth_of = (_column_of(layer_table, name) for name in ("stage", "depth"))

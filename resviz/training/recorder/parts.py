@@ -54,9 +54,12 @@ class Parts:
         return self.paths is None or any(path == p or inside(path, p) for p in self.paths)
 
     def parameters(self, net: nn.Module) -> list[tuple[str, nn.Parameter]]:
-        """The parameters in them, by name."""
-        named = net.named_parameters()
-        return [(name, p) for name, p in named if self.has(name.rpartition(".")[0])]
+        """The parameters in them; one that is there under several names by the first in them."""
+        found: dict[int, tuple[str, nn.Parameter]] = {}
+        for name, parameter in net.named_parameters(remove_duplicate=False):
+            if self.has(name.rpartition(".")[0]):
+                found.setdefault(id(parameter), (name, parameter))
+        return list(found.values())
 
     def blocks(self, layers: pd.DataFrame) -> pd.DataFrame:
         """The rows of block outputs; of layers in a part, or in a network, that has no block."""

@@ -238,8 +238,7 @@ class WatchedStep:
         return {"row": row, "parameters": parameters, "blocks": blocks, "residuals": residuals}
 
     def _table(self, seen: Seen, layers: pd.DataFrame) -> pd.DataFrame:
-        table = tables.parameters(self.net, seen, layers)
-        table = table[table["layer"].map(self.parts.has)].reset_index(drop=True)
+        table = tables.parameters(self.net, seen, layers, named=self.parts.parameters(self.net))
         if table["parameter"].tolist() != [name for name, _ in self._named]:
             raise RuntimeError(
                 "TrainingRecorder: the network got other parameters between its backward pass and "

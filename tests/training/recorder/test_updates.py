@@ -475,6 +475,22 @@ def test_parts_of_a_network(path: Path, tmp_path: Path) -> None:
             TrainingRecorder(net, tmp_path / "other", layers=wrong)  # type: ignore[arg-type]
 
 
+def test_a_part_has_the_weight_that_it_shares(path: Path) -> None:
+    """The head of a language model, whose weight is the embedding's."""
+    net = nn.Sequential(nn.Embedding(9, 6), nn.Linear(6, 6), nn.Linear(6, 9))
+    net[2].weight = net[0].weight
+    optimizer = SGD(net.parameters(), 0.1)
+
+    def loop(_: Any) -> None:
+        F.cross_entropy(net(torch.arange(5)), torch.arange(5)).backward()
+        optimizer.step()
+
+    log = recorded(net, path, optimizer, loop, layers="2")
+    assert log.parameters["parameter"].tolist() == ["2.weight", "2.bias"]
+    assert log.parameters["layer"].tolist() == ["2", "2"]
+    assert log.steps["grad_norm"][0] == pytest.approx(norm_of(net[2].parameters()), rel=1e-6)
+
+
 def test_sparse_gradients_are_used_as_they_are(path: Path) -> None:
     """Rows that come twice add up first: the norm is that of the dense gradient."""
     net = nn.Sequential(nn.Embedding(9, 3, sparse=True), nn.Flatten(), nn.Linear(6, 2))
