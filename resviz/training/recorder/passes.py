@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resviz.hooks import Hooks
+from resviz.hooks import Hooks, batch_norms
 from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.recording.kept import Kept
 from resviz.recording.measuring import MeasuredPass
@@ -25,6 +25,7 @@ class ForwardPass:
         seen: what it left behind; None where it was not measured.
         images: size of its batch.
         autocast: dtype of automatic mixed precision during it, None without.
+        batch_stats: whether BatchNorm used this batch's statistics, None for some or without any.
         backwards: the numbers of the backward passes that went through it.
         gradients: what each of them left in `seen`.
     """
@@ -32,6 +33,7 @@ class ForwardPass:
     seen: Seen | None
     images: int
     autocast: str | None
+    batch_stats: bool | None
     backwards: set[int] = field(default_factory=set)
     gradients: dict[int, Gradients] = field(default_factory=dict)
 
@@ -78,7 +80,7 @@ class Passes:
         )
         self._running, self._known, self._due, self._retried = False, False, False, False
         self._tell_began, self._tell_ended, self._another = began, ended, another
-        self._hooks = hooks
+        self._net, self._hooks = net, hooks
         hooks.instead(net, self._around)
 
     def anew(self) -> None:
@@ -96,7 +98,8 @@ class Passes:
             self.anew()
         inputs = list(tensors_in((args, kwargs)))
         images = len(inputs[0]) if inputs and inputs[0].ndim else 0
-        passed = ForwardPass(None, images, _autocast(inputs[0].device.type) if inputs else None)
+        autocast = _autocast(inputs[0].device.type) if inputs else None
+        passed = ForwardPass(None, images, autocast, _batch_stats(self._net))
         if self._known:
             output = forward(*args, **kwargs)
         else:
@@ -144,8 +147,13 @@ class Passes:
     def of(self, backwards: set[int]) -> ForwardPass:
         """The first pass that one of these backward passes went through, a measured one if any."""
         through = [each for each in self.forwards if each.backwards & backwards]
-        through.append(ForwardPass(None, 0, None))  # of a network that calls itself
+        through.append(ForwardPass(None, 0, None, None))  # of a network that calls itself
         return next((each for each in through if each.seen is not None), through[0])
+
+
+def _batch_stats(net: nn.Module) -> bool | None:
+    modes = {norm.training or norm.running_mean is None for norm in batch_norms(net)}
+    return modes.pop() if len(modes) == 1 else None
 
 
 def _autocast(kind: str) -> str | None:

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resviz.hooks import Hooks, batch_norms
+from resviz.hooks import Hooks
 from resviz.recording import tables
 from resviz.recording.seen import Seen
 from resviz.recording.statistics import read
@@ -267,7 +267,7 @@ class WatchedStep:
             "backward_passes": len(self._backwards),
             "optimizer_steps": len(self._updates.uses),
             "images": through.images,
-            "batch_stats": _batch_stats(self.net),
+            "batch_stats": through.batch_stats,
             "autocast": through.autocast,
         }
 
@@ -299,9 +299,3 @@ def _clip_factor(gradient: _Gradient) -> float:
     total = _total([gradient.before[i] for i in there], gradient.scale)
     used = _total([gradient.used[i] for i in there], gradient.used_scale)
     return used / total if math.isfinite(total) and total > 0 else math.nan
-
-
-def _batch_stats(net: nn.Module) -> bool | None:
-    """True where every BatchNorm uses this batch's statistics, None for some or without any."""
-    modes = {module.training for module in batch_norms(net)}
-    return modes.pop() if len(modes) == 1 else None

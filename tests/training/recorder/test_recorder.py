@@ -536,6 +536,19 @@ def test_a_pass_that_was_not_measured_is_nan(path: Path) -> None:
     assert grads["head.weight"] == pytest.approx(norm, rel=1e-6)
 
 
+@pytest.mark.parametrize("tracked", [True, False])
+def test_batch_stats_are_of_the_pass(path: Path, tracked: bool) -> None:
+    """Not of the block's end, as after a validation; without running statistics there are none."""
+    net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=tracked))
+    recorder = TrainingRecorder(net, path, 1)
+    for training in (True, False):
+        with recorder.step():
+            net.train(training)
+            net(POINTS).square().sum().backward()
+            net.train(not training)
+    assert load_training_record(path).steps["batch_stats"].tolist() == [True, not tracked]
+
+
 def test_a_failed_forward_may_be_tried_again(path: Path) -> None:
     net = small()
     recorder = TrainingRecorder(net, path, 1)
