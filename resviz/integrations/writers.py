@@ -24,6 +24,8 @@ def scalars(
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Of each recorded step: its number, and names with values; what is NaN is left out.
 
+    Later calls of a block that runs several times have their number behind its name, "block#1".
+
     Example:
         >>> import pandas as pd
         >>> empty = pd.DataFrame({"step": []})
@@ -42,7 +44,8 @@ def scalars(
         for table, key, columns in tables:
             for part in table[table["step"] == step].to_dict("records"):
                 there = (column for column in columns if column in part)
-                found |= {f"{prefix}/{column}/{part[key]}": part[column] for column in there}
+                called = f"{part[key]}#{part['call']}" if part.get("call") else part[key]
+                found |= {f"{prefix}/{column}/{called}": part[column] for column in there}
         yield step, {key: float(value) for key, value in found.items() if _is_number(value)}
 
 

@@ -37,6 +37,26 @@ def test_names_and_values(record: rv.TrainingRecord):
     assert found[2][f"resviz/ratio/{row['addition']}"] == row["ratio"]
 
 
+def test_every_call_of_a_block_has_a_name(tmp_path: Path):
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + torch.relu(self.inner(x))
+
+    block = Twice()
+    net = nn.Sequential(nn.Linear(4, 4), block, block)
+    with rv.TrainingRecorder(net, tmp_path / "run") as recorder, recorder.step():
+        net(torch.randn(3, 4)).sum().backward()
+    record = rv.load_training_record(tmp_path / "run")
+    ((_, found),) = scalars(record)
+    rms, ratio = record.blocks["rms"].tolist(), record.residuals["ratio"].tolist()
+    assert [found["resviz/rms/1"], found["resviz/rms/1#1"]] == rms
+    assert [found["resviz/ratio/1.add"], found["resviz/ratio/1.add#1"]] == ratio
+
+
 @pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore")
 def test_tensorboard_reads_them(record: rv.TrainingRecord, tmp_path: Path):
