@@ -61,11 +61,12 @@ class TrainingRecord:
             gradient that was used, each value weighed by the gradient that it got (where it handed
             over none for that one, as of SAM's second, the latest); ``grad_norm`` and
             ``grad_norm_used`` are over all parameters, ``clip_factor`` is their quotient over those
-            that an optimiser used; ``skipped`` where the scaler left the step out for gradients
-            that are not finite; ``updated`` whether the optimiser made its step (None where that
-            is not known); ``micro_batches`` counts the backward passes whose sum the gradient is,
-            ``backward_passes`` all that went through the network, ``optimizer_steps`` the steps
-            of its optimisers, an inner one's among them (both NaN in files of before);
+            that an optimiser used; ``skipped`` where the scaler left the step of an optimiser
+            out for gradients that are not finite; ``updated`` whether an optimiser made its step
+            (None where that is not known), of several perhaps another; ``micro_batches`` counts the
+            backward passes whose sum the gradient is, ``backward_passes`` all that went through the
+            network, ``optimizer_steps`` the steps of its optimisers, an inner one's among them
+            (both NaN in files of before);
             ``seconds`` is the duration of the step, with the time that recording took, ``time`` its
             end in seconds since 1970.
         parameters: a row per step and parameter: ``grad_norm``, ``grad_norm_used``, ``weight_norm``

@@ -179,6 +179,15 @@ class WatchedStep:
         lowered = float(self.scaler.get_scale()) < gradient.scale
         return not finite or (lowered and not self.updated)
 
+    def _is_updated(self) -> bool:
+        """Whether an optimiser changed its parameters: a fused one leaves that out by itself."""
+        for use in self._updates.uses:
+            pairs = zip(self._parameters(), use.squares, strict=True)
+            own = read([square for p, square in pairs if id(p) in use.own])
+            if not use.divides or math.isfinite(_total(own, 1.0)):
+                return True
+        return False
+
     def _gradient(self) -> _Gradient:
         """The gradient that optimisers used; the latest where none made its step."""
         events, uses = self._backwards, self._updates.by_parameter(self._parameters())
@@ -262,7 +271,7 @@ class WatchedStep:
             "scale": gradient.scale,
             "scale_divided": self.scaler is not None,
             "skipped": skipped,
-            "updated": (self.updated and not skipped) if stepped else None,
+            "updated": self._is_updated() if stepped else None,
             "micro_batches": len(gradient.backwards),
             "backward_passes": len(self._backwards),
             "optimizer_steps": len(self._updates.uses),

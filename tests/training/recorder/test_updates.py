@@ -222,6 +222,31 @@ def test_one_of_two_makes_no_step(path: Path) -> None:
     assert row["clip_factor"] == pytest.approx(factor, rel=1e-4) and row["clipped"] is True
 
 
+@pytest.mark.parametrize("infinite", [[0], [0, 2]])
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_scaler_leaves_out_one_of_two(path: Path, infinite: list[int], fused: bool) -> None:
+    """Each optimiser has its own check; what the other did is an update."""
+    net = layers_of(8, 3, 1)
+    both = [torch.optim.AdamW(net[i].parameters(), 0.1, fused=fused) for i in (0, 2)]
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    before = [net[i].weight.detach().clone() for i in (0, 2)]
+
+    def loop(step: Any) -> None:
+        weights = [net[i].weight for i in infinite]
+        hooks = [weight.register_hook(lambda grad: grad * float("inf")) for weight in weights]
+        scaler.scale(F.cross_entropy(net(REAL), LABELS)).backward()
+        for hook in hooks:
+            hook.remove()
+        for optimizer in both:
+            scaler.step(optimizer)
+        scaler.update()
+
+    row = recorded(net, path, both, loop, scaler=scaler).steps.iloc[0]
+    moved = [not torch.equal(a, net[i].weight) for a, i in zip(before, (0, 2), strict=True)]
+    assert moved == [False, infinite == [0]]
+    assert row["skipped"] is True and row["updated"] is any(moved)
+
+
 def test_the_last_of_several_steps_counts(path: Path) -> None:
     net = layers_of(8, 3, 1)
     optimizer = SGD(net.parameters(), 0.1)
