@@ -31,7 +31,7 @@ class TrainingRecorderCallback(Callback):  # type: ignore[misc]
             child with parameters, else the LightningModule itself, whose ``forward`` must then be
             what ``training_step`` calls.
         options: `layers`, `resume`, `first_step`, `data`, as :class:`resviz.TrainingRecorder`
-            takes them.
+            takes them; `first_step` of a run from a checkpoint is the trainer's own.
 
     Raises:
         ValueError: no such part of the LightningModule.
@@ -63,7 +63,9 @@ class TrainingRecorderCallback(Callback):  # type: ignore[misc]
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the recorder; optimisers are there now."""
         scaler = getattr(trainer.precision_plugin, "scaler", None)
-        self._open.make(_network(pl_module, self._net), list(trainer.optimizers), scaler)
+        optimizers = list(trainer.optimizers)
+        done = trainer.global_step if len(optimizers) == 1 else 0  # it counts those of each
+        self._open.make(_network(pl_module, self._net), optimizers, scaler, done)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

@@ -22,10 +22,18 @@ class OpenStep:
         self.recorder: TrainingRecorder | None = None
         self.step: Step | None = None
 
-    def make(self, net: nn.Module, optimizers: list[Any], scaler: Any = None) -> None:
-        """The recorder of a run that begins; one that was left open ends."""
+    def make(
+        self, net: nn.Module, optimizers: list[Any], scaler: Any = None, done: int = 0
+    ) -> None:
+        """The recorder of a run that begins; one that was left open ends.
+
+        `done` steps lie behind the trainer, by its checkpoint: on resuming, the file goes on after
+        those.
+        """
         self.close()
         known: dict[str, Any] = {"optimizer": optimizers or None, "scaler": scaler}
+        if self.options.get("resume") and done:  # of a run from its beginning nothing is replaced
+            known["first_step"] = done
         self.recorder = TrainingRecorder(net, self.path, self.every, **known | self.options)
 
     def begin(self, epoch: float | None = None) -> None:

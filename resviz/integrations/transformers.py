@@ -27,7 +27,7 @@ class TrainingRecorderCallback(TrainerCallback):  # type: ignore[misc]
         path: a new file.
         every: record each step whose number is a multiple of this.
         options: `layers`, `resume`, `first_step`, `data`, as :class:`resviz.TrainingRecorder`
-            takes them.
+            takes them; `first_step` of a run from a checkpoint is the Trainer's own.
 
     Raises:
         FileExistsError, TypeError, ValueError: as :class:`resviz.TrainingRecorder`, when training
@@ -60,7 +60,8 @@ class TrainingRecorderCallback(TrainerCallback):  # type: ignore[misc]
         net, optimizer = about["model"], about.get("optimizer")
         scaler = getattr(optimizer, "scaler", None)  # of accelerate's wrapper, as of fp16=True
         optimizer = getattr(optimizer, "optimizer", optimizer)
-        self._open.make(net, [] if optimizer is None else [optimizer], scaler)
+        optimizers = [] if optimizer is None else [optimizer]
+        self._open.make(net, optimizers, scaler, getattr(state, "global_step", 0))
         self._hooks = Hooks()
         self._hooks.forward(net, self._hear)
 
