@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from resviz.given import Images, Inputs
@@ -18,7 +19,7 @@ from resviz.networks.anatomy.dataflow import Dataflow, Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
 from resviz.recording.kept import Kept
 from resviz.recording.seen import AdditionRow, LayerRow, Seen
-from resviz.recording.split import NOT_REACHED, GradientSplit
+from resviz.recording.split import NOT_REACHED, WITHOUT_AUTOGRAD, GradientSplit
 from resviz.recording.statistics import Measured, Number, mean_product, mean_square, measure
 from resviz.torch_private import leads_to, unwatched, version
 
@@ -208,7 +209,8 @@ class MeasuredPass:
             if kept.wants_part(name, "sum"):
                 kept.store(f"{name}:sum", call, total, axes)
         if not (self._gradients and total.requires_grad):
-            row.reason = (lambda: NOT_REACHED) if self._gradients else None
+            reason = NOT_REACHED if torch.is_grad_enabled() else WITHOUT_AUTOGRAD
+            row.reason = (lambda: reason) if self._gradients else None
             return
 
         def parts(branch: Tensor, shortcut: Tensor) -> None:

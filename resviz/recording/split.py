@@ -21,6 +21,10 @@ NAMES = ("grad_branch_ms", "grad_shortcut_ms", "grad_product")
 # why a gradient is not divided
 NOT_REACHED = "the loss sends no gradient here"
 ZERO = "the gradient is zero"
+WITHOUT_AUTOGRAD = (
+    "it is computed without autograd, as by a reentrant checkpoint; use_reentrant=False would be "
+    "right there"
+)
 
 
 class GradientSplit:

@@ -15,6 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from cases import thorough
 from left_as_found import bytes_of, left_as_found, state_of
@@ -457,6 +458,21 @@ def test_several_backward_passes_through_one_forward_pass(path: Path) -> None:
     assert set(table["grad_reason"]) == {
         "it came in several backward passes through one forward pass"
     }
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_the_reason_under_checkpointing(path: Path, reentrant: bool) -> None:
+    """A reentrant one runs the block without autograd, and again in the backward pass."""
+    net, inner = dense(), dense()[1]
+    net[1].forward = lambda x: checkpoint(inner, x, use_reentrant=reentrant)
+    net[1].inner = inner
+    with TrainingRecorder(net, path) as recorder, recorder.step():
+        F.cross_entropy(net(POINTS), CLASSES).backward()
+    table = load_training_record(path).residuals
+    reason = table["grad_reason"][0]
+    assert table["grad_branch_share"].notna().tolist() == [not reentrant, True]
+    assert ("reentrant checkpoint; use_reentrant=False would be right" in reason) is reentrant
+    assert "sends no gradient" not in reason
 
 
 def test_a_gradient_that_the_loop_looks_at_later(path: Path) -> None:
