@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -30,6 +31,7 @@ from resviz.networks.anatomy.operations import (
 )
 from resviz.networks.anatomy.stream import settle
 from resviz.networks.anatomy.sums import FAMILIES, STACKED, Term, addition_name, terms
+from resviz.networks.outputs import tensor_or_none
 from resviz.torch_private import unwatched, versions_of, whole_of
 
 _NESTED = (tuple, list, dict)
@@ -73,7 +75,7 @@ class _Call(NamedTuple):
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """The tensors in a tensor, tuple, list or dict, in order."""
+    """The tensors in a tensor, tuple, list or dict, or in a dataclass of those, in order."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, _NESTED):
@@ -82,6 +84,8 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
                 yield item
             elif isinstance(item, _NESTED):  # no generator for each stride and padding
                 yield from tensors_in(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from tensors_in([getattr(value, each.name) for each in fields(value)])
 
 
 class Dataflow(TorchFunctionMode):
@@ -144,7 +148,7 @@ class Dataflow(TorchFunctionMode):
 
     def returned(self, output: Any) -> None:
         """The pass is over: what the network returned tells which sums went on as the stream."""
-        for tensor in tensors_in(output):
+        for tensor in (*tensors_in(output), *tensors_in(tensor_or_none(output))):
             node = self._known(tensor)
             if node is not None:
                 self.ends[id(tensor)] = node

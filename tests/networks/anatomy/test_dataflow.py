@@ -6,6 +6,9 @@ which are run apart, on two copies of the block's input.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -515,3 +518,35 @@ def test_a_scripted_function_is_seen_like_the_same_one_unscripted():
         rec = record(net, torch.ones(2, 3, 8, 8), gradients=False)
         tables.append((rec.layers["depth"].tolist(), rec.residuals["addition"].tolist()))
     assert tables[0] == tables[1] and tables[0][1] == ["1.add", "2.add"]
+
+
+@dataclass
+class Returned:
+    """What some networks return."""
+
+    logits: Tensor
+
+
+class Biased(nn.Module):
+    """Attention whose logits get a bias that is computed of the tokens: no residual addition."""
+
+    def __init__(self, wrap) -> None:
+        super().__init__()
+        self.queries, self.keys, self.bias = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 5)
+        self.head, self.wrap = nn.Linear(8, 3), wrap
+
+    def forward(self, x: Tensor):
+        logits = self.queries(x) @ self.keys(x).mT
+        logits = logits + self.bias(x)
+        x = x + logits.softmax(-1) @ x
+        return self.wrap(self.head(x.mean(1)))
+
+
+@pytest.mark.parametrize(
+    "wrap", [tuple, Returned, lambda y: SimpleNamespace(logits=y)], ids=["tuple", "class", "object"]
+)
+def test_what_a_network_returns_may_be_an_object_with_logits(wrap):
+    torch.manual_seed(0)
+    wrap = (lambda y: (y,)) if wrap is tuple else wrap
+    rec = record(Biased(wrap).eval(), torch.randn(2, 5, 8), gradients=False)
+    assert rec.residuals["addition"].tolist() == ["add_1"]
