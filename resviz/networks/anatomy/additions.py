@@ -127,6 +127,7 @@ class Addition:
         root: the tensor that both come from.
         factor: what the shortcut is multiplied with as it is added; None for what is no one number.
         total: the sum, once it is made.
+        among: how many sums of its family that call of the module made, once the pass is over.
     """
 
     name: str
@@ -141,3 +142,4 @@ class Addition:
     root: Node
     factor: float | None = 1.0
     total: Node | None = None
+    among: int = 0

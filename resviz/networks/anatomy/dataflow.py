@@ -153,6 +153,9 @@ class Dataflow(TorchFunctionMode):
             if node is not None:
                 self.ends[id(tensor)] = node
         settle(self.additions, list(self.ends.values()))
+        for addition in self.additions:
+            path, _, last = addition.name.rpartition(".")
+            addition.among = self._names[path, addition.call, last.partition("_")[0]]
         for addition in self.residual:
             if addition.kind == "projection":
                 nodes = self._ways.get(addition, [])

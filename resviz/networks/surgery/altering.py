@@ -98,6 +98,23 @@ class _Altering(TorchFunctionMode):
         total = _changed([term.value() for term in terms(name, args, kwargs, stacked)], changes)
         return args[0].copy_(total) if writes(name) else total
 
+    def check(self, counts: Mapping[str, set[int]], where: str) -> None:
+        """Raise NotTraceable where there were not as many additions as when they were found.
+
+        Args:
+            counts: for each function that adds, how many there may be.
+            where: the function and the module, for the error.
+        """
+        for family, right in counts.items():
+            found = self._numbers[family]
+            if found not in right:
+                raise NotTraceable(
+                    f"{where} runs {family} {found} times here, and {sorted(right)[0]} times in "
+                    "the pass that found its additions, in eval mode: which is which is not "
+                    "known. The same mode and images would be right; or a module of its own for "
+                    "each addition."
+                )
+
 
 def _changed(parts: Sequence[Tensor], changes: Sequence[Changes]) -> Tensor:
     """What is added in one function, added one by one, with operands changed on the way."""
@@ -117,11 +134,13 @@ def change_operands(
     modules = dict(net.named_modules())
     per_frame: dict[str, dict[tuple[str, int], list[tuple[int, Change]]]] = defaultdict(dict)
     operands: dict[tuple[str, tuple[str, int], bool], int] = {}
+    counts: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     for addition, branch, change in dict.fromkeys(changes):
         frame = addition.name.rpartition(".")[0]
         number = _number(addition)
         operand = addition.branch_operand if branch else 1 - addition.branch_operand
         known = per_frame[frame].setdefault(number, [])
+        counts[frame][number[0]].add(addition.among)
         if operands.setdefault((frame, number, branch), operand) != operand:
             raise NotTraceable(
                 f"{caller()}: the addition {addition.name!r} runs several times, with its branch "
@@ -131,7 +150,10 @@ def change_operands(
             known.append((operand, change))
     for frame, of_frame in per_frame.items():
         running: list[_Altering] = []
-        hooks.instead(modules[frame], partial(_run_altered, running, of_frame))
+        check = partial(
+            _Altering.check, counts=counts[frame], where=f"{caller()}: module {frame!r}"
+        )
+        hooks.instead(modules[frame], partial(_run_altered, running, of_frame, check))
         inner = [m for m in modules[frame].modules() if m is not modules[frame]]
         for child in inner:  # all of them: a container may be iterated instead of called
             hooks.before_forward(child, partial(_child, running, 1))
@@ -141,6 +163,7 @@ def change_operands(
 def _run_altered(
     running: list[_Altering],
     changes: Mapping[tuple[str, int], Changes],
+    check: Callable[[_Altering], None],
     forward: Callable[..., Any],
     *args: Any,
     **kwargs: Any,
@@ -148,9 +171,11 @@ def _run_altered(
     with _Altering(changes) as mode:
         running.append(mode)
         try:
-            return forward(*args, **kwargs)
+            out = forward(*args, **kwargs)
         finally:
             running.pop()
+    check(mode)
+    return out
 
 
 def _child(running: list[_Altering], step: int, *_: Any) -> None:

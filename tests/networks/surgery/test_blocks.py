@@ -418,3 +418,29 @@ def test_nothing_to_drop():
     with drop_blocks(net, []):
         assert torch.equal(net(images), own)
         assert record(net, images).provenance["changes"] == []
+
+
+class Noisy(nn.Module):
+    """Adds noise before its branch, in train mode alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            x = x + torch.randn_like(x)
+        return x + self.conv(x).relu()
+
+
+def test_additions_of_train_mode_alone_are_not_taken_for_the_blocks():
+    net, images = nn.Sequential(Noisy(), nn.Flatten(), nn.Linear(48, 2)), torch.randn(2, 3, 4, 4)
+    with scale_branches(net, 0.0, images=images):
+        net.eval()
+        torch.testing.assert_close(net(images), net[2](images.flatten(1)))
+        net.train()
+        with pytest.raises(
+            NotTraceable, match="scale_branches: module .0. runs add 2 times here, and 1"
+        ):
+            net(images)
+    net(images)
