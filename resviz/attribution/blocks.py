@@ -14,6 +14,7 @@ from torch import nn
 from resviz.attribution.layer import Layer
 from resviz.given import Inputs
 from resviz.hooks import Hooks
+from resviz.networks.anatomy.additions import blocks_of
 from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow
 from resviz.networks.anatomy.structure import may_be_block
@@ -53,9 +54,8 @@ class BlocksOfPass:
         Raises:
             NotFoundAtOnce: there are none, or others than these.
         """
-        owners = [addition.owner for addition in self._flow.residual]
+        found: list[Layer] = blocks_of(self._flow.residual)
         self._flow.end()
-        found: list[Layer] = [(path, 0) for path in dict.fromkeys(owners) if path]
         if not found or not set(found) <= set(layers):
             raise NotFoundAtOnce
         return found

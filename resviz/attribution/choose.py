@@ -35,7 +35,8 @@ def read_layers(
     Args:
         net: the network.
         inputs: on its device; one image is run where "blocks" has to look.
-        layers: a path, (path, call), several; or "blocks": the output of every residual block.
+        layers: a path, (path, call), several; or "blocks": the output of every residual block,
+            each time that it runs.
         allowed: says which layers may be chosen where "blocks" does.
 
     Raises:
@@ -43,13 +44,13 @@ def read_layers(
         ValueError: no such layer, no residual blocks.
     """
     if isinstance(layers, str) and layers == "blocks":
-        found = survey(net, inputs).residual_blocks
+        found = survey(net, inputs).residual_calls
         if not found:
             raise ValueError(
                 f"{caller()}: layers='blocks', and {type(net).__name__} has no residual additions; "
                 "a residual network would be right. Or name layers: rv.list_layers(net)."
             )
-        return [(path, 0) for path in found if allowed((path, 0))]
+        return [layer for layer in found if allowed(layer)]
     if isinstance(layers, str) or _is_layer(layers):
         chosen: list[Any] = [layers]
     elif isinstance(layers, Sequence):

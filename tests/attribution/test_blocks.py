@@ -108,3 +108,27 @@ def test_a_forward_that_changes_is_seen() -> None:
     block.forward = lambda x: block.conv2(block.conv1(x))
     after = rv.explain(net, images, layers="blocks", relu=False).layers
     assert set(before) - set(after) == {"layer2.0"}
+
+
+class _Shared(nn.Module):
+    """One block that runs three times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.block, self.head = nn.Conv2d(3, 4, 1), _Squeezed(), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for _ in range(3):
+            x = self.block(x)
+        return self.head(x.mean((2, 3)))
+
+
+def test_a_block_that_runs_three_times_is_three_blocks() -> None:
+    torch.manual_seed(0)
+    net, images = _Shared().eval(), torch.randn(2, 3, 8, 8)
+    exp = rv.explain(net, images, 1, layers="blocks", relu=False)
+    assert exp.layers == ["block", "block#1", "block#2"]
+    one = rv.explain(net, images, 1, layers=[("block", 2)], relu=False)
+    both = exp.maps["grad_cam", "block#2"], one.maps["grad_cam", "block#2"]
+    torch.testing.assert_close(*both, rtol=1e-5, atol=1e-7)

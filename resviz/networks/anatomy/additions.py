@@ -36,6 +36,7 @@ Sums of another sort have a kind of their own and are not residual:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +128,7 @@ class Addition:
         root: the tensor that both come from.
         factor: what the shortcut is multiplied with as it is added; None for what is no one number.
         total: the sum, once it is made.
+        block: `owner`, and which of its calls.
         among: how many sums of its family that call of the module made, once the pass is over.
     """
 
@@ -142,4 +144,13 @@ class Addition:
     root: Node
     factor: float | None = 1.0
     total: Node | None = None
+    block: tuple[str, int] = ("", 0)
     among: int = 0
+
+
+def blocks_of(additions: Iterable[Addition]) -> list[tuple[str, int]]:
+    """The module calls, by path and number, in which additions happen, in order.
+
+    Those in the network's own forward happen in none.
+    """
+    return [block for block in dict.fromkeys(a.block for a in additions) if block[0]]

@@ -509,11 +509,12 @@ class Dataflow(TorchFunctionMode):
 
     def _made(self, name: str, call: int, nodes: tuple[Any, Any], verdict: Verdict) -> Addition:
         kind, branch, root, way = verdict
-        owner = next(frame.path for frame in reversed(self._stack) if not frame.leaf)
+        around = next(frame for frame in reversed(self._stack) if not frame.leaf)
         depth = max(node.depth for node in nodes)
         residual = kind in RESIDUAL_KINDS
         operands = (nodes[branch], nodes[1 - branch])
-        addition = Addition(name, owner, call, kind, residual, depth, branch, *operands, root)
+        addition = Addition(name, around.path, call, kind, residual, depth, branch, *operands, root)
+        addition.block = (around.path, around.call)
         self.additions.append(addition)
         self._ways[addition] = way
         return addition

@@ -14,7 +14,7 @@ from resviz.arguments import caller, public
 from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy import structure
-from resviz.networks.anatomy.additions import Addition, Node
+from resviz.networks.anatomy.additions import Addition, Node, blocks_of
 from resviz.networks.anatomy.axes.axis import Layout, letters
 from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow, Frame, tensors_in
@@ -132,10 +132,14 @@ class Survey:
     ends: dict[int, Node]
 
     @property
+    def residual_calls(self) -> list[tuple[str, int]]:
+        """The calls of modules in which residual additions happen, in order."""
+        return blocks_of(addition for addition in self.additions if addition.residual)
+
+    @property
     def residual_blocks(self) -> list[str]:
-        """Paths of the modules in which residual additions happen, in order."""
-        owners = [addition.owner for addition in self.additions if addition.residual]
-        return [path for path in dict.fromkeys(owners) if path]
+        """Paths of those modules."""
+        return list(dict.fromkeys(path for path, _ in self.residual_calls))
 
     @property
     def steps(self) -> pd.DataFrame:
