@@ -44,11 +44,17 @@ def read_layers(
         ValueError: no such layer, no residual blocks.
     """
     if isinstance(layers, str) and layers == "blocks":
-        found = survey(net, inputs).residual_calls
+        seen = survey(net, inputs)
+        found = seen.residual_calls
         if not found:
+            where = (
+                "residual additions in its own forward alone"
+                if seen.additions
+                else "no residual additions"
+            )
             raise ValueError(
-                f"{caller()}: layers='blocks', and {type(net).__name__} has no residual additions; "
-                "a residual network would be right. Or name layers: rv.list_layers(net)."
+                f"{caller()}: layers='blocks', and {type(net).__name__} has {where}; a network of "
+                "modules that add would be right. Or name layers: rv.list_layers(net)."
             )
         return [layer for layer in found if allowed(layer)]
     if isinstance(layers, str) or _is_layer(layers):

@@ -405,3 +405,19 @@ def test_known_axes_come_before_guessed_ones(image: Tensor) -> None:
 
     exp = rv.explain(Late().eval(), image, 1)
     assert exp.layers == ["conv"] and exp.diagnose().empty
+
+
+def test_blocks_of_a_network_that_adds_in_its_own_forward() -> None:
+    class Adds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head((x + self.conv(x).relu()).mean((2, 3)))
+
+    with pytest.raises(ValueError, match="Adds has residual additions in its own forward alone"):
+        rv.explain(Adds().eval(), torch.randn(1, 3, 8, 8), 0, layers="blocks")
+    with pytest.raises(ValueError, match="Sequential has no residual additions"):
+        plain = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        rv.explain(plain, torch.randn(1, 3, 8, 8), 0, layers="blocks")
