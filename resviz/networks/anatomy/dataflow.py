@@ -30,7 +30,7 @@ from resviz.networks.anatomy.operations import (
     step_of,
 )
 from resviz.networks.anatomy.stream import settle
-from resviz.networks.anatomy.sums import FAMILIES, STACKED, Term, addition_name, terms
+from resviz.networks.anatomy.sums import FAMILIES, STACKED, Term, addition_name, summed_in, terms
 from resviz.networks.outputs import tensor_or_none
 from resviz.torch_private import unwatched, versions_of, whole_of
 
@@ -227,7 +227,7 @@ class Dataflow(TorchFunctionMode):
         added: tuple[Term, ...] = ()
         number = 0
         if name in FAMILIES:
-            added = terms(name, args, kwargs, self._stacked(args))
+            added = terms(name, args, kwargs, self._stacked(summed_in(args, kwargs)))
             number = self._count_additions(name, len(added))
         if not parents:
             return self._of_constants(func, args, kwargs, operands, constants, added, number)
@@ -235,7 +235,8 @@ class Dataflow(TorchFunctionMode):
             return self._run(func, args, kwargs)
         addition = None
         if added:
-            addition = self._announced(name, number, added, self._nodes_of(args, added))
+            whole = summed_in(args, kwargs)
+            addition = self._announced(name, number, added, self._nodes_of(whole, added))
         out = func(*args, **kwargs)
         written = args[:1] if name.endswith("_") else ()  # x[:, :3] = y returns nothing
         with unwatched():
@@ -340,7 +341,8 @@ class Dataflow(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         addition = None
         if added and constants:
-            addition = self._announced(name, number, added, self._nodes_of(args, added))
+            whole = summed_in(args, kwargs)
+            addition = self._announced(name, number, added, self._nodes_of(whole, added))
         out = self._run(func, args, kwargs)
         if constants:
             with unwatched():
@@ -395,9 +397,9 @@ class Dataflow(TorchFunctionMode):
         return (node,) if node is not None else ()
 
     # ---- additions
-    def _stacked(self, args: Sequence[Any]) -> int | None:
-        entry = self._stacks.get(id(args[0])) if args else None
-        return entry[1] if entry is not None and entry[0]() is args[0] else None
+    def _stacked(self, whole: Any) -> int | None:
+        entry = self._stacks.get(id(whole))
+        return entry[1] if entry is not None and entry[0]() is whole else None
 
     def _note_joined(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Tensor
@@ -452,9 +454,9 @@ class Dataflow(TorchFunctionMode):
                 node, so_far = self._so_far(pair, both, addition)
         return addition
 
-    def _nodes_of(self, args: Sequence[Any], added: tuple[Term, ...]) -> list[Node | None]:
-        if len(added) > 1 and self._stacked(args) is not None:
-            return list(self._stacks[id(args[0])][2])
+    def _nodes_of(self, whole: Any, added: tuple[Term, ...]) -> list[Node | None]:
+        if len(added) > 1 and self._stacked(whole) is not None:
+            return list(self._stacks[id(whole)][2])
         return [self._term_node(term) for term in added]
 
     def _term_node(self, term: Term) -> Node | None:

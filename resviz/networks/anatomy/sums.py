@@ -101,7 +101,7 @@ def _slices(
     family: str, args: Sequence[Any], kwargs: Mapping[str, Any], stacked: int | None
 ) -> tuple[Term, ...]:
     """The tensors of ``torch.stack(...).sum(dim)`` and ``.mean(dim)``."""
-    whole = args[0] if args else kwargs.get("input")
+    whole = summed_in(args, kwargs)
     dim = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis"))
     dim = dim[0] if isinstance(dim, tuple | list) and len(dim) == 1 else dim
     if stacked is None or not isinstance(whole, Tensor) or not isinstance(dim, int):
@@ -111,6 +111,11 @@ def _slices(
         return ()
     share = 1 / whole.shape[dim] if family == "mean" else 1
     return tuple(_scaled(each, share) for each in whole.unbind(dim))
+
+
+def summed_in(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """The operand of a function that may sum along an axis."""
+    return args[0] if args else kwargs.get("input")
 
 
 def stacked_along(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int | None:

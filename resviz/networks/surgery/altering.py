@@ -21,7 +21,7 @@ from resviz.errors import NotTraceable
 from resviz.given import Images
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.additions import Addition
-from resviz.networks.anatomy.sums import FAMILIES, STACKED, stacked_along, terms, writes
+from resviz.networks.anatomy.sums import FAMILIES, STACKED, stacked_along, summed_in, terms, writes
 from resviz.networks.anatomy.survey import probe, survey
 from resviz.networks.inputs import check_hookable
 
@@ -81,7 +81,8 @@ class _Altering(TorchFunctionMode):
 
     def _add(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         family = FAMILIES[name]
-        stacked = self._stack[1] if args and args[0] is self._stack[0] else None
+        whole = summed_in(args, kwargs)
+        stacked = self._stack[1] if whole is not None and whole is self._stack[0] else None
         count = 1
         if family in STACKED:
             count = len(terms(name, args, kwargs, stacked)) - 1

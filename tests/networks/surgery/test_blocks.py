@@ -97,6 +97,19 @@ def test_by_hand(how: str):
     assert net(ONE).item() == 16
 
 
+def test_what_was_stacked_is_summed_by_keyword():
+    class Stacked(Block):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sum(input=torch.stack([x, self.times(x)]), dim=0)
+
+    net = nn.Sequential(Stacked(""), Stacked(""))
+    with drop_blocks(net, "0", images=ONE):
+        assert net(ONE).item() == 4
+    with scale_branches(net, 0.5, images=ONE):
+        assert net(ONE).item() == 2.5**2
+    assert net(ONE).item() == 16
+
+
 @pytest.mark.parametrize("how", WAYS)
 def test_gradients_by_hand(how: str):
     net, x = toy(how, how), ONE.clone().requires_grad_()
