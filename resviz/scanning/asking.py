@@ -20,6 +20,8 @@ from resviz.networks.anatomy.survey import Survey
 from resviz.networks.inputs import check_differentiable, check_images
 from resviz.networks.outputs import output_of
 from resviz.preset import Preset
+from resviz.scanning.batch import Ints
+from resviz.scanning.labels import classes_of
 from resviz.scanning.measures.embedding import scrambled
 from resviz.scanning.measures.registry import MEASURES
 from resviz.scanning.plan import Plan
@@ -67,6 +69,9 @@ def prepare(
     if "gradients" in chosen:
         check_differentiable(net, "leave out the measure 'gradients'")
     image, label = first_image(source)
+    known = _known_labels(source)
+    if label < 0 and (known < 0).any():  # the first one has none, others may
+        label = int(known.max())
     first = check_images(net, image[None])
     sites, seen = choose_sites(net, first, layers)
     output = output_of(preset, first).tensor_or_none(seen.output)
@@ -154,7 +159,9 @@ def _classes(
     if source.classes and source.classes == outputs:
         return source, outputs, True
     if not source.classes:
-        known = outputs or tuple(f"class {n}" for n in range(_labels_of(source)))
+        known = outputs or tuple(
+            f"class {n}" for n in range(_known_labels(source).max(initial=-1) + 1)
+        )
         return source, known, bool(outputs)
     if not named:
         judged = len(source.classes) == len(outputs)
@@ -191,10 +198,10 @@ def _plain(name: str) -> str:
     return name.casefold().replace("_", " ").replace("-", " ").strip()
 
 
-def _labels_of(source: Source) -> int:
-    """How many different labels there are, where that can be known without reading images."""
+def _known_labels(source: Source) -> Ints:
+    """The labels of all images, where they can be had without reading images."""
     given = source.labels if source.labels is not None else getattr(source.items, "targets", None)
-    return 0 if given is None or not len(given) else int(np.max(np.asarray(given))) + 1
+    return np.empty(0, np.int64) if given is None else classes_of(given, source.count)
 
 
 def _batch_size(seen: Survey) -> int:

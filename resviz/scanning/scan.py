@@ -107,7 +107,10 @@ class Scan(ChannelTables):
 
     @property
     def accuracy(self) -> float:
-        """Share of the images whose prediction is their label; NaN where that has no meaning."""
+        """Share of the images whose prediction is their label; NaN where that has no meaning.
+
+        Images without a label, or with one beyond the classes, are left out.
+        """
         counts = self.confusion.to_numpy()
         return float(np.trace(counts) / counts.sum()) if counts.sum() else float("nan")
 

@@ -405,7 +405,9 @@ def _labelled(source: Source, labels: Labels) -> Source:
         return _replaced(source, labels=np.array(numbers), classes=classes)
     try:
         numbers = [int(label) for label in given]
-    except (TypeError, ValueError) as err:
+        if numbers != given:
+            raise ValueError("numbers that are not whole")
+    except (TypeError, ValueError, RuntimeError) as err:  # the last: a row of numbers for each
         raise TypeError(f"{caller()}: labels {given[:3]}...; class indices, or names.") from err
     if source.classes and max(numbers) >= len(source.classes):
         raise ValueError(

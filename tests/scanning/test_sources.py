@@ -274,6 +274,39 @@ def test_labels_as_a_binary_loss_wants_them(dtype, shape, stream):
     assert found.classes["images"].tolist()[:2] == [12, 11]
 
 
+@pytest.mark.parametrize("given", ["labels", "targets"])
+def test_a_first_image_without_a_label(given):
+    labels, data = said().tolist(), pictures()
+    labels[0] = -1
+    if given == "targets":  # as torchvision's data sets have them
+        data = TensorDataset(data.tensors[0], torch.tensor(labels))
+        data.targets = labels
+    options = {"labels": labels} if given == "labels" else {}
+    found = rv.scan(toy(), data, ["channels"], **options, **QUIET)
+    assert found.plan.by == "label" and found.accuracy == 1
+    assert found.classes["images"].sum() == 22
+
+
+def test_labels_beyond_the_outputs_are_not_judged():
+    labels = said().numpy().copy()
+    labels[[3, 8]] = 255
+    found = rv.scan(toy(), pictures(), ["channels", "classes"], labels=labels, **QUIET)
+    assert found.accuracy == 1 and found.confusion.to_numpy().sum() == 21
+    assert found.classes["images"].sum() == 21
+
+
+@pytest.mark.parametrize("labels", [np.linspace(0, 2, 23), torch.eye(23)])
+def test_labels_that_are_no_class_indices(labels):
+    with pytest.raises(TypeError, match="class indices, or names"):
+        rv.scan(toy(), pictures(), labels=labels, **QUIET)
+
+
+@pytest.mark.parametrize("labels", [np.ones(23), torch.ones(23), [True] * 23, ["class 1"] * 23])
+def test_labels_of_one_class(labels):
+    found = rv.scan(toy(), pictures(), ["channels"], labels=labels, **QUIET)
+    assert set(found.images["label"]) == {"class 1"}
+
+
 def test_a_measurement_is_no_class():
     data = TensorDataset(pictures().tensors[0], torch.linspace(0.1, 0.9, 23))
     found = rv.scan(toy(), data, **QUIET)

@@ -48,10 +48,10 @@ class SeenImages(Accumulator):
         return pd.DataFrame(columns).astype({"label": np.int64, "prediction": np.int64})
 
     def confusion(self) -> Array:
-        """(classes, outputs) how often images of a class are said to be what."""
-        columns = self.state()
-        known = (columns["label"] >= 0) & (columns["prediction"] >= 0)
+        """(classes, outputs) how often images of a class are said to be what; others have none."""
+        label, said = (self.state()[name] for name in ("label", "prediction"))
         size = (len(self.plan.classes), max(len(self.plan.outputs), len(self.plan.classes)))
+        known = (label >= 0) & (label < size[0]) & (said >= 0) & (said < size[1])
         counts = np.zeros(size, np.int64)
-        np.add.at(counts, (columns["label"][known], columns["prediction"][known]), 1)
+        np.add.at(counts, (label[known], said[known]), 1)
         return counts
