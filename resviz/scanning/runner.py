@@ -153,7 +153,7 @@ class Runner:
         given = inputs.to(self._settings.device, non_blocking=True)
         if self._settings.channels_last and given.ndim == 4:
             given = given.contiguous(memory_format=torch.channels_last)
-        elif given.data_ptr() == inputs.data_ptr():
+        if given.data_ptr() == inputs.data_ptr():
             given = given.clone()  # a network may write into it
         if self._gradients and given.is_floating_point():
             given.requires_grad_()

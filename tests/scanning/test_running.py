@@ -99,6 +99,22 @@ def test_under_inference_mode_and_no_grad():
     pd.testing.assert_frame_equal(found.layers, plain.layers)
 
 
+def test_a_network_that_writes_into_its_input():
+    class Shifted(Toy):
+        def forward(self, x):
+            return super().forward(x.sub_(0.5))
+
+    torch.manual_seed(0)
+    net = Shifted().eval()
+    net.stem = nn.Conv2d(1, 6, 3)
+    images = torch.rand(6, 1, 8, 8)  # of one channel: channels last as they are
+    preset = rv.Preset(mean=(0.0,), std=(1.0,))
+    found = rv.scan(net, images, ["top"], preset=preset, channels_last=True, **QUIET)
+    for image in {*found.channels["top_image"]}:
+        seen = found.picture(image).mean() / 255
+        assert seen == pytest.approx(float(images[image].mean()), abs=0.01)
+
+
 def test_all_layers_and_shared_modules():
     found = rv.scan(toy(), pictures(), ["channels"], "all", **QUIET)
     assert found.layers["layer"].tolist()[:4] == ["stem", "relu", "layer1.0.conv", "layer1.0.relu"]
