@@ -11,7 +11,7 @@ from torch.utils.data import Subset
 import resviz as rv
 from left_as_found import left_as_found
 from resviz.scanning.scan import Scan
-from scanning.toys import pictures, toy
+from scanning.toys import Block, pictures, toy
 
 EXACT = ["min", "max", "active_images", "dead", "top_image", "best_class", "zero_fraction"]
 CLOSE = ["mean", "std", "selectivity"]
@@ -78,6 +78,15 @@ def test_a_saved_scan_is_the_same(tmp_path):
     pd.testing.assert_frame_equal(scan.layers, loaded.layers)
     pd.testing.assert_frame_equal(scan.quantiles("relu"), loaded.quantiles("relu"))
     assert loaded.provenance == scan.provenance and repr(loaded) == repr(scan)
+
+
+def test_a_saved_scan_has_its_blocks_in_order(tmp_path):
+    net = toy()
+    net.layer1.extend([Block(6).double() for _ in range(9)])  # 10 stands before 2 in a dictionary
+    scan = rv.scan(net, pictures(), ["residuals"], **QUIET)
+    assert scan.blocks["block"].tolist() == [f"layer1.{n}" for n in range(11)]
+    scan.save(tmp_path / "a.resviz")
+    pd.testing.assert_frame_equal(rv.load_scan(tmp_path / "a.resviz").blocks, scan.blocks)
 
 
 @pytest.mark.thorough

@@ -42,8 +42,10 @@ class Residuals(Accumulator):
             self._add(name, {k.removeprefix(f"{name}/"): other.arrays[k] for k in keys})
 
     def names(self) -> list[str]:
-        """Of the additions, in order of execution."""
-        return list(dict.fromkeys(key.rpartition("/")[0] for key in self.arrays))
+        """Of the additions, in the order of the plan, which a file does not keep."""
+        seen = dict.fromkeys(key.rpartition("/")[0] for key in self.arrays)
+        planned = [name for name, *_ in self.plan.additions if name in seen]
+        return list(dict.fromkeys([*planned, *seen]))
 
     def _add(self, name: str, more: dict[str, Any]) -> None:
         if f"{name}/n" not in self.arrays:
