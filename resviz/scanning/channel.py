@@ -64,7 +64,8 @@ class ChannelTables:
     ) -> pd.DataFrame:
         """Quantiles over the images of the maximum in each channel: a row each, a column a rank.
 
-        To a rank error of 1.33 % at 99 % confidence (KLL sketches); up to 200 images exactly.
+        To a rank error of 1.33 % at 99 % confidence (KLL sketches); up to 200 images exactly. NaN
+        where all images were left out.
 
         Raises:
             KeyError: no such layer.
@@ -83,7 +84,7 @@ class ChannelTables:
         """How a channel's maximum is spread over the images, to the error of the sketch.
 
         Returns:
-            A row per bin: ``low``, ``high``, ``share`` of the images.
+            A row per bin: ``low``, ``high``, ``share`` of the images. NaN where all were left out.
 
         Raises:
             KeyError: no such layer or channel.
@@ -95,6 +96,7 @@ class ChannelTables:
         low, high = sketch.values(number, (0.0, 1.0))[channel].tolist()
         edges = np.linspace(low, high, bins + 1) if high > low else np.array([low, high])
         shares = sketch.shares(number, channel, edges[1:-1]) if len(edges) > 2 else np.ones(1)
+        shares = shares if np.isfinite(low) else np.full(1, np.nan)
         return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "share": shares})
 
     @public

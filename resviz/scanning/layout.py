@@ -13,12 +13,16 @@ METHODS = ("pca", "umap")
 def placed(vectors: NDArray[np.floating], method: str, seed: int) -> NDArray[np.float32]:
     """(M, 2) places of (M, C) vectors: by the two axes of largest variance, or by neighbourhoods.
 
+    A single one lies at the origin.
+
     Raises:
         ImportError: "umap" where `umap-learn` is not installed.
         ValueError: another method.
     """
     choice("method", method, METHODS)
     known = np.asarray(vectors, np.float32)
+    if len(known) < 2:
+        return np.zeros((len(known), 2), np.float32)
     if method == "umap":
         return _by_neighbours(known, seed)
     from sklearn.decomposition import PCA

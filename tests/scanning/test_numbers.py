@@ -99,6 +99,28 @@ def test_ends_of_quantiles_are_exact_beyond_what_a_sketch_keeps(scan):
     np.testing.assert_array_equal(ends[:, 2], ends[:, 0])
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_histogram_of_a_nearly_constant_channel(steps):
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.Flatten())
+    torch.nn.init.ones_(net[0].weight), torch.nn.init.ones_(net[0].bias)
+    images = torch.zeros(12, 1, 8, 8)
+    images[5:] = steps * 2.0**-23  # float32 has nothing between 1 and 1 + 2**-23
+    scan = rv.scan(net, images, ["quantiles"], layers=["0"], progress=False)
+    table = scan.histogram("0", 0)
+    assert table["share"].tolist()[::19] == pytest.approx([5 / 12, 7 / 12])
+    assert table["share"].sum() == pytest.approx(1)
+    np.testing.assert_allclose(scan.measured("quantiles").histograms(0, 20)[2][0], table["share"])
+
+
+def test_a_scan_of_no_image_and_of_one():
+    one = rv.scan(toy(), pictures(1).tensors[0], progress=False)
+    assert one.layout()[["x", "y"]].to_numpy().tolist() == [[0, 0]]
+    none = rv.scan(toy(), pictures(2).tensors[0] * torch.nan, progress=False)
+    assert len(none.skipped) == 2 and none.layout().empty
+    assert none.quantiles("relu").drop(columns="channel").isna().all(axis=None)
+    assert none.histogram("relu", 0).isna().all(axis=None)
+
+
 def test_class_means_and_selectivity(scan, maps, data):
     labels, means = data.tensors[1].numpy(), maps["layer1.1"].mean((2, 3))
     by_class = np.stack([means[labels == k].mean(0) for k in range(3)])

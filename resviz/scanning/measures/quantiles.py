@@ -61,8 +61,10 @@ class Quantiles(Accumulator):
                 sketch.deserialize(whole[end - length : end], channel)
 
     def values(self, number: int, ranks: Sequence[float]) -> NDArray[np.float64]:
-        """(channels, ranks) quantiles of one layer; least and largest value exactly."""
+        """(channels, ranks) quantiles of one layer; the ends exactly; NaN without images."""
         sketch = self.sketches[number]
+        if sketch.is_empty().any():
+            return np.full((self.plan.sites[number].channels, len(ranks)), np.nan)
         found = np.asarray(sketch.get_quantiles(list(ranks), isk=-1), np.float64)
         for at, rank in enumerate(ranks):
             if rank in (0, 1):  # kept apart from the values that a sketch draws
@@ -70,9 +72,15 @@ class Quantiles(Accumulator):
         return found
 
     def shares(self, number: int, channel: int, edges: Sequence[float]) -> NDArray[np.float64]:
-        """(len(edges) + 1,) share of the images below the first edge, between edges, and above."""
-        found = self.sketches[number].get_pmf(list(edges), isk=channel)
-        return np.asarray(found, np.float64).reshape(-1)
+        """(len(edges) + 1,) share of the images up to the first edge, between edges, and above."""
+        given = np.asarray(edges)
+        near = given.astype(np.float32)  # as values are; no value lies between two that are equal
+        below = np.where(near > given, np.nextafter(near, np.float32(-np.inf)), near)
+        apart, first = np.unique(below, return_index=True)
+        found = self.sketches[number].get_pmf(apart.tolist(), isk=channel)
+        shares = np.zeros(len(given) + 1)
+        shares[[*first, len(given)]] = np.asarray(found, np.float64).reshape(-1)
+        return shares
 
     def histograms(self, number: int, bins: int) -> tuple[Floats, Floats, Floats]:
         """Of every channel of a layer: least, largest, and (channels, bins) shares between them.
