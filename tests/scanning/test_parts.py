@@ -10,6 +10,7 @@ from torch.utils.data import Subset
 
 import resviz as rv
 from left_as_found import left_as_found
+from resviz.scanning.accumulated import Accumulated
 from resviz.scanning.scan import Scan
 from scanning.toys import Block, pictures, toy
 
@@ -87,6 +88,17 @@ def test_a_saved_scan_has_its_blocks_in_order(tmp_path):
     assert scan.blocks["block"].tolist() == [f"layer1.{n}" for n in range(11)]
     scan.save(tmp_path / "a.resviz")
     pd.testing.assert_frame_equal(rv.load_scan(tmp_path / "a.resviz").blocks, scan.blocks)
+
+
+def test_files_from_before_images_were_left_out_of_ratios():
+    scan = rv.scan(toy(), pictures(), ["residuals"], **QUIET)
+    state = scan.seen.state()
+    earlier = {name: array for name, array in state.items() if not name.endswith(("io_n", "ne_n"))}
+    loaded = Accumulated(scan.plan)
+    loaded.load(earlier, {})
+    assert len(earlier) < len(state) == len(loaded.state())
+    for name, array in state.items():
+        np.testing.assert_array_equal(loaded.state()[name], array)
 
 
 @pytest.mark.thorough

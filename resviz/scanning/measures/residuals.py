@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,13 @@ class Residuals(Accumulator):
     moments leave it out. Also mean squares of branch and shortcut and their mean product over the
     whole data set, as :func:`resviz.residual_branches` has them of one batch.
     """
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Become what :meth:`state` was taken of; earlier files count each image in all moments."""
+        super().load(state)
+        for name in self.names():
+            for key in _MOMENTS:
+                self.arrays.setdefault(f"{name}/{key}_n", self.arrays[f"{name}/n"])
 
     def update(self, batch: Batch) -> None:
         """Take one more batch."""
