@@ -27,10 +27,14 @@ class Losses:
     Args:
         hooks: live as long as the step.
         backwards: gives how many backward passes have ended.
+        began: called when the gradient arrives at a loss: also of a penalty on the parameters,
+            whose backward pass does not come through the network.
     """
 
-    def __init__(self, hooks: Hooks, backwards: Callable[[], int]) -> None:
-        self._hooks, self._backwards = hooks, backwards
+    def __init__(
+        self, hooks: Hooks, backwards: Callable[[], int], began: Callable[[], None]
+    ) -> None:
+        self._hooks, self._backwards, self._began = hooks, backwards, began
         self._handed: list[_Handed] = []
 
     def hand(self, value: Tensor | float) -> None:
@@ -43,6 +47,7 @@ class Losses:
         self._handed.append(handed)
 
     def _arrived(self, handed: _Handed, gradient: Tensor) -> None:
+        self._began()
         handed.weights.append((self._backwards(), gradient.detach().sum()))
 
     def of(self, backwards: set[int], scale: float) -> float:

@@ -124,6 +124,10 @@ class Passes:
     def _began(self, passed: ForwardPass | None, _: Tensor) -> None:
         if passed is not None:
             passed.backwards.add(self.ended)
+        self.begin()
+
+    def begin(self) -> None:
+        """A backward pass begins: at an output of the network, or before it at a loss."""
         if not self._due or self._retried:  # due: another output, or a backward that failed
             self._tell_began()
         self._due, self._retried = True, False

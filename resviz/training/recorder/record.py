@@ -65,8 +65,8 @@ class TrainingRecord:
             out for gradients that are not finite; ``updated`` whether an optimiser made its step
             (None where that is not known), of several perhaps another; ``micro_batches`` counts the
             backward passes whose sum the gradient is, ``backward_passes`` all that went through the
-            network, ``optimizer_steps`` the steps of its optimisers, an inner one's among them
-            (both NaN in files of before);
+            network or began at a loss that was handed over, ``optimizer_steps`` the steps of its
+            optimisers, an inner one's among them (both NaN in files of before);
             ``seconds`` is the duration of the step, with the time that recording took, ``time`` its
             end in seconds since 1970.
         parameters: a row per step and parameter: ``grad_norm``, ``grad_norm_used``, ``weight_norm``

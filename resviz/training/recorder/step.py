@@ -118,7 +118,7 @@ class WatchedStep:
         self._named: list[tuple[str, nn.Parameter]] = []
         self._hooks = hooks
         self._passes = Passes(net, hooks, self._began, self._ended, self._another_gradient)
-        self._losses = Losses(hooks, lambda: self._passes.ended)
+        self._losses = Losses(hooks, lambda: self._passes.ended, self._passes.begin)
         self._updates = Updates(
             optimizers, self._parameters, lambda: self._passes.ended, hooks, self._passes.anew
         )
@@ -126,7 +126,7 @@ class WatchedStep:
     @property
     def complete(self) -> bool:
         """Whether a backward pass came through a pass of the network that was measured."""
-        return bool(self._backwards and self._passes.measured)
+        return any(each.backwards for each in self._passes.forwards if each.gradients)
 
     @property
     def updated(self) -> bool:

@@ -247,6 +247,35 @@ def test_the_scaler_leaves_out_one_of_two(path: Path, infinite: list[int], fused
     assert row["skipped"] is True and row["updated"] is any(moved)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_penalty_with_a_backward_of_its_own(path: Path, first: bool) -> None:
+    """On the parameters: it does not come through the network, and is no clipping."""
+    net = layers_of(8, 3, 1)
+    optimizer = SGD(net.parameters(), 0.1)
+    norms: list[float] = []
+    losses: list[float] = []
+
+    def loop(step: Any) -> None:
+        def penalty() -> Tensor:
+            return 0.05 * sum(p.square().sum() for p in net.parameters())
+
+        def main() -> Tensor:
+            return F.cross_entropy(net(REAL), LABELS)
+
+        for make in (penalty, main) if first else (main, penalty):
+            loss = make()
+            step.loss(loss)
+            loss.backward()
+            losses.append(float(loss.detach()))
+        norms[:] = norms_of(net)
+        optimizer.step()
+
+    log = recorded(net, path, optimizer, loop)
+    is_used(log, net, norms)
+    assert log.steps["loss"][0] == pytest.approx(sum(losses), rel=1e-6)
+    assert log.blocks["grad_rms"].notna().all()
+
+
 def test_the_last_of_several_steps_counts(path: Path) -> None:
     net = layers_of(8, 3, 1)
     optimizer = SGD(net.parameters(), 0.1)
