@@ -159,7 +159,8 @@ class Runner:
             given.requires_grad_()
         self._check(given)
         with self._autocast():
-            returned = self._watch.run(given, images, gradients=self._gradients)
+            taken = given.clone() if given.requires_grad else given  # a leaf is not written into
+            returned = self._watch.run(taken, images, gradients=self._gradients)
             predictions, probabilities = self._said(returned, given)
         sites, additions = self._watch.settled()
         shown = inputs if self._preset is not None and self._preset.mean else None
@@ -198,7 +199,8 @@ class Runner:
         logits = output.tensor_or_none(returned)
         n, device = len(given), given.device
         if self._gradients:
-            _backward(returned, output, given)
+            leaves = [given] if given.requires_grad else [*self._net.parameters()]  # of tokens
+            _backward(returned, output, [leaf for leaf in leaves if leaf.requires_grad])
         nothing = torch.full((n,), -1, device=device), torch.full((n,), torch.nan, device=device)
         if logits is None or len(logits) != n:
             return nothing
@@ -212,15 +214,16 @@ class Runner:
         return best.indices, best.values
 
 
-def _backward(returned: Any, output: Output, given: Tensor) -> None:
+def _backward(returned: Any, output: Output, leaves: list[Tensor]) -> None:
     """Of the score of what the network says, summed: the hooks see each image's gradient."""
     per_image = choose(returned, None, "logit", output).per_image
     if per_image is None or not per_image.requires_grad:
         raise ValueError(
-            f"{caller()}: measure 'gradients', and an output that is no score of anything; a "
-            "network with classes, labels or a value would be right."
+            f"{caller()}: measure 'gradients', and an output that is no score of anything, or all "
+            "parameters of a network of tokens frozen; a network with classes, labels or a value, "
+            "and parameters that require gradients, would be right."
         )
-    torch.autograd.grad(per_image.sum(), given)
+    torch.autograd.grad(per_image.sum(), leaves, allow_unused=True)
 
 
 def _broken(batch: Batch) -> NDArray[np.bool_]:

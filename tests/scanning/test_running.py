@@ -115,6 +115,30 @@ def test_a_network_that_writes_into_its_input():
         assert seen == pytest.approx(float(images[image].mean()), abs=0.01)
 
 
+def test_gradients_where_the_first_layer_writes_into_its_input():
+    images = pictures().tensors[0]
+    found = rv.scan(nn.Sequential(nn.ReLU(inplace=True), toy()), images, ["gradients"], **QUIET)
+    same = rv.scan(toy(), images.relu(), ["gradients"], **QUIET)
+    seen = found.layers.set_index("layer").loc["1.layer1.0", "grad_norm"]
+    assert seen == pytest.approx(same.layers.set_index("layer").loc["layer1.0", "grad_norm"])
+
+
+def test_gradients_of_tokens():
+    class Words(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.linear, self.fc = nn.Embedding(9, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.fc(self.linear(self.words(x)).mean(1))
+
+    torch.manual_seed(0)
+    net, words = Words().double(), torch.randint(9, (7, 5))
+    found = rv.scan(net, words, ["gradients"], ["linear"], **QUIET).layers["grad_norm"][0]
+    rows = net.fc.weight.detach()[net(words).argmax(1)]  # each of 5 positions has a fifth of it
+    assert found == pytest.approx(float(rows.norm(dim=1).mean()) / 5**0.5, rel=1e-6)
+
+
 def test_all_layers_and_shared_modules():
     found = rv.scan(toy(), pictures(), ["channels"], "all", **QUIET)
     assert found.layers["layer"].tolist()[:4] == ["stem", "relu", "layer1.0.conv", "layer1.0.relu"]
