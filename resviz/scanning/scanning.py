@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import threading
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -132,7 +133,8 @@ def scan(
         "seed": arguments.seed(seed),
     }
     many = whole("sample", sample, least=1)
-    with torch.random.fork_rng(devices=[]):  # loaders, and data sets that augment, draw from it
+    main = threading.current_thread() is threading.main_thread()  # random state is of all threads
+    with torch.random.fork_rng(devices=[], enabled=main):  # loaders and data sets draw
         ready = prepare(net, source, known, measures, layers, many, **limits)
         size = batch_size if batch_size is not None else source.size or ready.batch
         settings = read_settings(net, size, amp, channels_last, on_error)
