@@ -194,6 +194,9 @@ class _Graph:
         if reading is not None:
             return reading
         got = _described(output)
+        layout = self.axes.layout_of(output) if isinstance(output, Tensor) else None
+        if any(axis.backwards for axis in layout or ()):
+            got += ", with positions in reverse order, as behind a flip"
         raise LayerRefused(
             f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives {got}; (N, C, H, W) "
             "with H and W above 1, (N, H, W, C), or tokens of patches (N, T, C) would be right; of "

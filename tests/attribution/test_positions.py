@@ -18,6 +18,7 @@ from torchvision.models.convnext import CNBlockConfig
 import resviz as rv
 from cases import crossed, thorough
 from resviz.attribution.positions import read
+from resviz.errors import LayerRefused
 
 pytestmark = pytest.mark.filterwarnings("ignore:explain. .* is zero")
 
@@ -512,3 +513,45 @@ def test_ablation_with_a_reshape_where_sizes_meet() -> None:
     torch.testing.assert_close(
         ours.maps["ablation_cam", "mix"], read_by_shape.maps["ablation_cam", "mix"]
     )
+
+
+class Mirrored(nn.Module):
+    """A network over a picture and over the same one turned round."""
+
+    def __init__(self, flip) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.small = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, 2, 1)
+        self.head, self.flip = nn.Linear(4, 2), flip
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = self.small(self.conv(x).relu()), self.small(self.conv(self.flip(x)).relu())
+        return self.head(sum(maps.relu().mean((2, 3)) for maps in both))
+
+
+FLIPS = {
+    "flip": lambda x: x.flip(3),
+    "both axes": lambda x: x.flip((2, 3)),
+    "upside down": lambda x: torch.flip(x, dims=[-2]),
+}
+
+
+@pytest.mark.parametrize("flip", FLIPS.values(), ids=FLIPS)
+def test_positions_behind_a_flip_are_not_those_of_the_picture(flip) -> None:
+    net, images = Mirrored(flip).eval(), torch.randn(2, 3, 16, 12)
+    assert rv.explain(net, images, 0, relu=False).layers == ["small"]
+    for layer in ("conv", "small"):
+        with pytest.raises(LayerRefused, match="positions in reverse order"):
+            rv.explain(net, images, 0, layers=[(layer, 1)])
+
+
+def test_a_flip_that_is_undone_leaves_positions_as_they_were() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), Turned(), nn.Conv2d(4, 4, 3, padding=1), Turned())
+    net = nn.Sequential(*net, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    exp = rv.explain(net.eval(), torch.randn(1, 3, 8, 6), 0, relu=False)
+    assert exp.layers == ["4"] and exp.provenance["explained"][0]["axes_said"]
+
+
+class Turned(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flip(3)

@@ -25,7 +25,7 @@ class Atom(NamedTuple):
 
     Attributes:
         name: "N", "C", one of `PLACES` or `GIVEN`; "?1", "?2", ... where it is not known.
-        step: how far apart in the whole axis neighbours are.
+        step: how far apart in the whole axis neighbours are; below 0 where they run backwards.
         size: of this piece.
         total: of the whole axis.
     """
@@ -84,6 +84,11 @@ class Axis(NamedTuple):
         atom = self.atoms[0]
         return atom.name if atom.step == 1 and atom.size == atom.total else ""
 
+    @property
+    def backwards(self) -> str:
+        """The same of an axis that runs backwards, as after a flip."""
+        return flipped(self).whole
+
 
 Layout = tuple[Axis, ...]
 ONE = Axis(())
@@ -107,10 +112,20 @@ def given(shape: Sequence[int]) -> Layout:
     return (fresh(IMAGES, shape[0]), *map(fresh, names, shape[1:]))
 
 
+def flipped(axis: Axis) -> Axis:
+    """An axis that runs the other way round; of several pieces it is not known."""
+    if len(axis.atoms) != 1 or axis.before or axis.after:
+        return unknown(axis.size)
+    (atom,) = axis.atoms
+    return Axis((atom.cut(atom.size, -atom.step),))
+
+
 def resized(axis: Axis, size: int) -> Axis:
     """An axis after a layer that keeps its order and may change its size."""
     if axis.size == size:
         return axis
+    if axis.backwards:
+        return flipped(fresh(axis.backwards, size))
     name = CHANNELS if axis.names == {CHANNELS} else axis.whole
     return fresh(name, size) if name else unknown(size)
 

@@ -23,6 +23,7 @@ from resviz.networks.anatomy.axes.axis import (
     Axis,
     Layout,
     beside,
+    flipped,
     fresh,
     narrowed,
     overlaid,
@@ -114,7 +115,8 @@ def _images(layout: Layout) -> Axis:
 def _places(layout: Layout, places: str, out: Tensor) -> list[Axis]:
     sizes, before = out.shape[2:], layout[2:]
     axes = [_placed(*each) for each in zip(before, places, sizes, strict=True)]
-    names = [axis.whole for axis in axes if axis.whole]
+    names = [axis.whole or axis.backwards for axis in axes]
+    names = [name for name in names if name]
     if len(set(names)) < len(names):
         return [fresh(name, size) for name, size in zip(places, sizes, strict=True)]
     return axes
@@ -124,8 +126,10 @@ def _placed(before: Axis, name: str, size: int) -> Axis:
     """A position axis behind a layer that runs along it: it keeps its own name, if it has one."""
     if before.known and before.positions:
         return resized(before, size)
-    own = {"t": "D", "h": "H", "w": "W", "l": "L"}.get(before.whole, name)
-    return fresh(own, size)
+    own = {"t": "D", "h": "H", "w": "W", "l": "L"}
+    if before.backwards:
+        return flipped(fresh(own.get(before.backwards, name), size))
+    return fresh(own.get(before.whole, name), size)
 
 
 def _channels_second(call: Call, out: Tensor, _: int) -> Layout | None:
@@ -333,8 +337,20 @@ def _reduced(call: Call, out: Tensor, _: int) -> Layout | None:
     return tuple(axis for number, axis in enumerate(layout) if number not in gone)
 
 
+def _flipped(call: Call, out: Tensor, _: int) -> Layout:
+    """flip, fliplr, flipud: positions run backwards."""
+    dims = {"fliplr": 1, "flipud": 0}.get(call.name)
+    given = call.given(1, "dims") if dims is None else dims
+    several = given if isinstance(given, list | tuple) else [given, *call.args[2:]]
+    turned = {int(axis) % len(call.layout) for axis in several}
+    return tuple(
+        flipped(axis) if number in turned and axis.positions else axis
+        for number, axis in enumerate(call.layout)
+    )
+
+
 def _rescaled(call: Call, out: Tensor, _: int) -> Layout | None:
-    """interpolate, pad, roll, flip: the order stays, sizes may change."""
+    """interpolate, pad, roll: the order stays, sizes may change."""
     if out.ndim != len(call.layout):
         return None
     return tuple(resized(axis, size) for axis, size in zip(call.layout, out.shape, strict=True))
@@ -452,7 +468,8 @@ _RULES: dict[str, Rule] = {
     **_names(_expanded, "expand expand_as broadcast_to"),
     **_names(_repeated, "repeat tile"),
     **_names(_reduced, "sum mean amax amin max min std var norm vector_norm logsumexp prod"),
-    **_names(_rescaled, "interpolate upsample pad roll flip fliplr flipud glu"),
+    **_names(_rescaled, "interpolate upsample pad roll glu"),
+    **_names(_flipped, "flip fliplr flipud"),
     **_names(_product, "matmul rmatmul bmm mm"),
     **_names(_attended, "scaled_dot_product_attention multi_head_attention_forward"),
     **_names(_einsum, "einsum"),
