@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resviz.views import style
+
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "docs" / "pictures" / "packaged"
@@ -41,7 +43,9 @@ def maker() -> Any:
 @pytest.fixture(scope="module")
 def pages(maker: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("pictures")
-    return {name: (page, keys) for name, page, keys in maker.packaged_pages(folder)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "_NETWORKS", {})  # colours as the first views of a session
+        return {name: (page, keys) for name, page, keys in maker.packaged_pages(folder)}
 
 
 @pytest.mark.parametrize("name", NAMES)
