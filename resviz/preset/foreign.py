@@ -149,6 +149,10 @@ def _transformers_output(net: nn.Module, config: Any) -> str:
 
 def _images_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a preset that an image processor's settings amount to."""
+    kind = str(settings.get("image_processor_type", "an image processor"))
+    beyond = [name for name in _BEYOND if settings.get(name)]
+    if beyond or kind.startswith("Perceiver"):
+        raise _unknown(f"{kind} with {beyond[0] if beyond else 'a crop before its resize'}")
     factor = settings.get("rescale_factor", 1 / 255)
     if not settings.get("do_rescale", True) or abs(factor * 255 - 1) > 1e-6:
         raise _unknown(f"an image processor with rescale_factor {factor:g}")
@@ -157,10 +161,17 @@ def _images_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     number = int(settings.get("resample", 2) if settings.get("do_resize", True) else 2)
     if number not in _RESAMPLING:
         raise _unknown(f"an image processor with resample {number}")
-    scaled = settings.get("do_normalize", True)
+    known = settings.get("image_mean") is not None and settings.get("image_std") is not None
+    scaled = settings.get("do_normalize", known)
+    if scaled and not known:
+        raise _unknown(f"{kind} that normalises, without image_mean")
     mean = tuple(settings["image_mean"]) if scaled else (0.0, 0.0, 0.0)
     std = tuple(settings["image_std"]) if scaled else (1.0, 1.0, 1.0)
+    if scaled and kind.startswith("EfficientNet") and settings.get("include_top"):
+        std = tuple(value * value for value in std)  # it divides twice
     resize, crop = _resize_of(settings)
+    if kind.startswith("Levit") and isinstance(resize, int):
+        resize = int(256 / 224 * resize)
     return {
         "mean": mean,
         "std": std,
@@ -199,6 +210,10 @@ def _both_of(size: Any) -> tuple[int, int] | None:
     return (int(size), int(size)) if isinstance(size, int) else None
 
 
+# what an image processor may do to pictures, and no preset can
+_BEYOND = (
+    *("do_flip_channel_order", "do_thumbnail", "do_align_long_axis", "do_pad", "size_divisor"),
+)
 _processors: weakref.WeakKeyDictionary[nn.Module, Any] = weakref.WeakKeyDictionary()
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import resviz as rv
+from resviz.preset.foreign import _images_of
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CFG = {
@@ -286,3 +287,31 @@ def test_images_of_transformers_own_processors(kind: str, picture: Image.Image) 
     # theirs resizes tensors, or rounds elsewhere
     assert (images - theirs).abs().max() < 6 / 255 / min(preset.std)
     assert net(images).logits.shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("MobileViTImageProcessor", {"do_flip_channel_order": True}),
+        ("DonutImageProcessor", {"do_thumbnail": True}),
+        ("Swin2SRImageProcessor", {"do_pad": True}),
+        ("TextNetImageProcessor", {"size_divisor": 32}),
+        ("PerceiverImageProcessor", {"crop_size": {"height": 256, "width": 256}}),
+    ],
+)
+def test_processors_that_do_what_no_preset_can(kind: str, more: dict[str, Any]) -> None:
+    settings = {"image_processor_type": kind, "size": {"height": 8, "width": 8}} | more
+    with pytest.raises(ValueError, match=kind):
+        _images_of(settings | {"image_mean": [0.5] * 3, "image_std": [0.5] * 3})
+
+
+def test_processors_with_ways_of_their_own() -> None:
+    about = {"image_mean": [0.4] * 3, "image_std": [0.5] * 3}
+    twice = {"image_processor_type": "EfficientNetImageProcessor", "include_top": True} | about
+    assert _images_of(twice | {"size": {"height": 8, "width": 8}})["std"] == (0.25,) * 3
+    levit = {"image_processor_type": "LevitImageProcessorPil", "size": {"shortest_edge": 224}}
+    assert _images_of(levit | about)["resize"] == 256
+    plain = _images_of({"size": {"height": 8, "width": 8}})  # nothing to normalise by
+    assert plain["mean"] == (0.0,) * 3 and plain["std"] == (1.0,) * 3
+    with pytest.raises(ValueError, match="without image_mean"):
+        _images_of({"do_normalize": True, "size": {"height": 8, "width": 8}})
