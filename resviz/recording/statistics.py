@@ -134,8 +134,7 @@ def sums_of_squares(
     ]
 
 
-def _sum_of_squares(x: Tensor) -> float:
-    compiled = _compiled(x)
+def _sum_of_squares(x: Tensor, compiled: OnePass | None) -> float:
     if compiled is not None:
         total = compiled.products(x, x)
         if squares_fit(total / x.numel(), x):
@@ -206,7 +205,8 @@ def _around(x: Tensor, mean: float) -> float:
     What their dtype rounds off the mean, and what summing them did, is what the rest has for one.
     """
     rest = x - mean
-    return _sum_of_squares(rest) / x.numel() - float(rest.mean(dtype=torch.float64)) ** 2
+    squares = _sum_of_squares(rest, _compiled(rest))
+    return squares / x.numel() - float(rest.mean(dtype=torch.float64)) ** 2
 
 
 def _on_cpu(x: Tensor) -> tuple[float, ...]:
@@ -253,15 +253,16 @@ def _how_many(true: Tensor) -> int:
 
 def mean_square(x: Tensor) -> Tensor | float:
     """Mean square of one tensor, accumulated in float32 or better; no sync on a GPU."""
-    if _compiled(x) is not None:
-        return _sum_of_squares(x) / x.numel()
+    compiled = _compiled(x)
+    if compiled is not None:
+        return _sum_of_squares(x, compiled) / x.numel()
     if x.numel() == 0:
         return math.nan
     x = _ready(x)
     if x.device.type != "cpu":
         norm = torch.linalg.vector_norm(x, dtype=widest(x))
         return norm * norm / x.numel()
-    return _sum_of_squares(x) / x.numel()
+    return _sum_of_squares(x, _compiled(x)) / x.numel()
 
 
 def mean_product(x: Tensor, y: Tensor) -> Tensor | float:
