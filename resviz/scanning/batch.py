@@ -57,17 +57,19 @@ class SiteBatch:
 
 @dataclass(frozen=True, eq=False)
 class AdditionBatch:
-    """Of one residual addition; (N,) each.
+    """Of one residual addition; (N,) each, or (1,) over all images.
 
     Attributes:
         branch: mean squares of the branch.
         shortcut: of the shortcut.
         product: means of the product of both.
+        by_image: False where no axis of the sum counts the images.
     """
 
     branch: Floats
     shortcut: Floats
     product: Floats
+    by_image: bool = True
 
 
 @dataclass(frozen=True, eq=False)

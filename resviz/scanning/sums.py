@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.additions import Addition
+from resviz.networks.anatomy.axes.axis import IMAGES, Layout
+from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow
 from resviz.networks.anatomy.walk import Walk
 from resviz.recording.statistics import dense, widest
@@ -22,6 +24,7 @@ class _Sum:
     addition: Addition
     values: tuple[Tensor, Tensor, Tensor]  # mean squares and mean product, (N,)
     name: str
+    by_image: bool
 
 
 class Sums:
@@ -33,12 +36,14 @@ class Sums:
     """
 
     def __init__(self, net: nn.Module, hooks: Hooks) -> None:
-        self._walk = Walk(net, hooks, check=False)
+        self._axes = Axes(net, hooks)
+        self._walk = Walk(net, hooks, check=False, axes=self._axes)
         self._found: list[_Sum] = []
+        self._images = 0
 
     def run(self, inputs: Tensor) -> Any:
         """The pass; what the network returned."""
-        self._found = []
+        self._found, self._images = [], len(inputs)
         flow = Dataflow(self._before)
         try:
             output = self._walk.run(inputs, flow)
@@ -52,20 +57,28 @@ class Sums:
         """The numbers of the pass, on the host, by the name of the addition."""
         result = {}
         for found in self._found:
-            numbers = torch.stack(found.values).double().cpu().numpy()
-            result[found.name] = AdditionBatch(*numbers)
+            branch, shortcut, product = torch.stack(found.values).double().cpu().numpy()
+            result[found.name] = AdditionBatch(branch, shortcut, product, found.by_image)
         return result
 
     def _before(self, addition: Addition, branch: Tensor, shortcut: Tensor) -> None:
+        of_images = not (addition.branch.constant and addition.shortcut.constant)
         with unwatched():
-            one, other = _rows(branch), _rows(shortcut)
+            axis = None
+            if of_images:
+                layouts = map(
+                    self._axes.layout_of, (branch, shortcut)
+                )  # of what is broadcast: None
+                axis = _axis_of_images(next(filter(None, layouts), None), branch, self._images)
+            one, other = (_rows(each, axis, self._images) for each in (branch, shortcut))
             wide = widest(one)
             values = (
                 torch.linalg.vector_norm(one, dim=2).to(wide).square().mean(1) / one.shape[2],
                 torch.linalg.vector_norm(other, dim=2).to(wide).square().mean(1) / one.shape[2],
                 (one * other).sum(2).to(wide).mean(1) / one.shape[2],
             )
-        self._found.append(_Sum(addition, values, key_of(addition)))
+        by_image = axis is not None or (of_images and self._images == 1)
+        self._found.append(_Sum(addition, values, key_of(addition), by_image))
 
 
 def key_of(addition: Addition) -> str:
@@ -73,9 +86,25 @@ def key_of(addition: Addition) -> str:
     return f"{addition.name}#{addition.call}" if addition.call else addition.name
 
 
-def _rows(x: Tensor) -> Tensor:
-    """(N, parts, at most 4096 or so) of one tensor, in float32 or better."""
+def _axis_of_images(layout: Layout | None, tensor: Tensor, images: int) -> int | None:
+    """The axis that counts images, slowest; None for none, as of one row for all of them.
+
+    It may count windows of each image as well. Where it is not known, it is the first that fits.
+    """
+    if layout is not None:
+        for number, axis in enumerate(layout):
+            if axis.atoms and axis.atoms[0].name == IMAGES and axis.atoms[0].size == images:
+                return number if not axis.before and not axis.after else None
+    return 0 if tensor.ndim and len(tensor) == images else None
+
+
+def _rows(x: Tensor, axis: int | None, images: int) -> Tensor:
+    """(N, parts, at most 4096 or so) of one tensor, in float32 or better; all in one row of None.
+
+    `axis` counts images.
+    """
     x = dense(x.detach())
-    x = (x if x.dtype in (torch.float32, torch.float64) else x.float()).flatten(1)
+    x = x if x.dtype in (torch.float32, torch.float64) else x.float()
+    x = x.reshape(1, -1) if axis is None else x.movedim(axis, 0).reshape(images, -1)
     parts = next(p for p in range(-(-x.shape[1] // 4096), x.shape[1] + 1) if x.shape[1] % p == 0)
     return x.reshape(len(x), parts, -1)

@@ -11,7 +11,7 @@ import torch
 import resviz as rv
 from resviz.scanning.measures.quantiles import Quantiles
 from resviz.scanning.scan import Scan
-from scanning.toys import activations, pictures, toy
+from scanning.toys import SequenceFirst, activations, pictures, toy
 
 LAYERS = ["relu", "layer1.0", "layer1.1"]
 
@@ -211,3 +211,35 @@ def test_a_dead_channel_has_a_bound(data):
     assert found["zero_fraction"][4] == 1
     assert found["active_bound"][4] == pytest.approx(1 - 0.05 ** (1 / 23))
     assert found["active_bound"][0] == 1
+
+
+@pytest.mark.parametrize("batch", [1, 4, 5, 6])
+def test_residuals_by_image_of_tokens_that_come_first(batch):
+    torch.manual_seed(0)
+    net = SequenceFirst().double().eval()
+    images = torch.randn(6, 3, 16, 16, dtype=torch.float64)
+    images *= torch.arange(1.0, 7.0).view(-1, 1, 1, 1)
+    found = rv.scan(net, images, ["residuals"], batch_size=batch, progress=False).blocks
+    rec = rv.record(net, images, gradients=False, keep="additions")
+    tokens = found[found["block"] == "layer"]
+    assert len(tokens) == 2
+    for row in tokens.itertuples():
+        f, x = (rec[f"{row.addition}:{part}"] for part in ("branch", "shortcut"))
+        powers, own = f.square().sum((0, 2)), x.square().sum((0, 2))
+        ratio, cosine = (powers / own).sqrt(), (f * x).sum((0, 2)) / (powers * own).sqrt()
+        assert row.ratio_mean == pytest.approx(float(ratio.mean()), rel=1e-9)
+        assert row.ratio_std == pytest.approx(float(ratio.std(correction=0)), rel=1e-9)
+        assert row.cosine_mean == pytest.approx(float(cosine.mean()), abs=1e-9)
+        assert row.ratio == pytest.approx(float((powers.sum() / own.sum()).sqrt()), rel=1e-9)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 5])  # five images, as there are five queries
+def test_a_sum_of_no_image_has_no_moments_over_images(batch):
+    torch.manual_seed(0)
+    net = SequenceFirst().eval()
+    found = rv.scan(net, torch.randn(6, 3, 16, 16), ["residuals"], batch_size=batch, progress=False)
+    (row,) = found.blocks[found.blocks["block"] != "layer"].to_dict("records")
+    with torch.no_grad():
+        ratio = net.own(net.queries).norm() / net.queries.norm()
+    assert row["ratio"] == pytest.approx(float(ratio), rel=1e-5)
+    assert np.isnan([row["ratio_mean"], row["cosine_std"]]).all()

@@ -55,3 +55,20 @@ def activations(net: nn.Module, layer: str, images: Tensor) -> np.ndarray:
         net(images.clone())
     handle.remove()
     return kept[0].numpy()
+
+
+class SequenceFirst(nn.Module):
+    """Patches as tokens (L, N, C), and queries (T, C) that no image takes part in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, 8, 4, 4)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0)
+        self.queries = nn.Parameter(torch.randn(5, 8))
+        self.own = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.layer(self.patch(x).flatten(2).permute(2, 0, 1))
+        queries = self.queries + self.own(self.queries)
+        return self.head(tokens.mean(0) * queries.mean(0))

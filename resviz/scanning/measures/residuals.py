@@ -27,8 +27,9 @@ class Residuals(Accumulator):
     """Moments over the images of |branch| / |shortcut| and of the cosine between both.
 
     An image with a zero shortcut has no ratio, one with a zero branch or shortcut no cosine: those
-    moments leave it out. Also mean squares of branch and shortcut and their mean product over the
-    whole data set, as :func:`resviz.residual_branches` has them of one batch.
+    moments leave it out, and all images of a sum that no axis counts them in. Also mean squares of
+    branch and shortcut and their mean product over the whole data set, as
+    :func:`resviz.residual_branches` has them of one batch.
     """
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -41,7 +42,7 @@ class Residuals(Accumulator):
     def update(self, batch: Batch) -> None:
         """Take one more batch."""
         for name, addition in batch.additions.items():
-            self._add(name, _of_batch(addition))
+            self._add(name, _of_batch(addition, len(batch.images)))
 
     def merge(self, other: Residuals) -> None:
         """Take what another one took."""
@@ -95,15 +96,15 @@ class Residuals(Accumulator):
         return pd.DataFrame(rows)
 
 
-def _of_batch(addition: AdditionBatch) -> dict[str, NDArray[np.float64]]:
+def _of_batch(addition: AdditionBatch, images: int) -> dict[str, NDArray[np.float64]]:
     branch, shortcut, product = addition.branch, addition.shortcut, addition.product
-    found = {"n": np.array([len(branch)], np.float64)}
+    found = {"n": np.array([images], np.float64)}
     for name, values in (("branch", branch), ("shortcut", shortcut), ("product", product)):
-        found[name] = values.sum(keepdims=True)
+        found[name] = values.mean(keepdims=True) * images
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, cosine = np.sqrt(branch / shortcut), product / np.sqrt(branch * shortcut)
     for name, values in (("ratio", ratio), ("cosine", cosine)):
-        known = values[np.isfinite(values)]
+        known = values[np.isfinite(values) & addition.by_image]
         mean = known.mean(keepdims=True) if len(known) else np.zeros(1)
         moments = np.array([float(len(known))]), mean, np.square(known - mean).sum(keepdims=True)
         found |= zip(_names(name), moments, strict=True)
