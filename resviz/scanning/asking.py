@@ -109,22 +109,25 @@ def read_measures(measures: str | Iterable[str] | None) -> list[str]:
 
 
 def first_image(source: Source) -> tuple[torch.Tensor, int]:
-    """(input, label) of the first image that can be read.
+    """(input, label) of the data set's first image that can be read, whatever part is scanned.
+
+    So all parts of a data set have one plan, and can be merged.
 
     Raises:
         ValueError: none of the first ones can.
     """
     if isinstance(source, Stream):
         return source.item(0)
-    tried = source.positions()[:100]
+    chosen = source.positions()[:100].tolist()
+    tried = dict.fromkeys([*range(min(source.count, 100)), *chosen])
     error: Exception | None = None
-    for position in tried.tolist():
+    for position in tried:
         try:
             return source.item(position)
         except Exception as err:  # noqa: BLE001  # a user's data set may raise anything
             error = error or err
     raise ValueError(
-        f"{caller()}: not one of the first {len(tried)} images can be read ({error}); images or "
+        f"{caller()}: not one of {len(tried)} images can be read ({error}); images or "
         "tensors would be right."
     ) from error
 

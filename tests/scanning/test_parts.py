@@ -36,6 +36,13 @@ def assert_same(one: Scan, other: Scan, rank_error: bool = False) -> None:
     np.testing.assert_array_equal(one.embedding[2], other.embedding[2])
 
 
+def test_parts_of_images_of_two_sizes_make_one():
+    sizes = [(8, 8), (8, 12)] * 6
+    images = [torch.randn(3, *size, dtype=torch.float64) for size in sizes]
+    parts = [rv.scan(toy(), images, only=range(part, 12, 2), **QUIET) for part in (1, 0)]
+    assert_same(parts[0].merge(parts[1]), rv.scan(toy(), images, **QUIET))
+
+
 @pytest.mark.parametrize("parts", [2, pytest.param(7, marks=pytest.mark.thorough)])
 def test_parts_make_one(parts):
     data, whole = pictures(), rv.scan(toy(), pictures(), **QUIET)
