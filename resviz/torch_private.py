@@ -283,6 +283,14 @@ def after_this_backward(call: Callable[[], None]) -> None:
     torch.autograd.Variable._execution_engine.queue_callback(call)
 
 
+def inside_backward() -> bool:
+    """True in what a backward pass calls: a hook of a tensor, a node, or a parameter.
+
+    Nothing public tells that autograd is under way in this thread.
+    """
+    return torch._C._current_graph_task_id() != -1
+
+
 def operation_of(node: Any) -> str:
     """The operation of an autograd node: "add", "relu", "clone". Its name is public, as text."""
     return node.name().partition("Backward")[0].lower()

@@ -487,6 +487,20 @@ def test_a_node_leads_to_the_leaves_behind_it():
 
 
 @seen("torch", "2.15.0")
+def test_what_runs_inside_a_backward_pass():
+    found = []
+    x = torch.ones(2, requires_grad=True)
+    x.register_post_accumulate_grad_hook(lambda _: found.append(private.inside_backward()))
+    before = private.inside_backward()
+    (x * 2).sum().backward()
+    assert (before, found, private.inside_backward()) == (False, [True], False)
+    x.register_hook(lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        (x * 2).sum().backward()
+    assert not private.inside_backward()
+
+
+@seen("torch", "2.15.0")
 def test_nodes_are_numbered_as_they_are_made():
     x = torch.ones(2, requires_grad=True)
     results = [x * 2]

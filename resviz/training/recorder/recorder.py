@@ -47,7 +47,8 @@ class TrainingRecorder:
     own parameters. Where ``step(closure)`` evaluates the loss itself, as LBFGS does several times,
     its first evaluation counts: loss and gradient at the parameters that the step starts from. An
     optimiser inside another one makes its step for it: of SAM's two gradients the second is used,
-    and recorded, also where its base optimiser is called by hand.
+    and recorded, also where its base optimiser is called by hand. Steps that are fused into the
+    backward pass, one for each parameter, are recorded as they used it; clipping is not seen there.
 
     Under DistributedDataParallel every process makes a recorder; the one of rank 0 writes, the
     others do nothing. Its parameter gradients are those of all processes, its activations its own.

@@ -32,6 +32,7 @@ from resviz.training.recorder.updates import (
     Number,
     Start,
     Updates,
+    Use,
     gradients,
     rates,
     squares,
@@ -72,6 +73,7 @@ class _Gradient:
     Attributes:
         before: squares when its last backward pass had ended.
         used: squares when an optimiser used it.
+        inside: an optimiser used it inside the backward pass, where `before` is not known.
         weights: squares of the parameters at that moment.
         rates: learning rates.
         backwards: the numbers of the backward passes that it is the sum of.
@@ -80,6 +82,7 @@ class _Gradient:
 
     before: list[float]
     used: list[float]
+    inside: bool
     weights: list[float]
     rates: list[float]
     backwards: set[int]
@@ -194,19 +197,21 @@ class WatchedStep:
         count = len(uses)
         carried = _rows([event.carried for event in events], count)
         left = _rows([event.left for event in events], count)
-        ends = [use.backwards if use is not None else len(events) for use in uses]
+        ends = [_end(use, len(events)) for use in uses]
         starts = [use.start if use is not None else self._start for use in uses]
         chosen: set[int] = set()
         for use in dict.fromkeys(use for use in uses if use is not None) or [None]:
             members = [i for i in range(count) if uses[i] is use]
-            end = use.backwards if use is not None else len(events)
-            chosen |= _summed(carried, left, members, end)
+            chosen |= _summed(carried, left, members, _end(use, len(events)))
         divides = any(use.divides for use in uses if use is not None)
         scale = events[max(chosen)].scale
+        used = read([NONE if use is None else use.squares[i] for i, use in enumerate(uses)])
+        inside = [use is not None and use.inside for use in uses]
         return _Gradient(
-            before=[left[end - 1][i] for i, end in enumerate(ends)],
-            used=read([NONE if use is None else use.squares[i] for i, use in enumerate(uses)]),
-            weights=read([s.weights[i] if s else NONE for i, s in enumerate(starts)]),
+            before=[used[i] if inside[i] else left[end - 1][i] for i, end in enumerate(ends)],
+            used=used,
+            inside=any(inside),
+            weights=read(self._weights(starts)),
             rates=[
                 s.rates.get(id(p), math.nan) if s else math.nan
                 for s, p in zip(starts, self._parameters(), strict=True)
@@ -215,6 +220,16 @@ class WatchedStep:
             scale=scale,
             used_scale=scale if divides else 1.0,
         )
+
+    def _weights(self, starts: Sequence[Start | None]) -> list[Number]:
+        """Squares of the parameters as their steps began; of those in none, as the backward did."""
+        found = [start.weights[i] if start else NONE for i, start in enumerate(starts)]
+        if self._start is None:
+            return found
+        return [
+            own if isinstance(one, float) and one == NONE else one
+            for one, own in zip(found, self._start.weights, strict=True)
+        ]
 
     # ---- numbers
     def record(self) -> dict[str, Any]:
@@ -281,6 +296,11 @@ class WatchedStep:
         }
 
 
+def _end(use: Use | None, events: int) -> int:
+    """How many backward passes are in what was used; one that failed after the step is none."""
+    return events if use is None else min(use.backwards, events)
+
+
 def _rows(values: list[list[Number]], width: int) -> list[list[float]]:
     numbers = read([each for row in values for each in row])
     return [numbers[i * width : (i + 1) * width] for i in range(len(values))]
@@ -304,6 +324,8 @@ def _summed(
 
 def _clip_factor(gradient: _Gradient) -> float:
     """What is left of the gradient in what was used, over the parameters that were."""
+    if gradient.inside:
+        return math.nan
     there = [i for i, used in enumerate(gradient.used) if used != NONE]
     total = _total([gradient.before[i] for i in there], gradient.scale)
     used = _total([gradient.used[i] for i in there], gradient.used_scale)

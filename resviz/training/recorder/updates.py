@@ -4,6 +4,8 @@ A step is told by torch's own hook of optimisers. An optimiser inside another on
 or of Lookahead) makes its step for it. Where ``step(closure)`` evaluates the loss itself, the first
 evaluation counts: its loss and gradient are at the parameters that the step starts from, where
 LBFGS goes on to others; an inner optimiser that makes a step among the evaluations counts instead.
+One that makes its step inside the backward pass, as soon as a parameter has its gradient, is of the
+pass that is under way.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 
 from resviz.hooks import Hooks
 from resviz.recording.statistics import mean_square
-from resviz.torch_private import divides_in_kernel
+from resviz.torch_private import divides_in_kernel, inside_backward
 
 Optimizer = torch.optim.Optimizer
 Number = Tensor | float
@@ -38,9 +40,9 @@ def _square(tensor: Tensor) -> Number:
     return mean_square(values) * values.numel() if values.numel() else 0.0
 
 
-def gradients(parameters: Sequence[nn.Parameter]) -> list[Number]:
+def gradients(parameters: Sequence[nn.Parameter | None]) -> list[Number]:
     """Sums of squares of ``.grad``."""
-    return squares([parameter.grad for parameter in parameters])
+    return squares([None if parameter is None else parameter.grad for parameter in parameters])
 
 
 def rates(optimizers: Sequence[Optimizer]) -> dict[int, float]:
@@ -62,11 +64,13 @@ class Use:
     """What one step of an optimiser used.
 
     Attributes:
-        backwards: how many backward passes had ended.
+        backwards: how many backward passes had ended, with the one that it was inside of.
         start: of the step.
-        squares: of the gradients of all parameters, as it used them.
+        squares: of the gradients of all parameters, as it used them; inside a backward pass of its
+            own alone, -1 for others.
         divides: whether it divides them by the scaler's scale itself.
         own: ids of the parameters that it has.
+        inside: it came inside a backward pass: what was there before clipping is not known.
     """
 
     backwards: int
@@ -74,6 +78,7 @@ class Use:
     squares: list[Number]
     divides: bool
     own: frozenset[int]
+    inside: bool = False
 
 
 class Updates:
@@ -113,7 +118,7 @@ class Updates:
 
     def _before(self, optimizer: Optimizer) -> Callable[[Any, Any], tuple[Any, Any] | None]:
         def before(args: Any, kwargs: Any) -> tuple[Any, Any] | None:
-            start = Start(squares(self._parameters()), rates([optimizer]))
+            start = Start(squares(self._touched(optimizer)), rates([optimizer]))
 
             def use() -> None:
                 self._use(optimizer, start)
@@ -125,12 +130,21 @@ class Updates:
 
         return before
 
+    def _touched(self, optimizer: Optimizer) -> list[nn.Parameter | None]:
+        """The parameters; inside a backward pass, where each may have its optimiser, its own."""
+        if not inside_backward():
+            return [*self._parameters()]
+        own = {id(p) for p in _parameters_of(optimizer)}
+        return [p if id(p) in own else None for p in self._parameters()]
+
     def _use(self, optimizer: Optimizer, start: Start) -> None:
-        if not self._backwards():
+        inside = inside_backward()
+        backwards = self._backwards() + inside
+        if not backwards:
             return
         own = frozenset(id(p) for p in _parameters_of(optimizer))
-        used, divides = gradients(self._parameters()), divides_in_kernel(optimizer)
-        self.uses.append(Use(self._backwards(), start, used, divides, own))
+        used, divides = gradients(self._touched(optimizer)), divides_in_kernel(optimizer)
+        self.uses.append(Use(backwards, start, used, divides, own, inside))
 
     def by_parameter(self, parameters: Sequence[nn.Parameter]) -> list[Use | None]:
         """The latest use of each; of one that no optimiser here has, that of the latest step."""

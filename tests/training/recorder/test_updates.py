@@ -580,3 +580,74 @@ def test_a_log_of_before_opens(path: Path) -> None:
     with TrainingRecorder(net, path, 1, resume=True) as recorder, recorder.step():
         net(REAL).sum().backward()
     assert load_training_record(path).steps["backward_passes"].tolist()[1:] == [1]
+
+
+def fused(net: nn.Module, set_to_none: bool, given: list[Any]) -> list[Any]:
+    """An optimiser for each parameter, which makes its step as soon as the gradient is there."""
+    given[:] = [SGD([parameter], 0.1) for parameter in net.parameters()]
+    own = dict(zip(net.parameters(), given, strict=True))
+
+    def used(parameter: Tensor) -> None:
+        own[parameter].step()
+        own[parameter].zero_grad(set_to_none)
+
+    return [p.register_post_accumulate_grad_hook(used) for p in net.parameters()]
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+@pytest.mark.parametrize("named", [True, False])
+def test_steps_inside_the_backward_pass(path: Path, set_to_none: bool, named: bool) -> None:
+    """Fused into it, so that no more than one gradient is in memory."""
+    nets, optimizers = [layers_of(8, 3, 0) for _ in range(2)], list[Any]()
+    handles = fused(nets[0], set_to_none, optimizers)
+    usual = SGD(nets[1].parameters(), 0.1)
+    logs = []
+    for number, net in enumerate(nets):
+        name = path.with_name(f"{number}.resviz-log")
+        given = usual if number else optimizers if named else None
+        with TrainingRecorder(net, name, 1, optimizer=given) as recorder:
+            for _ in range(3):
+                with recorder.step() as step:
+                    loss = F.cross_entropy(net(REAL), LABELS)
+                    step.loss(loss)
+                    loss.backward()
+                    if number:
+                        usual.step()
+                        usual.zero_grad()
+        logs.append(load_training_record(name))
+    own, other = logs
+    for handle in handles:
+        handle.remove()
+    same = ["loss", "learning_rate", "grad_norm", "grad_norm_used", "updated", "micro_batches"]
+    assert own.steps[same].equals(other.steps[same])
+    assert own.steps["grad_norm"].notna().all()
+    columns = ["grad_norm", "grad_norm_used", "weight_norm", "learning_rate"]
+    assert own.parameters[columns].equals(other.parameters[columns])
+    assert own.blocks["grad_rms"].equals(other.blocks["grad_rms"])
+    assert own.steps["optimizer_steps"].tolist() == [4, 4, 4]
+    assert own.steps["clip_factor"].isna().all()  # what came before such a step is not seen
+
+
+def test_a_backward_pass_that_fails_after_a_step_inside(path: Path) -> None:
+    net, given = layers_of(8, 3, 0), list[Any]()
+    handles = fused(net, True, given)
+    break_it = [True]
+
+    def fail(_: Tensor) -> None:
+        if break_it.pop():
+            raise RuntimeError("out of memory")
+
+    with TrainingRecorder(net, path, 1) as recorder, recorder.step() as step:
+        for _ in range(2):
+            hidden = net[1](net[0](REAL))
+            hidden.register_hook(lambda g: fail(g) if break_it else None)
+            loss = F.cross_entropy(net(REAL), LABELS) + F.cross_entropy(net[2](hidden), LABELS)
+            step.loss(loss)
+            try:
+                loss.backward()
+            except RuntimeError:
+                continue
+    for handle in handles:
+        handle.remove()
+    (row,) = load_training_record(path).steps.to_dict("records")
+    assert row["grad_norm"] > 0 and row["updated"]
