@@ -116,6 +116,8 @@ def _read_by_layers(layout: Layout) -> Reading | None:
     places = [axis for axis in rest if CHANNELS not in axis.names]
     if not all(axis.positions or axis.size == 1 for axis in places):
         return None
+    if any(axis.reordered for axis in places):
+        return None
     if any(atom.step * atom.size != atom.total for axis in places for atom in axis.atoms):
         return None  # a position inside a window
     (channel,) = channels
@@ -175,6 +177,7 @@ def _read_along(shape: Sequence[int], size: Sequence[int], layout: Layout | None
 def _of_places(places: Sequence[Axis], channel: int, axes: int) -> Reading | None:
     """Positions known by the layers: an axis for each, or all of a clip's along one, as tokens."""
     whole = all(atom.step * atom.size == atom.total for axis in places for atom in axis.atoms)
+    whole = whole and not any(axis.reordered for axis in places)
     if not whole or channel == 0 or len(places) not in (1, axes):
         return None
     atoms = [atom for axis in places for atom in axis.atoms]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.convnext import CNBlockConfig
@@ -543,6 +544,74 @@ def test_positions_behind_a_flip_are_not_those_of_the_picture(flip) -> None:
     for layer in ("conv", "small"):
         with pytest.raises(LayerRefused, match="positions in reverse order"):
             rv.explain(net, images, 0, layers=[(layer, 1)])
+
+
+ORDER = torch.randperm(12, generator=torch.Generator().manual_seed(0))
+MOVED = {
+    "rolled": lambda x: x.roll(3, 3),
+    "rolled both ways": lambda x: torch.roll(x, shifts=(2, -1), dims=(2, 3)),
+    "rolled as one": lambda x: x.roll(5),
+    "rolled over the edge of a pad": lambda x: F.pad(x.roll(-3, 3), (0, 4)).roll(3, 3),
+    "turned": lambda x: torch.rot90(x, 1, (2, 3)),
+    "turned twice": lambda x: x.rot90(2, (2, 3)),
+    "an index": lambda x: x[:, :, :, ORDER],
+    "an index behind dots": lambda x: x[..., ORDER],
+    "a list": lambda x: x[..., list(range(11, -1, -1))],
+    "selected": lambda x: x.index_select(3, ORDER),
+    "gathered": lambda x: x.gather(3, ORDER.expand_as(x)),
+    "taken": lambda x: torch.take_along_dim(x, ORDER.view(1, 1, 1, -1), 3),
+    "masked": lambda x: x[..., ORDER > 4],
+}
+
+
+@pytest.mark.parametrize("moved", MOVED.values(), ids=MOVED)
+def test_positions_in_another_order_are_not_those_of_the_picture(moved) -> None:
+    net, images = Mirrored(moved).eval(), torch.randn(1, 3, 16, 12)
+    assert rv.explain(net, images, 0, relu=False).layers == ["small"]
+    for layer in ("conv", "small"):
+        with pytest.raises(LayerRefused, match="positions in (reverse|another) order"):
+            rv.explain(net, images, 0, layers=[(layer, 1)])
+
+
+UNDONE = {
+    "rolled": lambda x: x.roll(3, 3).roll(-3, 3),
+    "rolled by a pad's": lambda x: F.pad(x.roll(-3, 3), (0, 4))[..., :12].roll(3, 3),
+    "turned": lambda x: torch.rot90(torch.rot90(x, 1, (2, 3)), -1, (2, 3)),
+    "an index": lambda x: x[..., ORDER][..., ORDER.argsort()],
+    "selected": lambda x: x.index_select(3, ORDER).flip(3)[..., 11 - ORDER.argsort()],
+    "every second": lambda x: x[..., torch.arange(0, 12, 2)],
+    "channels": lambda x: x.roll(1, 1)[:, [2, 1, 0]],
+    "not at all": lambda x: x.rot90(4, (2, 3)).roll(12, 3).roll(0, 2),
+}
+
+
+@pytest.mark.parametrize("undone", UNDONE.values(), ids=UNDONE)
+def test_positions_that_are_back_in_order_are_those_of_the_picture(undone) -> None:
+    net, images = Mirrored(undone).eval(), torch.randn(1, 3, 16, 12)
+    exp = rv.explain(net, images, 0, layers=[("small", 1)], relu=False)
+    assert exp.provenance["explained"][0]["axes_said"]
+
+
+def test_an_order_is_kept_through_windows() -> None:
+    """As Swin has them: rolled, cut into windows and put together again, rolled back."""
+
+    class Windows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Conv2d(4, 4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.roll((-1, -1), (2, 3)).permute(0, 2, 3, 1)
+            cut = x.unflatten(1, (4, 4)).unflatten(3, (3, 4)).permute(0, 1, 3, 2, 4, 5)
+            back = cut.permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
+            return self.inner(back.permute(0, 3, 1, 2)).roll((1, 1), (2, 3))
+
+    net = Mirrored(nn.Sequential(nn.Conv2d(3, 4, 1), Windows(), nn.Conv2d(4, 3, 1))).eval()
+    images = torch.randn(1, 3, 16, 12)
+    exp = rv.explain(net, images, 0, layers=["flip.1", ("small", 1)], relu=False)
+    assert all(each["axes_said"] for each in exp.provenance["explained"])
+    with pytest.raises(LayerRefused, match="another order"):
+        rv.explain(net, images, 0, layers="flip.1.inner")
 
 
 def test_a_flip_that_is_undone_leaves_positions_as_they_were() -> None:

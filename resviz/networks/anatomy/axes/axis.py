@@ -28,16 +28,20 @@ class Atom(NamedTuple):
         step: how far apart in the whole axis neighbours are; below 0 where they run backwards.
         size: of this piece.
         total: of the whole axis.
+        order: of a whole axis, which position lies at each place; () where they are in order, None
+            where nobody knows.
     """
 
     name: str
     step: int
     size: int
     total: int
+    order: tuple[int, ...] | None = ()
 
     def cut(self, size: int, step: int | None = None) -> Atom:
         """Of another size."""
-        return Atom(self.name, self.step if step is None else step, size, self.total)
+        step = self.step if step is None else step
+        return Atom(self.name, step, size, self.total, self.order)
 
 
 class Axis(NamedTuple):
@@ -82,12 +86,18 @@ class Axis(NamedTuple):
         if len(self.atoms) != 1 or self.before or self.after:
             return ""
         atom = self.atoms[0]
-        return atom.name if atom.step == 1 and atom.size == atom.total else ""
+        whole = atom.step == 1 and atom.size == atom.total and atom.order == ()
+        return atom.name if whole else ""
 
     @property
     def backwards(self) -> str:
         """The same of an axis that runs backwards, as after a flip."""
         return flipped(self).whole
+
+    @property
+    def reordered(self) -> bool:
+        """True for positions that are in an order of their own, as behind a roll."""
+        return self.positions and any(atom.order != () for atom in self.atoms)
 
 
 Layout = tuple[Axis, ...]
@@ -114,16 +124,68 @@ def given(shape: Sequence[int]) -> Layout:
 
 def flipped(axis: Axis) -> Axis:
     """An axis that runs the other way round; of several pieces it is not known."""
+    if axis.reordered:
+        return picked(axis, range(axis.size - 1, -1, -1))
     if len(axis.atoms) != 1 or axis.before or axis.after:
         return unknown(axis.size)
     (atom,) = axis.atoms
     return Axis((atom.cut(atom.size, -atom.step),))
 
 
+def shuffled(axis: Axis, size: int) -> Axis:
+    """So many positions of an axis, in an order that nobody knows."""
+    if not axis.positions:
+        return unknown(size)
+    return Axis((Atom(axis.atoms[0].name, 1, size, size, None),))
+
+
+def picked(axis: Axis, places: Sequence[int]) -> Axis:
+    """The positions at these places, in this order; one that undoes another leaves none."""
+    own = _order_of(axis)
+    if own is None:
+        return shuffled(axis, len(places))
+    return _ordered(axis, [own[place] for place in places])
+
+
+def rolled(axis: Axis, by: int) -> Axis:
+    """An axis whose last `by` positions are put before the others."""
+    return picked(axis, [(place - by) % axis.size for place in range(axis.size)])
+
+
+def ended(axis: Axis, size: int) -> Axis:
+    """An axis to which something is added at its end, or of which that is taken away."""
+    own = _order_of(axis) if axis.reordered else None
+    if own is None:
+        return resized(axis, size)
+    return _ordered(axis, [*own[:size], *range(axis.size, size)])
+
+
+def _order_of(axis: Axis) -> Sequence[int] | None:
+    """Which position lies at each place of a whole axis; None where nobody knows."""
+    (atom,) = axis.atoms if len(axis.atoms) == 1 else (None,)
+    if atom is None or not axis.positions or atom.order is None or axis.size != atom.total:
+        return None
+    return atom.order or range(atom.total)[:: 1 if atom.step > 0 else -1]
+
+
+def _ordered(axis: Axis, order: list[int]) -> Axis:
+    """An axis of these positions of another one."""
+    name, size = axis.atoms[0].name, len(order)
+    steps = {after - before for before, after in itertools.pairwise(order)}
+    if len(steps) < 2 and 0 not in steps:  # all, or every second
+        backwards = min(steps, default=1) < 0
+        return flipped(fresh(name, size)) if backwards else fresh(name, size)
+    if sorted(order) != list(range(size)):
+        return shuffled(axis, size)
+    return Axis((Atom(name, 1, size, size, tuple(order)),))
+
+
 def resized(axis: Axis, size: int) -> Axis:
     """An axis after a layer that keeps its order and may change its size."""
     if axis.size == size:
         return axis
+    if axis.reordered:
+        return shuffled(axis, size)
     if axis.backwards:
         return flipped(fresh(axis.backwards, size))
     name = CHANNELS if axis.names == {CHANNELS} else axis.whole
@@ -136,7 +198,7 @@ def narrowed(axis: Axis, start: int, length: int) -> Axis:
     if axis.before or axis.after:
         before, after = axis.before - start, axis.after - end
         return Axis(axis.atoms, before, after) if min(before, after) >= 0 else unknown(length)
-    return resized(axis, length)
+    return resized(axis, length) if start else ended(axis, length)
 
 
 def beside(axes: Sequence[Axis]) -> Axis:
@@ -231,7 +293,8 @@ def _together(pieces: Sequence[Axis]) -> Axis:
     atoms: list[Atom] = []
     for atom in (atom for piece in pieces for atom in piece.atoms):
         last = atoms[-1] if atoms else None
-        follows = last is not None and (last.name, last.total) == (atom.name, atom.total)
+        one = (atom.name, atom.total, atom.order)
+        follows = last is not None and (last.name, last.total, last.order) == one
         if last is not None and follows and last.step == atom.step * atom.size:
             atoms[-1] = atom.cut(last.size * atom.size)
         else:

@@ -23,12 +23,16 @@ from resviz.networks.anatomy.axes.axis import (
     Axis,
     Layout,
     beside,
+    ended,
     flipped,
     fresh,
     narrowed,
     overlaid,
+    picked,
     reshaped,
     resized,
+    rolled,
+    shuffled,
     unknown,
 )
 from resviz.torch_private import is_pointwise
@@ -127,6 +131,9 @@ def _placed(before: Axis, name: str, size: int) -> Axis:
     if before.known and before.positions:
         return resized(before, size)
     own = {"t": "D", "h": "H", "w": "W", "l": "L"}
+    if before.reordered:
+        named = (atom._replace(name=own.get(atom.name, name)) for atom in before.atoms)
+        return resized(Axis(tuple(named)), size)
     if before.backwards:
         return flipped(fresh(own.get(before.backwards, name), size))
     return fresh(own.get(before.whole, name), size)
@@ -255,14 +262,43 @@ def _item(call: Call, out: Tensor, _: int) -> Layout | None:
 
 def _picked(call: Call, out: Tensor, index: Sequence[Any]) -> Layout | None:
     """x[:, order] along one axis, by a list or a tensor with one axis; the others stay."""
-    picked = [number for number, each in enumerate(index) if not isinstance(each, slice)]
-    if out.ndim != len(call.layout) or len(picked) != 1:
+    at = next((number for number, each in enumerate(index) if each is Ellipsis), None)
+    if at is not None:
+        every = [slice(None)] * (len(call.layout) - len(index) + 1)
+        index = [*index[:at], *every, *index[at + 1 :]]
+    found = [number for number, each in enumerate(index) if not isinstance(each, slice)]
+    if out.ndim != len(call.layout) or len(found) != 1:
         return None
-    (number,) = picked
-    size = out.shape[number]
-    axis = call.layout[number]
-    new = fresh(axis.whole, size) if axis.whole in (CHANNELS, IMAGES) else unknown(size)
-    return (*call.layout[:number], new, *call.layout[number + 1 :])
+    (number,) = found
+    axis = _chosen(call.layout[number], index[number], out.shape[number])
+    return (*call.layout[:number], axis, *call.layout[number + 1 :])
+
+
+def _selected(call: Call, out: Tensor, _: int) -> Layout | None:
+    """index_select; gather and its like put positions into an order that is not looked at."""
+    if out.ndim != len(call.layout):
+        return None
+    along = call.given(1, "dim", "axis") if call.name != "take_along_dim" else call.given(2, "dim")
+    if not isinstance(along, int):
+        return None
+    number = along % out.ndim
+    index = call.given(2, "index") if call.name == "index_select" else None
+    axis = _chosen(call.layout[number], index, out.shape[number])
+    return (*call.layout[:number], axis, *call.layout[number + 1 :])
+
+
+def _chosen(axis: Axis, index: Any, size: int) -> Axis:
+    """An axis of what an index picks: a list, or a tensor with one axis; None for any order."""
+    if axis.whole in (CHANNELS, IMAGES):
+        return fresh(axis.whole, size)
+    if not axis.positions:
+        return unknown(size)
+    if isinstance(index, Tensor) and (index.is_meta or index.dtype is torch.bool):
+        index = None
+    places = index.tolist() if isinstance(index, Tensor) else index
+    if not isinstance(places, list) or not all(type(each) is int for each in places):
+        return shuffled(axis, size)
+    return picked(axis, [each % axis.size for each in places])
 
 
 def _sliced(axis: Axis, part: slice) -> Axis:
@@ -349,11 +385,40 @@ def _flipped(call: Call, out: Tensor, _: int) -> Layout:
     )
 
 
+def _rolled(call: Call, out: Tensor, _: int) -> Layout | None:
+    """roll: positions go round; without axes named, over all of them as one."""
+    shifts, dims = call.given(1, "shifts"), call.given(2, "dims", default=())
+    shifts, dims = (list(v) if isinstance(v, list | tuple) else [v] for v in (shifts, dims))
+    result = list(call.layout)
+    if not dims:
+        return tuple(shuffled(axis, axis.size) if axis.size > 1 else axis for axis in result)
+    for shift, axis in zip(shifts, dims, strict=True):
+        if result[axis].positions:
+            result[axis] = rolled(result[axis], int(shift))
+    return tuple(result)
+
+
+def _rotated(call: Call, out: Tensor, _: int) -> Layout:
+    """rot90: axes change places, one of them backwards; twice, both are backwards."""
+    turns = int(call.given(1, "k", default=1)) % 4
+    one, other = (int(d) for d in call.given(2, "dims", default=(0, 1)))
+    result = list(call.layout)
+    for axis in {0: (), 1: (other,), 2: (one, other), 3: (one,)}[turns]:
+        if result[axis].positions:
+            result[axis] = flipped(result[axis])
+    if turns % 2:
+        result[one], result[other] = result[other], result[one]
+    return tuple(result)
+
+
 def _rescaled(call: Call, out: Tensor, _: int) -> Layout | None:
-    """interpolate, pad, roll: the order stays, sizes may change."""
+    """interpolate, pad: the order stays, sizes may change."""
     if out.ndim != len(call.layout):
         return None
-    return tuple(resized(axis, size) for axis, size in zip(call.layout, out.shape, strict=True))
+    sizes = list(zip(call.layout, out.shape, strict=True))
+    if call.name == "pad" and not any(call.given(1, "pad")[::2]):
+        return tuple(ended(axis, size) for axis, size in sizes)
+    return tuple(resized(axis, size) for axis, size in sizes)
 
 
 # ---- products
@@ -468,8 +533,11 @@ _RULES: dict[str, Rule] = {
     **_names(_expanded, "expand expand_as broadcast_to"),
     **_names(_repeated, "repeat tile"),
     **_names(_reduced, "sum mean amax amin max min std var norm vector_norm logsumexp prod"),
-    **_names(_rescaled, "interpolate upsample pad roll glu"),
+    **_names(_rescaled, "interpolate upsample pad glu"),
     **_names(_flipped, "flip fliplr flipud"),
+    **_names(_rolled, "roll"),
+    **_names(_rotated, "rot90"),
+    **_names(_selected, "index_select gather take_along_dim"),
     **_names(_product, "matmul rmatmul bmm mm"),
     **_names(_attended, "scaled_dot_product_attention multi_head_attention_forward"),
     **_names(_einsum, "einsum"),

@@ -126,7 +126,9 @@ OTHER: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "stacked": (lambda t: torch.stack([t, t]).sum(0), "NCHW"),
     "unbound": (lambda t: t.unflatten(1, (2, 4)).unbind(1)[0], "NCHW"),
     "repeated": (lambda t: t.expand(2, -1, -1, -1), "NCHW"),
-    "turned": (lambda t: torch.rot90(t, 1, (2, 3)), "????"),
+    "turned": (lambda t: torch.rot90(t, 1, (2, 3)), "NCWH"),
+    "picked": (lambda t: t.index_select(2, torch.tensor([3, 1, 2])), "NCHW"),
+    "not understood": (lambda t: torch.diff(t, dim=2), "????"),
 }
 
 
