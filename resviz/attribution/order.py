@@ -36,7 +36,8 @@ class _Asking(Axes):
         names: of the input's axes.
 
     Attributes:
-        found: the axis of the input that it takes for channels; None as long as none does.
+        found: the axis of the input that it takes for channels, 0 for one that is none of the
+            input's; None as long as none is taken.
     """
 
     def __init__(self, net: nn.Module, hooks: Hooks, names: str) -> None:
@@ -59,8 +60,11 @@ class _Asking(Axes):
         place = 1 if name in _SECOND else -1
         if name in _PRODUCTS and layouts[0] is None:
             place = -2
-        axis = known[0][place].whole
-        self.found = self._names.index(axis) + 1 if axis and axis in self._names else None
+        axis = known[0][place]
+        if axis.whole and axis.whole in self._names:
+            self.found = self._names.index(axis.whole) + 1
+        elif name in _SECOND and {*self._names} <= {each.whole for each in known[0][2:]}:
+            self.found = 0  # all of the input's are positions
 
 
 def _is_own(value: Any) -> bool:
@@ -75,6 +79,9 @@ def _channels_of(net: nn.Module, inputs: Inputs) -> int:
 
     Of the input that maps are about. Where axis 1 is the shortest beside the images, as in most
     pictures and clips, none is asked: it costs a pass.
+
+    Raises:
+        ValueError: the network puts an axis of channels into the input (N, H, W).
     """
     shape = inputs.shape
     if inputs.listed or len(shape) not in _AXES:
@@ -86,6 +93,12 @@ def _channels_of(net: nn.Module, inputs: Inputs) -> int:
         one = inputs.one().copies()
         with checked(net, one), axes.watching([one.picture]):  # of the others nothing is known
             one.run(net)
+    if axes.found == 0 and len(shape) == 3:
+        raise ValueError(
+            f"{caller()}: inputs {shape}, pictures without an axis of channels, which this network "
+            "puts in itself; (N, 1, H, W) would be right, so a module around it that takes the "
+            "axis away again: net(x.squeeze(1))."
+        )
     return axes.found or 1
 
 

@@ -110,3 +110,34 @@ def test_a_fixed_basis_along_time_tells_nothing():
 
     exp = rv.explain(Spectra().eval(), torch.randn(2, 6, 20), 0, methods="saliency")
     assert exp.maps["saliency", "input"].shape == (2, 1, 20)
+
+
+class Grey(nn.Module):
+    """Takes pictures (N, H, W), or (N, 1, H, W) where it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head, self.taken = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(4, 3), False
+
+    def forward(self, x):
+        x = (x[:, 0] if self.taken else x).unsqueeze(1)
+        return self.head(F.relu(self.conv(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("method", ["saliency", "grad_cam", "occlusion"])
+def test_pictures_without_channels_are_refused(method):
+    net, x = Grey().eval(), torch.randn(2, 12, 9)
+    with pytest.raises(ValueError, match=r"\(N, 1, H, W\) would be right.*net\(x.squeeze\(1\)\)"):
+        rv.explain(net, x, 0, methods=method)
+    assert rv.record(net, x, keep="conv").axes == {"conv": "NCHW"}
+    net.taken = True
+    exp = rv.explain(net, x[:, None], 0, methods=method)
+    assert next(iter(exp.maps.values())).shape[-2:] == (12, 9)
+
+
+def test_a_signal_of_one_channel_that_is_put_into_shape_is_one():
+    net = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (1, -1)), nn.Conv1d(1, 4, 3), nn.ReLU())
+    net = nn.Sequential(*net, nn.AdaptiveAvgPool1d(1), nn.Flatten()).eval()
+    exp = rv.explain(net, torch.randn(2, 1, 20), 0, methods="saliency")
+    assert exp.maps["saliency", "input"].shape == (2, 1, 20)

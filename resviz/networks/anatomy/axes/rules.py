@@ -130,7 +130,7 @@ def _placed(before: Axis, name: str, size: int) -> Axis:
     """A position axis behind a layer that runs along it: it keeps its own name, if it has one."""
     if before.known and before.positions:
         return resized(before, size)
-    own = {"t": "D", "h": "H", "w": "W", "l": "L"}
+    own = {"t": "D", "h": "H", "w": "W"}
     if before.reordered:
         named = (atom._replace(name=own.get(atom.name, name)) for atom in before.atoms)
         return resized(Axis(tuple(named)), size)
