@@ -27,14 +27,9 @@ def load(
 
 def each_picture(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     """Files as they are; of a stack of arrays "stack.npy[0]" and so on, one for each."""
-    from resviz.images.loading import count_in
+    from resviz.images.loading import each_in
 
-    named = []
-    for file in files:
-        count = count_in(file)
-        several = [file.with_name(f"{file.name}[{number}]") for number in range(count)]
-        named += several if count > 1 else [file]
-    return named
+    return [picture for file in files for picture in each_in(file)]
 
 
 def load_net(options: argparse.Namespace, console: Console) -> nn.Module:

@@ -126,9 +126,11 @@ def _readable(sources: Sources, preset: Preset, *, skip: bool) -> list[tuple[Ten
 
 
 @public_as("load_images")
-def count_in(file: str | os.PathLike[str]) -> int:
-    """How many pictures there are in a file: one, but for a stack of arrays."""
-    return len(_inside(file))
+def each_in(file: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """What to call each picture of a file: the file; of a stack "stack.npy[0]" and so on."""
+    path, count = pathlib.Path(file), len(_inside(file))
+    several = [path.with_name(f"{path.name}[{number}]") for number in range(count)]
+    return several if count > 1 else [path]
 
 
 def _inside(source: Source) -> Sequence[Source]:

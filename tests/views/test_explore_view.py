@@ -524,6 +524,13 @@ def test_photographs_of_several_sizes(preset: rv.Preset, net: Any) -> None:
         explore(net, [], preset=free)
 
 
+def test_pictures_of_a_stack_have_its_name(tmp_path: Path, preset: rv.Preset, net: Any) -> None:
+    stack = tmp_path / "stack.npy"
+    np.save(stack, np.zeros((2, 32, 32, 3), np.uint8))
+    names = explore(net, [SAMPLES / "chelsea.png", stack], preset=preset).view._sending.names
+    assert names == ["chelsea.png", "stack.npy[0]", "stack.npy[1]"]
+
+
 def test_files_give_the_names(preset: rv.Preset, net: Any) -> None:
     files = [SAMPLES / "chelsea.png", str(SAMPLES / "rocket.jpg")]
     assert explore(net, files, preset=preset).view._sending.names == ["chelsea.png", "rocket.jpg"]

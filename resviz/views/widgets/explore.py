@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from resviz.arguments import public
 from resviz.images import load_images
+from resviz.images.loading import each_in
 from resviz.networks.inputs import check_images
 from resviz.preset import check_network
 from resviz.scanning import belonging
@@ -110,4 +111,4 @@ def _file_names(sources: Any) -> list[str] | None:
         return None
     if not all(isinstance(s, (str, os.PathLike)) and not os.path.isdir(s) for s in listed):
         return None
-    return [os.path.basename(os.fspath(source)) for source in listed]
+    return [picture.name for source in listed for picture in each_in(source)]
