@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from operator import is_
 from types import TracebackType
 from typing import Any
 
@@ -234,9 +235,9 @@ def mixes_images(net: nn.Module) -> bool:
 
 
 @contextmanager
-def _modes(net: nn.Module, batch_stats: bool) -> Iterator[None]:
+def _modes(modules: Iterable[nn.Module], batch_stats: bool) -> Iterator[None]:
     """Every module in eval mode, BatchNorm alone in train mode where `batch_stats` says so."""
-    before = [(module, module.training) for module in modules_of(net).values()]
+    before = [(module, module.training) for module in modules]
     try:
         for module, mode in before:
             wanted = batch_stats and isinstance(module, AnyBatchNorm)
@@ -250,7 +251,7 @@ def _modes(net: nn.Module, batch_stats: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _buffers(net: nn.Module, batch_stats: bool) -> Iterator[None]:
+def _buffers(modules: Iterable[nn.Module], batch_stats: bool) -> Iterator[None]:
     """The block works on copies of the buffers; the network gets its own back.
 
     Its own are not written at all, which would break a graph the caller has not used yet; nor
@@ -259,7 +260,7 @@ def _buffers(net: nn.Module, batch_stats: bool) -> Iterator[None]:
     """
     own = [
         (buffers_of(module), name, buffer)
-        for module in modules_of(net).values()
+        for module in modules
         if batch_stats or type(module) not in _READS_ONLY
         for name, buffer in buffers_of(module).items()
         if buffer is not None
@@ -296,13 +297,16 @@ def _random_devices(net: nn.Module) -> list[int]:
 
 
 @contextmanager
-def _attributes(net: nn.Module) -> Iterator[None]:
+def _attributes(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Tensors that a forward keeps, as ``self.attention``: else the graph of a pass stays there."""
-    before = [(own, dict(own)) for own in map(vars, modules_of(net).values())]
+    before = [(own, dict(own)) for own in map(vars, modules)]
     try:
         yield
     finally:
         for own, kept in before:
+            same = len(own) == len(kept) and all(map(is_, own, kept))
+            if same and all(map(is_, own.values(), kept.values())):  # nearly always
+                continue
             for name in [n for n, t in own.items() if n not in kept and isinstance(t, Tensor)]:
                 del own[name]
             for name, each in kept.items():
@@ -340,9 +344,10 @@ def left_as_found(
         stack.enter_context(torch.inference_mode(False))
         if threading.current_thread() is threading.main_thread():
             stack.enter_context(torch.random.fork_rng(devices=_random_devices(net)))
-        stack.enter_context(_modes(net, batch_stats))
-        stack.enter_context(_buffers(net, batch_stats))
-        stack.enter_context(_attributes(net))
+        modules = list(modules_of(net).values())
+        stack.enter_context(_modes(modules, batch_stats))
+        stack.enter_context(_buffers(modules, batch_stats))
+        stack.enter_context(_attributes(modules))
         if parameters:
             stack.enter_context(_requires_grad(net))
         stack.enter_context(torch.set_grad_enabled(grad))
