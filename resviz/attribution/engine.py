@@ -198,7 +198,7 @@ class _Graph:
         if any(axis.backwards for axis in layout or ()):
             got += ", with positions in reverse order, as behind a flip"
         elif any(axis.reordered for axis in layout or ()):
-            got += ", with positions in another order, as behind a roll or an index"
+            got += ", with positions in another order, as behind a roll, an index or a warp"
         raise LayerRefused(
             f"{caller()}: layer {layer[0]!r} ({type(module).__name__}) gives {got}; (N, C, H, W) "
             "with H and W above 1, (N, H, W, C), or tokens of patches (N, T, C) would be right; of "

@@ -561,6 +561,8 @@ MOVED = {
     "gathered": lambda x: x.gather(3, ORDER.expand_as(x)),
     "taken": lambda x: torch.take_along_dim(x, ORDER.view(1, 1, 1, -1), 3),
     "masked": lambda x: x[..., ORDER > 4],
+    "sorted": lambda x: x.sort(3).values,
+    "warped": lambda x: F.grid_sample(x, torch.rand(1, 16, 12, 2) * 2 - 1, align_corners=False),
 }
 
 

@@ -13,7 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.axes.axis import Layout, given, unknown
-from resviz.networks.anatomy.axes.rules import Call, Rule, of_layouts, plain, rule_of
+from resviz.networks.anatomy.axes.call import Call, Rule
+from resviz.networks.anatomy.axes.rules import of_layouts, plain, rule_of
 from resviz.torch_private import modules_of, scripted_functions_seen
 
 _MOST = 4096  # answers, and layouts, that are kept
