@@ -39,6 +39,11 @@ def test_a_point_per_block(tables):
     assert symbols == {"circle", "square-open"}
 
 
+def test_one_table_for_each_name(tables):
+    with pytest.raises(ValueError, match="plot_lesions: 2 tables under 'a'; one table for each"):
+        plot_lesions({"a": [*tables.values()]})
+
+
 def test_the_random_panel_shows_medians(tables):
     fig = plot_lesions(tables)
     (line,) = [t for t in fig.data if t.name == "ResNet &lt;14&gt;, several blocks deleted"]

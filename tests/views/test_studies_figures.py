@@ -17,12 +17,23 @@ from resviz.analysis.responses import response_std
 from resviz.analysis.shattering import gradient_correlation, shattering_study
 from resviz.networks.cifar import cifar_resnet
 from resviz.views.figures.branches import plot_branch_study
+from resviz.views.figures.receptive_fields import plot_receptive_fields
 from resviz.views.figures.refinement import plot_refinement
 from resviz.views.figures.responses import plot_response_std
 from resviz.views.figures.shattering import plot_gradient_correlation
 from resviz.views.static import static_png
 
 IMAGES = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(7))
+FIELDS = pd.DataFrame(
+    {
+        "layer": ["a"],
+        "position": [1],
+        "stage": "s",
+        "field": [3.0],
+        "effective": [2.0],
+        "share": [0.7],
+    }
+)
 PLOTS = {
     "plot_branch_study": plot_branch_study,
     "plot_response_std": plot_response_std,
@@ -105,6 +116,8 @@ def test_a_list_holds_one_network(tables: dict[str, Any]) -> None:
             PLOTS[name]({"a": [one, one.iloc[:-1]]})
     with pytest.raises(ValueError, match="plot_refinement: 2 tables under 'a'"):
         plot_refinement({"a": tables["plot_refinement"]})
+    with pytest.raises(ValueError, match="plot_receptive_fields: 2 tables under 'a'"):
+        plot_receptive_fields({"a": [FIELDS, FIELDS]})
 
 
 # ---- branches
@@ -158,6 +171,17 @@ def test_responses_in_order_and_sorted(tables: dict[str, Any]) -> None:
     np.testing.assert_allclose(size.y, np.median(np.sort(stacked, axis=0)[::-1], axis=1))
     assert len([t for t in figure.data if t.fill == "toself"]) == 2
     assert plot_response_std(one, log=False).layout.yaxis.type == "linear"
+
+
+def test_layers_without_a_number_are_last_and_said(tables: dict[str, Any], read: Any) -> None:
+    table = tables["plot_response_std"][0].copy()
+    table.loc[2, "std"] = np.nan
+    figure = plot_response_std(table, log=False)
+    size = next(t for t in figure.data if t.yaxis == "y2")
+    known = table.dropna(subset="std").sort_values("std", ascending=False)
+    np.testing.assert_allclose(size.y, [*known["std"], np.nan])
+    assert [row[0] for row in size.customdata][:-1] == known["layer"].tolist()
+    assert "1 value not finite" in read.title(figure)
 
 
 def test_dead_and_nearly_dead_layers_are_seen(tables: dict[str, Any], read: Any) -> None:

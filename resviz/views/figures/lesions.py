@@ -25,7 +25,7 @@ from resviz.views.figures.panels import (
     strokes,
 )
 from resviz.views.figures.quantities import shared_conditions
-from resviz.views.figures.study import finished
+from resviz.views.figures.study import finished, only_tables
 
 _SYMBOLS = {"identity": "circle", "projection": "diamond-open", "padded": "square-open"}
 _WHAT = {
@@ -64,7 +64,8 @@ def plot_lesions(
 
     Raises:
         TypeError: no tables.
-        ValueError: a table of something else, an unknown column, or one without numbers.
+        ValueError: a table of something else, several under one name, an unknown column, or one
+            without numbers.
 
     Example:
         >>> import torch
@@ -97,8 +98,7 @@ def plot_lesions(
 
 
 def _named(tables: Any) -> dict[str, pd.DataFrame]:
-    lists = as_tables(tables, "plot_lesions")
-    named = {name: several[0] for name, several in lists.items()}
+    named = only_tables("plot_lesions", as_tables(tables, "plot_lesions"))
     for name, table in named.items():
         if not isinstance(table, pd.DataFrame) or "lesion" not in table:
             raise ValueError(

@@ -15,6 +15,7 @@ from resviz.views.figures.study import (
     finished,
     legend_names,
     named_title,
+    only_tables,
     study_draft,
     study_tables,
 )
@@ -41,7 +42,7 @@ def plot_receptive_fields(tables: Tables, *, title: str | None = None) -> Figure
 
     Raises:
         TypeError: something else than tables.
-        ValueError: tables of something else, or empty ones.
+        ValueError: tables of something else, empty ones, or several under one name.
 
     Example:
         >>> table = pd.DataFrame({"layer": ["a", "b"], "position": [1, 2], "stage": "layer1",
@@ -50,7 +51,8 @@ def plot_receptive_fields(tables: Tables, *, title: str | None = None) -> Figure
         'side in pixels (log)'
     """
     lists = study_tables("plot_receptive_fields", tables, _NEEDED, "receptive_field_study")
-    frames = {name: several[0].reset_index(drop=True) for name, several in lists.items()}
+    tables = only_tables("plot_receptive_fields", lists)
+    frames = {name: table.reset_index(drop=True) for name, table in tables.items()}
     draft = study_draft(_HEIGHT)
     common, names = legend_names(lists)
     both = ["field", "effective"]

@@ -28,6 +28,7 @@ from resviz.views.figures.study import (
     finished,
     legend_names,
     named_title,
+    only_tables,
     study_draft,
     study_tables,
 )
@@ -84,7 +85,8 @@ def plot_refinement(tables: Tables, *, title: str | None = None) -> Figure:
         'cosine'
     """
     lists = study_tables("plot_refinement", tables, _NEEDED, "refinement_study")
-    frames = {name: _only(name, several) for name, several in lists.items()}
+    tables = only_tables("plot_refinement", lists)
+    frames = {name: table.reset_index(drop=True) for name, table in tables.items()}
     draft = study_draft(_HEIGHT)
     common, names = legend_names(lists, without=["seeds"])
     panels = [_add_panel(draft, shown, list(frames.values())) for shown in _PANELS]
@@ -107,15 +109,6 @@ def plot_refinement(tables: Tables, *, title: str | None = None) -> Figure:
         "error: output minus that of the stage's last block" + _shuffled(frames),
         common + style.not_finite(*(f[_MEASURED] for f in frames.values())),
     )
-
-
-def _only(name: str, several: list[pd.DataFrame]) -> pd.DataFrame:
-    if len(several) > 1:
-        raise ValueError(
-            f"plot_refinement: {len(several)} tables under {name!r}; one table for each name is "
-            "right. Give each a name of its own."
-        )
-    return several[0].reset_index(drop=True)
 
 
 def _series(frame: pd.DataFrame, column: str) -> Floats:

@@ -74,12 +74,15 @@ def plot_response_std(tables: Tables, *, log: bool = True, title: str | None = N
         rows, look = lists[name][0], shared(colour=colours[name])
         look["name"] = look["group"] = names[name] + _middle(values)
         draft.add(*_marks(panels[0], values, rows, **look))
-        order, look["legend"] = np.sort(values, axis=0)[::-1], False
-        draft.add(*_marks(panels[1], order, _by_size(rows, values), **look))
+        order, look["legend"] = np.argsort(-values, axis=0, kind="stable"), False  # NaN last
+        largest_first = np.take_along_axis(values, order, axis=0)
+        told = rows.iloc[order[:, 0]] if values.shape[1] == 1 else None  # else no layer has a place
+        draft.add(*_marks(panels[1], largest_first, told, **look))
     bounds = shared_bounds(_stages(several[0]) for several in lists.values())
     shade_stages(draft, panels[:1], bounds)
     said = named_title("Standard deviation of layer responses", lists)
-    return finished(draft, title or said, _what(lists), common + _below(every, panels[0]))
+    unsaid = style.not_finite(*(t[["std"]] for several in lists.values() for t in several))
+    return finished(draft, title or said, _what(lists), common + _below(every, panels[0]) + unsaid)
 
 
 def _add_panels(draft: Draft, every: Floats, log: bool) -> list[Panel]:
@@ -120,13 +123,6 @@ def _values(name: str, several: list[pd.DataFrame]) -> Floats:
 
 def _middle(values: Floats) -> str:
     return f"\nmedian {np.nanmedian(values):.3g}, mean {np.nanmean(values):.3g}"
-
-
-def _by_size(table: pd.DataFrame, values: Floats) -> pd.DataFrame | None:
-    """The rows in the order of the sorted curve; of several networks no layer has one place."""
-    if values.shape[1] > 1:
-        return None
-    return table.iloc[np.argsort(-values[:, 0], kind="stable")]
 
 
 def _marks(panel: Panel, values: Floats, rows: pd.DataFrame | None, **look: Any) -> list[Mark]:

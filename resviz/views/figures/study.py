@@ -45,6 +45,21 @@ def study_tables(
     return lists
 
 
+def only_tables(function: str, lists: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """The one table of each name, for figures that draw no band of several.
+
+    Raises:
+        ValueError: several under one name.
+    """
+    for name, several in lists.items():
+        if len(several) > 1:
+            raise ValueError(
+                f"{function}: {len(several)} tables under {name!r}; one table for each name is "
+                "right. Give each a name of its own."
+            )
+    return {name: several[0] for name, several in lists.items()}
+
+
 def study_draft(height: float) -> Draft:
     """An empty chart with room for a title of three lines."""
     return Draft(height, margin=Margin(left=88, top=100))
