@@ -132,6 +132,15 @@ def test_a_loss_of_zero_has_a_colour(read: Any) -> None:
     assert static_png(same)[:4] == b"\x89PNG"
 
 
+def test_losses_below_zero_have_a_linear_scale() -> None:
+    table = plane(lambda a, b: a**2 + b**2 - 1)
+    (trace,) = heatmaps(plot_landscape(table))
+    assert trace.zmin == -1 and trace.z[2][2] == -1
+    assert trace.colorbar.title.text == "loss"
+    line = table[table["beta"] == 0]
+    assert plot_landscape(line).layout.yaxis.type == "linear"
+
+
 def test_a_constant_loss() -> None:
     figure = plot_landscape(plane(lambda a, b: 2.3))
     assert list(heatmaps(figure)[0].colorbar.ticktext) == ["2.3"]

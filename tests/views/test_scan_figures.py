@@ -86,6 +86,12 @@ def test_bad_arguments(scan, draw, error, words):
         draw(scan)
 
 
+def test_negative_values_have_no_logarithm():
+    found = rv.scan(toy(), pictures(), ["channels"], layers=["stem"], progress=False)
+    with pytest.raises(ValueError, match="'min' has negative values, which a log axis cannot show"):
+        rv.plot_channel_statistics(found, y="min", log=True)
+
+
 def test_without_pictures_it_says_how_to_have_them():
     plain = rv.scan(toy(), pictures(), progress=False)
     with pytest.raises(ValueError, match="a scan without pictures of these images; a preset"):

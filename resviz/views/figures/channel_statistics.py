@@ -58,7 +58,7 @@ def plot_channel_statistics(
     Raises:
         TypeError: no scan.
         KeyError: no such layer.
-        ValueError: another number, or one that was not measured.
+        ValueError: another number, one that was not measured, or negative values on a log axis.
 
     Example:
         >>> import resviz as rv
@@ -70,6 +70,11 @@ def plot_channel_statistics(
     check_scan("plot_channel_statistics", scan)
     choice("y", y, tuple(_WORDS))
     table = _table(scan, layers, y)
+    if log and (table[y] < 0).any():
+        raise ValueError(
+            f"plot_channel_statistics: {y!r} has negative values, which a log axis cannot show; "
+            "use log=False."
+        )
     draft = Draft(520, margin=Margin(left=88, top=100, bottom=64))
     panel = add_panel(draft, (0.0, 1.0), table[y].to_numpy(float), title=_WORDS[y], log=log)
     names = list(dict.fromkeys(table["layer"]))

@@ -48,8 +48,8 @@ def plot_landscape(landscapes: Landscapes, *, log: bool = True, title: str | Non
 
     Args:
         landscapes: a :class:`resviz.LossLandscape`, its table, or ``{"ResNet-56": either, ...}``.
-        log: colours, or the axis of the loss, on a log scale. An exact 0 has no logarithm: on a
-            plane it gets the colour of the least loss above 0.
+        log: colours, or the axis of the loss, on a log scale; where a loss is below 0 it is linear.
+            An exact 0 has no logarithm: on a plane it gets the colour of the least loss above 0.
         title: replaces the first line of the title.
 
     Raises:
@@ -73,6 +73,7 @@ def plot_landscape(landscapes: Landscapes, *, log: bool = True, title: str | Non
             f"plot_landscape: {flat!r} is a line and others are planes; landscapes of one kind "
             "would be right. Plot them one by one."
         )
+    log = log and not any((table["loss"] < 0).any() for table in named.values())
     abouts = [_about(table) for table in named.values()]
     common, own = shared_conditions(abouts)
     made = "; ".join(dict.fromkeys(map(_made, abouts)))
