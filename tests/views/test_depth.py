@@ -97,6 +97,21 @@ def test_seeds_are_median_and_range(norms: Any, read: Any) -> None:
     np.testing.assert_allclose(drawn[20:], values.max(0)[::-1])
 
 
+def test_a_list_is_measured_in_one_way(norms: Any, read: Any) -> None:
+    one, other = (table.copy() for table in norms[:2])
+    one.attrs, other.attrs = ({**one.attrs, "images": n, "dtype": "float32"} for n in (2, 8))
+    title = read.title(rv.plot_depth_profile({"net": [one, other]}))
+    assert "2 images" not in title and "float32" in title
+    other.attrs["dtype"] = "bfloat16"
+    with pytest.raises(ValueError, match="different ways: float32, and bfloat16; a list holds one"):
+        rv.plot_depth_profile({"net": [one, other]})
+
+
+def test_hover_names_the_column_along_the_axis(norms: Any, read: Any) -> None:
+    line = read.named(rv.plot_depth_profile({"net": norms[0]}, x="weight_norm"), "net")
+    assert line.customdata[0][1].startswith(f"net, weight_norm {line.x[0]:g}")
+
+
 def test_zero_in_some_seeds(zeros: pd.DataFrame, read: Any) -> None:
     values = ([0.5, 0.0, 2.0, 0.0], [0.5, 1.0, 2.0, 0.0], [0.25, 3.0, 4.0, 1.0])
     tables = [zeros.assign(grad_norm=v) for v in values]

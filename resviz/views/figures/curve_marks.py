@@ -70,7 +70,7 @@ def _hover(each: Curve, low: Floats, middle: Floats, high: Floats) -> NDArray[np
         value = f"{middle[i]:.4g}"
         if each.seeds > 1:
             value = f"median {value}, from {low[i]:.4g} to {high[i]:.4g} ({each.seeds} seeds)"
-        place = f"{each.name}, depth {row.x:g}" + (f", {row.stage}" if row.stage else "")
+        place = f"{each.name}, {each.x} {row.x:g}" + (f", {row.stage}" if row.stage else "")
         note = f" ({row.kind})" if row.kind else ""
         texts.append([row.layer + note, place, row.shape, value])
     return np.array(texts, dtype=object)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from resviz.views.figures.quantities import together
 from resviz.views.records import is_moment
 
 Floats = NDArray[np.float64]
@@ -26,7 +27,8 @@ class Curve:
         rows: layer, shape, stage, kind and x position of every row; index 0..R-1.
         values: (R, S), a column per seed; NaN where a table has no value.
         aside: (R,) True for rows that are drawn off the line (projections, gates).
-        about: provenance of the first table.
+        about: provenance, as far as the tables agree.
+        x: what is along the axis.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Curve:
     values: Floats
     aside: NDArray[np.bool_]
     about: Mapping[str, Any]
+    x: str = "depth"
 
     @property
     def seeds(self) -> int:
@@ -170,7 +173,8 @@ def curve(
             here = first[beside].eq(True).to_numpy()
             described.loc[here, "kind"] = beside
             aside |= here
-    return Curve(name, described, values, aside, about(tables[0]))
+    said = together("plot_depth_profile", name, [about(table) for table in tables])
+    return Curve(name, described, values, aside, said, x)
 
 
 def _numbers(frame: pd.DataFrame, column: str) -> Floats:

@@ -129,6 +129,32 @@ def conditions(about: Mapping[str, Any]) -> dict[str, str]:
     return words or {"unknown": "how it was measured is not known"}
 
 
+_OF_SEEDS = ("seeds", "images", "data", "weights")  # tables of several seeds may differ in these
+
+
+def together(caller: str, name: str, abouts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What may be said of the tables of one network together: not in what they differ.
+
+    Raises:
+        ValueError: they were measured in different ways.
+    """
+    first, *others = [conditions(about) for about in abouts]
+    merged = dict(abouts[0])
+    for other in others:
+        for key in {*first, *other}:
+            one, two = first.get(key), other.get(key)
+            if one == two:
+                continue
+            if key not in _OF_SEEDS:
+                raise ValueError(
+                    f"{caller}: the tables of {name!r} were measured in different ways: "
+                    f"{one or 'nothing said'}, and {two or 'nothing said'}; a list holds one "
+                    "network under several seeds. Give others a name of their own."
+                )
+            merged.pop(key, None)
+    return merged
+
+
 def conditions_of(rec: Any, seen: Sequence[str] = ()) -> list[str]:
     """How a recording was measured, as plain text: no word on BatchNorm where there is none.
 
