@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import resviz as rv
+from resviz.views.static import static_png
 
 
 def test_the_line_is_the_table(norms: Any, read: Any) -> None:
@@ -65,7 +66,7 @@ def test_another_column_along_the_axis(rec: Any) -> None:
 def test_all_zeros(zeros: pd.DataFrame, read: Any) -> None:
     figure = rv.plot_depth_profile({"toy": zeros.assign(grad_norm=0.0)})
     assert list(read.named(figure, "toy, exactly 0").x) == [1, 2, 3, 4]
-    assert rv.views.static.static_png(figure)
+    assert static_png(figure)
 
 
 def test_a_linear_axis_has_zeros_on_it(zeros: pd.DataFrame, read: Any) -> None:
