@@ -78,6 +78,11 @@ def test_paths():
     assert "noise &lt;1&gt;" in title and f"× {table.attrs['per_branch']:.2f} for each" in title
     assert "1 seed" in title or "seed 0" in title
     assert fig._repr_mimebundle_()["image/png"]
+    zero = table.copy()
+    zero.loc[zero.index[2], "low"] = 0.0  # a dead path among those drawn
+    (stroke,) = (t for t in plot_paths(zero).data if t.name == "smallest to largest drawn path")
+    assert stroke.y[7] == zero["high"].iloc[2]
+    assert np.log10(stroke.y[6]) == pytest.approx(plot_paths(zero).layout.yaxis.range[0])
     with pytest.raises(ValueError, match="no path study"):
         plot_paths(pd.DataFrame({"length": [1]}))
 

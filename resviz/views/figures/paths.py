@@ -86,7 +86,8 @@ def _words(known: dict[str, Any]) -> list[str]:
 def _per_path(panel: Panel, frame: pd.DataFrame, known: dict[str, Any]) -> list[Series]:
     """The typical path of each length, the range of those drawn, and all at once."""
     colour, x = style.colour(0), frame["length"].to_numpy(dtype=float)
-    low, high = (frame[c].where(frame[c] > 0).to_numpy() for c in ("low", "high"))
+    high = frame["high"].where(frame["high"] > 0).to_numpy(dtype=float)
+    low = np.maximum(frame["low"].to_numpy(dtype=float), panel.low)  # of some path it may be 0
     text = "length %{x}\n%{y:.3g}, %{customdata[0]} paths drawn"
     look = shared(colour=colour, size=7, hover=Hover(text, rows=frame[["samples"]].to_numpy()))
     typical = Series(x=x, y=frame["typical"], name="typical path (geometric mean)", **look)
