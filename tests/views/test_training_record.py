@@ -100,6 +100,18 @@ def test_many_steps_are_thinned_and_it_is_said(read: Any) -> None:
     assert "434 of 1300 recorded steps drawn" in read.title(figure)
 
 
+def test_steps_far_apart_have_columns_of_their_own_or_are_counted(read: Any) -> None:
+    steps = [0, 1, 2, 3, 4, 5, 6, 10_000, 20_000, 31_000]
+    figure = plot_training_record(record(steps), "weight_norm")
+    drawn = maps(figure)[0]
+    filled = np.flatnonzero(np.isfinite(drawn.z[0]))
+    shown = [0, 10_000, 20_000, 31_000]
+    np.testing.assert_allclose(filled * drawn.dx, shown, atol=drawn.dx / 2)
+    assert [drawn.text[0][n].rsplit("step ")[1] for n in filled] == [str(step) for step in shown]
+    assert drawn.z.shape[1] < 1300
+    assert "4 of 10 recorded steps drawn" in read.title(figure)
+
+
 def test_the_loss_stands_above_with_skipped_steps(read: Any) -> None:
     log = record([0, 10, 20], loss=[3.0, np.inf, 1.0], skipped=[False, True, False])
     figure = plot_training_record(log)

@@ -42,6 +42,7 @@ class _Map:
 
     rows: pd.DataFrame  # name, depth, stage
     steps: NDArray[np.int64]
+    width: int  # steps from one column to the next
     values: Floats  # (rows, steps), NaN where there is none
     left_out: str  # "2 projections, 1 gates"
 
@@ -146,6 +147,8 @@ def _map(table: pd.DataFrame, kind: str, y: str, log: bool) -> _Map:
     first = table.drop_duplicates("row").sort_values("depth", kind="stable")
     steps = np.unique(table["step"].to_numpy())
     steps = steps[:: math.ceil(len(steps) / _MOST)]
+    width = _step_width(steps)
+    steps = steps[np.unique(_columns(steps, width), return_index=True)[1]]  # one for each column
     chosen = table[table["step"].isin(steps)].drop_duplicates(["row", "step"])
     wide = chosen.pivot(index="row", columns="step", values=y).reindex(first["row"])
     values = wide.to_numpy(float)
@@ -158,27 +161,29 @@ def _map(table: pd.DataFrame, kind: str, y: str, log: bool) -> _Map:
         )
     name = "layer" if kind == "parameters" else _KEYS[kind][0]
     rows = pd.DataFrame({"name": first[name], "depth": first["depth"], "stage": first["stage"]})
-    return _Map(rows.reset_index(drop=True), wide.columns.to_numpy(), values, left_out)
+    return _Map(rows.reset_index(drop=True), wide.columns.to_numpy(), width, values, left_out)
 
 
 def _step_width(steps: NDArray[np.int64]) -> int:
     """Steps from one column to the next; recorded steps that are missing leave a blank one."""
-    gaps = np.diff(steps)
+    gaps, whole = np.diff(steps), int(steps[-1] - steps[0])
     width = int(np.gcd.reduce(gaps)) if len(gaps) else 1
-    few = (steps[-1] - steps[0]) / width < 2 * _MOST
-    return width if few else int(np.median(gaps))
+    return width if whole / width < 2 * _MOST else math.ceil(whole / _MOST)
 
 
-def _on_grid(shown: _Map, width: int) -> Floats:
-    columns = np.rint((shown.steps - shown.steps[0]) / width).astype(int)
+def _columns(steps: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    return np.rint((steps - steps[0]) / width).astype(np.int64)
+
+
+def _on_grid(shown: _Map) -> Floats:
+    columns = _columns(shown.steps, shown.width)
     grid = np.full((len(shown.rows), columns[-1] + 1), np.nan)
     grid[:, columns] = shown.values
     return grid
 
 
 def _add_map(draft: Draft, shown: _Map, quantity: Quantity, log: bool, share: float) -> None:
-    width = _step_width(shown.steps)
-    grid = _on_grid(shown, width)
+    width, grid = shown.width, _on_grid(shown)
     place = shared(x0=int(shown.steps[0]), dx=width, hover=_hover(shown, grid))
     draft.add(_heat(grid, quantity, log, share, **place))
     if log and (grid == 0).any():
@@ -210,9 +215,11 @@ def _heat(grid: Floats, quantity: Quantity, log: bool, share: float, **place: An
 
 def _hover(shown: _Map, grid: Floats) -> Hover:
     rows = list(shown.rows.itertuples(index=False))
-    names: Any = np.array([f"{row.name}\ndepth {row.depth:g}" for row in rows], dtype=object)
-    texts = np.repeat(names[:, None], grid.shape[1], axis=1)
-    return Hover(", step %{x}\n%{customdata:.4g}", "%{text}", rows=grid, texts=texts)
+    names: Any = np.array([f"{row.name}\ndepth {row.depth:g}, step " for row in rows], dtype=object)
+    steps = shown.steps[0] + shown.width * np.arange(grid.shape[1])
+    steps[_columns(shown.steps, shown.width)] = shown.steps  # not where the column stands
+    texts = names[:, None] + steps.astype(str).astype(object)
+    return Hover("\n%{customdata:.4g}", "%{text}", rows=grid, texts=texts)
 
 
 def _in_legend(name: str, colour: str) -> Series:
