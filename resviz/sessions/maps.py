@@ -18,7 +18,7 @@ from resviz.errors import quiet
 from resviz.networks.inputs import check_images
 from resviz.networks.surgery.copies import copied
 from resviz.sessions.explaining import altered
-from resviz.sessions.weights import state_of
+from resviz.sessions.weights import lasting, state_of
 
 HEAD_METHODS = ("grad_cam", "hires_cam", "cam")  # what a class's weights alone determine
 CHECKS = ("deletion", "insertion")
@@ -79,9 +79,9 @@ class Maps:
         without: Sequence[str] = (),
     ) -> None:
         self.exp, self._classes, self._head = exp, list(classes), head
-        self._net, self._images, self._preset = net, images, preset
+        self._net, self._images, self._preset = lasting(net), images, preset
         self._without = list(without)
-        self._weights = None if net is None else state_of(net)
+        self._weights = None if net is None else state_of(self._net)
         self._asked: dict[Wanted, Any] = {}
 
     @property

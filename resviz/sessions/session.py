@@ -20,7 +20,7 @@ from resviz.sessions.scene import (
     with_explanation,
     without_each,
 )
-from resviz.sessions.weights import state_of
+from resviz.sessions.weights import lasting, state_of
 
 _KEPT = 512 * 2**20  # bytes of tensors in scenes that may be asked for again
 
@@ -41,11 +41,11 @@ class Session:
     """
 
     def __init__(self, net: Any, images: Sequence[Any], preset: Any) -> None:
-        self.net, self.images, self.preset = net, list(images), preset
+        self.net, self.images, self.preset = lasting(net), list(images), preset
         self._keep: Sequence[str] = KEEP
         self._additions: list[Addition] | None = None  # found where one is first needed
         self._scenes: dict[Moment, Scene] = {}
-        self._weights = state_of(net)
+        self._weights = state_of(self.net)
         self.generation = 0
         self.current = self._first()
 

@@ -1,4 +1,4 @@
-"""Whether the weights of a network are still those that were measured."""
+"""Whether a network is still the one that was measured: its weights, and what was done to it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resviz.networks.surgery.copies import copied
 from resviz.torch_private import version
 
 _SAMPLE = 64  # values of each tensor
+
+
+def lasting(net: Any) -> Any:
+    """The network; of one inside ``drop_blocks`` or ``scale_branches`` a copy.
+
+    A view outlives that block, after which the network is another one.
+    """
+    return copied(net) if getattr(net, "resviz_changes", ()) else net
 
 
 def state_of(net: Any) -> tuple[object, ...]:

@@ -365,6 +365,25 @@ def test_a_page_is_of_the_weights_as_they_are(
     )
 
 
+def test_of_a_changed_network_all_is_of_the_changed_one(
+    images: torch.Tensor, preset: rv.Preset
+) -> None:
+    """Also when the block that changed it is over."""
+    net = cifar_resnet(8, seed=0).eval()
+    with rv.scale_branches(net, 0.1, images=images[:1]):
+        with torch.no_grad():
+            wanted = net(images).softmax(1)
+        view = explore(net, images, preset=preset)
+    sent, session = listen(view), view.view._session
+    for image in (0, 1):
+        ask(view, sent, "explanation", **scene(image))
+        shown = session.current
+        best = int(wanted[image].argmax())
+        torch.testing.assert_close(shown.rec.logits.softmax(1)[0], wanted[image])
+        torch.testing.assert_close(shown.exp.scores[0, 0], shown.rec.logits[0, best])
+        assert shown.rec.provenance["changes"] == shown.exp.provenance["changes"] != []
+
+
 def test_answers_say_that_the_weights_changed(images: torch.Tensor, preset: rv.Preset) -> None:
     net = cifar_resnet(8, seed=0)
     view = explore(net, images, preset=preset)
