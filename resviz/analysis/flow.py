@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from resviz import storage
@@ -168,18 +169,18 @@ def gradient_flow(
     if not runs or not modes:
         raise ValueError(f"{caller()}: no variants or no BatchNorm mode; at least one of each.")
     found: dict[str, list[pd.DataFrame]] = {"weights": [], "blocks": [], "residuals": []}
-    about: dict[str, Any] = {}
+    abouts: list[tuple[str, Provenance]] = []
     with bar(len(runs) * len(modes), "gradient flow", progress) as shown:
         for name, step, seed, build in runs:
             net = _built(name, build, seed)
             for mode in modes if batch_norms(net) else [None]:
                 rec = record(net, images, targets, loss, True, bool(mode), allow_nonfinite=True)
                 _add(found, rec, dict(zip(KEYS, (name, seed, step, mode), strict=True)))
-                about = _joined_about(about, rec.provenance, name)
+                abouts.append((name, rec.provenance))
             shown.update(len(modes))
     tables = {name: _joined(frames) for name, frames in found.items()}
     drawn = {seed for _, _, seed, build in runs if not isinstance(build, nn.Module)}
-    about |= {"data": data, "seeds": sorted(drawn, key=chosen.index)}
+    about = _joined_about(abouts) | {"data": data, "seeds": sorted(drawn, key=chosen.index)}
     return GradientFlow(**tables, growth=_growth(tables["blocks"]), provenance=about)
 
 
@@ -196,11 +197,16 @@ def _add(found: dict[str, list[pd.DataFrame]], rec: Recording, keys: Mapping[str
         found[table].append(_keyed(frame, keys))
 
 
-def _joined_about(before: Mapping[str, Any], provenance: Provenance, name: str) -> dict[str, Any]:
+def _joined_about(abouts: Sequence[tuple[str, Provenance]]) -> dict[str, Any]:
     """What is the same for all variants, and what was done to each."""
-    same = {k: v for k, v in provenance.items() if k not in _OWN}
-    changes = [f"{name} {what}" for what in provenance["changes"]]
-    return same | {"changes": list(dict.fromkeys([*before.get("changes", ()), *changes]))}
+    first, *others = (about for _, about in abouts)
+    same = {
+        key: value
+        for key, value in first.items()
+        if key not in _OWN and all(key in other and other[key] == value for other in others)
+    }
+    changes = [f"{name} {what}" for name, about in abouts for what in about["changes"]]
+    return same | {"changes": list(dict.fromkeys(changes))}
 
 
 def _runs(variants: object, seeds: list[int]) -> Iterator[tuple[str, Any, int, Any]]:
@@ -226,7 +232,11 @@ def _built(name: str, build: Any, seed: int) -> nn.Module:
         except TypeError as error:
             reason = str(error).removeprefix(f"{caller()}: ").removesuffix(".")
             raise TypeError(f"{caller()}: variant {name!r}: {reason}.") from error
-    net = build(seed) if callable(build) else build
+    net = build
+    if callable(build):
+        with torch.random.fork_rng(devices=[]):  # one that draws from the global state is seeded
+            torch.default_generator.manual_seed(seed)
+            net = build(seed)
     if not isinstance(net, nn.Module):
         raise TypeError(
             f"{caller()}: variant {name!r} is a {type(net).__name__}; a network, a function "

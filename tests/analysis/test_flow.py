@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+import resviz as rv
 from cases import thorough, thorough_but
 from left_as_found import assert_left_as_found, left_as_found
 from resviz.analysis.flow import GradientFlow, gradient_flow, load_gradient_flow
@@ -224,6 +225,34 @@ def test_left_as_found_after_an_interrupt():
 
 
 @pytest.mark.thorough
+def test_provenance_says_what_holds_for_all_variants():
+    images = torch.randn(2, 3, 32, 32)
+    trained, fresh = rv.load_model("cifar10-resnet20", device="cpu"), cifar_resnet(20, seed=0)
+    for order in ({"trained": trained, "fresh": fresh}, {"fresh": fresh, "trained": trained}):
+        about = gradient_flow(order, images, seeds=1, progress=False).provenance
+        assert "untrained" not in about and about["batch_norm"] is True
+    about = gradient_flow({"fresh": fresh}, images, seeds=1, progress=False).provenance
+    assert about["untrained"] is True
+
+
+def test_a_function_that_draws_from_the_global_state_is_seeded():
+    def drawn(seed: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
+
+    images = torch.ones(4, 3, 8, 8)
+    one, other = (
+        gradient_flow({"mine": drawn}, images, seeds=[seed], progress=False).blocks["grad_rms"]
+        for seed in (3, 3)
+    )
+    assert one.equals(other)
+    torch.manual_seed(3)
+    known = gradient_flow({"mine": drawn(0)}, images, seeds=1, progress=False).blocks["grad_rms"]
+    assert one.tolist() == known.tolist()
+    state = torch.get_rng_state()
+    gradient_flow({"mine": drawn}, images, seeds=2, progress=False)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_surgery_is_named():
     net = cifar_resnet(14, seed=0)
     with drop_blocks(net, "layer1.1"):
