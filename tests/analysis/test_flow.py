@@ -226,7 +226,7 @@ def test_left_as_found_after_an_interrupt():
 
 @pytest.mark.thorough
 def test_provenance_says_what_holds_for_all_variants():
-    images = torch.randn(2, 3, 32, 32)
+    images = torch.randn(8, 3, 32, 32)
     trained, fresh = rv.load_model("cifar10-resnet20", device="cpu"), cifar_resnet(20, seed=0)
     for order in ({"trained": trained, "fresh": fresh}, {"fresh": fresh, "trained": trained}):
         about = gradient_flow(order, images, seeds=1, progress=False).provenance
