@@ -93,16 +93,14 @@ def provenance(
 
 
 def untrained(net: nn.Module, weights: str | None) -> bool:
-    """True for random weights by name, or where every BatchNorm is as it was made."""
-    if weights == "random":
-        return True
+    """True where every BatchNorm is as it was made; without any, for random weights by name."""
     norms = 0
     for module in modules_of(net).values():
         if isinstance(module, AnyBatchNorm) and module.running_mean is not None:
             norms += 1
             if not _as_made(module):
                 return False
-    return norms > 0
+    return norms > 0 or weights == "random"
 
 
 def _as_made(norm: Any) -> bool:

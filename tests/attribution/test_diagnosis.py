@@ -191,6 +191,14 @@ def test_untrained_by_the_presets_word() -> None:
     assert exp.provenance["untrained"] is True
 
 
+def test_random_by_name_and_trained_since() -> None:
+    net = rv.load_model("cifar10-resnet20", weights="random", seed=0, device="cpu").train()
+    with torch.no_grad():
+        net(torch.randn(4, 3, 32, 32))
+    exp = rv.explain(net.eval(), torch.randn(1, 3, 32, 32), 1)
+    assert exp.provenance["untrained"] is False and "untrained weights" not in causes(exp)
+
+
 def test_untrained_by_the_state_of_batchnorm() -> None:
     net = torchvision.models.resnet18(weights=None).eval()
     assert untrained(net, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from resviz.errors import NonFinite
 from resviz.hooks import batch_norms, evaluating, gradients
 from resviz.networks.outputs import logits_of
 from resviz.networks.surgery.copies import copied
+from resviz.preset import set_preset
+from resviz.provenance import preset_or_none
 from resviz.torch_private import buffers_of
 from resviz.training.compare.checkpoint import read, write
 from resviz.training.compare.data import TrainingData, draw_shifts, shifted
@@ -28,6 +30,15 @@ from resviz.training.compare.plan import MOMENTUM, WEIGHT_DECAY, Plan, mixed, ow
 PROBE = 128  # training images on which gradients are measured
 _CHUNK = 500  # images per forward pass where nothing is trained
 _SAVE = 60.0  # seconds between checkpoints inside an epoch
+
+
+def _said_trained(net: nn.Module) -> nn.Module:
+    """The network, with a preset that no longer says "random" or whose weights these were."""
+    preset = preset_or_none(net, None)
+    if preset is not None:
+        weights = f"{preset.weights}, trained by train_compare"
+        set_preset(net, replace(preset, weights=weights), check=False)
+    return net
 
 
 class Course:
@@ -47,7 +58,7 @@ class Course:
     ) -> None:
         self.variant, self.seed, self.plan, self.data = variant, seed, plan, data
         device = data.train_images.device
-        self.net = copied(net).to(device).eval()
+        self.net = _said_trained(copied(net).to(device).eval())
         self._optimiser = self._sgd()
         self._running = torch.zeros(3, device=device)  # sum of losses, wrong, seen in this epoch
         self._fixed = self._in_place()

@@ -184,6 +184,16 @@ def test_a_network_that_diverges_is_shown_as_such() -> None:
 
 # ---- the networks of the user
 @pytest.mark.thorough
+def test_the_trained_copy_does_not_say_random() -> None:
+    net = rv.load_model("cifar10-resnet8", weights="random", seed=0, device="cpu")
+    images, labels = torch.randn(32, 3, 32, 32), torch.arange(32) % 10
+    trained = train_compare({"a": net}, (images, labels) * 2, epochs=1, batch=16, progress=False)
+    about = rv.record(trained.networks["a", 0], images[:1], gradients=False).provenance
+    assert about["weights"] == "random, trained by train_compare" and not about["untrained"]
+    about = rv.record(net, images[:1], gradients=False).provenance
+    assert about["weights"] == "random" and about["untrained"]
+
+
 def test_own_network_is_left_as_found() -> None:
     net = digits_resnet(6, width=4, seed=1)
     net.conv1.weight.grad = torch.ones_like(net.conv1.weight)
