@@ -55,7 +55,8 @@ class GradientFlow:
         growth: a row per variant, step and mode: ``per_layer``, the factor by which the rms of the
             activation gradient grows from one layer to the one before it (below 1: it shrinks),
             by least squares on its logarithm within stages, median over seeds, with ``low`` and
-            ``high`` over seeds; ``first_over_last``, the whole ratio; ``zeros``, block boundaries
+            ``high`` over the seeds that have one, ``fitted`` of them; ``first_over_last``, the
+            whole ratio; ``zeros``, block boundaries
             whose gradient is exactly 0, and ``nonfinite``, where activation or gradient is not
             finite (both are left out of the fit).
         provenance: loss, images, seeds, data, versions.
@@ -301,7 +302,9 @@ def _growth(blocks: pd.DataFrame) -> pd.DataFrame:
     for keys, part in blocks.groupby(["variant", "step", "batch_stats"], sort=False, dropna=False):
         rates, ratios = zip(*(_rate(one) for _, one in part.groupby("seed")), strict=True)
         row: dict[str, Any] = dict(_run(keys))
-        row |= {"per_layer": _middle(rates), "low": np.min(rates), "high": np.max(rates)}
+        found = np.array(rates)[np.isfinite(rates)]  # of a seed whose gradients died there is none
+        row |= {"per_layer": _middle(rates), "fitted": len(found)}
+        row |= {"low": min(found, default=np.nan), "high": max(found, default=np.nan)}
         row |= {"first_over_last": _middle(ratios), "zeros": int((part["grad_rms"] == 0).sum())}
         row["nonfinite"] = int((~np.isfinite(part[["rms", "grad_rms"]])).any(axis=1).sum())
         rows.append(row | {"seeds": part["seed"].nunique(), "boundaries": len(part)})
@@ -310,7 +313,9 @@ def _growth(blocks: pd.DataFrame) -> pd.DataFrame:
 
 
 def _middle(values: Sequence[float]) -> float:
-    return float(np.median(values))
+    """The median of those that are finite."""
+    known = np.array(values)[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else np.nan
 
 
 def _rate(blocks: pd.DataFrame) -> tuple[float, float]:
@@ -352,7 +357,9 @@ def _words(row: Mapping[Any, Any], steps: bool) -> str:
         return f"{name}: no finite gradients to compare"
     words = f"{name}: × {row['per_layer']:#.3g} per layer towards the input"
     if row["seeds"] > 1:
-        words += f" ({row['low']:#.3g} to {row['high']:#.3g} over {row['seeds']} seeds)"
+        fitted = row.get("fitted", row["seeds"])
+        over = f"{fitted} of {row['seeds']}" if fitted < row["seeds"] else f"{fitted}"
+        words += f" ({row['low']:#.3g} to {row['high']:#.3g} over {over} seeds)"
     words += f"; first over last {row['first_over_last']:.2g}"
     if row["nonfinite"]:
         words += f"; not finite at {row['nonfinite']} of {row['boundaries']} block boundaries"

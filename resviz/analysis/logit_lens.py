@@ -17,7 +17,7 @@ from resviz.arguments import caller, public
 from resviz.attribution.target import Wanted
 from resviz.attribution.targets import Targets
 from resviz.given import Images, Inputs
-from resviz.hooks import left_as_found
+from resviz.hooks import left_as_found, mixes_images
 from resviz.networks.anatomy.resume import Resume
 from resviz.networks.anatomy.survey import steps_in, survey
 from resviz.networks.inputs import check_hookable, check_images
@@ -29,6 +29,7 @@ from resviz.recording.recording import Recording
 
 Call = tuple[str, int]
 _SAME = 1e-3  # of the scores' norm: other kernels serve other batch sizes
+_EXACT = 1e-3  # of it, below which the scores' dtype rounds
 # what a head says to an output that it cannot take
 _REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 
@@ -226,6 +227,7 @@ class _Head:
         aims: Targets,
     ) -> None:
         self._inputs, self.targets, self._last = inputs, aims, calls[-1]
+        self._mixed = mixes_images(net)
         self.found: dict[Call, _Reading | str] = {
             call: why for call, why in zip(calls, refused, strict=True) if why
         }
@@ -252,6 +254,8 @@ class _Head:
 
     def _read_together(self, calls: Sequence[Call]) -> bool:
         """In one pass, if the last block's output gives the network's own scores there."""
+        if self._mixed:
+            return False
         states = [self._states[call] for call in (*calls, self._last)]
         if {len(state) for state in states} != {self._inputs.count}:
             return False
@@ -261,7 +265,8 @@ class _Head:
             return False
         own, again = self.own.scores, readings[-1].scores
         self.found |= dict(zip(calls, readings, strict=False))
-        return bool((again - own).norm() <= _SAME * own.norm())
+        apart = own - own.mean(0) if len(own) > 1 else own  # not what all images have in common
+        return bool((again - own).norm() <= _SAME * max(apart.norm(), _EXACT * own.norm()))
 
     def _read_alone(self, call: Call) -> _Reading | str:
         try:

@@ -17,6 +17,8 @@ from resviz.networks.outputs import Output
 from resviz.torch_private import modules_of
 
 _SAME = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+_ROUNDED = {tolerance: 4 * torch.finfo(dtype).eps for dtype, tolerance in _SAME.items()}
+_TELLS = 0.1  # of what the maps bring: where more is rounded off, the numbers tell nothing
 
 HEAD_TENSORS = ("activations", "weight", "bias")
 
@@ -32,7 +34,7 @@ class AllClasses:
         layer: whose output is pooled.
         activations: (N, C, *positions) of it. weight: (K, C). bias: (K,).
         classes: names of the K outputs, empty where nobody knows.
-        tolerance: how far the logits may be off, of the largest one: what their dtype rounds.
+        tolerance: how far the logits may be off, of what the maps bring to the largest: by dtype.
     """
 
     layer: str
@@ -50,15 +52,17 @@ class AllClasses:
         """Whether (N, K) logits are the linear layer of the mean over positions.
 
         By the numbers, so that dropout, flatten and the like in between do not matter, and a ReLU
-        or a second layer does.
+        or a second layer does. False also where a large bias leaves too few digits to tell.
         """
         if logits is None:
             return False
         found = self._pooled() @ self.weight.T + self.bias
         wanted = logits.reshape(len(logits), -1).to(found)
         found = found[:, -wanted.shape[1] :]  # of the two sides of a logit the second is the logit
-        allowed = self.tolerance * float(wanted.abs().max())
-        return float((found - wanted).abs().max()) <= allowed
+        reach = float((wanted - self.bias[-wanted.shape[1] :]).abs().max())
+        rounded = _ROUNDED.get(self.tolerance, self.tolerance) * float(wanted.abs().max())
+        off = float((found - wanted).abs().max())
+        return rounded <= _TELLS * reach and off <= max(self.tolerance * reach, rounded)
 
     def __getitem__(self, which: int | str | Target) -> Tensor:
         """(N, h, w): the Grad-CAM map of a class, or of ``target("a") - target("b")``.

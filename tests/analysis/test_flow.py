@@ -283,6 +283,23 @@ def test_boundaries_that_are_not_finite_are_left_out_of_the_fit():
     assert flow.growth["per_layer"].item() == pytest.approx(np.exp(-slope), rel=1e-9)
 
 
+def test_one_seed_whose_gradients_are_zero_takes_nothing_from_the_others():
+    def made(seed: int) -> nn.Module:
+        net = cifar_resnet(8, seed=seed)
+        if seed == 1:
+            nn.init.zeros_(net.linear.weight)
+        return net
+
+    images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    quiet = {"batch_stats": False, "progress": False}
+    flow = gradient_flow({"a": made}, images, seeds=[0, 1, 2], **quiet)
+    (row,) = flow.growth.to_dict("records")
+    (known,) = gradient_flow({"a": made}, images, seeds=[0, 2], **quiet).growth.to_dict("records")
+    for column in ("per_layer", "low", "high", "first_over_last"):
+        assert row[column] == known[column]
+    assert (row["fitted"], row["seeds"]) == (2, 3) and "over 2 of 3 seeds" in repr(flow)
+
+
 def test_what_is_not_finite_is_counted():
     net = cifar_resnet(14, seed=0)
     with torch.no_grad():

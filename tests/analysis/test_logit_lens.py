@@ -210,6 +210,33 @@ def test_without_residual_blocks():
     assert logit_lens(twin, IMAGES)["block"].tolist()[:3] == ["layer1.0", "layer2.0", "layer3.0"]
 
 
+class Adds(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x).relu()
+
+
+def test_blocks_are_not_mixed_by_a_norm_without_statistics():
+    """Behind the blocks; around 250,000 the scores hardly tell that other blocks were in them."""
+    torch.manual_seed(0)
+    norm, head = nn.BatchNorm2d(8, track_running_stats=False), nn.Linear(8, 1)
+    nn.init.constant_(head.bias, 250_000.0)
+    blocks, after = [Adds(), Adds(), Adds()], [norm, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head]
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), *blocks, *after).double().eval()
+    preset = rv.Preset("price", classes=("price",), output="values", channels=3)
+    images = IMAGES.double()
+    table = logit_lens(net, images, 0, preset=preset)
+    x = net[0](images)
+    for number, block in enumerate(blocks, 1):
+        x = block(x)
+        wanted = nn.Sequential(*after)(x)[:, 0].tolist()
+        found = table.loc[table["block"] == str(number), "score"].tolist()
+        assert found == pytest.approx(wanted, rel=1e-12)
+
+
 def test_nothing_before_the_head():
     with pytest.raises(ValueError, match="^logit_lens: no blocks or stages in Sequential; "):
         logit_lens(nn.Sequential(nn.Flatten(), nn.Linear(3072, 4)), IMAGES)

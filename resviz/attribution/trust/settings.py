@@ -26,6 +26,7 @@ from resviz.hooks import left_as_found
 from resviz.networks.first_call import checked
 from resviz.networks.outputs import output_of
 from resviz.preset import Preset
+from resviz.provenance import displayed
 
 CHECKS = ("deletion", "insertion", "road", "drop", "randomisation")
 _OF_NUMBERS = ("road", "drop")  # they mix values of neighbours or scale them: no ids can
@@ -291,8 +292,14 @@ def scorer_for(
             scores that are others than the explanation's.
     """
     aims = _targets(exp, targets, inputs, preset)
-    batch_stats = bool(exp.provenance.get("batch_stats", False))
-    with left_as_found(net, batch_stats=batch_stats):
+    if exp.provenance.get("batch_stats", False):
+        raise ValueError(
+            f"{caller()}: an explanation with batch_stats=True; one on running statistics would be "
+            "right, since what is removed from one image changes the statistics of all. Explain "
+            "with batch_stats=False."
+        )
+    _check_pictures(exp, inputs, preset)
+    with left_as_found(net):
         copies = inputs.copies()
         with checked(net, copies):
             returned = copies.run(net)
@@ -315,6 +322,22 @@ def scorer_for(
             "be right. rv.explain(net, images) explains these."
         )
     return Scorer(net, inputs, aims, chunk, progress)
+
+
+def _check_pictures(exp: Explanation, inputs: Inputs, preset: Preset | None) -> None:
+    """Raise ValueError for other images, as far as the explanation kept its own."""
+    then, now = exp.pictures, displayed(inputs, preset)
+    if exp.inputs is not None:
+        then, now = exp.inputs, inputs.picture.detach().cpu()
+    if then is None or now is None or then.shape != now.shape:
+        return
+    then, now = then.double().nan_to_num(), now.double().nan_to_num()
+    apart = (then - now).flatten(1).norm(dim=1) > _ALIKE * then.flatten(1).norm(dim=1)
+    if bool(apart.any()):
+        raise ValueError(
+            f"{caller()}: image {int(apart.int().argmax())} is not the one that was explained; the "
+            "images of the explanation would be right. rv.explain(net, images) explains these."
+        )
 
 
 def _targets(exp: Explanation, targets: Any, inputs: Inputs, preset: Preset | None) -> Targets:

@@ -22,6 +22,7 @@ _SHORT = {
 _CURVES = ("_curve", "_random_curve")
 _FAINT = 0.05  # a probability below which curves have little room
 _SLIGHT = 0.01  # of a probability: what no one would notice, however sure a rank test is of it
+_DIGITS = 1e-6  # of a score without bounds: what rounding moves
 
 
 def beats_random(p_random: float) -> str:
@@ -45,10 +46,12 @@ def standing(row: Mapping[str, Any], probability: bool) -> str:
     """The same of a row; of a probability also "still" and "moot".
 
     A rank test is sure of any difference, however small. "still": the probability stays as it is,
-    to a hundredth, whatever is removed. "moot": it moves, and the map is ahead of random ones, or
-    behind them, by less than that.
+    to a hundredth, whatever is removed; another score stays to the last digits. "moot": it moves,
+    and the map is ahead of random ones, or behind them, by less than that.
     """
     better = beats_random(row.get("p_random", math.nan))
+    if better and _swing(row) <= _DIGITS * abs(row["score"]):
+        return "still"
     if not better or not probability or row["score"] < _FAINT:  # that has words of its own
         return better
     if _swing(row) < _SLIGHT:

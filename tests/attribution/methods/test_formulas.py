@@ -720,6 +720,30 @@ def test_invariance_of_the_other_methods(net: nn.Module, images: Tensor, name: s
         close(maps(lambda z: 3 * z[:, 1]), 3 * plain_map)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bias", [-4.6, 250.0])
+def test_all_classes_is_refused_where_the_numbers_cannot_tell(
+    dtype: torch.dtype, bias: float
+) -> None:
+    """A ReLU follows that is no module; what the maps bring is small next to the bias."""
+
+    class Biased(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.stem, self.c, self.fc = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Linear(8, 4)
+            nn.init.constant_(self.fc.bias, bias)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(self.c(self.stem(x).relu()).relu().mean((2, 3)))
+
+    images = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    net = Biased().eval().to(dtype)
+    for method in ("grad_cam", "cam"):
+        with pytest.raises(ValueError, match="linear layer"):
+            _ = rv.explain(net, images.to(dtype), 0, methods=method, layers="c").all_classes
+
+
 def test_all_classes_is_grad_cam_of_every_class(cifar: nn.Module) -> None:
     pictures = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     exp = rv.explain(cifar, pictures, [list(range(10))] * 2, layers="layer3")

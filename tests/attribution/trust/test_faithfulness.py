@@ -302,6 +302,9 @@ def test_a_difference_that_no_one_would_notice_is_none() -> None:
     for p_random in (0.025, 0.3, 0.7, 0.99):  # better or worse: nothing moves
         assert standing(row | {"p_random": p_random}, True) == "still"
     assert words_of(row, "still", False, True).endswith("so that no map can be judged by it")
+    values = {"score": 10.0, "p_random": 1.0, "deletion_curve": (10.0, 10.0)}
+    assert standing(values, False) == "still"
+    assert standing(values | {"deletion_curve": (10.0, 9.9)}, False) == "worse"
     moves = row | {f"{name}_curve": [0.9999, 0.1] for name in names}
     found = [standing(moves | {"p_random": p}, True) for p in (0.025, 0.3, 0.7, 0.99)]
     assert found == ["moot", "moot", "no", "moot"]
@@ -410,6 +413,29 @@ def test_bad_settings(
 ) -> None:
     with pytest.raises(error, match=f"faithfulness: .*{words}"):
         rv.faithfulness(net, images, exp, **settings)
+
+
+def test_batch_statistics_are_of_all_images(net: nn.Module, images: Tensor) -> None:
+    exp = rv.explain(net, images.repeat(4, 1, 1, 1), 1, batch_stats=True)
+    with pytest.raises(ValueError, match="faithfulness: an explanation with batch_stats=True"):
+        rv.faithfulness(net, images.repeat(4, 1, 1, 1), exp)
+
+
+def test_other_images_with_scores_alike() -> None:
+    """A regression around 250,000: scores tell nothing."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net = nn.Sequential(*net, nn.Linear(4, 1)).eval()
+    nn.init.constant_(net[-1].bias, 250_000.0)
+    preset = rv.Preset(
+        "price", mean=(0.5,) * 3, std=(0.5,) * 3, classes=("price",), output="values"
+    )
+    one, other = torch.rand(2, 1, 3, 12, 12) * 2 - 1
+    exp = rv.explain(net, one, 0, layers="0", preset=preset)
+    with pytest.raises(ValueError, match="faithfulness: image 0 is not the one that was explained"):
+        rv.faithfulness(net, other, exp, preset=preset)
+    assert (
+        len(rv.faithfulness(net, one + 1e-4, exp, checks="deletion", steps=2, preset=preset)) == 1
+    )
 
 
 def test_another_network_or_other_images(
