@@ -71,12 +71,15 @@ def provenance(
     first = next(net.parameters(), inputs[0])
     kind = inputs.device.type
     autocast = torch.is_autocast_enabled(kind)
+    norms = [each for each in modules_of(net).values() if isinstance(each, AnyBatchNorm)]
+    if settings.get("batch_stats") is False and any(n.running_mean is None for n in norms):
+        settings["batch_stats"] = True  # it has no others
     return {
         "network": preset.name if preset is not None else type(net).__name__,
         "weights": preset.weights if preset is not None else "own",
         "classes": list(preset.classes) if preset is not None else [],
         "untrained": untrained(net, None if preset is None else preset.weights),
-        "batch_norm": any(isinstance(module, AnyBatchNorm) for module in modules_of(net).values()),
+        "batch_norm": bool(norms),
         "changes": list(getattr(net, "resviz_changes", ())),
         "device": str(inputs.device),
         "dtype": str(first.dtype).removeprefix("torch."),

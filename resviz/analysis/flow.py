@@ -56,9 +56,8 @@ class GradientFlow:
             activation gradient grows from one layer to the one before it (below 1: it shrinks),
             by least squares on its logarithm within stages, median over seeds, with ``low`` and
             ``high`` over the seeds that have one, ``fitted`` of them; ``first_over_last``, the
-            whole ratio; ``zeros``, block boundaries
-            whose gradient is exactly 0, and ``nonfinite``, where activation or gradient is not
-            finite (both are left out of the fit).
+            whole ratio; ``zeros``, block boundaries whose gradient is exactly 0, and ``nonfinite``,
+            where activation or gradient is not finite (both are left out of the fit).
         provenance: loss, images, seeds, data, versions.
     """
 

@@ -192,3 +192,12 @@ def test_autocast_is_recorded_as_it_runs():
     assert rec.provenance["autocast"] == "bfloat16"
     assert rec.parameters["grad_norm"].notna().all()
     assert record(net, images).provenance["autocast"] is None
+
+
+def test_a_norm_without_statistics_is_on_those_of_the_batch() -> None:
+    images = torch.randn(4, 3, 8, 8)
+    for keeps in (True, False):
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=keeps))
+        rec = record(net.eval(), images, gradients=False)
+        assert rec.provenance["batch_stats"] is not keeps
+        assert ("batch statistics" in repr(rec)) is not keeps
