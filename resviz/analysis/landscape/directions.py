@@ -58,7 +58,7 @@ def weights_of(net: nn.Module) -> dict[str, tuple[nn.Parameter, nn.Module]]:
     Those of two axes or more outside norm layers: BatchNorm's and every bias stay where they are.
 
     Raises:
-        ValueError: there are none, or one is computed from others (a parametrisation).
+        ValueError: there are none, or one is computed from others (a parametrisation, pruning).
     """
     modules = dict(net.named_modules())
     found = {}
@@ -71,6 +71,7 @@ def weights_of(net: nn.Module) -> dict[str, tuple[nn.Parameter, nn.Module]]:
                 "See torch.nn.utils.parametrize.remove_parametrizations."
             )
         if parameter.ndim > 1 and parameter.is_floating_point() and not isinstance(owner, _NORMS):
+            _check_used_as_it_is(name, owner)
             found[name] = (parameter, owner)
     if not found:
         raise ValueError(
@@ -78,6 +79,17 @@ def weights_of(net: nn.Module) -> dict[str, tuple[nn.Parameter, nn.Module]]:
             "convolutions or linear layers would be right."
         )
     return found
+
+
+def _check_used_as_it_is(name: str, owner: nn.Module) -> None:
+    """Raise ValueError for ``weight_g`` and its like, from which each call computes ``weight``."""
+    made = name.rpartition(".")[2].rpartition("_")[0]
+    if made and isinstance(vars(owner).get(made), Tensor):  # no parameter and no buffer
+        raise ValueError(
+            f"{caller()}: {name!r} is what the layer's {made!r} is computed from in each call; a "
+            "network with plain weights would be right. See torch.nn.utils.remove_weight_norm, "
+            "remove_spectral_norm and prune.remove."
+        )
 
 
 def random_direction(net: nn.Module, directions: str, generator: torch.Generator) -> Direction:

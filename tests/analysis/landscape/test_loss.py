@@ -17,6 +17,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from left_as_found import assert_left_as_found, left_as_found
 from resviz.analysis.landscape.bends import grid_of
@@ -448,6 +449,29 @@ def test_networks_it_refuses():
         loss_landscape(normed, IMAGES, LABELS)
     with pytest.raises(NotTraceable, match="loss_landscape"):
         loss_landscape(torch.compile(small()), IMAGES, LABELS)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+@pytest.mark.parametrize(
+    ("wrap", "undo"),
+    [
+        (torch.nn.utils.weight_norm, torch.nn.utils.remove_weight_norm),
+        (torch.nn.utils.spectral_norm, torch.nn.utils.remove_spectral_norm),
+        (
+            lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+            lambda layer: prune.remove(layer, "weight"),
+        ),
+    ],
+)
+def test_weights_that_a_hook_computes_are_refused(wrap: Any, undo: Any):
+    net = small().eval()
+    wrap(net[0])
+    with pytest.raises(
+        ValueError, match=r"loss_landscape: '0\.weight_\w+' is what the layer's 'weight'"
+    ):
+        loss_landscape(net, IMAGES, LABELS, points=3)
+    undo(net[0])
+    loss_landscape(net, IMAGES, LABELS, points=3, dimensions=1, progress=False)
 
 
 # ---- convexity
