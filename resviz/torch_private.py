@@ -26,6 +26,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.overrides import handle_torch_function, has_torch_function
 
 # ---- classes of modules: torch exports the members of a family, but not what they share, and a
@@ -123,6 +126,38 @@ def reset_of(module: nn.Module) -> Callable[[], None] | None:
     """
     private = getattr(module, "_reset_parameters", None)
     return getattr(module, "reset_parameters", private)
+
+
+@torch.no_grad()
+def measure_spectral_norm(module: nn.Module, random: torch.Generator) -> None:
+    """Let ``spectral_norm``, old or new, find the norm of the weights that are there now.
+
+    It divides by a norm along two vectors, which only passes in train mode turn towards those of
+    the weights. They start afresh here.
+
+    Args:
+        module: a list of parametrisations, or a module whose hooks compute its weight.
+        random: of the CPU, for the vectors to start from.
+    """
+    turns = range(100)  # after the 15 of a fresh one the norm may still be a twentieth too small
+
+    def restart(vectors: Iterable[Tensor]) -> None:
+        for each in vectors:
+            each.copy_(torch.randn(each.shape, generator=random))
+
+    if isinstance(module, ParametrizationList):
+        for each in (each for each in module if isinstance(each, _SpectralNorm)):
+            restart(each.buffers())
+            each.train()
+            for _ in turns:
+                module()
+            each.eval()
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, SpectralNorm):
+            restart(getattr(module, f"{hook.name}_{end}") for end in "uv")
+            for _ in turns:
+                weight = hook.compute_weight(module, do_power_iteration=True)
+            setattr(module, hook.name, weight)
 
 
 # ---- what a module holds: its own dictionaries, to put something in place of what is there and

@@ -217,6 +217,22 @@ class Strict(nn.Module):
 
 
 @seen("torch", "2.15.0")
+@pytest.mark.parametrize("wrap", [nn.utils.parametrizations.spectral_norm, nn.utils.spectral_norm])
+def test_a_spectral_norm_of_other_weights_is_measured_anew(wrap: Callable[..., nn.Module]):
+    layer, random = wrap(nn.Linear(6, 4)).eval(), torch.Generator().manual_seed(0)
+    [(_, original)] = [(n, p) for n, p in layer.named_parameters() if p.ndim > 1]
+    nn.init.normal_(original.data, std=7.0)
+    state = torch.get_rng_state()
+    for module in layer.modules():
+        private.measure_spectral_norm(module, random)
+    assert torch.equal(state, torch.get_rng_state())
+    assert not any(module.training for module in layer.modules())
+    layer(torch.zeros(1, 6))
+    expected = original / torch.linalg.matrix_norm(original, 2)
+    assert torch.allclose(layer.weight, expected, rtol=0.001)
+
+
+@seen("torch", "2.15.0")
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_modules_are_those_that_torch_names_in_its_order():

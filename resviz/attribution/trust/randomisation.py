@@ -25,9 +25,11 @@ from resviz.attribution.positions import Reshape
 from resviz.attribution.scoring import Scorer
 from resviz.errors import NonFinite, ResvizWarning
 from resviz.hooks import left_as_found
+from resviz.networks.anatomy.structure import owner_of
 from resviz.networks.surgery.copies import copied
 from resviz.preset import Preset
 from resviz.progress import bar
+from resviz.torch_private import measure_spectral_norm
 
 STAGES = 6  # the last weighted layer, then the others in at most five parts
 Maps = dict[tuple[str, str], Map]
@@ -81,8 +83,8 @@ def randomise(
 
     Stage by stage from the output towards the input, see :func:`stages_of`, the values of every
     parameter tensor are permuted: their distribution stays, so activations keep their size, and
-    what was learned is gone. BatchNorm's running statistics stay. The network itself is not
-    touched.
+    what was learned is gone. BatchNorm's running statistics stay, a spectral norm is measured anew.
+    The network itself is not touched.
 
     Args:
         scorer: the network, the images and their targets.
@@ -159,17 +161,16 @@ def stages_of(scorer: Scorer) -> list[list[str]]:
 
     The first stage is the last weighted layer (a parameter of two dimensions or more), the others
     are the weighted layers before it in parts of equal number; what follows a weighted layer, as
-    BatchNorm does, goes with it. The order is that of the last call of each module; what is never
-    called itself goes with the module it lies in.
+    BatchNorm does, goes with it, and so does what its weights are computed from. The order is that
+    of the last call of each layer; what is never called itself goes with the module it lies in.
     """
-    paths = _in_order(scorer)
     modules = dict(scorer.net.named_modules())
     groups: list[list[str]] = []
-    for path in paths:
-        weighted = any(p.ndim > 1 for p in modules[path].parameters(recurse=False))
-        if weighted or not groups:
+    for paths in _in_order(scorer):
+        own = (p for path in paths for p in modules[path].parameters(recurse=False))
+        if any(p.ndim > 1 for p in own) or not groups:
             groups.append([])
-        groups[-1].append(path)
+        groups[-1] += paths
     groups.reverse()
     return [groups[0], *_parts(groups[1:], STAGES - 1)] if groups else []
 
@@ -181,8 +182,8 @@ def _parts(groups: Sequence[list[str]], count: int) -> Iterator[list[str]]:
         yield [path for group in chosen for path in group]
 
 
-def _in_order(scorer: Scorer) -> list[str]:
-    """Modules that own parameters, by their last call."""
+def _in_order(scorer: Scorer) -> list[list[str]]:
+    """Modules that own parameters, by their layer, the layers by their last call."""
     called: dict[str, int] = {}
     net = scorer.net
 
@@ -199,13 +200,18 @@ def _in_order(scorer: Scorer) -> list[str]:
         scorer.inputs.one().copies().run(net)
     order = {path: number for number, path in enumerate(called)}
 
-    def place(path: str) -> int:
+    layers: dict[str, list[str]] = {}
+    for path, module in net.named_modules():
+        if _floating(module):
+            layers.setdefault(owner_of(f"{path}."), []).append(path)
+
+    def place(layer: str) -> int:
+        path = next((path for path in (layer, *layers[layer]) if path in order), layer)
         while path not in order and path:
             path = path.rpartition(".")[0]
         return order.get(path, -1)
 
-    owners = [path for path, module in net.named_modules() if _floating(module)]
-    return sorted(owners, key=place)
+    return [layers[layer] for layer in sorted(layers, key=place)]
 
 
 def _floating(module: nn.Module) -> list[nn.Parameter]:
@@ -235,6 +241,7 @@ def _permute(net: nn.Module, paths: Sequence[str], random: torch.Generator, done
                 order = torch.randperm(parameter.numel(), generator=random)
                 mixed = parameter.flatten()[order.to(parameter.device)]
                 parameter.copy_(mixed.view_as(parameter))
+            measure_spectral_norm(modules[path], random)
 
 
 # ---- the comparison

@@ -28,7 +28,7 @@ from resviz.networks.surgery.blocks import scale_shortcuts
 from resviz.networks.surgery.copies import copied
 from resviz.networks.zoo.cifar import INITS
 from resviz.preset import preset_of, set_preset
-from resviz.torch_private import AnyConvolution, reset_of
+from resviz.torch_private import AnyConvolution, measure_spectral_norm, reset_of
 
 _FUNCTIONS = {  # as torch.fx names them, and what their additions are called
     **dict.fromkeys((operator.add, operator.iadd, torch.add), "add"),
@@ -342,6 +342,7 @@ def _refill(net: nn.Module, init: str | Callable[[Tensor], Tensor | None], seed:
                     zlib.crc32(f"{seed} {path}".encode())
                 )  # its CPU generator reads 32 bits
                 unknown += [f"{path}.{name}" for name in _fill_module(module, own, fill)]
+                measure_spectral_norm(module, torch.default_generator)
     if unknown:
         warn(
             f"{caller()}: {len(unknown)} parameters have no rule of their own and are drawn from "

@@ -102,6 +102,44 @@ def test_values_are_permuted_once() -> None:
     assert seen[0].again.weight is seen[0].second.weight  # type: ignore[union-attr]
 
 
+class Divided(nn.Module):
+    """Three convolutions of spectral norm 1, each with a bias of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(c, 8, 3, padding=1) for c in (3, 8, 8)]
+        self.c = nn.ModuleList(nn.utils.parametrizations.spectral_norm(each) for each in layers)
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for each in self.c:
+            x = each(x).relu()
+        return self.fc(x.mean((2, 3)))
+
+
+def test_a_computed_weight_and_its_layers_bias_are_of_one_stage() -> None:
+    stages = stages_of(scorer_of(Divided(), torch.randn(1, 3, 8, 8)))
+    layers = [[f"c.{i}", f"c.{i}.parametrizations.weight"] for i in (2, 1, 0)]
+    assert [sorted(paths) for paths in stages] == [["fc"], *layers]
+
+
+def test_a_permuted_weight_is_divided_by_its_own_spectral_norm() -> None:
+    norms: list[list[float]] = []
+
+    def again(copied: nn.Module) -> dict[tuple[str, str], Tensor]:
+        weights = [each.weight.flatten(1) for each in copied.c]  # type: ignore[union-attr]
+        norms.append([torch.linalg.matrix_norm(w, 2).item() for w in weights])
+        return {("a", "b"): torch.eye(2).view(1, 1, 2, 2)}
+
+    scorer = scorer_of(Divided(), torch.randn(1, 3, 8, 8))
+    own = [torch.linalg.matrix_norm(c.weight.flatten(1), 2).item() for c in scorer.net.c]
+    randomisation.randomise(scorer, again, {("a", "b"): torch.randn(1, 1, 2, 2)}, 0)
+    assert len(norms) == 4
+    assert norms[0] == own
+    assert np.allclose(norms[-1], 1, rtol=0, atol=0.001)
+
+
 def test_a_map_of_the_picture_alone_does_not_change() -> None:
     """An edge detector in place of a method: correlation 1 after all, and the words say it."""
     scorer = scorer_of(cifar_resnet(8, seed=0), torch.randn(2, 3, 16, 16))

@@ -136,6 +136,18 @@ def test_parameters_without_a_rule_are_named():
     assert fresh.class_token.std().item() == pytest.approx(0.02, rel=0.1)
 
 
+@pytest.mark.filterwarnings("ignore:.*no rule of their own")
+def test_an_untrained_copy_is_divided_by_its_own_spectral_norm():
+    def copy_of(scale: float) -> nn.Module:
+        layer = nn.Linear(8, 8)
+        nn.init.eye_(layer.weight).data *= scale * torch.arange(8)
+        return untrained_copy(nn.utils.parametrizations.spectral_norm(layer).eval(), seed=1)
+
+    one, other = copy_of(1), copy_of(-5)
+    assert torch.linalg.matrix_norm(one.weight, 2).item() == pytest.approx(1, rel=0.001)
+    assert torch.equal(one.weight, other.weight)  # whatever the network held
+
+
 def test_additions_in_a_leaf_of_their_own():
     class Sum(nn.Module):
         def forward(self, one: Tensor, other: Tensor) -> Tensor:
