@@ -88,7 +88,7 @@ def lesion_study(
             convolutions.
         several: how many blocks to delete at once, at random: ``(2, 4, 8)``.
         reorder: how many pairs to exchange, one after the other, at random, within blocks of equal
-            shapes.
+            shapes. None puts back what those before it moved: fewer would not give that order.
         repeats: random draws for each number in `several` and `reorder`.
         cam: also how the Grad-CAM at the last layer with positions changes, on the first 8 images
             (True) or as many as said.
@@ -112,8 +112,9 @@ def lesion_study(
         and how it was measured.
 
     Raises:
-        ValueError: no such block, no block at all, or more blocks to delete than there are; `cam`
-            of an output that predicts no one thing; an output of a shape that nobody explained.
+        ValueError: no such block, no block at all, or more blocks to delete or pairs to exchange
+            than there are; `cam` of an output that predicts no one thing; an output of a shape
+            that nobody explained.
         TypeError, NotTraceable: as :func:`resviz.record`.
 
     Example:
@@ -311,10 +312,29 @@ def _random(
         if not alike:
             raise ValueError(f"{caller()}: reorder, but no two blocks have equal shapes.")
         for repeat in range(repeats):
-            drawn = generator.choice(len(alike), count)
-            pairs = tuple(alike[i] for i in drawn)
+            pairs = _exchanges(alike, count, generator)
             moved = tuple(dict.fromkeys(path for pair in pairs for path in pair))
             yield _Lesion("reorder", moved, pairs, repeat)
+
+
+def _exchanges(
+    alike: list[tuple[str, str]], count: int, generator: np.random.Generator
+) -> tuple[tuple[str, str], ...]:
+    """Pairs of which each joins two groups of blocks that were not exchanged with one another."""
+    group = {path: {path} for pair in alike for path in pair}
+    drawn: list[tuple[str, str]] = []
+    for _ in range(count):
+        left = [(one, other) for one, other in alike if group[one] is not group[other]]
+        if not left:
+            raise ValueError(
+                f"{caller()}: reorder {count}; 1 to {len(drawn)} pairs of these blocks, as any "
+                "more put one back."
+            )
+        one, other = left[generator.integers(len(left))]
+        joined = group[one] | group[other]
+        group |= dict.fromkeys(joined, joined)
+        drawn.append((one, other))
+    return tuple(drawn)
 
 
 def _cam_images(cam: object) -> int:

@@ -66,6 +66,28 @@ def test_several_and_reorder_are_seeded():
     assert one["accuracy"].isna().all() and one["unchanged"].notna().all()
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_two_exchanges_move_three_blocks(shared: bool):
+    """None puts another back, also where a block has a place of its own and that of another."""
+    net = cifar_resnet(26, seed=0)
+    if shared:
+        net.layer1[3] = net.layer1[0]
+    blocks, images = ["layer1.0", "layer1.1", "layer1.2"], IMAGES[:2, :, :16, :16]
+    options = dict(blocks=blocks, reorder=[2], repeats=8, progress=False)
+    table = assert_left_as_found(net, lambda: lesion_study(net, images, **options))
+    possible = []
+    with torch.no_grad():
+        own = net(images)
+        for order in ((1, 2, 0), (2, 0, 1)):  # all that move each of three
+            turned = copy.deepcopy(net)
+            turned.layer1 = nn.Sequential(*(turned.layer1[i] for i in (*order, 3)))
+            now, before = (v - v.mean(1, keepdim=True) for v in (turned(images), own))
+            possible.append(((now - before).norm(dim=1) / before.norm(dim=1)).mean().item())
+    reordered = table[table["lesion"] == "reorder"]
+    assert set(reordered["logit_change"].round(6)) == {round(each, 6) for each in possible}
+    assert {frozenset(each.split(", ")) for each in reordered["block"]} == {frozenset(blocks)}
+
+
 @pytest.mark.thorough
 def test_deleting_one_of_several_is_deleting_it_alone():
     net = cifar_resnet(14, seed=0)
@@ -113,6 +135,12 @@ def test_bad_arguments(options, error, message):
     net = cifar_resnet(8, seed=0)
     with left_as_found(net), pytest.raises(error, match=message):
         lesion_study(net, IMAGES, **options)
+
+
+def test_more_exchanges_than_an_order_needs_are_refused():
+    net = cifar_resnet(20, seed=0)
+    with left_as_found(net), pytest.raises(ValueError, match="reorder 3; 1 to 2 pairs"):
+        lesion_study(net, IMAGES, blocks=["layer1.0", "layer1.1", "layer1.2"], reorder=[1, 2, 3])
 
 
 def committed(network: str) -> pd.DataFrame:

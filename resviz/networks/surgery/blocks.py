@@ -185,7 +185,7 @@ def swap_blocks(net: nn.Module, first: str, second: str) -> Iterator[None]:
         second: path of another one, with parameters of the same shapes.
 
     Raises:
-        ValueError: no such module, one inside the other, or shapes that differ.
+        ValueError: no such module, one inside the other, one in both places, or shapes that differ.
 
     Example:
         >>> from resviz.networks.cifar import cifar_resnet
@@ -195,10 +195,11 @@ def swap_blocks(net: nn.Module, first: str, second: str) -> Iterator[None]:
         torch.Size([1, 10])
     """
     check_hookable(net)
-    modules = dict(net.named_modules())
+    modules = dict(net.named_modules(remove_duplicate=False))  # a block may have several places
     for path in (first, second):
         _check_module(path, modules)
-    if first == second or inside(first, second) or inside(second, first):
+    same = modules[first] is modules[second]
+    if same or inside(first, second) or inside(second, first):
         raise ValueError(f"{caller()}: {first!r} and {second!r}; two modules side by side.")
     _check_same_shapes(first, modules[first], second, modules[second])
     owners = [modules[path.rpartition(".")[0]] for path in (first, second)]

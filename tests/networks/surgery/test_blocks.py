@@ -309,6 +309,13 @@ def test_bad_arguments(surgery, error, message):
         net(images)
 
 
+def test_a_block_is_not_swapped_with_itself_in_another_place():
+    net = cifar_resnet(20, seed=0)
+    net.layer1[1] = net.layer1[0]
+    with pytest.raises(ValueError, match="side by side"), swap_blocks(net, "layer1.0", "layer1.1"):
+        pass
+
+
 def test_networks_without_additions_or_preset():
     plain = cifar_resnet(8, shortcut="none", seed=0)
     with pytest.raises(ValueError, match="without residual additions"), scale_branches(plain, 1):
