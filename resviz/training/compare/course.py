@@ -75,6 +75,7 @@ class Course:
         self._seconds = 0.0
         self._done: list[tuple[dict[str, Any], pd.DataFrame | None]] = []
         self._start = self._start_logits()
+        self._start_weights, self._settings = _projected(self.net), _settings(self.net)
 
     @property
     def step(self) -> int:
@@ -282,6 +283,8 @@ class Course:
             "plan": json.dumps(asdict(self.plan), sort_keys=True),
             "network": repr(self.net),
             "start": self._start,
+            "start_weights": self._start_weights,
+            "settings": self._settings,
             "step": self.step,
             "seconds": self._seconds,
             "tensors": {name: t.detach().cpu().clone() for name, t in self._live().items()},
@@ -308,14 +311,54 @@ class Course:
         differ = [f"{k} {its.get(k)} there, {mine[k]} here" for k in mine if its.get(k) != mine[k]]
         if not differ and state["network"] != repr(self.net):
             differ = ["another architecture"]
-        if not differ and not _alike(state["start"], self._start):
-            differ = ["other weights to start from"]
+        differ = differ or self._other_start(state)
         if differ:
             raise ValueError(
                 f"{caller()}: {str(path)!r} is the checkpoint of another training of"
                 f" {self.variant!r} ({'; '.join(differ)}); the arguments it was made with would be"
                 " right. To train anew, name another folder."
             )
+
+    def _other_start(self, state: dict[str, Any]) -> list[str]:
+        """What differs before the first step; files of earlier versions hold the logits alone."""
+        weights = state.get("start_weights", self._start_weights)
+        if not _alike(state["start"], self._start) or not _same(weights, self._start_weights):
+            return ["other weights to start from"]
+        its, mine = state.get("settings", self._settings), self._settings
+        names = [name for name in {**its, **mine} if its.get(name) != mine.get(name)]
+        return [f"{name} {its.get(name)} there, {mine.get(name)} here" for name in names]
+
+
+def _projected(net: nn.Module) -> Tensor:
+    """(tensors, 2) of parameters and buffers: along a random direction, and their norm."""
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for tensor in (*net.parameters(), *net.buffers()):
+        values = tensor.detach().to("cpu", torch.float64).flatten()
+        drawn = torch.randn(len(values), generator=generator, dtype=torch.float64)
+        found.append(torch.stack([drawn @ values, values.norm()]))
+    return torch.stack(found)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """The same tensors by :func:`_projected`, but for an initialisation's rounding elsewhere."""
+    if one.shape != other.shape:
+        return False
+    near = (one - other).abs() <= 1e-5 * other[:, 1:]
+    return bool((near | (one == other) | (one.isnan() & other.isnan())).all())
+
+
+def _settings(net: nn.Module) -> dict[str, str]:
+    """What modules keep as plain attributes, as a rate of dropout that no repr shows.
+
+    Numbers with a point and switches: whole numbers are often counters, texts names.
+    """
+    return {
+        f"{path}.{name}".removeprefix("."): repr(value)
+        for path, module in net.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, float | bool) and name != "training" and not name.startswith("_")
+    }
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:

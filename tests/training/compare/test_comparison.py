@@ -444,6 +444,40 @@ def test_errors_keep_what_was_done(tmp_path: Path) -> None:
     assert seen == [4, 5, 6]
 
 
+class Dropping(nn.Module):
+    """What differs shows neither in its repr nor, where the head starts at 0, in its logits."""
+
+    def __init__(self, rate: float = 0.0, scale: float = 1.0, head: float = 1.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.rate, self.body, self.head = rate, nn.Conv2d(3, 6, 3), nn.Linear(6, 10)
+        self.body.weight.data *= scale
+        self.head.weight.data *= head
+        self.head.bias.data *= head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.dropout(self.body(x).relu().mean((2, 3)), self.rate, self.training))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "message"),
+    [
+        ({"head": 0.0}, {"head": 0.0, "scale": 5.0}, "other weights to start from"),
+        ({}, {"scale": 1.0005}, "other weights to start from"),
+        ({"rate": 0.9}, {"rate": 0.1}, "rate 0.9 there, 0.1 here"),
+    ],
+)
+def test_a_checkpoint_of_a_network_that_looks_alike(
+    tmp_path: Path, one: dict[str, float], other: dict[str, float], message: str
+) -> None:
+    settings: dict[str, Any] = SMALL | {"epochs": 1}
+    run = functools.partial(train_compare, **settings, checkpoint=tmp_path)
+    first = run({"net": Dropping(**one)})
+    with pytest.raises(ValueError, match=f"checkpoint of another training.*{message}"):
+        run({"net": Dropping(**other)})
+    assert_same(run({"net": Dropping(**one)}), first)
+
+
 @pytest.mark.thorough
 def test_a_checkpoint_of_something_else(tmp_path: Path) -> None:
     train_compare({"a/b": PLAIN}, **SMALL, checkpoint=tmp_path)
