@@ -219,6 +219,7 @@ def _runs(variants: object, seeds: list[int]) -> Iterator[tuple[str, Any, int, A
     for name, variant in variants.items():
         stepped = isinstance(variant, Mapping) and not any(isinstance(k, str) for k in variant)
         for step, build in variant.items() if stepped else [(0, variant)]:
+            step = step.item() if hasattr(step, "item") else step  # of NumPy: no JSON takes it
             for seed in seeds[:1] if isinstance(build, nn.Module) else seeds:
                 yield str(name), step, seed, build
 

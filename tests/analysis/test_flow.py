@@ -187,6 +187,14 @@ def test_saved_and_loaded(tmp_path):
         load_recording(tmp_path / "flow.resviz")
 
 
+def test_steps_that_are_numbers_of_numpy_are_saved(tmp_path):
+    networks = {step: cifar_resnet(8, seed=0) for step in np.arange(0, 200, 100)}
+    flow = gradient_flow({"a": networks}, IMAGES, batch_stats=False, progress=False)
+    flow.save(tmp_path / "flow.resviz")
+    again = load_gradient_flow(tmp_path / "flow.resviz")
+    assert again.blocks.equals(flow.blocks) and set(again.blocks["step"]) == {0, 100}
+
+
 @pytest.mark.parametrize(
     ("variants", "options", "error", "message"),
     [
