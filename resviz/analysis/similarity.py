@@ -71,7 +71,8 @@ def similarity_study(
         A row per pair of layers, in the order in which they ran: ``layer``, ``position`` (1 for the
         first), ``depth``, ``stage``; ``other_layer``, ``other_position``, ``other_depth``,
         ``other_stage``; ``cka``: NaN where a layer has the same output for all images, or for all
-        but one. ``attrs`` say how it was measured.
+        but one. ``attrs`` say how it was measured; what was done to `other` stands in ``changes``
+        as "other: ...".
 
     Raises:
         NonFinite, NotTraceable: as :func:`resviz.record`.
@@ -106,7 +107,9 @@ def similarity_study(
     table = _table(sides, np.asarray(sums), np.asarray(sizes))
     table.attrs.update(about, batch_size=max(_length(batch) for batch in batches))
     if other is not None:
-        table.attrs["other"] = how_measured(other, sides[1].inputs, data)["network"]
+        of_other = how_measured(other, sides[1].inputs, data)
+        table.attrs["other"] = of_other["network"]
+        table.attrs["changes"] = [*about["changes"], *(f"other: {c}" for c in of_other["changes"])]
     return table
 
 

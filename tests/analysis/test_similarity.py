@@ -66,6 +66,16 @@ def test_a_network_against_itself():
     np.testing.assert_allclose(grid, grid.T, rtol=1e-12)
 
 
+def test_what_was_done_to_either_network_is_said():
+    net, other = cifar_resnet(8, seed=0), cifar_resnet(8, seed=1)
+    with rv.drop_blocks(net, "layer1.0"), rv.scale_branches(other, 3.0):
+        table = similarity_study(net, IMAGES, other, progress=False)
+        itself = similarity_study(net, IMAGES, progress=False)
+    dropped, scaled = table.attrs["changes"]
+    assert itself.attrs["changes"] == [dropped]
+    assert "layer1.0" in dropped and scaled.startswith("other: ") and "× 3" in scaled
+
+
 def linear(weight: Tensor) -> nn.Module:
     net = nn.Sequential(nn.Flatten(), nn.Linear(weight.shape[1], weight.shape[0], bias=False))
     net[1].weight.data = weight
