@@ -139,7 +139,7 @@ def fill(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
 
     Raises:
         ValueError: keys are missing, unexpected or of another shape; the first of each are listed.
-            Or they fit under several prefixes.
+            Or they fit under several prefixes, or hold whole numbers for weights.
     """
     own = net.state_dict()
     prefix, beside = _prefix(state, own, name), []
@@ -161,10 +161,23 @@ def fill(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
             "keys and shapes.\n  " + "\n  ".join(lines) + "\nNothing was loaded. "
             "A network with another head: pass classes=[...], or the network itself."
         )
+    _check_floating(net, state, name)
     net.load_state_dict(with_versions_of(state, own), strict=False)
     if beside or prefix.replace(PARALLEL, ""):
         left = f"; {_listed('left out', beside)}" if beside else ""
         warn(f"{caller()}: keys of {name!r} begin with {prefix!r}, which was taken off{left}.")
+
+
+def _check_floating(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Raise ValueError for int8 and the like, whose scales lie elsewhere."""
+    floating = [k for k, p in net.named_parameters() if p.is_floating_point() and k in state]
+    whole = [k for k in floating if not (state[k].is_floating_point() or state[k].is_complex())]
+    if whole:
+        raise ValueError(
+            f"{caller()}: the weights {name!r} hold {state[whole[0]].dtype} for {whole[0]!r} and "
+            f"{len(whole) - 1} others; floating point would be right, as weights of whole numbers "
+            "mean nothing without their scales. Save them dequantised."
+        )
 
 
 def _prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor], name: str) -> str:

@@ -113,6 +113,14 @@ def test_the_only_tensors_in_a_file_are_its_weights(
         loaded({"generator": state, "critic": state}, tmp_path)
 
 
+def test_whole_numbers_are_no_weights(state: dict[str, Tensor], tmp_path: pathlib.Path) -> None:
+    state["0.weight"] = (100 * state["0.weight"]).round().to(torch.int8)
+    with pytest.raises(ValueError, match="hold torch.int8 for '0.weight' and 0 others; floating"):
+        loaded(state, tmp_path)
+    state["0.weight"] = state["0.weight"].half()
+    loaded(state, tmp_path)
+
+
 NUMBERS = {
     "float64": np.float64(0.9),
     "float32": np.float32(0.9),
