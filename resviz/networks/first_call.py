@@ -128,12 +128,24 @@ def _check_call(module: nn.Module, args: tuple[Any, ...], inputs: Inputs, path: 
         raise _unpacked(module, taken)
     if not isinstance(taken, Tensor) or taken.is_quantized:
         return
+    _check_alone(module, taken, path)
     known = inputs.whole or inputs
     number = next((n for n, tensor in enumerate(inputs) if tensor is taken), None)
     if number is not None:
         _check_image(module, taken, known, number)
     elif _is_plain(module):
         _check_later(module, taken, known, path)
+
+
+def _check_alone(module: nn.Module, taken: Tensor, path: str) -> None:
+    """Raise ValueError where BatchNorm that keeps no statistics gets one value per channel."""
+    own = isinstance(module, _NORMS) and module.running_mean is None
+    if own and _is_plain(module) and _fits(module, taken) and taken.numel() == taken.shape[1]:
+        raise ValueError(
+            f"{caller()}: layer {path!r} ({type(module).__name__}) keeps no running statistics and "
+            f"gets {tuple(taken.shape)} from one image, which is run alone here; a layer with "
+            "track_running_stats=True would be right."
+        )
 
 
 def _unpacked(module: nn.Module, taken: Any) -> TypeError:

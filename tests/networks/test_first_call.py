@@ -59,6 +59,14 @@ def test_another_dtype(net, images, words):
         rv.record(net, images)
 
 
+def test_batch_norm_without_statistics_says_why_it_cannot_take_one_image():
+    net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, track_running_stats=False)).eval()
+    images = torch.rand(5, 4)
+    assert torch.equal(rv.record(net, images, gradients=False).logits, net(images))
+    with pytest.raises(ValueError, match=r"^lesion_study: layer '1' .*\(1, 3\) from one image"):
+        rv.lesion_study(net, images, progress=False)
+
+
 def test_what_fits_is_left_alone():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 2))
     assert len(rv.list_layers(net, torch.rand(2, 3, 8, 8))) == 4
