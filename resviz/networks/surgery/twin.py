@@ -197,7 +197,7 @@ def _branch_alone(block: nn.Module, path: str, additions: Sequence[Addition]) ->
     for name, value in block.__dict__.items():  # what others read of the block
         if not name.startswith("_") and name not in twin.__dict__:
             setattr(twin, name, value)
-    _check_dropout(twin.graph, path)
+    _check_training(block, path, operand_of, twin.graph)
     return twin
 
 
@@ -242,14 +242,36 @@ def _put_branch(graph: fx.Graph, node: fx.Node, operand: int) -> None:
     graph.erase_node(node)
 
 
-def _check_dropout(graph: fx.Graph, path: str) -> None:
-    names = {getattr(n.target, "__name__", "") for n in graph.nodes if n.op == "call_function"}
-    if any("dropout" in name for name in names):
+def _check_training(block: nn.Module, path: str, names: Collection[str], graph: fx.Graph) -> None:
+    """Warn of what the block's own forward does in training alone: it is not in the graph."""
+    functions = {getattr(n.target, "__name__", "") for n in graph.nodes if n.op == "call_function"}
+    if any("dropout" in name for name in functions):
         warn(
             f"{caller()}: block {path!r} calls dropout as a function, which tracing fixes as it is "
             "in eval mode: the twin has none in training either. A module nn.Dropout would be "
             "right."
         )
+    elif _steps(block, path, names, training=True) != _steps(block, path, names, training=False):
+        warn(
+            f"{caller()}: block {path!r} does something else in training, as stochastic depth in "
+            "its own forward; tracing fixes it as it is in eval mode: the twin trains without. A "
+            "module, as torchvision.ops.StochasticDepth, would be right."
+        )
+
+
+def _steps(block: nn.Module, path: str, names: Collection[str], *, training: bool) -> list[str]:
+    """What its forward does in that mode, children as steps of their own; [] where it fails."""
+    before = [(module, module.training) for module in block.modules()]
+    try:
+        block.train(training)
+        with torch.random.fork_rng(devices=[]):
+            _, graph = _traced(block, path, names)
+    except NotTraceable:
+        return []
+    finally:
+        for module, mode in before:
+            module.training = mode
+    return [f"{node.op} {node.target} {node.args} {node.kwargs}" for node in graph.nodes]
 
 
 class _Frames(fx.Tracer):

@@ -259,3 +259,34 @@ def test_training_mode_shared_blocks_and_inference_mode():
     assert torch.allclose(twin(SMALL), conv(once) * 0.5 * 2)
     twin(SMALL).sum().backward()  # its weights are no inference tensors
     assert net.training and not twin.training
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_what_a_block_does_in_training_alone_is_said(own: bool):
+    """Stochastic depth, by hand or torchvision's function; as a module it stays."""
+
+    class Deep(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if not own:
+                return x + torchvision.ops.stochastic_depth(self.conv(x), 0.5, "row", self.training)
+            branch = self.conv(x)
+            if self.training:
+                branch = branch * (torch.rand(len(x), 1, 1, 1) > 0.5)
+            return x + branch
+
+    class Kept(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.drop = nn.Conv2d(3, 3, 1), torchvision.ops.StochasticDepth(0.5, "row")
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.drop(self.conv(x))
+
+    net = nn.Sequential(Deep(), Kept()).train()
+    with pytest.warns(ResvizWarning, match="block '0' does something else in training") as said:
+        plain_twin(net, "copied", images=SMALL)
+    assert len(said) == 1 and net[0].training
