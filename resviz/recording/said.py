@@ -22,7 +22,7 @@ class Said:
         kind: what the output means, see :class:`resviz.Preset`.
         word: what the numbers are: "probability", "share" (of the positions of a map), "value".
         names: of the targets.
-        numbers: (N, T).
+        numbers: (N, T); NaN where the network gave no number.
         scores: (N, T), what a gradient is of; None for a map.
         units: of values.
     """
@@ -54,8 +54,10 @@ def said_of(output: Output, logits: Any) -> Said | None:
     word, values = output.numbers(logits)
     names = [output.name(index) for index in range(scores.shape[1])]
     if scores.ndim == 4:
-        return Said(output.kind, "share", names, _numbers(values), None)
-    return Said(output.kind, word, names, np.nan_to_num(_numbers(values)), scores, output.units)
+        shares = _numbers(values)
+        shares[np.isnan(scores.reshape(len(scores), -1)).any(axis=1)] = np.nan
+        return Said(output.kind, "share", names, shares, None)
+    return Said(output.kind, word, names, _numbers(values), scores, output.units)
 
 
 def _numbers(tensor: Tensor) -> Floats:

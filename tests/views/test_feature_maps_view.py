@@ -96,6 +96,19 @@ def test_what_is_not_finite(rec: Any) -> None:
     json.dumps(payload.meta, allow_nan=False)
 
 
+@pytest.mark.parametrize("output", ["classes", "values", "labels"])
+def test_an_output_that_is_not_finite_predicts_nothing(rec: Any, output: str) -> None:
+    logits = rec.logits.clone()
+    logits[1, 2] = float("nan")
+    changed = dataclasses.replace(
+        rec, logits=logits, provenance={**rec.provenance, "output": output}
+    )
+    view = explore_feature_maps(changed)
+    shown = view.payload().meta["networks"][0]["images"]
+    assert shown[1] == {"label": "image 1: not finite", "predicted": []}
+    assert shown[0]["predicted"] and shown[2]["predicted"]
+
+
 def test_at_most_a_tenth_more_than_a_byte_a_value() -> None:
     net = cifar_resnet(20, seed=0)
     rec = rv.record(net, torch.randn(2, 3, 32, 32), gradients=False, keep="blocks")

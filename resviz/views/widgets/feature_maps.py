@@ -214,6 +214,8 @@ def _head_of(rec: Any, explanation: Any) -> Head | str:
     logits = None if said is None else said.scores
     if logits is None or logits.shape[1:] != bias.shape:
         return "weights of another network" if head.layer in rec.tensors else _unkept(head.layer)
+    if not np.isfinite(logits).all():
+        return "logits that are not finite"
     # a stage's output is its last block's, which may be what was kept
     for layer in dict.fromkeys([head.layer, *reversed(rec.tensors)]):
         if layer in rec.tensors and _makes(rec, layer, weight, bias, logits):

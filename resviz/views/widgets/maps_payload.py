@@ -56,9 +56,12 @@ def network_data(
 def _shown_images(said: Said | None, images: list[int]) -> list[dict[str, Any]]:
     if said is None:
         return [{"label": f"image {image}", "predicted": []} for image in images]
-    shown = []
+    shown: list[dict[str, Any]] = []
     for image in images:
         row = said.numbers[image]
+        if not np.isfinite(row).all():
+            shown.append({"label": f"image {image}: not finite", "predicted": []})
+            continue
         best = np.argsort(-row, kind="stable")[:_NAMED]
         predicted = [
             {
