@@ -58,10 +58,19 @@ def colour_numbers_of(names: Iterable[str]) -> dict[str, int]:
     """:func:`colours_of` as numbers, for browsers, which have the colours in the same order."""
     chosen: dict[str, int] = {}
     for name in names:
-        own = _NETWORKS.setdefault(name, len(_NETWORKS)) % len(COLOURS)
+        own = _number_of(name) % len(COLOURS)
         free = [number for number in range(len(COLOURS)) if number not in chosen.values()]
         chosen.setdefault(name, own if own in free or not free else free[0])
     return chosen
+
+
+def share_colour(name: str, network: str) -> None:
+    """`name` is drawn in the colour of `network`: it is the same one, at another moment."""
+    _NETWORKS.setdefault(name, _number_of(network))
+
+
+def _number_of(name: str) -> int:
+    return _NETWORKS.setdefault(name, 1 + max(_NETWORKS.values(), default=-1))
 
 
 def translucent(colour_code: str, opacity: float) -> str:

@@ -38,6 +38,8 @@ test("a step names the lines that are of another one; the pinned ones stand besi
   assert.deepEqual(kept, []);
   const pinned = lines.stepLines(DATA(), { ...CHOSEN, step: 20 }, 0);
   assert.deepEqual(pinned.kept.map(({ name, dash, key }) => [name, dash, key]), [["a, step 0", "dot", "a (pinned)"], ["b, step 0", "dot", "b (pinned)"]]);
+  const dated = { ...DATA(), lines: [one("a", 0, [1, 2, 4]), one("b", 20, [3, 0, 9], { dated: true })] };
+  assert.deepEqual(lines.stepLines(dated, { ...CHOSEN, step: 0 }, null).now.map(({ name }) => name), ["a", "b, step 20"]);
   assert.deepEqual([-1, 1, 5].map((by) => lines.stepAfter(DATA(), { ...CHOSEN, step: 10 }, by)), [0, 20, 20]);
 });
 

@@ -18,6 +18,7 @@ from resviz.analysis.theory import BATCHNORM_EXPLOSION, VARIANCE_SHARE, scaled_s
 from resviz.networks.cifar import cifar_resnet
 from resviz.training.recorder.record import TrainingRecord, load_training_record
 from resviz.training.recorder.recorder import TrainingRecorder
+from resviz.views import style
 from resviz.views.style import COLOURS
 from resviz.views.widgets.gradients import DepthView, explore_gradients
 from resviz.views.widgets.host import Host
@@ -215,7 +216,21 @@ def test_steps_by_hand_and_networks_with_other_steps(zeros: pd.DataFrame) -> Non
     np.testing.assert_array_equal(named["a"].y, [1, 2, 3, 4])
     view.selection = view.selection | {"step": 50}  # the last moment up to it
     named = {trace.name: trace for trace in view.figure().data if trace.showlegend is not False}
-    np.testing.assert_array_equal(named["a"].y, [0.5, np.nan, 2.0, np.nan])
+    np.testing.assert_array_equal(named["a, step 0"].y, [0.5, np.nan, 2.0, np.nan])
+    assert set(named) == {"a, step 0", "b"}  # b was given without a step
+
+
+@pytest.mark.parametrize(("step", "names"), [(0, ["a", "b, step 50"]), (50, ["a, step 0", "b"])])
+def test_a_line_of_another_step_than_the_chosen_says_so(
+    zeros: pd.DataFrame, step: int, names: list[str]
+) -> None:
+    view = explore_gradients({"a": {0: zeros, 100: zeros}, "b": {50: zeros}})
+    assert {one["name"]: one["dated"] for one in view.payload().meta["series"]}["b"]
+    view.selection = view.selection | {"step": step}
+    drawn = [t for t in view.figure().data if t.showlegend is not False]
+    assert [t.name for t in drawn] == names
+    colours = style.colours_of(["a", "b"])
+    assert [t.line.color for t in drawn] == [colours[name[0]] for name in names]
 
 
 def test_theory_comes_with_its_quantity_and_from_the_user(rec: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,17 @@ OWN = {"grad_norm_used": Quantity("Weight gradients as used", "L2 norm, after cl
 
 @dataclass(frozen=True)
 class Run:
-    """One network in one BatchNorm mode at one moment: its tables by kind, one per seed."""
+    """One network in one BatchNorm mode at one moment: its tables by kind, one per seed.
+
+    `dated`: the caller gave the step; a table alone stands at 0.
+    """
 
     network: str
     mode: bool | None
     step: int
     tables: Frames
     about: Mapping[str, Any]
+    dated: bool = False
 
 
 def read_runs(tables: Any) -> tuple[list[Run], list[str], str]:
@@ -61,7 +65,11 @@ def _of_entry(name: str, each: Any) -> list[Run]:
             f"{CALLER}: step {wrong[0] if wrong else None!r} of {name!r}; whole numbers would be "
             "right: {0: table, 100: table}."
         )
-    return [run for step, one in each.items() for run in _of_tables({name: one}, int(step))]
+    return [
+        replace(run, dated=True)
+        for step, one in each.items()
+        for run in _of_tables({name: one}, int(step))
+    ]
 
 
 def _of_tables(tables: Any, step: int) -> list[Run]:
@@ -105,7 +113,7 @@ def _of_flow(flow: GradientFlow) -> list[Run]:
                 )
             key = (keys["variant"], keys["batch_stats"], int(keys["step"]))
             about_run = dict(flow.provenance) | {"batch_stats": keys["batch_stats"]}
-            run = runs.setdefault(key, Run(*key, {}, about_run))
+            run = runs.setdefault(key, Run(*key, {}, about_run, dated=key[2] != 0))
             run.tables[kind] = seeds
     return list(runs.values())
 
@@ -121,7 +129,7 @@ def _of_comparison(comparison: TrainComparison) -> list[Run]:
             one.attrs.update(known)
         name, epoch = part[["variant", "epoch"]].iloc[0]
         runs.append(
-            Run(str(name), known.get("batch_stats"), int(epoch), {"parameters": seeds}, known)
+            Run(str(name), known.get("batch_stats"), int(epoch), {"parameters": seeds}, known, True)
         )
     return runs
 
@@ -138,7 +146,7 @@ def _of_training(name: str, record: TrainingRecord) -> Iterator[Run]:
         frames = {kind: [frame] for kind, frame in _frames(moment).items()}
         mode = moment.provenance.get("batch_stats")
         words = {k: v for k, v in moment.provenance.items() if k != "step"}
-        yield Run(name, None if mode is None else bool(mode), int(step), frames, words)
+        yield Run(name, None if mode is None else bool(mode), int(step), frames, words, True)
 
 
 # ---- quantities

@@ -91,12 +91,13 @@ class DepthView(View):
         """
         chosen = self.selection
         kind, _, column = chosen["quantity"].partition(".")
-        shown = {
-            _line_name(run, self._runs): run.tables[kind]
-            for run in self._at(chosen["step"])
-            if has_numbers(run, kind, column)
-        }
-        shown = {name: t for name, t in shown.items() if name not in chosen["hidden"]}
+        shown = {}
+        for run in self._at(chosen["step"]):
+            name = _line_name(run, self._runs)
+            if has_numbers(run, kind, column) and name not in chosen["hidden"]:
+                words = name + self._other_step(run)
+                style.share_colour(words, name)
+                shown[words] = run.tables[kind]
         if not shown:
             raise ValueError(f"{CALLER}: every line is hidden; choose at least one.")
         log = self._measured[chosen["quantity"]].magnitude
@@ -110,6 +111,14 @@ class DepthView(View):
             title = f"{fig.chart.title}, {self._step_word} {chosen['step']}"
             return Figure.of(replace(fig.chart, title=title))
         return fig
+
+    def _other_step(self, run: Run) -> str:
+        """The step of a line that is of another one than the chosen, as the browser has it."""
+        steps = {
+            one.step for one in self._runs if (one.network, one.mode) == (run.network, run.mode)
+        }
+        moves = run.step != self.selection["step"] and (run.dated or len(steps) > 1)
+        return f", {self._step_word} {run.step}" if moves else ""
 
     def _at(self, step: int) -> Iterator[Run]:
         """Of each network and mode the last run up to `step`, or else its first."""
@@ -169,6 +178,7 @@ class DepthView(View):
                         "network": networks.index(run.network),
                         "dash": "dash" if modes and run.mode is False else "solid",
                         "step": run.step,
+                        "dated": run.dated,
                         "places": places.index(drawn),
                         "seeds": drawn.seeds,
                         "at": at,

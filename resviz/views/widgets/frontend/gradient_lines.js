@@ -19,7 +19,7 @@ function chartSeries(meta, numbers, one) {
   const { name: network, colour } = meta.networks[one.network];
   return {
     key: one.name, name: one.name, network, colour,
-    dash: one.dash, seeds: one.seeds, step: one.step, middle, low: several ? part(1) : middle,
+    dash: one.dash, seeds: one.seeds, step: one.step, dated: one.dated, middle, low: several ? part(1) : middle,
     high: several ? part(2) : middle, ...place,
   };
 }
@@ -76,7 +76,7 @@ export function stepAfter({ meta }, chosen, by) {
 export function stepLines(data, chosen, pinned) {
   const { steps, stepWord } = data.meta;
   const all = ofQuantity(data, chosen);
-  const moves = (one) => one.step !== chosen.step && all.some((other) => other.key === one.key && other.step !== one.step);
+  const moves = (one) => one.step !== chosen.step && (one.dated || all.some((other) => other.key === one.key && other.step !== one.step));
   const named = (one) => ({ ...one, name: `${one.name}, ${stepWord} ${one.step}` });
   const now = linesAtStep(all, chosen.step).map((one) => (steps.length > 1 && moves(one) ? named(one) : one));
   if (pinned === null || pinned === chosen.step) return { now, kept: [] };
