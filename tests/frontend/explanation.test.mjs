@@ -142,6 +142,13 @@ test("positions and names of targets", () => {
   assert.equal(checkOf(DATA, STATE), undefined);
 });
 
+test("checks of two classes of one name are told apart by their index", () => {
+  const row = (index) => ({ method: "grad_cam", layer: "layer4", image: 0, target: "crane", index });
+  const data = { ...DATA, classes: ["cat", "crane", "crane"], checks: [row(1), row(2)], targets: [[2, 1], [2]], names: [["crane", "crane"], ["crane"]] };
+  for (const index of [1, 2]) assert.equal(checkOf(data, { ...STATE, class: index }).index, index);
+  assert.equal(checkOf(data, { ...STATE, recorded: 0 }).index, 2);
+});
+
 test("what is offered: the record's first, then the head, then the kernel's", () => {
   assert.deepEqual(offeredOf(DATA).methods, ["grad_cam", "rise", "layer_cam"]);
   assert.deepEqual(offeredOf(DATA).layers, ["layer4", "input", "layer3"]);

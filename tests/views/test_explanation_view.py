@@ -292,7 +292,7 @@ def test_given_checks(exp: Any, table: Any) -> None:
             assert row["deletion"] == pytest.approx(wanted["deletion"])
         else:
             assert row["deletion"] is None
-        assert row["words"] == wanted["words"]
+        assert row["words"] == wanted["words"] and row["index"] == wanted["index"]
     assert meta["checked"] == "4 steps, 3 random maps, score: probability"
     json.dumps(meta, allow_nan=False)
 

@@ -227,6 +227,18 @@ def test_one_image_or_target(table: pd.DataFrame, read: Any) -> None:
     assert "target 3" in read.title(rv.plot_faithfulness(table, target=3))
 
 
+def test_targets_of_one_name_are_told_apart(table: pd.DataFrame) -> None:
+    rows = [row("cam", "l", 0, "crane", 0.2), row("cam", "l", 0, "crane", 0.6)]
+    both = table_of(*rows).assign(index=[1, 2])
+    figure = rv.plot_faithfulness(both)
+    assert "2 targets" in figure.chart.lines[0]
+    assert "each line: one map" not in figure.chart.lines[2]
+    with pytest.raises(ValueError, match=r"'crane' is the name of several targets \(1, 2\)"):
+        rv.plot_faithfulness(both, target="crane")
+    one = rv.plot_faithfulness(both[both["index"] == 2], target="crane")
+    assert "target crane" in one.chart.lines[0]
+
+
 def test_another_score_and_title(table: pd.DataFrame, read: Any, hostile: str) -> None:
     table.attrs["provenance"] |= {"score": "logit"}
     table["deletion_curve"] = [

@@ -144,11 +144,12 @@ def faithfulness(
             order of the map's mean over each, one a step; None: position by position.
 
     Returns:
-        A row per method, layer, image and target (its name). Columns of checks that were not asked
-        for are absent. score; deletion, insertion, deletion_random, insertion_random (of uniform
-        noise at the map's own resolution, mean of `draws`); p_random (of the rank test); road;
-        drop, increase (whether O > Y); randomised_head (after the last layer alone),
-        randomised_upper (mean over the upper half of the stages, which the words go by: see
+        A row per method, layer, image and target: its name, and its index, -1 of a function or a
+        difference. Columns of checks that were not asked for are absent. score; deletion,
+        insertion, deletion_random, insertion_random (of uniform noise at the map's own resolution,
+        mean of `draws`); p_random (of the rank test); road; drop, increase (whether O > Y);
+        randomised_head (after the last layer alone), randomised_upper (mean over the upper half of
+        the stages, which the words go by: see
         :data:`resviz.attribution.trust.randomisation.LIMIT`), randomised (after all); with boxes or
         masks pointing, energy and iou; the curves as tuples: deletion_curve, insertion_curve,
         deletion_random_curve, insertion_random_curve, randomisation_curve (from 1, the trained
@@ -287,7 +288,8 @@ class _Checked:
         exp, checks = self.exp, self.settings.checks
         score = float(scores["picture"][0, column])
         row: dict[str, Any] = {"method": key[0], "layer": key[1], "image": image}
-        row |= {"target": exp.target_names[image][column], "score": score}
+        row |= {"target": exp.target_names[image][column]}
+        row |= {"index": exp.targets[image][column], "score": score}
         blank, grid = _is_even(values), _grid(exp.maps[key])
         for name in self.curves:
             curve = () if blank else self._curve(scores, (key, column), name, column)

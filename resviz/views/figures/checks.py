@@ -102,12 +102,23 @@ def rows_of(table: object, image: int | None, target: int | str | None) -> pd.Da
                 f"See table[{column!r}].unique()."
             )
         rows = rows[rows[column] == wanted]
+        if column == "target" and "index" in rows and rows["index"].nunique() > 1:
+            indices = ", ".join(str(index) for index in rows["index"].unique())
+            raise ValueError(
+                f"plot_faithfulness: {wanted!r} is the name of several targets ({indices}); one of "
+                "them would be right. Give table[table['index'] == ...]."
+            )
     if rows.empty:
         raise ValueError(
             "plot_faithfulness: an empty table; a row at least is needed. "
             "See rv.faithfulness(net, images, exp)."
         )
     return rows
+
+
+def targets_in(rows: pd.DataFrame) -> list[str]:
+    """The columns that tell targets apart: names may be those of several."""
+    return ["target", "index"] if "index" in rows else ["target"]
 
 
 def has_curve(rows: pd.DataFrame, column: str) -> bool:
@@ -174,7 +185,7 @@ def randoms_of(rows: pd.DataFrame, checks: list[Check]) -> list[Line]:
         some = [
             any(map(_is_curve, values)) for values in part.filter(list(columns.values())).to_numpy()
         ]
-        part = part[some].drop_duplicates(["image", "target"])  # alike for all methods
+        part = part[some].drop_duplicates(["image", *targets_in(part)])  # alike for all methods
         curves = _by_check(part, columns, f"random maps at {layer}")
         if curves:
             what = "random map" if len(layers) == 1 else f"random map, {layer}"

@@ -26,6 +26,7 @@ from resviz.views.figures.checks import (
     places,
     randoms_of,
     rows_of,
+    targets_in,
 )
 from resviz.views.figures.panels import Floats
 from resviz.views.figures.quantities import conditions
@@ -123,17 +124,19 @@ def _title(
         ]
     return [
         "Faithfulness: " + ", ".join(check.name for check in checks),
-        " · ".join([network, *weights, _which(rows, "image"), _which(rows, "target"), *output]),
+        " · ".join(
+            [network, *weights, _which(rows, "image"), _which(rows, *targets_in(rows)), *output]
+        ),
         " · ".join(how),
         f"{_band_words(lines, banded=banded)}; legend: {_legend_words(checks)}",
     ]
 
 
-def _which(rows: pd.DataFrame, column: str) -> str:
-    known = list(dict.fromkeys(rows[column]))
+def _which(rows: pd.DataFrame, column: str, *more: str) -> str:
+    known = rows[[column, *more]].drop_duplicates()
     if len(known) > 1:
         return f"{len(known)} {column}s"
-    return short(f"{column} {known[0]}", 400)
+    return short(f"{column} {known[column].iloc[0]}", 400)
 
 
 def _about(table: pd.DataFrame) -> dict[str, Any]:

@@ -111,6 +111,8 @@ def check_rows(table: Any) -> list[dict[str, Any]]:
     for row in table.to_dict("records"):
         line: dict[str, Any] = {name: str(row[name]) for name in ("method", "layer", "target")}
         line |= {"image": int(row["image"]), "words": str(row.get("words", ""))}
+        if "index" in row:  # names may be those of several classes
+            line["index"] = int(row["index"])
         line |= {name: _finite(row.get(name)) for name in numbers}
         rows.append(line)
     return rows

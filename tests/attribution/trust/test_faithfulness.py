@@ -49,7 +49,7 @@ def test_the_table(net: nn.Module, images: Tensor, exp: rv.Explanation) -> None:
     assert list(table["image"]) == [0, 0, 1, 1] * 3
     assert list(table["target"]) == ["class 1", "class 2", "class 3", "class 4"] * 3
     assert list(table.columns) == [
-        *("method", "layer", "image", "target", "score"),
+        *("method", "layer", "image", "target", "index", "score"),
         *("deletion", "deletion_random", "insertion", "insertion_random", "p_random", "road"),
         *("drop", "increase", "pointing", "energy", "iou"),
         *("randomised_head", "randomised_upper", "randomised"),

@@ -180,15 +180,23 @@ export function offeredOf(data) {
   return { methods: [...methods], layers: [...layers] };
 }
 
+/** The index of the target; -1 of a difference, or of what only the record knows. */
+function targetIndex(data, state) {
+  if (state.recorded !== null) return data.targets[state.image][state.recorded] ?? -1;
+  return state.contrast === null ? state.class : -1;
+}
+
 /** The row of checks for what is shown, or undefined. */
 export function checkOf(data, state) {
   const name = targetName(data, state);
+  const index = targetIndex(data, state);
   return data.checks.find(
     (row) =>
       row.method === state.method &&
       row.layer === state.layer &&
       row.image === state.image &&
-      row.target === name,
+      row.target === name &&
+      (row.index ?? index) === index,
   );
 }
 
