@@ -27,6 +27,17 @@ test("at another photograph its own class, where the predicted one was shown", (
   assert.equal(state.atImage({ ...FIRST, image: 1, class: null, recorded: 1 }, 0, DATA).recorded, 0);
 });
 
+test("an empty picture of a map that is below 0 is not called exactly 0", () => {
+  const head = { layer: "a", channels: 1, height: 1, width: 2, methods: { grad_cam: 1 }, weight: new Float32Array([-1, 0, 0]), activations: new Float32Array([1, 2]) };
+  const words = (index) => {
+    const chosen = { ...FIRST, class: index, part: "positive" };
+    const shown = look.mapShown({ ...DATA, maps: new Map(), head }, chosen, { live: false, answers: new Map(), failures: new Map() });
+    return look.blankWords(DATA, chosen, shown);
+  };
+  assert.equal(words(0), "no evidence: 0 or below everywhere");
+  assert.equal(words(1), "the map is exactly 0 everywhere");
+});
+
 test("a method goes to a layer where there is a map of it; steps leave out what there is not", () => {
   assert.equal(state.atMethod(FIRST, "layer_cam", DATA, false).layer, "b");
   const choices = state.layerChoicesOf(DATA, FIRST, false);

@@ -310,6 +310,13 @@ def test_the_figure_follows_the_selection(exp: Any, read: Any) -> None:
     assert (raw(view) == exp.maps["hires_cam", "layer2"][1, 0].numpy()).all()
 
 
+def test_the_figure_has_the_name_of_the_photograph(exp: Any) -> None:
+    names = [f"{number}.png" for number in range(len(exp.targets))]
+    view = explore_explanation(exp, names=names)
+    view.selection = view.selection | {"image": 1}
+    assert "1.png" in view.figure().chart.lines[0] and "image 1" not in view.figure().chart.lines[0]
+
+
 def raw(view: Any) -> Any:
     chosen = view.selection
     return next(iter(view.view._maps.shown(chosen["image"], chosen).maps.values()))[0, 0].numpy()

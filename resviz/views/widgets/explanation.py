@@ -209,7 +209,7 @@ class ExplanationPage(View):
             0,
             opacity=float(chosen.get("opacity", 0.6)),
             magnitude=str(chosen.get("colours", "viridis")).capitalize(),
-            name=f"image {image}",
+            name=self._names[image],
             original=whole if wanted else None,
         )
 

@@ -31,7 +31,8 @@ export function mapShown(data, state, { live, answers, failures }) {
   if (source.from === "kernel" && !answers.has(key)) return { reason: failures.get(key) ?? "asking the kernel …", waiting: true };
   const found = source.from === "kernel" ? { ...answers.get(key), half: 0 } : mapAtHand(data, state, source);
   const signed = state.part === "signed" && !source.note;
-  return { ...found, values: signed ? found.values : positivePart(found.values), signed, note: source.note, from: source.from };
+  const below = found.values.some((value) => value < 0);
+  return { ...found, values: signed ? found.values : positivePart(found.values), signed, below, note: source.note, from: source.from };
 }
 
 /** Every map at hand of the chosen target: [{ key, method, layer, map, focus }]. The chosen method's first, of each method from the last layer back. */
@@ -108,12 +109,13 @@ export function targetWords(data, state) {
   return `${data.classes[state.class] ?? ""} rather than ${data.classes[state.contrast]}`;
 }
 
-export function blankWords(data, state, values) {
+/** Why nothing is seen; `below`: the map has values below 0. */
+export function blankWords(data, state, { values, below }) {
   if (values.some((value) => value !== 0)) return "";
   const said = data.maps.get(JSON.stringify([state.method, state.layer]))?.blank ?? [];
   const start = `${state.method} at ${state.layer}, image ${state.image}, target `;
   const known = said.find((note) => note.startsWith(start) && note.includes(targetName(data, state)));
-  return known ?? "the map is exactly 0 everywhere";
+  return known ?? (below ? "no evidence: 0 or below everywhere" : "the map is exactly 0 everywhere");
 }
 
 /** Row and column of a map's largest value. */

@@ -45,7 +45,7 @@ export function drawReasonMap(view, name) {
   pane.canvas.setAttribute("aria-label", altWords(name, state, shown));
   const none = shown.signed && shown.values.every((value) => value >= 0) ? "no value is below 0" : "";
   const alone = pixels ? "" : "this network has no pictures";
-  pane.note.textContent = [shown.note, blankWords(view.data, state, shown.values) || none, alone].filter(Boolean).join("; ");
+  pane.note.textContent = [shown.note, blankWords(view.data, state, shown) || none, alone].filter(Boolean).join("; ");
   pane.bar.replaceChildren(barNode(shown.scale, state.colours));
   pane.setShape({ height: shown.height, width: shown.width }, frame);
   if (view.cursor) view.cursor = insideMap(view.cursor, shown);
