@@ -30,7 +30,7 @@ function pane(codes) {
     offset: Float32Array.from([0, 3]),
     mean: Float32Array.from([1, 3]),
     maximum: Float32Array.from([2, 3]),
-    zeros: Uint8Array.from([51, 0]),
+    zeros: Uint16Array.from([13107, 0]),
   };
   return { data, image: 0, order: [1, 0], network: 0 };
 }
@@ -49,4 +49,6 @@ test("rows of the table are in the shown order", () => {
   assert.equal(rows[0].length, rows[1].length);
   assert.deepEqual(rows[1], ["net", "x", 0, 1, 0, 3, 3, "0.000"]);
   assert.deepEqual(rows[2], ["net", "x", 0, 0, 1, 1, 2, "0.200"]);
+  const chosen = maps.channelRows([{ name: "net", images: [{ number: 7 }] }], [pane([4, 0, 0, 255])]);
+  assert.equal(chosen[1][2], 7); // the record's number, not the place among those sent
 });

@@ -55,12 +55,13 @@ def network_data(
 
 def _shown_images(said: Said | None, images: list[int]) -> list[dict[str, Any]]:
     if said is None:
-        return [{"label": f"image {image}", "predicted": []} for image in images]
+        return [{"number": n, "label": f"image {n}", "predicted": []} for n in images]
     shown: list[dict[str, Any]] = []
     for image in images:
         row = said.numbers[image]
         if not np.isfinite(row).all():
-            shown.append({"label": f"image {image}: not finite", "predicted": []})
+            label = f"image {image}: not finite"
+            shown.append({"number": image, "label": label, "predicted": []})
             continue
         best = np.argsort(-row, kind="stable")[:_NAMED]
         predicted = [
@@ -73,7 +74,7 @@ def _shown_images(said: Said | None, images: list[int]) -> list[dict[str, Any]]:
         ]
         first = predicted[0]
         label = f"image {image}: {first['label']} {said.words(row[first['index']])}"
-        shown.append({"label": label, "predicted": predicted})
+        shown.append({"number": image, "label": label, "predicted": predicted})
     return shown
 
 
@@ -106,8 +107,8 @@ def _layer(packing: Packing, found: Pictures, key: str, images: list[int]) -> di
     }
 
 
-def _zeros(flat: Floats) -> NDArray[np.uint8]:
-    """Share of exact zeros in 255ths; 0 only where there are none, 255 only where all are."""
+def _zeros(flat: Floats) -> NDArray[np.uint16]:
+    """Share of exact zeros in 65535ths; 0 only where there are none, 65535 only where all are."""
     share = (flat == 0).mean(axis=2)
-    between = np.clip(np.rint(share * 255), 1, 254)
-    return np.where(share == 0, 0, np.where(share == 1, 255, between)).astype(np.uint8)
+    between = np.clip(np.rint(share * 65535), 1, 65534)
+    return np.where(share == 0, 0, np.where(share == 1, 65535, between)).astype(np.uint16)

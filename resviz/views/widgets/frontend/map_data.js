@@ -68,9 +68,10 @@ export function channelRows(networks, shown) {
     (one.ranked ?? one.order).map((channel, place) => {
       const index = one.image * one.data.channels + channel;
       const { mean, maximum, zeros } = one.data;
+      const { name, images } = networks[one.network];
       return [
-        ...[networks[one.network].name, one.data.key, one.image, channel, place],
-        ...[mean[index], maximum[index], (zeros[index] / 255).toFixed(3)],
+        ...[name, one.data.key, images?.[one.image].number ?? one.image, channel, place],
+        ...[mean[index], maximum[index], (zeros[index] / 65535).toFixed(3)],
       ];
     }),
   );

@@ -73,7 +73,7 @@ export function limitsOf(low, high) {
  * A layer of a feature-map payload, ready to read.
  *
  * codes (N, C, H, W) bytes; scale, offset, mean, maximum (N, C); zeros (N, C): share of exact
- * zeros in 255ths, 255 only where all are; low, high: ends over all images.
+ * zeros in 65535ths, 65535 only where all are; low, high: ends over all images.
  */
 export function layerOf(view, described) {
   const [images, channels, height, width] = described.codes.shape;
