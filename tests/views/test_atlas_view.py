@@ -45,6 +45,17 @@ def test_numbers_are_those_of_the_scan(scan: Any, sent: Any) -> None:
     np.testing.assert_allclose(shares, scan.histogram(layer["key"], 2, 24)["share"], atol=1e-5)
 
 
+def test_places_of_signals_longer_than_sixteen_bits() -> None:
+    net = torch.nn.Sequential(torch.nn.Conv1d(1, 2, 1), torch.nn.Flatten()).eval()
+    sound = torch.zeros(1, 1, 70_000)
+    torch.nn.init.ones_(net[0].weight)
+    sound[0, 0, 69_990] = 100
+    scan = rv.scan(net, sound, ["channels", "top"], layers=["0"], progress=False)
+    payload = rv.explore_channels(scan).view.data()
+    top = payload.meta["layers"][0]["top"]
+    assert payload.array(top["column"])[0, 0] == 69_990
+
+
 def test_a_class_has_the_channels_that_stand_out(scan: Any, sent: Any) -> None:
     keys = [layer["key"] for layer in sent.meta["layers"]]
     rows = {name: sent.array(ref)[1] for name, ref in sent.meta["found"].items()}

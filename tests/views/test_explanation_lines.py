@@ -9,6 +9,7 @@ from torch import nn
 
 import resviz as rv
 from resviz.networks.signals import planted_events, signals_resnet
+from resviz.views.figures.tiles import cells
 from resviz.views.static import static_png
 
 
@@ -115,6 +116,11 @@ def test_the_widget_refuses_maps_without_rows_and_columns(kind: str) -> None:
     with pytest.raises(ValueError, match="explore_explanation: occlusion at 'input' is a map over"):
         rv.explore_explanation(exp)
     assert rv.plot_explanation(exp).data  # the way out
+
+
+def test_the_pointer_reads_samples_beyond_sixteen_bits() -> None:
+    hover = cells(np.zeros((1, 70_000), dtype=np.float32))
+    assert hover.rows[0, 69_991].tolist() == [0, 69_991]
 
 
 def test_what_a_signal_does_not_have() -> None:

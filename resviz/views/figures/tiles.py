@@ -122,7 +122,6 @@ class Sheet:
 
 def cells(values: Floats, *words: str) -> Hover:
     """What the pointer shows of the cells of a map: the words, row, column, value."""
-    small = max(values.shape) <= 256
-    rows, columns = np.indices(values.shape, dtype=np.uint8 if small else np.uint16)
+    rows, columns = np.indices(values.shape, dtype=np.min_scalar_type(max(values.shape) - 1))
     where = "row %{customdata[0]}, column %{customdata[1]}"
     return Hover("\n".join([*words, where, "%{z:.4g}"]), rows=np.stack([rows, columns], axis=-1))

@@ -81,8 +81,8 @@ def _top(packing: Packing, scan: Any, number: int) -> dict[str, Any]:
     return {
         "value": packing.add(value.astype(np.float32)),
         "image": packing.add(np.minimum(image, _WHOLE).astype(np.int32)),
-        "row": packing.add(row.astype(np.uint16)),
-        "column": packing.add(column.astype(np.uint16)),
+        "row": packing.add(row.astype(np.int32)),
+        "column": packing.add(column.astype(np.int32)),
     }
 
 
