@@ -99,10 +99,10 @@ def colour_table(name: str) -> NDArray[np.uint8]:
     return np.rint(np.array(rgb) * 255).astype(np.uint8)
 
 
-def not_finite(*values: ArrayLike) -> str:
-    """What a title says of values that cannot be drawn; "" where there are none."""
+def not_finite(*values: ArrayLike, how: str = "not drawn") -> str:
+    """What a title says of values that have no place on a scale; "" where there are none."""
     count = sum(int((~np.isfinite(np.asarray(each, dtype=float))).sum()) for each in values)
-    return f" · {count} value{'' if count == 1 else 's'} not finite, not drawn" if count else ""
+    return f" · {count} value{'' if count == 1 else 's'} not finite, {how}" if count else ""
 
 
 def _axis() -> dict[str, object]:

@@ -14,6 +14,7 @@ from torch import nn
 
 import resviz as rv
 from resviz.views import style
+from resviz.views.charts.marks import Picture
 from resviz.views.figures.tiles import title_room
 from resviz.views.static import static_png
 
@@ -137,6 +138,17 @@ def test_values_that_are_not_finite_do_not_stretch_the_scale(rec: Any) -> None:
     figure = rv.plot_feature_maps(kept(rec, "t", tensor), "t", sort="mean")
     tile = tiles(figure)[0]
     assert tile.zmax <= 1 and np.isnan(tile.z[0, 0])
+
+
+def test_a_channel_of_nan_is_magenta_and_counted(rec: Any) -> None:
+    tensor = torch.randn(1, 2, 4, 4)
+    tensor[0, 1] = float("nan")
+    for one, axes in ((tensor, "NCHW"), (tensor.flatten(2), "NCL")):
+        figure = rv.plot_feature_maps(kept(rec, "t", one), "t", axes=axes)
+        assert "16 values not finite, magenta" in figure.chart.lines[0]
+        (below,) = (mark for mark in figure.chart.marks if isinstance(mark, Picture))
+        missing = (below.pixels == (255, 0, 255)).all(axis=2)
+        assert missing.sum() == 16 and missing[-1].all()
 
 
 class Audio(nn.Module):

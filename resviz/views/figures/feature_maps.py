@@ -93,7 +93,8 @@ def _said(
     frame = "" if found.frame is None else " · frame {} of {}".format(*found.frame)
     return (
         f"Feature maps: {found.layer}",
-        f"image {image}{frame} · {len(shown)} of {len(found.maps)} channels, {order} · {how}",
+        f"image {image}{frame} · {len(shown)} of {len(found.maps)} channels, {order} · {how}"
+        + style.not_finite(found.maps[shown], how="magenta"),
         f"{about.get('network', 'network')} · {found.axes}"
         f" {' × '.join(map(str, found.shape))}{unsaid}{measured}",
     )
@@ -124,7 +125,7 @@ def _tiles(found: Channels, shown: Any, scale: str) -> Draft:
         place = shared(x0=column * across + 0.5, y0=row * down + label + 0.5)
         place["name"] = f"channel {channel}"
         ends = _ends(limits(values) if scale == "unit" else whole, whole[2])
-        draft.add(_tile(values, ends, seen=maps.size <= _HOVER_CELLS, **place))
+        draft.add(*_tile(values, ends, seen=maps.size <= _HOVER_CELLS, **place))
     x = [column * across for _, column in places]
     y = [row * down + label * 0.55 for row, _ in places]
     draft.add(Words(x=x, y=y, texts=[str(int(c)) for c in shown], place="middle right"))
@@ -138,14 +139,22 @@ def _ends(scale: Ends, colours: str) -> Ends:
     return (-high if colours == style.SIGNED and low >= 0 else low), high, colours
 
 
-def _tile(values: Floats, ends: Ends, *, seen: bool, **place: Any) -> Mark:
+def _missing(values: Floats, ends: Ends, **place: Any) -> list[Picture]:
+    """What is seen where a heat map leaves cells out: magenta, and not the white of a 0."""
+    if np.isfinite(values).all():
+        return []
+    return [Picture(pixels=coloured(values, *ends), **place | {"name": ""})]
+
+
+def _tile(values: Floats, ends: Ends, *, seen: bool, **place: Any) -> list[Mark]:
     """A heat map, or a picture where its values would be too many for the page."""
     low, high, colours = ends
     if seen:
         hover = cells(values, place["name"])
-        return Heat(z=values, low=low, high=high, colours=colours, hover=hover, **place)
+        heat = Heat(z=values, low=low, high=high, colours=colours, hover=hover, **place)
+        return [*_missing(values, ends, **place), heat]
     note = f"{place['name']}\nmean {values.mean():.4g}\nmaximum {values.max():.4g}"
-    return Picture(pixels=coloured(values, low, high, colours), hover=Hover(note), **place)
+    return [Picture(pixels=coloured(values, low, high, colours), hover=Hover(note), **place)]
 
 
 def colour_bar(low: float, high: float, colours: str, *, own: bool) -> ColourBar:
@@ -175,7 +184,8 @@ def _rows(found: Channels, shown: Any, scale: str) -> Draft:
     rows = np.stack([numbers.astype(np.float32), maps], axis=-1)
     text = f"channel %{{customdata[0]}}, {found.position} %{{x}}\n%{{customdata[1]:.4g}}"
     look = shared(low=span[0], high=span[1], colours=colours, hover=Hover(text, rows=rows))
-    draft.add(Heat(z=z, **look), colour_bar(low, high, colours, own=scale == "unit"))
+    draft.add(*_missing(z, (*span, colours)), Heat(z=z, **look))
+    draft.add(colour_bar(low, high, colours, own=scale == "unit"))
     return draft
 
 
