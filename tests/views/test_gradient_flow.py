@@ -77,6 +77,13 @@ def test_residual_panels(flow: GradientFlow):
 
 
 @pytest.mark.thorough
+def test_a_line_that_the_first_panel_lacks_is_named_in_a_later_one(flow: GradientFlow):
+    fig = plot_gradient_flow(flow, panels=["ratio", "gradients"])
+    named = [t.name for t in fig.data if t.line.width == 2 and t.showlegend is not False]
+    assert len(named) == len(set(named)) == 4
+    assert sum(name.startswith("plain") for name in named) == 2
+
+
 def test_a_picture_without_a_kernel(flow: GradientFlow):
     bundle = plot_gradient_flow(flow)._repr_mimebundle_()
     assert bundle["image/png"] and "Gradients and activations" in bundle["text/plain"]

@@ -92,12 +92,13 @@ def plot_gradient_flow(
     inner = len(panels) * _PANEL + (len(panels) - 1) * _GAP
     draft = Draft(_TOP + inner + foot, margin=Margin(left=_LEFT, top=_TOP, bottom=foot))
     made: list[Panel] = []
+    named: set[str] = set()
     drawn = {name: _curves(flow, name) for name in panels}
     for number, name in enumerate(panels):
         top = 1 - number * (_PANEL + _GAP) / inner
         domain = (max(top - _PANEL / inner, 0.0), top)
         made.append(_add_panel(draft, domain, drawn[name], _quantity(name)))
-        draft.add(*_marks(made[-1], flow, drawn[name], legend=number == 0))
+        draft.add(*_marks(made[-1], flow, drawn[name], named))
     draft.add(*_laws(made[0], drawn[panels[0]], theory or {}))
     _finish(draft, made, [c for several in drawn.values() for c in several])
     shade_stages(draft, made, _stages(list(drawn.values())))
@@ -164,8 +165,9 @@ def _add_panel(
 
 
 def _marks(
-    panel: Panel, flow: GradientFlow, curves: Sequence[Curve], *, legend: bool
+    panel: Panel, flow: GradientFlow, curves: Sequence[Curve], named: set[str]
 ) -> list[Mark]:
+    """A panel's lines; `named`: those that stand in the legend, to which new ones are added."""
     modes = flow.growth["batch_stats"].nunique(dropna=True) > 1
     colours = style.colours_of(each.name for each in _curves(flow, "gradients"))
     marks = []
@@ -173,9 +175,9 @@ def _marks(
         mode = each.about["batch_stats"]
         name = each.name + (f"\n{_MODES[mode]}" if modes else "")
         look = shared(name=name, dash="dash" if mode is False and modes else "solid")
-        marks += curve_marks(
-            panel, each, colours[each.name], **look | ({} if legend else {"legend": False})
-        )
+        known = {"legend": False} if name in named else {}
+        marks += curve_marks(panel, each, colours[each.name], **look | known)
+        named.add(name)
     return marks
 
 
