@@ -220,6 +220,17 @@ def test_steps_by_hand_and_networks_with_other_steps(zeros: pd.DataFrame) -> Non
     assert set(named) == {"a, step 0", "b"}  # b was given without a step
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_which_rows_is_said_of_each_network(turned: bool) -> None:
+    table = pd.DataFrame({"layer": ["a", "b"], "type": "Conv2d", "depth": [1, 2], "rms": [1.0, 2]})
+    tables = {"ResNet": table.assign(kind=["leaf", "block"]), "VGG": table.assign(kind="leaf")}
+    tables = dict(reversed(tables.items())) if turned else tables
+    note = "at the block outputs: ResNet; at every layer: VGG"
+    assert rv.plot_depth_profile(tables, y="rms").chart.lines[0] == note
+    (quantity,) = explore_gradients(tables).payload().meta["quantities"]
+    assert quantity["note"] == note
+
+
 @pytest.mark.parametrize(("step", "names"), [(0, ["a", "b, step 50"]), (50, ["a, step 0", "b"])])
 def test_a_line_of_another_step_than_the_chosen_says_so(
     zeros: pd.DataFrame, step: int, names: list[str]

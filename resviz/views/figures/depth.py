@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from resviz.views import style
@@ -83,7 +84,6 @@ def plot_depth_profile(
         ('0',)
     """
     lists = as_tables(tables, "plot_depth_profile")
-    one = next(iter(lists.values()))[0]
     kind, quantity = _measured(lists, x, y)
     curves = [curve(name, several, kind, x, y, rows) for name, several in lists.items()]
     log = quantity.magnitude if log is None else log
@@ -99,7 +99,10 @@ def plot_depth_profile(
     for each, extra in zip(curves, own, strict=True):
         draft.add(*curve_marks(panel, each, colours[each.name], name=_legend(each, extra)))
     draft.room_right(draft.legend_width())
-    notes = [quantity.note, _rows_note(kind, one, rows)]
+    notes = [quantity.note]
+    if kind == "layers":
+        blocks = {name: has_blocks(table_of(each[0], kind)) for name, each in lists.items()}
+        notes.append(rows_note(blocks, rows))
     heading = title or f"{quantity.title} against {_x_title(x)}"
     said = common + style.not_finite(*(each.values for each in curves))
     return Figure.of(draft.chart(heading, " · ".join(filter(None, notes)), said))
@@ -152,14 +155,25 @@ def _legend(each: Curve, extra: str) -> str:
     return "\n".join(filter(None, [each.name, extra, seeds]))
 
 
-def _rows_note(kind: str, table: Any, rows: str | Sequence[str] | None) -> str:
-    if kind != "layers":
-        return ""
-    if rows is not None:
+def has_blocks(frame: pd.DataFrame) -> bool:
+    """Whether a table of layers has rows of block outputs."""
+    return "kind" in frame and bool((frame["kind"] == "block").any())
+
+
+def rows_note(blocks: Mapping[str, bool], rows: str | Sequence[str] | None) -> str:
+    """Which rows of tables of layers are drawn.
+
+    Args:
+        blocks: by network, whether those are its block outputs, where nobody chose.
+        rows: the chosen ones.
+    """
+    if rows:
         return "rows: " + (rows if isinstance(rows, str) else ", ".join(rows))
-    frame = table_of(table, kind)
-    blocks = "kind" in frame and (frame["kind"] == "block").any()
-    return "at the block outputs" if blocks else "at every layer"
+    words = {True: "at the block outputs", False: "at every layer"}
+    if len(set(blocks.values())) == 1:
+        return words[next(iter(blocks.values()))]
+    named = {each: ", ".join(n for n, own in blocks.items() if own is each) for each in words}
+    return "; ".join(f"{words[each]}: {names}" for each, names in named.items())
 
 
 def _add_theory(draft: Draft, panel: Panel, theory: Mapping[str, Any], xs: Floats) -> None:

@@ -14,7 +14,7 @@ from resviz.arguments import public
 from resviz.errors import closest
 from resviz.views import style
 from resviz.views.figure import Figure
-from resviz.views.figures.depth import plot_depth_profile
+from resviz.views.figures.depth import has_blocks, plot_depth_profile, rows_note
 from resviz.views.figures.quantities import Quantity, shared_conditions
 from resviz.views.payload import Packing, Payload
 from resviz.views.widgets.gradient_curves import Floats, Places, curve_of, over_seeds
@@ -260,12 +260,9 @@ def _described(
     kind, _, column = name.partition(".")
     notes = [quantity.note]
     if kind == "layers":
-        frames = [run.tables[kind][0] for run in runs if has_numbers(run, kind, column)]
-        blocks = all("kind" not in f or (f["kind"] == "block").any() for f in frames)
-        shown = rows if isinstance(rows, str) else ", ".join(rows or ())
-        notes.append(
-            f"rows: {shown}" if shown else "at the block outputs" if blocks else "at every layer"
-        )
+        frames = {r.network: r.tables[kind][0] for r in runs if has_numbers(r, kind, column)}
+        blocks = {name: "kind" not in f or has_blocks(f) for name, f in frames.items()}
+        notes.append(rows_note(blocks, rows))
     return {
         "name": name,
         "column": column,
