@@ -260,3 +260,20 @@ def test_a_chart_grows_with_its_title() -> None:
 def test_words_made_to_fit() -> None:
     assert wrapped("word " * 20, 100) == ["word word word"] * 6 + ["word word"]
     assert short("abcdefgh", 40, 10, middle=True) == "ab…fgh"
+
+
+def test_numbers_that_the_caller_changes_afterwards_change_no_chart() -> None:
+    numbers, cells = np.array([1.0, 2.0]), np.eye(2, dtype=np.float32)
+    draft = Draft(300)
+    draft.axis("x")
+    draft.axis("y")
+    hover = Hover("%{customdata[0]}", rows=numbers[:, None])
+    draft.add(Series(x=numbers, y=numbers, width=2, hover=hover), Heat(z=cells[::-1]))
+    figure = Figure.of(draft.chart("numbers"))
+    numbers *= 10
+    cells *= 10
+    line, heat = figure.chart.marks
+    assert isinstance(line, Series) and isinstance(heat, Heat) and line.hover is not None
+    assert list(line.y) == list(line.hover.rows[:, 0]) == list(figure.data[0].y) == [1, 2]
+    assert np.max(heat.z) == np.max(figure.data[1].z) == 1
+    assert figure.picture("svg")  # and not "a figure that was changed after it was made"

@@ -6,8 +6,10 @@ import textwrap
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from resviz.views.charts.chart import Axis, Chart, Legend, Margin
-from resviz.views.charts.marks import ColourBar, Mark, Note, Rule, Stripe
+from resviz.views.charts.marks import ColourBar, Hover, Mark, Note, Rule, Stripe
 from resviz.views.charts.words import wrapped
 
 WIDTH = 900  # pixels that a chart is drawn for which is as wide as there is room
@@ -78,12 +80,24 @@ class Draft:
             self.width,
             replace(self.margin, top=self.margin.top + more),
             dict(self.axes),
-            tuple(_named(mark) for mark in self.marks),
+            tuple(_kept(_named(mark)) for mark in self.marks),
             tuple(self.below),
             tuple(self.notes),
             self.legend,
             dict(self.about),
         )
+
+
+def _kept(mark: Mark | ColourBar) -> Mark | ColourBar:
+    """With numbers of its own: the caller's table or record may change afterwards."""
+    if not isinstance(mark, Mark):
+        return mark
+    hover = mark.hover and replace(mark.hover, **_copies(mark.hover))
+    return replace(mark, **_copies(mark) | {"hover": hover})
+
+
+def _copies(drawn: Mark | Hover) -> dict[str, Any]:
+    return {name: each.copy() for name, each in vars(drawn).items() if isinstance(each, np.ndarray)}
 
 
 def _broken(name: str) -> list[str]:
