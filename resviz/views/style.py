@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C7B00")
+DASHES = ("solid", "dash", "dot", "dashdot")
 INK = "#222222"
 FAINT = "#5f6670"
 GRID = "#e3e6ea"
@@ -43,8 +44,9 @@ _NETWORKS: dict[str, int] = {}  # number of its colour by name, in the order of 
 def colours_of(names: Iterable[str]) -> dict[str, str]:
     """The line colour of each network: its own in all figures of a session.
 
-    Networks get colours in the order in which figures name them first. From the ninth name on a
-    colour is given again; in one figure the second to come with it takes the first free one.
+    Networks get colours in the order in which figures name them first. From the ninth name of a
+    session on a colour is given again; where its first owner is in the figure, the later one takes
+    the first that is free.
 
     Example:
         >>> first = colours_of(["ResNet-56", "plain-56"])
@@ -56,12 +58,19 @@ def colours_of(names: Iterable[str]) -> dict[str, str]:
 
 def colour_numbers_of(names: Iterable[str]) -> dict[str, int]:
     """:func:`colours_of` as numbers, for browsers, which have the colours in the same order."""
+    numbers = {name: _number_of(name) for name in names}
     chosen: dict[str, int] = {}
-    for name in names:
-        own = _number_of(name) % len(COLOURS)
+    for name in sorted(numbers, key=lambda name: numbers[name] >= len(COLOURS)):  # owners first
+        own = numbers[name] % len(COLOURS)
         free = [number for number in range(len(COLOURS)) if number not in chosen.values()]
-        chosen.setdefault(name, own if own in free or not free else free[0])
-    return chosen
+        chosen[name] = own if own in free or not free else free[0]
+    return {name: chosen[name] for name in numbers}
+
+
+def dashes_of(colours: Iterable[str]) -> list[str]:
+    """For each line of a figure how it is drawn: those of one colour differ."""
+    seen = list(colours)
+    return [DASHES[seen[:number].count(each) % len(DASHES)] for number, each in enumerate(seen)]
 
 
 def share_colour(name: str, network: str) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import resviz as rv
+from resviz.views import style
 from resviz.views.static import static_png
 
 
@@ -289,3 +290,25 @@ def test_names_are_escaped(zeros: pd.DataFrame, read: Any, hostile: str) -> None
     for figure in figures:
         assert "<script" not in read.text(figure) and "<b>bold" not in read.text(figure)
         assert "&lt;script&gt;" in read.text(figure)
+
+
+def test_the_first_eight_networks_keep_their_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(style, "_NETWORKS", {})
+    table = pd.DataFrame(
+        {"layer": ["a"], "parameter": ["a.weight"], "depth": [1], "grad_norm": [1.0]}
+    )
+    first = rv.plot_depth_profile({f"net {k}": table for k in range(8)}).data[0].line.color
+    later = {
+        t.name: t.line.color
+        for t in rv.plot_depth_profile(dict.fromkeys(("9", "net 0"), table)).data
+    }
+    assert later["net 0"] == first != later["9"]
+
+
+def test_lines_of_one_colour_differ_in_their_dashes() -> None:
+    table = pd.DataFrame(
+        {"layer": ["a"], "parameter": ["a.weight"], "depth": [1], "grad_norm": [1.0]}
+    )
+    drawn = rv.plot_depth_profile({f"net {k}": table for k in range(20)}).data
+    assert len({(t.line.color, t.line.dash) for t in drawn}) == 20
+    assert {t.line.dash for t in drawn[:8]} == {"solid"}

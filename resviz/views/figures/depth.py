@@ -56,7 +56,8 @@ def plot_depth_profile(
     With several tables of one network (seeds) the line is their median and the band runs from the
     smallest to the largest. Projections are open markers beside the line. On a log axis exact zeros
     stand in a strip of their own below it. Stages are shaded where all networks have the same, and
-    each network keeps its colour through all figures of a session. The title says what was
+    each network keeps its colour through all figures of a session, the first eight of it; lines of
+    one colour differ in their dashes. The title says what was
     measured.
 
     Args:
@@ -96,8 +97,10 @@ def plot_depth_profile(
     _add_theory(draft, panel, theory or {}, np.unique(xs[np.isfinite(xs)]))
     common, own = shared_conditions([each.about for each in curves])
     colours = style.colours_of(lists)
-    for each, extra in zip(curves, own, strict=True):
-        draft.add(*curve_marks(panel, each, colours[each.name], name=_legend(each, extra)))
+    dashes = style.dashes_of(colours[each.name] for each in curves)
+    for each, extra, dash in zip(curves, own, dashes, strict=True):
+        look = shared(name=_legend(each, extra), dash=dash)
+        draft.add(*curve_marks(panel, each, colours[each.name], **look))
     draft.room_right(draft.legend_width())
     notes = [quantity.note]
     if kind == "layers":
