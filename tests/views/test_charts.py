@@ -277,3 +277,17 @@ def test_numbers_that_the_caller_changes_afterwards_change_no_chart() -> None:
     assert list(line.y) == list(line.hover.rows[:, 0]) == list(figure.data[0].y) == [1, 2]
     assert np.max(heat.z) == np.max(figure.data[1].z) == 1
     assert figure.picture("svg")  # and not "a figure that was changed after it was made"
+
+
+def test_a_long_legend_is_in_the_picture() -> None:
+    table = pd.DataFrame(
+        {"layer": ["a"], "parameter": ["a.weight"], "depth": [1], "grad_norm": [1.0]}
+    )
+    figure = rv.plot_depth_profile({f"{LONG}, {k}": table for k in range(16)})
+    short_one = rv.plot_depth_profile({"a": table}).chart
+    drawn = Canvas(figure.chart).drawn()
+    (legend,) = drawn.legends
+    box = legend.get_window_extent()
+    assert len(legend.get_texts()) == 16 and box.y0 >= 0
+    plot = figure.chart.height - figure.chart.margin.top - figure.chart.margin.bottom
+    assert plot == short_one.height - short_one.margin.top - short_one.margin.bottom

@@ -15,6 +15,7 @@ from resviz.views.charts.words import wrapped
 WIDTH = 900  # pixels that a chart is drawn for which is as wide as there is room
 _LETTER = 7.6  # pixels, of the legend
 _LONGEST = 48  # letters in a line of the legend
+_NAME, _ENTRY = 15, 8  # pixels of a line of a name in the legend, and between two of them
 _LINE = 21  # pixels of a line of the title
 
 
@@ -62,23 +63,34 @@ class Draft:
         longest = max((len(line) for name in named for line in _broken(name)), default=0)
         return 84 + round(_LETTER * longest)
 
+    def _legend_height(self) -> int:
+        """Pixels that a legend beside the plotting area takes from the upper end of it."""
+        if self.legend is None or self.legend.x < 1 or self.legend.across:
+            return 0
+        names = {mark.name for mark in self.marks if isinstance(mark, Mark) and mark.legend}
+        lines = [len(_broken(name)) for name in names if name]
+        return round(sum(_ENTRY + _NAME * count for count in lines))
+
     def chart(self, title: str, *lines: str) -> Chart:
         """The chart, under its title and the smaller lines that are not empty.
 
         What is longer than the chart is wide goes on in a line of its own, for which the chart
-        grows; names in the legend are broken, too.
+        grows, as it does at its foot for a long legend; names in the legend are broken, too.
         """
         room = (self.width or WIDTH) - 32
         first = "\n".join(wrapped(title, room, 16))
         small = tuple(each for line in lines if line for each in wrapped(line, room))
         needed = 12 + _LINE * (first.count("\n") + 1 + len(small)) + self.head
         more = max(0, needed - self.margin.top)
+        room = self.height - self.margin.top
+        below = max(0, self._legend_height() - room)
+        margin = replace(self.margin, top=self.margin.top + more, bottom=self.margin.bottom + below)
         return Chart(
             first,
             small,
-            self.height + more,
+            self.height + more + below,
             self.width,
-            replace(self.margin, top=self.margin.top + more),
+            margin,
             dict(self.axes),
             tuple(_kept(_named(mark)) for mark in self.marks),
             tuple(self.below),
