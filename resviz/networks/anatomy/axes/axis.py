@@ -43,6 +43,10 @@ class Atom(NamedTuple):
         step = self.step if step is None else step
         return Atom(self.name, step, size, self.total, self.order)
 
+    def called(self, name: str) -> Atom:
+        """Of another name."""
+        return Atom(name, self.step, self.size, self.total, self.order)
+
 
 class Axis(NamedTuple):
     """One axis: its atoms, the slowest first, and others (a class token) before and after them."""

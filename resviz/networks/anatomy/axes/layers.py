@@ -61,7 +61,7 @@ def _placed(before: Axis, name: str, size: int) -> Axis:
         return resized(before, size)
     own = {"t": "D", "h": "H", "w": "W"}
     if before.reordered:
-        named = (atom._replace(name=own.get(atom.name, name)) for atom in before.atoms)
+        named = (atom.called(own.get(atom.name, name)) for atom in before.atoms)
         return resized(Axis(tuple(named)), size)
     if before.backwards:
         return flipped(fresh(own.get(before.backwards, name), size))
