@@ -66,10 +66,8 @@ class Sums:
         with unwatched():
             axis = None
             if of_images:
-                layouts = map(
-                    self._axes.layout_of, (branch, shortcut)
-                )  # of what is broadcast: None
-                axis = _axis_of_images(next(filter(None, layouts), None), branch, self._images)
+                known = filter(None, map(self._axes.layout_of, (branch, shortcut)))
+                axis = _axis_of_images(next(known, None), branch, self._images)  # of a broadcast one: none
             one, other = (_rows(each, axis, self._images) for each in (branch, shortcut))
             wide = widest(one)
             values = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -13,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from resviz import arguments
 from resviz.arguments import caller, choice, public
 from resviz.errors import NotTraceable, warn
 from resviz.given import Images, Inputs
@@ -26,18 +24,15 @@ from resviz.networks.inputs import check_hookable
 from resviz.networks.outputs import tensor_or_none, widened
 from resviz.networks.surgery.blocks import scale_shortcuts
 from resviz.networks.surgery.copies import copied
-from resviz.networks.zoo.cifar import INITS
+from resviz.networks.surgery.fresh import refilled
 from resviz.preset import preset_of, set_preset
-from resviz.torch_private import AnyConvolution, measure_spectral_norm, reset_of
 
 _FUNCTIONS = {  # as torch.fx names them, and what their additions are called
     **dict.fromkeys((operator.add, operator.iadd, torch.add), "add"),
     **dict.fromkeys((operator.sub, operator.isub, torch.sub, torch.subtract), "sub"),
 }
 _SAME = 1e-4  # of the output's norm: the branches alone against shortcuts times 0
-_UNKNOWN_STD = 0.02
 _INSTEAD = "rv.scale_shortcuts(net, 0) does the same while it runs."
-_WEIGHTED = (AnyConvolution, nn.Linear, nn.Bilinear)  # what `init` is for
 
 
 @public
@@ -91,7 +86,7 @@ def plain_twin(
     _check_twin(net, twin, inputs, additions)
     words = "copied from {}, shortcuts cut: a lesion" if weights == "copied" else "random"
     _rename(twin, net, "plain twin of {}", words)
-    return twin if weights == "copied" else _refill(twin, init, seed)
+    return twin if weights == "copied" else refilled(twin, init, seed)
 
 
 @public
@@ -131,7 +126,7 @@ def untrained_copy(
     check_hookable(net)
     fresh = _copied(net).eval()
     _rename(fresh, net, "{}", "random")
-    return _refill(fresh, init, seed)
+    return refilled(fresh, init, seed)
 
 
 def _rename(twin: nn.Module, net: nn.Module, name: str, weights: str) -> None:
@@ -349,56 +344,3 @@ def _are_same(expected: Sequence[Tensor], got: Sequence[Tensor]) -> bool:
     pairs = zip(map(widened, expected), map(widened, got), strict=True)
     return all(torch.allclose(b, a, rtol=0, atol=_SAME * float(a.abs().max()) + 1e-30)
                for a, b in pairs if a.numel())  # fmt: skip
-
-
-# ---- fresh weights
-def _refill(net: nn.Module, init: str | Callable[[Tensor], Tensor | None], seed: int) -> nn.Module:
-    fill = init if callable(init) else INITS[choice("init", init, INITS, "or a function")]
-    seed = arguments.seed(seed, least=None)
-    unknown: list[str] = []
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        for path, module in net.named_modules():
-            own = dict(module.named_parameters(recurse=False))
-            if own or list(module.buffers(recurse=False)):
-                torch.manual_seed(
-                    zlib.crc32(f"{seed} {path}".encode())
-                )  # its CPU generator reads 32 bits
-                unknown += [f"{path}.{name}" for name in _fill_module(module, own, fill)]
-                measure_spectral_norm(module, torch.default_generator)
-    if unknown:
-        warn(
-            f"{caller()}: {len(unknown)} parameters have no rule of their own and are drawn from "
-            f"N(0, {_UNKNOWN_STD}²): {', '.join(unknown[:3])}{', ...' if unknown[3:] else ''}."
-        )
-    return net
-
-
-def _fill_module(
-    module: nn.Module, own: dict[str, nn.Parameter], fill: Callable[[Tensor], Tensor | None] | None
-) -> list[str]:
-    """Fresh parameters and buffers; returns the names of those without a rule."""
-    reset = reset_of(module)
-    before = {name: parameter.clone() for name, parameter in own.items()}
-    if reset is not None:
-        device = next(iter(own.values()), torch.empty(0)).device
-        with device:  # draws on the device that holds them
-            reset()
-    elif hasattr(module, "running_mean") and hasattr(module, "running_var"):  # frozen BatchNorm
-        for name, buffer in module.named_buffers(recurse=False):
-            buffer.fill_(1 if name in ("weight", "running_var") else 0)
-    if isinstance(module, _WEIGHTED) and fill is not None and "weight" in own:
-        drawn = torch.empty(own["weight"].shape)
-        fill(drawn)
-        own["weight"].copy_(drawn)
-        if "bias" in own:
-            own["bias"].zero_()
-    left = [name for name, p in own.items() if reset is None or _is_old(p, before[name])]
-    for name in left:
-        own[name].copy_(torch.randn(own[name].shape) * _UNKNOWN_STD)
-    return left
-
-
-def _is_old(parameter: Tensor, before: Tensor) -> bool:
-    """True for a parameter that a reset left as it was, and not at all zeros or all ones."""
-    same = bool((parameter == before).all())
-    return same and not bool((parameter == 0).all() or (parameter == 1).all())

@@ -57,8 +57,7 @@ def plot_depth_profile(
     smallest to the largest. Projections are open markers beside the line. On a log axis exact zeros
     stand in a strip of their own below it. Stages are shaded where all networks have the same, and
     each network keeps its colour through all figures of a session, the first eight of it; lines of
-    one colour differ in their dashes. The title says what was
-    measured.
+    one colour differ in their dashes. The title says what was measured.
 
     Args:
         tables: a table of :func:`resviz.gradient_norms`, a part of a Recording (``rec.layers``,
