@@ -66,8 +66,9 @@ class Sums:
         with unwatched():
             axis = None
             if of_images:
+                # of one that is broadcast nothing is known
                 known = filter(None, map(self._axes.layout_of, (branch, shortcut)))
-                axis = _axis_of_images(next(known, None), branch, self._images)  # of a broadcast one: none
+                axis = _axis_of_images(next(known, None), branch, self._images)
             one, other = (_rows(each, axis, self._images) for each in (branch, shortcut))
             wide = widest(one)
             values = (
