@@ -30,6 +30,16 @@ def test_the_line_is_the_table(norms: Any, read: Any) -> None:
     assert beside.mode == "markers" and beside.marker.symbol.endswith("-open")
 
 
+@pytest.mark.parametrize("around", [3.1, 6.5e-4, 7e11])
+def test_a_short_log_axis_has_numbers(norms: Any, around: float) -> None:
+    table = norms[0]
+    near = table.assign(grad_norm=around * (1 + 0.05 * np.cos(np.arange(len(table)))))
+    axis = rv.plot_depth_profile({"net": near}).layout.yaxis
+    assert axis.type == "log" and 2 <= len(axis.tickvals) <= 6
+    assert all(axis.range[0] <= np.log10(v) <= axis.range[1] for v in axis.tickvals)
+    assert [float(words) for words in axis.ticktext] == pytest.approx(list(axis.tickvals))
+
+
 def test_all_values_lie_inside_the_axes(norms: Any) -> None:
     figure = rv.plot_depth_profile({"net": norms})
     low, high = (10**v for v in figure.layout.yaxis.range)

@@ -78,12 +78,23 @@ def add_panel(
 
 
 def _log_ticks(low: float, high: float) -> dict[str, Any]:
-    """Decades; below two of them also 2 and 5, so that every axis has numbers to read."""
+    """Decades; below two of them also 2 and 5; equal steps where fewer than two of those fit."""
     if high - low >= 2:
         return {"step": max(1, round((high - low) / 6))}
     decades = range(math.floor(low), math.ceil(high) + 1)
     values = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
-    return {"ticks": tuple((v, f"{v:g}") for v in values if low <= math.log10(v) <= high)}
+    inside = [v for v in values if low <= math.log10(v) <= high]
+    if len(inside) < 2:
+        inside = _equal_steps(10**low, 10**high)
+    return {"ticks": tuple((v, f"{v:g}") for v in inside)}
+
+
+def _equal_steps(low: float, high: float) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten, two to six of them."""
+    power = math.floor(math.log10(high - low)) - 1
+    steps = (digit * 10.0**each for each in itertools.count(power) for digit in (1, 2, 5))
+    step = next(s for s in steps if high / s - low / s <= 5)
+    return [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _log_limits(values: Floats) -> tuple[float, float]:
