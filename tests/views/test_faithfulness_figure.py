@@ -121,6 +121,10 @@ def test_legend(table: pd.DataFrame) -> None:
     assert len(named) == len(set(named)) == 6
     assert "grad_cam, layer4: 0.25 / 0.12 / 0.00" in named  # never -0.00
     assert "random map, layer4: 0.40 / 0.30 / –" in named
+    faint = table.assign(deletion=0.00083, insertion=1.2e-5, insertion_random=0.0)
+    named = [t.name for t in rv.plot_faithfulness(faint).data if t.showlegend]
+    assert "grad_cam, layer4: 0.00083 / 1.2e-05 / 0.00" in named
+    assert "random map, layer4: 0.40 / 0.00 / –" in named
     for trace in figure.data:
         if trace.name and trace.name.startswith("random"):
             assert trace.line.dash in ("dash", "dot", "dashdot") and trace.line.color == "#8a8f98"

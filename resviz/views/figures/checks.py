@@ -209,8 +209,15 @@ def _values(rows: pd.DataFrame, checks: list[Check], kind: str) -> str:
         column = getattr(check, kind)
         numbers = pd.to_numeric(rows[column], errors="coerce") if column in rows else None
         mean = np.nan if numbers is None or numbers.isna().all() else float(numbers.mean())
-        shown.append("–" if np.isnan(mean) else f"{round(mean, 2) + 0.0:.2f}")  # + 0: no "-0.00"
+        shown.append("–" if np.isnan(mean) else _number(mean, small=bool(check.random)))
     return ": " + " / ".join(shown) if set(shown) != {"–"} else ""
+
+
+def _number(value: float, small: bool) -> str:
+    """Two decimals; where `small` values count, two digits: a probability among 1,000 classes."""
+    if small and value and abs(value) < 0.01:
+        return f"{value:.2g}"
+    return f"{round(value, 2) + 0.0:.2f}"  # + 0: no "-0.00"
 
 
 def places(check: Check, lines: Sequence[Line]) -> NDArray[np.float64]:
