@@ -231,6 +231,19 @@ def test_which_rows_is_said_of_each_network(turned: bool) -> None:
     assert quantity["note"] == note
 
 
+def test_of_a_table_that_has_no_kinds_nothing_is_said_of_rows() -> None:
+    """A GradientFlow's: all rows are drawn, boundaries of blocks or layers of a plain network."""
+    table = pd.DataFrame({"layer": ["a", "b"], "type": "Conv2d", "depth": [1, 2], "rms": [1.0, 2]})
+    for tables, note in (
+        ({"ResNet": table}, ""),
+        ({"ResNet": table, "VGG": table.assign(kind="leaf")}, "at every layer: VGG"),
+    ):
+        first = rv.plot_depth_profile(tables, y="rms").chart.lines[0]
+        assert "block outputs" not in first and first.startswith(note)
+        (quantity,) = explore_gradients(tables).payload().meta["quantities"]
+        assert quantity["note"] == note
+
+
 @pytest.mark.parametrize(("step", "names"), [(0, ["a", "b, step 50"]), (50, ["a, step 0", "b"])])
 def test_a_line_of_another_step_than_the_chosen_says_so(
     zeros: pd.DataFrame, step: int, names: list[str]

@@ -103,8 +103,8 @@ def plot_depth_profile(
     draft.room_right(draft.legend_width())
     notes = [quantity.note]
     if kind == "layers":
-        blocks = {name: has_blocks(table_of(each[0], kind)) for name, each in lists.items()}
-        notes.append(rows_note(blocks, rows))
+        frames = {name: table_of(each[0], kind) for name, each in lists.items()}
+        notes.append(rows_note(frames, rows))
     heading = title or f"{quantity.title} against {_x_title(x)}"
     said = common + style.not_finite(*(each.values for each in curves))
     return Figure.of(draft.chart(heading, " · ".join(filter(None, notes)), said))
@@ -157,25 +157,23 @@ def _legend(each: Curve, extra: str) -> str:
     return "\n".join(filter(None, [each.name, extra, seeds]))
 
 
-def has_blocks(frame: pd.DataFrame) -> bool:
-    """Whether a table of layers has rows of block outputs."""
-    return "kind" in frame and bool((frame["kind"] == "block").any())
-
-
-def rows_note(blocks: Mapping[str, bool], rows: str | Sequence[str] | None) -> str:
-    """Which rows of tables of layers are drawn.
+def rows_note(frames: Mapping[str, pd.DataFrame], rows: str | Sequence[str] | None) -> str:
+    """Which rows of tables of layers are drawn; nothing where all are, as of a GradientFlow.
 
     Args:
-        blocks: by network, whether those are its block outputs, where nobody chose.
+        frames: by network, its table.
         rows: the chosen ones.
     """
     if rows:
         return "rows: " + (rows if isinstance(rows, str) else ", ".join(rows))
     words = {True: "at the block outputs", False: "at every layer"}
-    if len(set(blocks.values())) == 1:
-        return words[next(iter(blocks.values()))]
+    known = {name: frame["kind"] for name, frame in frames.items() if "kind" in frame}
+    blocks = {name: bool((kinds == "block").any()) for name, kinds in known.items()}
     named = {each: ", ".join(n for n, own in blocks.items() if own is each) for each in words}
-    return "; ".join(f"{words[each]}: {names}" for each, names in named.items())
+    found = {words[each]: names for each, names in named.items() if names}
+    if len(found) < 2 and len(blocks) == len(frames):
+        return "".join(found)
+    return "; ".join(f"{where}: {names}" for where, names in found.items())
 
 
 def _add_theory(draft: Draft, panel: Panel, theory: Mapping[str, Any], xs: Floats) -> None:

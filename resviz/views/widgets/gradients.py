@@ -14,7 +14,7 @@ from resviz.arguments import public
 from resviz.errors import closest
 from resviz.views import style
 from resviz.views.figure import Figure
-from resviz.views.figures.depth import has_blocks, plot_depth_profile, rows_note
+from resviz.views.figures.depth import plot_depth_profile, rows_note
 from resviz.views.figures.quantities import Quantity, shared_conditions
 from resviz.views.payload import Packing, Payload
 from resviz.views.widgets.gradient_curves import Floats, Places, curve_of, over_seeds
@@ -261,8 +261,7 @@ def _described(
     notes = [quantity.note]
     if kind == "layers":
         frames = {r.network: r.tables[kind][0] for r in runs if has_numbers(r, kind, column)}
-        blocks = {name: "kind" not in f or has_blocks(f) for name, f in frames.items()}
-        notes.append(rows_note(blocks, rows))
+        notes.append(rows_note(frames, rows))
     return {
         "name": name,
         "column": column,
