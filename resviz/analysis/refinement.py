@@ -151,7 +151,7 @@ def _table(
 
 
 def _blocks(net: nn.Module, one: Inputs) -> list[dict[str, Any]]:
-    """The blocks with their stages: runs of one stage name and one output shape."""
+    """The blocks with their stages: runs of one output shape, whatever they are called."""
     layers = record(net, one, gradients=False).layers
     found = layers[layers["kind"] == "block"].to_dict("records")
     if not found:
@@ -163,8 +163,8 @@ def _blocks(net: nn.Module, one: Inputs) -> list[dict[str, Any]]:
     for each in found:
         row = {str(key): each[key] for key in ("call", "type", "depth", "stage", "shape", "axes")}
         row |= {"block": each["layer"], "key": (each["layer"], each["call"])}
-        same = runs and all(runs[-1][0][key] == row[key] for key in ("stage", "shape"))
-        runs.append([]) if not same else None
+        if not runs or runs[-1][0]["shape"] != row["shape"]:
+            runs.append([])
         runs[-1].append(row)
     for run in runs:
         for position, row in enumerate(run, 1):

@@ -48,7 +48,8 @@ def layers(seen: Seen) -> pd.DataFrame:
     numbers = read([v for row in rows for v in (*row.measured.values, row.grad_ms)])
     width = len(numbers) // len(rows) if rows else 0
     shapes, axes = [row.shape for row in rows], [row.axes for row in rows]
-    stages = structure.stages([row.layer for row in rows], shapes, axes)
+    owners = {row.block for row in seen.additions if row.residual}
+    stages = structure.stages([row.layer for row in rows], shapes, axes, owners)
     table = []
     for i, (row, stage) in enumerate(zip(rows, stages, strict=True)):
         *statistics, grad_ms = numbers[i * width : (i + 1) * width]

@@ -72,6 +72,25 @@ def test_by_hand_in_batches():
     assert table.attrs["seeds"] == [4] and table.attrs["batch_size"] == 3
 
 
+def test_a_name_makes_no_stage():
+    """One output shape is one stage, whether the blocks are block1, block2 or body.0, body.1."""
+
+    class Named(nn.Module):
+        def __init__(self, blocks: nn.Sequential) -> None:
+            super().__init__()
+            self.stem, self.block1, self.block2, self.block3 = nn.Conv2d(3, 16, 1), *blocks
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.block3(self.block2(self.block1(self.stem(x)))).mean((2, 3))
+
+    named = Named(cifar_resnet(20, seed=0).layer1).eval()
+    body = nn.Sequential(named.stem, nn.Sequential(named.block1, named.block2, named.block3))
+    one, other = (refinement_study(net, IMAGES, progress=False) for net in (named, body.eval()))
+    assert one["position"].tolist() == [1, 2, 3] and (one["relative_error"].iloc[:2] > 0).all()
+    columns = ["position", "blocks", "cosine", "relative_error", "correlation"]
+    pd.testing.assert_frame_equal(one[columns], other[columns])
+
+
 def test_a_shuffle_leaves_nothing_in_its_place():
     for channels in (2, 3, 16, 64):
         for seed in range(20):

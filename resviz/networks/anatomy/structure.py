@@ -12,6 +12,7 @@ from resviz.torch_private import children_of, modules_of
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _SHRUNK = 0.6  # a new stage is about half as large; attention windows and bias tables are not
+_Size = tuple[int, int]  # height and width
 _STAGE = re.compile(r"^(layer|stage|denseblock|block)_?\d+$")
 
 
@@ -79,17 +80,21 @@ def block_of(path: str, block_paths: Container[str]) -> str:
 
 
 def stages(
-    paths: Sequence[str], shapes: Sequence[tuple[int, ...]], axes: Sequence[str] = ()
+    paths: Sequence[str],
+    shapes: Sequence[tuple[int, ...]],
+    axes: Sequence[str] = (),
+    residual: Iterable[str] = (),
 ) -> list[str]:
     """The stage of each layer, in order of execution.
 
     ``layer1`` to ``layer4``, ``stage1``, ``denseblock1`` by name where the network has such names,
     with ``stem`` before the first and ``head`` after the last; else the resolution of the output
     ("56x56"), which is how the papers' tables divide a network; else the first part of the path.
-    `axes` say which axis of each output is which, where that is known: "NCHW", "NHWC".
+    `axes` say which axis of each output is which, where that is known: "NCHW", "NHWC". Where the
+    names are those of `residual` blocks, ``block1`` to ``block9``, they are no stages.
     """
     named = [_named_stage(path) for path in paths]
-    if any(named):
+    if _are_stages(set(filter(None, named)), set(residual)):
         first = next(i for i, name in enumerate(named) if name)
         last = max(i for i, name in enumerate(named) if name)
         result, current = [], "stem"
@@ -108,27 +113,43 @@ def _named_stage(path: str) -> str:
     return path if _STAGE.match(parts[-1]) else ""
 
 
+def _are_stages(named: set[str], residual: set[str]) -> bool:
+    """Whether what has such names holds blocks: a block may be called so, or be all of a stage."""
+    stages = named - residual
+    return stages == named != set() or any(inside(b, stage) for b in residual for stage in stages)
+
+
 def _by_resolution(
     paths: Sequence[str], shapes: Sequence[tuple[int, ...]], axes: Sequence[str]
 ) -> list[str]:
     sizes = [_size(*each) for each in zip(shapes, axes, strict=True)]
-    if not any(sizes):
+    known = [i for i, size in enumerate(sizes) if size is not None]
+    if not known:
         return [path.split(".")[0] for path in paths]
-    last = max(i for i, size in enumerate(sizes) if size)
-    result, current = [], next(size for size in sizes if size)
+    result, current = [], sizes[known[0]]
     for i, (path, shape, size) in enumerate(zip(paths, shapes, sizes, strict=True)):
-        current = size if 0 < size <= _SHRUNK * current else current
+        current = size if _is_smaller(size, current) else current
         after = path.split(".")[0] if len(shape) == 3 else "head"  # tokens after patches: encoder
-        result.append(f"{current}x{current}" if i <= last else after)
+        result.append("{}x{}".format(*current) if current and i <= known[-1] else after)
     return result
 
 
-def _size(shape: tuple[int, ...], axes: str) -> int:
-    """Height of a square map, (N, C, H, W) or (N, H, W, C); 0 for all else, pooled maps too."""
+def _is_smaller(size: _Size | None, current: _Size | None) -> bool:
+    if size is None or current is None:
+        return False
+    shares = [one / other for one, other in zip(size, current, strict=True)]
+    return min(shares) <= _SHRUNK and max(shares) <= 1
+
+
+def _size(shape: tuple[int, ...], axes: str) -> _Size | None:
+    """Height and width of a map, (N, C, H, W) or (N, H, W, C); None for all else, pooled maps too.
+
+    Where nobody knows the axes, of a square one.
+    """
     if len(shape) != 4:
-        return 0
+        return None
     if "H" in axes and "W" in axes:
-        height, width = shape[axes.index("H")], shape[axes.index("W")]
-        return height if height == width > 1 else 0
+        size = shape[axes.index("H")], shape[axes.index("W")]
+        return size if max(size) > 1 else None
     channels_first, channels_last = shape[2] == shape[3] > 1, shape[1] == shape[2] > 1
-    return shape[2] if channels_first or channels_last else 0
+    return (shape[2], shape[2]) if channels_first or channels_last else None

@@ -269,7 +269,7 @@ def _table(
     paths = structure.blocks([row["layer"] for row in rows if row["kind"] == "block"], owners)
     rows = [row for row in rows if row["kind"] == "leaf" or row["layer"] in set(paths)]
     columns = ([row[name] for row in rows] for name in ("layer", "shape", "axes"))
-    stages = structure.stages(*columns)
+    stages = structure.stages(*columns, residual=owners)
     for row, stage in zip(rows, stages, strict=True):
         own = modules[row["layer"]].parameters(recurse=False)
         row |= {"stage": stage, "block": structure.block_of(row["layer"], paths)}

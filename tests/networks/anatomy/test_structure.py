@@ -94,6 +94,26 @@ def test_stages_by_resolution():
     assert stages(paths, shapes) == right
 
 
+def test_stages_by_resolution_of_pictures_that_are_not_square():
+    paths = [f"features.{i}" for i in range(6)] + ["pool"]
+    sizes = [(16, 24), (16, 24), (8, 24), (8, 12), (8, 12), (4, 6)]
+    shapes = [(1, 4, *size) for size in sizes] + [(1, 4, 1, 1)]
+    right = [f"{h}x{w}" for h, w in sizes] + ["head"]
+    assert stages(paths, shapes, ["NCHW"] * 7) == right
+    last = [(1, *size, 4) for size in sizes]
+    assert stages(paths[:6], last, ["NHWC"] * 6) == right[:6]
+    assert stages(paths[:6], last) == ["features"] * 6  # nobody knows which axis is which
+
+
+def test_residual_blocks_of_such_names_are_no_stages():
+    paths, shapes = ["stem", "block1", "block2", "block3", "fc"], [(1, 4, 8, 8)] * 4 + [(1, 3)]
+    assert stages(paths, shapes, residual=["block2", "block3"]) == ["8x8"] * 4 + ["head"]
+    assert stages(paths, shapes) == ["stem", "block1", "block2", "block3", "head"]  # as of a VGG
+    paths = ["stem", "layer1", "layer2.0", "layer2.1"]  # a stage of one block
+    right = ["stem", "layer1", "layer2", "layer2"]
+    assert stages(paths, shapes[:4], residual=["layer1", "layer2.0", "layer2.1"]) == right
+
+
 def test_stages_of_networks_without_pictures():
     paths, shapes = ["stem.conv", "blocks.0", "blocks.1", "head"], [(2, 8, 16)] * 3 + [(2, 3)]
     assert stages(paths, shapes) == ["stem", "blocks", "blocks", "head"]

@@ -187,7 +187,9 @@ def _shortcut_words(unit: Unit) -> dict[str, Any]:
 
 
 def _rows(units: list[Unit], projections: set[str]) -> list[dict[str, Any]]:
-    stages = structure.stages([u.path for u in units], [u.call.shape for u in units])
+    paths, shapes = [u.path for u in units], [u.call.shape for u in units]
+    residual = [u.path for u in units if {k for k, _ in u.shortcuts} - {"concatenation"}]
+    stages = structure.stages(paths, shapes, residual=residual)
     return [
         {
             "unit": unit.path,
