@@ -24,7 +24,7 @@ from resviz.networks.anatomy.structure import inside
 from resviz.networks.anatomy.survey import Survey, survey
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import WORDS, check_finite, output_of, widened
-from resviz.networks.surgery.blocks import drop_blocks, swap_blocks
+from resviz.networks.surgery.blocks import drop_blocks, shapes_of, swap_blocks
 from resviz.progress import bar
 from resviz.provenance import preset_or_none
 from resviz.recording.targets import read_targets
@@ -353,10 +353,7 @@ def _alike(net: nn.Module, blocks: list[str]) -> list[tuple[str, str]]:
     """Pairs of blocks whose parameters have equal shapes."""
     modules = dict(net.named_modules())
     blocks = [path for path in blocks if path in modules]
-    shapes = {
-        path: [(k, tuple(v.shape)) for k, v in net.get_submodule(path).state_dict().items()]
-        for path in blocks
-    }
+    shapes = {path: shapes_of(modules[path]) for path in blocks}
     return [
         (one, other)
         for i, one in enumerate(blocks)

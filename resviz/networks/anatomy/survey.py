@@ -268,8 +268,8 @@ def _table(
 ) -> tuple[pd.DataFrame, list[Seen]]:
     paths = structure.blocks([row["layer"] for row in rows if row["kind"] == "block"], owners)
     rows = [row for row in rows if row["kind"] == "leaf" or row["layer"] in set(paths)]
-    columns = ([row[name] for row in rows] for name in ("layer", "shape", "axes"))
-    stages = structure.stages(*columns, residual=owners)
+    names, shapes, axes = ([row[name] for row in rows] for name in ("layer", "shape", "axes"))
+    stages = structure.stages(names, shapes, axes, owners)
     for row, stage in zip(rows, stages, strict=True):
         own = modules[row["layer"]].parameters(recurse=False)
         row |= {"stage": stage, "block": structure.block_of(row["layer"], paths)}

@@ -61,7 +61,7 @@ def drop_blocks(
 
     Raises:
         ValueError: neither preset nor images, no such block, or a module whose input cannot take
-            the place of its output.
+            the place of its output; at a pass, a module that the network never calls.
         NotTraceable: a scripted or compiled network.
 
     Example:
@@ -93,10 +93,12 @@ def blocks_dropped(
     """
     modules = dict(net.named_modules())
     chosen = {n: _find(n, additions, modules, plain=True) for n in wanted}
+    left = dict.fromkeys(name for name, found in chosen.items() if not found)
     with Hooks() as hooks, _noted(net, f"without {', '.join(wanted)}" if wanted else ""):
-        for name, found in chosen.items():
-            if not found:
-                hooks.instead(modules[name], partial(_hand_on, modules[name], name))
+        for name in list(left):
+            hooks.instead(modules[name], partial(_hand_on, modules[name], name, left))
+        if left:
+            hooks.forward(net, lambda *_: _check_called(left, modules))
         change_operands(net, hooks, [(a, True, _erase) for found in chosen.values() for a in found])
         yield
 
@@ -178,6 +180,7 @@ def swap_blocks(net: nn.Module, first: str, second: str) -> Iterator[None]:
     """The network with two blocks in each other's place.
 
     Inside, ``first`` is the place: a record's row "layer3.1" is of the block that stands there now.
+    A block that stands in several places is exchanged in all of them.
 
     Args:
         net: any network.
@@ -202,16 +205,18 @@ def swap_blocks(net: nn.Module, first: str, second: str) -> Iterator[None]:
     if same or inside(first, second) or inside(second, first):
         raise ValueError(f"{caller()}: {first!r} and {second!r}; two modules side by side.")
     _check_same_shapes(first, modules[first], second, modules[second])
-    owners = [modules[path.rpartition(".")[0]] for path in (first, second)]
-    one_place, other_place = (children_of(owner) for owner in owners)
-    one_name, other_name = (path.rpartition(".")[2] for path in (first, second))
-    one_module, other_module = modules[first], modules[second]
+    pair = {id(modules[first]): modules[second], id(modules[second]): modules[first]}
+    owners = {id(owner): owner for owner in modules.values()}.values()
+    places = [(children_of(owner), name, child) for owner in owners
+              for name, child in children_of(owner).items() if id(child) in pair]  # fmt: skip
     with _noted(net, f"{first} and {second} swapped"):
-        one_place[one_name], other_place[other_name] = other_module, one_module
         try:
+            for children, name, child in places:
+                children[name] = pair[id(child)]
             yield
         finally:
-            one_place[one_name], other_place[other_name] = one_module, other_module
+            for children, name, child in places:
+                children[name] = child
 
 
 @contextmanager
@@ -410,8 +415,14 @@ def _check_module(path: object, modules: Mapping[str, nn.Module]) -> None:
         )
 
 
+def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shapes of its parameters and buffers; a state may hold other things, too."""
+    state: Mapping[str, object] = module.state_dict()
+    return {name: tuple(v.shape) for name, v in state.items() if isinstance(v, Tensor)}
+
+
 def _check_same_shapes(first: str, one: nn.Module, second: str, other: nn.Module) -> None:
-    shapes, others = ({k: tuple(v.shape) for k, v in m.state_dict().items()} for m in (one, other))
+    shapes, others = shapes_of(one), shapes_of(other)
     for name in dict.fromkeys([*shapes, *others]):
         if shapes.get(name) != others.get(name):
             raise ValueError(
@@ -422,10 +433,26 @@ def _check_same_shapes(first: str, one: nn.Module, second: str, other: nn.Module
 
 
 # ---- modules without an addition
+def _check_called(left: Mapping[str, None], modules: Mapping[str, nn.Module]) -> None:
+    """Raise ValueError after a pass in which modules that were to hand on had no part."""
+    for path in left:
+        parts = [repr(f"{path}.{name}") for name in children_of(modules[path])]
+        raise ValueError(
+            f"{caller()}: the network never calls {path!r}, so nothing is left out with it; "
+            f"{', '.join(parts[:3]) or 'the module that holds it'} would be right."
+        )
+
+
 def _hand_on(
-    module: nn.Module, path: str, forward: Callable[..., Any], *args: Any, **kwargs: Any
+    module: nn.Module,
+    path: str,
+    left: dict[str, None],
+    forward: Callable[..., Any],
+    *args: Any,
+    **kwargs: Any,
 ) -> Tensor:
-    """The module's input in the shape of its output."""
+    """The module's input in the shape of its output; it is no longer `left` to be called."""
+    left.pop(path, None)
     taken = next(tensors_in(args), None)
     with left_as_found(module), torch.no_grad():
         given = forward(*(a.clone() if isinstance(a, Tensor) else a for a in args), **kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 
@@ -27,14 +28,16 @@ def refilled(net: nn.Module, init: str | Callable[[Tensor], Tensor | None], seed
     fill = init if callable(init) else INITS[choice("init", init, INITS, "or a function")]
     seed = arguments.seed(seed, least=None)
     unknown: list[str] = []
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    gpus = sorted({p.get_device() for p in net.parameters() if p.is_cuda})
+    with torch.no_grad(), torch.random.fork_rng(devices=gpus):
         for path, module in net.named_modules():
             own = dict(module.named_parameters(recurse=False))
             if own or list(module.buffers(recurse=False)):
-                torch.manual_seed(
-                    zlib.crc32(f"{seed} {path}".encode())
-                )  # its CPU generator reads 32 bits
-                unknown += [f"{path}.{name}" for name in _fill_module(module, own, fill)]
+                _seed(gpus, f"{seed} {path}")
+                for name in _fill_module(module, own, fill):
+                    _seed(gpus, f"{seed} {path}.{name}")  # whatever stands beside it
+                    own[name].copy_(torch.randn(own[name].shape) * _UNKNOWN_STD)
+                    unknown.append(f"{path}.{name}")
                 measure_spectral_norm(module, torch.default_generator)
     if unknown:
         warn(
@@ -44,6 +47,15 @@ def refilled(net: nn.Module, init: str | Callable[[Tensor], Tensor | None], seed
     return net
 
 
+def _seed(gpus: list[int], words: str) -> None:
+    """The generators of the processor and of these GPUs, and of no other."""
+    number = zlib.crc32(words.encode())  # the processor's reads 32 bits
+    torch.default_generator.manual_seed(number)
+    for gpu in gpus:
+        with torch.cuda.device(gpu):
+            torch.cuda.manual_seed(number)
+
+
 def _fill_module(
     module: nn.Module, own: dict[str, nn.Parameter], fill: Callable[[Tensor], Tensor | None] | None
 ) -> list[str]:
@@ -51,6 +63,9 @@ def _fill_module(
     reset = reset_of(module)
     before = {name: parameter.clone() for name, parameter in own.items()}
     if reset is not None:
+        for parameter in own.values():
+            if parameter.is_floating_point() or parameter.is_complex():
+                parameter.fill_(math.nan)  # what a reset leaves alone is seen by that
         device = next(iter(own.values()), torch.empty(0)).device
         with device:  # draws on the device that holds them
             reset()
@@ -58,18 +73,33 @@ def _fill_module(
         for name, buffer in module.named_buffers(recurse=False):
             buffer.fill_(1 if name in ("weight", "running_var") else 0)
     if isinstance(module, _WEIGHTED) and fill is not None and "weight" in own:
-        drawn = torch.empty(own["weight"].shape)
-        fill(drawn)
-        own["weight"].copy_(drawn)
+        own["weight"].copy_(_filled(module, own["weight"].shape, fill))
         if "bias" in own:
             own["bias"].zero_()
-    left = [name for name, p in own.items() if reset is None or _is_old(p, before[name])]
+    if reset is None:
+        return list(own)
+    left = [name for name, parameter in own.items() if bool(parameter.isnan().any())]
     for name in left:
-        own[name].copy_(torch.randn(own[name].shape) * _UNKNOWN_STD)
-    return left
+        own[name].copy_(before[name])
+    return [
+        name for name in left if not bool((before[name] == 0).all() or (before[name] == 1).all())
+    ]
 
 
-def _is_old(parameter: Tensor, before: Tensor) -> bool:
-    """True for a parameter that a reset left as it was, and not at all zeros or all ones."""
-    same = bool((parameter == before).all())
-    return same and not bool((parameter == 0).all() or (parameter == 1).all())
+def _filled(
+    module: nn.Module, shape: torch.Size, fill: Callable[[Tensor], Tensor | None]
+) -> Tensor:
+    """A weight by the rule, which reads a fan-in from axis 1.
+
+    A transposed convolution has (in, out / groups, ...) in the place of (out, in / groups, ...).
+    """
+    if not getattr(module, "transposed", False):
+        drawn = torch.empty(shape)
+        fill(drawn)
+        return drawn
+    groups: int = module.groups  # type: ignore[assignment]
+    inputs, outputs, *window = shape
+    drawn = torch.empty(outputs * groups, inputs // groups, *window)
+    fill(drawn)
+    apart = drawn.reshape(groups, outputs, inputs // groups, *window)
+    return apart.transpose(1, 2).flatten(0, 1)

@@ -243,6 +243,73 @@ def test_swap():
     assert torch.equal(net(images), own)
 
 
+def test_a_block_with_a_second_name_is_swapped_in_both_places():
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two, self.three = cifar_resnet(20, seed=0).layer1
+            self.body = nn.Sequential(self.one, self.two, self.three)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x)
+
+    net, images = Named().eval(), torch.randn(2, 16, 8, 8)
+    right = net.one(net.two(net.three(images)))
+    with left_as_found(net), swap_blocks(net, "one", "three"):
+        assert torch.equal(net(images), right) and not torch.equal(net.body[0](images), right)
+    assert torch.equal(net(images), net.three(net.two(net.one(images))))
+
+
+def test_a_state_that_is_no_tensor_has_no_shape():
+    class Block(nn.Linear):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"steps": 3}
+
+        def set_extra_state(self, state: dict[str, int]) -> None: ...
+
+    net, images = nn.Sequential(Block(4, 4), Block(4, 4)), torch.randn(2, 4)
+    with swap_blocks(net, "0", "1"):
+        assert torch.equal(net(images), net[0](images) @ net[1].weight.T + net[1].bias)
+
+
+def test_what_the_network_never_calls_is_no_block_to_drop():
+    class Iterated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stage = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.stage:
+                x = layer(x)
+            return x
+
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.attention(x, x, x)[0]
+
+    net, images = Iterated().eval(), torch.randn(2, 3, 4, 4)
+    right = "never calls 'stage', so nothing is left out.*; 'stage.0', 'stage.1' would be"
+    refused = pytest.raises(ValueError, match=right)
+    with left_as_found(net), refused, drop_blocks(net, "stage", images=images):
+        net(images)
+    with drop_blocks(net, ["stage.0"], images=images):
+        assert torch.equal(net(images), net.stage[1](images))
+    tokens, never = (
+        torch.randn(3, 1, 4),
+        "never calls 'attention.out_proj'.*the module that holds it",
+    )
+    net = Attending().eval()
+    with (
+        pytest.raises(ValueError, match=never),
+        drop_blocks(net, "attention.out_proj", images=tokens),
+    ):
+        net(tokens)
+
+
 def test_the_record_says_what_was_done():
     net, images = cifar_resnet(8, seed=0), torch.randn(1, 3, 32, 32)
     with drop_blocks(net, ["layer1.0"]), scale_branches(net, 0.5, "layer2"):

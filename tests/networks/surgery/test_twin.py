@@ -136,6 +136,40 @@ def test_parameters_without_a_rule_are_named():
     assert fresh.class_token.std().item() == pytest.approx(0.02, rel=0.1)
 
 
+@pytest.mark.parametrize("slope", [0.25, 0.3])
+def test_a_rule_is_known_by_what_it_writes(slope: float, recwarn: pytest.WarningsRecorder):
+    """PReLU's rule gives 0.25, also where that is what stands there."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.PReLU(4))
+    nn.init.constant_(net[1].weight, slope)
+    assert torch.equal(untrained_copy(net)[1].weight, torch.full((4,), 0.25))
+    assert not recwarn.list
+
+
+@pytest.mark.filterwarnings("ignore:.*no rule of their own")
+def test_a_parameter_is_drawn_from_its_own_name():
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(4, 4, 1)
+            self.alpha, self.beta = nn.Parameter(torch.rand(1)), nn.Parameter(torch.rand(1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.alpha * self.conv(self.beta * x)  # in use, beta comes first
+
+    net, images = nn.Sequential(Scaled(), Scaled()).eval(), torch.randn(1, 4, 4, 4)
+    fresh, twin = untrained_copy(net, seed=1), plain_twin(net, seed=1, images=images)
+    shared = dict(fresh.named_parameters())
+    assert {name for name, _ in twin.named_parameters()} >= {"0.alpha", "0.beta"}
+    assert all(torch.equal(p, shared[name]) for name, p in twin.named_parameters())
+    assert fresh[0].alpha != fresh[0].beta
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_the_fan_in_of_a_transposed_convolution(groups: int):
+    layer = untrained_copy(nn.Sequential(nn.ConvTranspose2d(64, 8, 3, groups=groups)))[0]
+    assert layer.weight.std().item() == pytest.approx((2 / (64 / groups * 9)) ** 0.5, rel=0.05)
+
+
 @pytest.mark.filterwarnings("ignore:.*no rule of their own")
 def test_an_untrained_copy_is_divided_by_its_own_spectral_norm():
     def copy_of(scale: float) -> nn.Module:
