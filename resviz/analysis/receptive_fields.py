@@ -82,8 +82,8 @@ def receptive_field_study(
     Raises:
         NonFinite, NotTraceable, KeyError: as :func:`resviz.record`.
         TypeError: arguments of a wrong type, images that are no floating point numbers.
-        ValueError: no layer with positions, or one that the pixels do not reach; a list of images
-            of different sizes.
+        ValueError: images that are not (N, C, H, W); no layer with positions, or one that the
+            pixels do not reach; a list of images of different sizes.
 
     Example:
         >>> from resviz.networks.cifar import cifar_resnet
@@ -96,6 +96,7 @@ def receptive_field_study(
     inputs = check_images(net, images)
     draws, seed = whole("draws", draws, least=1), arguments.seed(seed)
     check_differentiable(inputs)
+    _check_layout(net, inputs.shape)
     batches = batches_of(inputs, batch_size)
     about = how_measured(net, inputs, data, batch_stats=batch_stats, seeds=[seed])
     rows = _rows(net, inputs.one(), layers)
@@ -110,6 +111,18 @@ def receptive_field_study(
     table = _table(rows, squares, receptive_fields(net, inputs.one()))
     table.attrs.update(about, batch_size=batch_size, draws=draws)
     return table
+
+
+def _check_layout(net: nn.Module, shape: tuple[int, ...]) -> None:
+    """Raise ValueError for images whose rows and columns are not the last axes."""
+    first = next((m.in_channels for m in net.modules() if isinstance(m, nn.Conv2d)), None)
+    channels_last = len(shape) == 4 and shape[1] != first == shape[3]
+    if len(shape) != 4 or channels_last:
+        raise ValueError(
+            f"{caller()}: images of shape {shape}; (N, C, H, W) would be right, which is "
+            f"{'images.movedim(-1, 1)' if channels_last else 'images[:, None] of (N, H, W)'}, in a "
+            "module around the network that takes it as the network does."
+        )
 
 
 def _rows(net: nn.Module, one: Inputs, layers: str | Iterable[str]) -> dict[Call, dict[str, Any]]:

@@ -105,6 +105,19 @@ def test_a_layer_without_positions_and_one_cut_off():
         receptive_field_study(Cut(), NOISE, layers=["conv"], progress=False)
 
 
+@pytest.mark.parametrize(
+    ("shape", "way"), [((2, 16, 16), r"\[:, None\]"), ((2, 16, 16, 1), "movedim")]
+)
+def test_images_of_another_layout_are_refused(shape: tuple[int, ...], way: str):
+    class Own(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2))
+
+    net = Own(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3)).eval()
+    with pytest.raises(ValueError, match=rf"images of shape \(2, 16, 16.*N, C, H, W.*{way}"):
+        receptive_field_study(net, torch.randn(shape), layers=["0"], progress=False)
+
+
 class Last(nn.Module):
     """Convolutions and a block on (N, H, W, C), as in ConvNeXt, or the same on (N, C, H, W)."""
 
