@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,7 +18,8 @@ from resviz.preset import Preset
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # tags of TIFF 6.0
-_BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _EXTRA = 258, 262, 274, 277, 338
+_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA = 258, 262, 277, 338
+ORIENTATION = 274
 _WHITE_IS_ZERO, _RGB, _CMYK = 0, 2, 5  # colours of a TIFF
 _UNSPECIFIED, _MULTIPLIED = 0, 1  # an extra band: any; opacity, by which colours were multiplied
 _UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {  # by the orientation of a file
@@ -140,6 +142,44 @@ def is_negative(image: Image.Image, preset: Preset) -> bool:
     return white and deep and _only_colours(preset)
 
 
+def some_bits(image: Image.Image, preset: Preset) -> int:
+    """Bits of the grey of a TIFF that Pillow holds in 16 and does not stretch: 12, as cameras have.
+
+    0 for any other, and where a window says what is black and white.
+    """
+    bits = max(image.tag_v2.get(_BITS, (1,)))  # type: ignore[attr-defined]
+    own = image.mode.startswith("I;16") and 8 < bits < 16 and _only_colours(preset)
+    return int(bits) if own else 0
+
+
+def of_bits(array: NDArray[Any], bits: int) -> NDArray[np.float32]:
+    """In 0..1."""
+    return (array / (2**bits - 1)).astype(np.float32)
+
+
+def stretch_of(image: Image.Image) -> Fraction:
+    """What Pillow multiplies the grey of a PNG or PGM with few bits by; not loaded yet."""
+    tiles = getattr(image, "tile", ())
+    if not tiles or image.mode not in ("1", "L", "I"):
+        return Fraction(1)
+    if image.format == "PNG":
+        return Fraction({"1": 255, "L;2": 85, "L;4": 17}.get(tiles[0][3], 1))
+    if image.format == "PPM" and isinstance(tiles[0][3], tuple):
+        most = tiles[0][3][-1]
+        return (
+            Fraction(65535 if image.mode == "I" else 255, most)
+            if isinstance(most, int)
+            else Fraction(1)
+        )
+    return Fraction(1)
+
+
+def as_in_file(array: NDArray[Any], stretch: Fraction) -> NDArray[np.int32]:
+    """The numbers before Pillow stretched them."""
+    scale = 255 if array.dtype == bool else 1
+    return np.rint(array * (scale / float(stretch))).astype(np.int32)
+
+
 def turned_round(array: NDArray[Any]) -> NDArray[Any]:
     """Black for white."""
     if array.dtype.kind == "f":
@@ -171,7 +211,7 @@ def read_tiff(source: str | os.PathLike[str], preset: Preset) -> NDArray[Any]:
         series = file.series[0]
         axes, array = series.axes, series.asarray()
         page = series.keyframe
-        turned, extra = page.tags.get(_ORIENTATION), tuple(page.extrasamples)
+        turned, extra = page.tags.get(ORIENTATION), tuple(page.extrasamples)
         photometric = int(page.photometric)
     if axes.count("Y") != 1 or axes.count("X") != 1 or len(axes) > 3:
         raise UnreadableImage(

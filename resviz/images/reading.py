@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import Any, TypeAlias
 
@@ -63,25 +64,46 @@ def _opened(name: str, source: Any, preset: Preset) -> Planes:
 def _pixels(source: Any, preset: Preset) -> Image.Image | NDArray[Any]:
     """Upright, as Pillow reads it; as an array, where that would lose bits or bands."""
     if isinstance(source, Image.Image):
-        return _upright(source)
+        return _upright(_unmapped(source))
     try:
-        with Image.open(source) as image:
+        with open(source, "rb") as file, Image.open(file) as image:  # of a path it may map memory
+            stretch = deep.stretch_of(image)
             if image.format == "TIFF":
                 if deep.is_stack(image, preset.channels):
                     return deep.read_stack(image)
                 if deep.wants_more_than_pillow(image, preset):
                     return deep.read_tiff(source, preset)
-                if deep.is_negative(image, preset):
-                    return deep.turned_round(np.asarray(_upright(image)))
+                bits, negative = deep.some_bits(image, preset), deep.is_negative(image, preset)
+                if bits or negative:
+                    array = np.asarray(_upright(image))
+                    array = deep.of_bits(array, bits) if bits else array
+                    return deep.turned_round(array) if negative else array
                 if deep.is_wider(image):
                     return np.asarray(_upright(image))
             elif image.format == "PNG" and "RGB" in image.mode:
                 deep.check_png(source, preset)
+            if stretch != 1 and preset.window is not None:
+                return deep.as_in_file(np.asarray(_upright(image)), stretch)
             return _upright(image)
     except UnidentifiedImageError:
         if not deep.is_tiff(source):
             raise
         return deep.read_tiff(source, preset)
+
+
+def _unmapped(image: Image.Image) -> Image.Image:
+    """A TIFF from a path that lies on its side, and whose pixels are not read yet, opened anew.
+
+    Pillow would map the file into memory with rows as long as those of the upright picture.
+    """
+    path = getattr(image, "filename", "")
+    aside = image.format == "TIFF" and image.tag_v2.get(deep.ORIENTATION, 1) > 4  # type: ignore[attr-defined]
+    if not (aside and path and getattr(image, "tile", ())) or not os.path.isfile(path):
+        return image
+    with open(path, "rb") as file:
+        again = Image.open(io.BytesIO(file.read()))
+    again.seek(image.tell())
+    return again
 
 
 def _upright(image: Image.Image) -> Image.Image:

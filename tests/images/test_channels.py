@@ -222,12 +222,16 @@ def write_tiff(
     photometric: int = 1,
     extra_is: int = 0,
     orientation: int = 1,
+    bits: int | None = None,
 ) -> None:
     """A baseline TIFF of one strip, uncompressed, with the bands side by side."""
     height, width, samples = array.shape
-    bits = array.dtype.itemsize * 8
     kind = {"u": 1, "i": 2, "f": 3}[array.dtype.kind]
     data = array.astype(array.dtype.newbyteorder("<")).tobytes()
+    if bits:  # packed; of a width whose rows are whole bytes
+        digits = "".join(f"{value:0{bits}b}" for value in array.ravel())
+        data = int(digits, 2).to_bytes(len(digits) // 8)
+    bits = bits or array.dtype.itemsize * 8
     table, extra = 8 + len(data), []
     tags: list[tuple[int, int, list[int]]] = [
         (256, 3, [width]),
@@ -338,6 +342,56 @@ def test_deep_colours_of_a_tiff_are_turned_upright(
     right = loaded(tmp_path / "a.tif", 3)  # by Pillow
     assert right.shape == ((3, 8, 6) if orientation > 4 else (3, 6, 8))
     torch.testing.assert_close(loaded(tmp_path / "b.tif", 3), right, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_grey_of_a_tiff_is_turned_upright(
+    orientation: int, dtype: type, tmp_path: pathlib.Path
+) -> None:
+    """Pillow maps such a file into memory, by the width of the picture as it was turned."""
+    colours, file = bands(3), tmp_path / "a.tif"
+    write_tiff(file, colours[:, :, :1].astype(dtype), orientation=orientation)
+    write_tiff(tmp_path / "colours.tif", colours, 2, orientation=orientation)
+    right = loaded(tmp_path / "colours.tif", 3)[:1] / (1 if dtype is np.uint8 else 257)
+    torch.testing.assert_close(loaded(file, 1), right, rtol=0, atol=1e-6)
+    with Image.open(file) as image:
+        torch.testing.assert_close(loaded(image, 1), right, rtol=0, atol=1e-6)
+        assert torch.equal(loaded(image, 1), loaded(file, 1))  # read by then
+
+
+def test_12_bits_of_a_tiff(tmp_path: pathlib.Path) -> None:
+    values = np.array([[0, 1024], [2048, 4095]], np.uint16)
+    right = torch.tensor([[0, 1024], [2048, 4095]]) / 4095
+    write_tiff(tmp_path / "a.tif", values[:, :, None], bits=12)
+    torch.testing.assert_close(loaded(tmp_path / "a.tif", 1)[0], right)
+    torch.testing.assert_close(loaded(tmp_path / "a.tif", 3)[2], right)
+    in_window = loaded(tmp_path / "a.tif", 1, window=(0, 2048))[0]
+    torch.testing.assert_close(in_window, (right * 4095 / 2048).clip(0, 1))
+
+
+def test_a_window_is_about_the_numbers_in_a_file_of_few_bits(tmp_path: pathlib.Path) -> None:
+    """Pillow stretches them to 8 or 16 bits."""
+    for most, kind in ((100, "u1"), (4095, ">u2")):
+        pixels = np.array([0, most // 2, most]).astype(kind).tobytes()
+        (tmp_path / "a.pgm").write_bytes(f"P5\n3 1\n{most}\n".encode() + pixels)
+        right = torch.tensor([[0, most // 2 / most, 1]])
+        torch.testing.assert_close(loaded(tmp_path / "a.pgm", 1, window=(0, most))[0], right)
+        torch.testing.assert_close(loaded(tmp_path / "a.pgm", 1)[0], right, rtol=0, atol=0.003)
+    for bits in (1, 2, 4):
+        most = 2**bits - 1
+        row = int("".join(f"{v:0{bits}b}" for v in (0, most // 2, most)).ljust(16, "0"), 2)
+        head = struct.pack(">IIBBBBB", 3, 1, bits, 0, 0, 0, 0)
+        data = zlib.compress(b"\0" + row.to_bytes(2)[: -(-3 * bits // 8)])
+        parts = ((b"IHDR", head), (b"IDAT", data), (b"IEND", b""))
+        png = [
+            struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d))
+            for k, d in parts
+        ]
+        (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(png))
+        right = torch.tensor([[0, most // 2 / most, 1]])
+        torch.testing.assert_close(loaded(tmp_path / "a.png", 1, window=(0, most))[0], right)
+        torch.testing.assert_close(loaded(tmp_path / "a.png", 1)[0], right, rtol=0, atol=0.003)
 
 
 def test_deep_cmyk_is_as_of_8_bits(tmp_path: pathlib.Path) -> None:
