@@ -55,7 +55,7 @@ def write(
         save_file(
             {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, part, header
         )
-        part.chmod(0o666 & ~_umask())  # as any file; safetensors lets nobody else read
+        part.chmod(0o666 & ~_umask())  # as any new file; safetensors lets nobody else read
 
 
 def _umask() -> int:

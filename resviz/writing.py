@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -62,7 +63,11 @@ def whole_file(target: pathlib.Path, durable: bool = False) -> Iterator[pathlib.
     """The name of a part to write, which becomes `target` at the end.
 
     After an error or an interrupt the part is gone, and what was in `target` still is there. Where
-    it is `durable`, also after a power cut: the part is on the disk before it becomes the file.
+    it is `durable`, also after a power cut: the part is on the disk before it becomes the file. Who
+    may read `target` stays as it was.
+
+    Raises:
+        FileExistsError: `target` is a pipe or a device, in whose place a file would come.
 
     Example:
         >>> import tempfile
@@ -73,12 +78,19 @@ def whole_file(target: pathlib.Path, durable: bool = False) -> Iterator[pathlib.
         ...     file.read_text()
         'all of them'
     """
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise FileExistsError(
+            f"{caller()}: {str(target)!r} is a pipe or a device, in whose place a file would come; "
+            "the name of a file would be right."
+        )
     own = f".resviz-{os.getpid()}-{threading.get_ident()}.part"  # no two writers share it
     part = target.with_name(own)
     try:
         yield part
         if durable:
             _on_disk(part)
+        if target.exists():
+            shutil.copymode(target, part)
         os.replace(part, target)
         if durable and os.name == "posix":  # the folder's entry, too
             _on_disk(target.parent)

@@ -58,3 +58,21 @@ def test_a_long_name_and_its_mode(tmp_path: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_who_may_read_a_file_stays_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "a.resviz"
+    for mode in (0o600, 0o400):
+        storage.write(file, "thing", {}, {})
+        file.chmod(mode)
+        storage.write(file, "thing", {}, {"n": 1}, durable=True)
+        assert file.stat().st_mode & 0o777 == mode and storage.read(file, "thing")[1] == {"n": 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names there")
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.resviz"
+    os.mkfifo(pipe)
+    with pytest.raises(FileExistsError, match="is a pipe or a device.*name of a file would"):
+        storage.write(pipe, "thing", {}, {})
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]

@@ -135,7 +135,7 @@ def _name_of(config: Any) -> str:
 def _transformers_output(net: nn.Module, config: Any) -> str:
     """As the losses of transformers take the outputs."""
     name = type(net).__name__
-    task = name.partition("For")[2]
+    task = name.partition("For")[2].removesuffix("WithTeacher")  # DeiT, LeViT
     if task.endswith("SemanticSegmentation"):
         return "map"
     bare = not task and name.endswith("Model")  # a backbone without a head: ViTModel

@@ -80,8 +80,10 @@ def top_maps(
 
 def check_invertible(preset: Preset | None) -> None:
     """Raise ValueError unless a network's inputs can be made again from its pictures."""
-    grey = preset is not None and preset.channels == 1
-    if preset is None or not preset.mean or not (grey or sorted(preset.display) == [0, 1, 2]):
+    shown = preset is not None and (
+        preset.channels == 1 or (preset.channels == 3 and sorted(preset.display) == [0, 1, 2])
+    )
+    if preset is None or not preset.mean or not shown:
         raise ValueError(
             f"{caller()}: pictures from which this network's inputs cannot be made again; a preset "
             "with mean and std, and one or three bands, would be right: preset=, as the scan had."

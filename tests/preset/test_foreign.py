@@ -173,6 +173,7 @@ def test_what_the_config_says_of_outputs(
         ("MaskFormerModel", "none"),
         ("BertForMaskedLM", "none"),
         ("PoolFormerForImageClassification", "classes"),
+        ("DeiTForImageClassificationWithTeacher", "classes"),
         ("SegformerForSemanticSegmentation", "map"),
         ("OneOfMyOwn", "classes"),
     ],

@@ -54,6 +54,9 @@ def test_images_of_another_size_than_the_first_scanned(images: torch.Tensor) -> 
 def test_what_cannot_be_made_again_is_named(scan: Any, images: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"inputs cannot be made again; a preset w"):
         top_maps(toy(), scan, "relu", 0, None)
+    four = rv.Preset("toy", "own", (0.5,) * 4, (0.05,) * 4, channels=4, display=(0, 1, 2))
+    with pytest.raises(ValueError, match=r"inputs cannot be made again; a preset w"):
+        top_maps(toy(), scan, "relu", 0, four)
     head = rv.scan(toy(), images, preset=PRESET, measures=["top"], layers=["fc"], progress=False)
     with pytest.raises(ValueError, match=r"'fc' has no rows and columns, so no maps"):
         top_maps(toy(), head, "fc", 0, PRESET)

@@ -313,8 +313,13 @@ def letters(layout: Layout) -> str:
     if found[:1] == ["?"] and layout[0].size == 1 and IMAGES not in found:
         found[0] = IMAGES  # the only image, of which views lose sight
     if CHANNELS in found and any(axis.whole == "c" for axis in layout):
-        places = iter({3: "L", 4: "HW", 5: "DHW"}.get(len(layout), "?" * len(layout)))
-        found = [letter if letter in (IMAGES, CHANNELS) else next(places) for letter in found]
+        left = [i for i, letter in enumerate(found) if letter not in (IMAGES, CHANNELS)]
+        if found[0] == "?" and IMAGES not in found:
+            left = left[1:]  # frames of videos, folded into the batch
+        places = {3: "L", 4: "HW", 5: "DHW"}.get(len(layout), "?" * len(left))
+        if len(left) == len(places):
+            for i, letter in zip(left, places, strict=True):
+                found[i] = letter
     if len(layout) == 3:
         found = ["L" if letter in PLACES else letter for letter in found]
     return "".join(found)
