@@ -59,9 +59,9 @@ class TrainingData:
         return replace(self, **moved)
 
     def inputs(self, images: Tensor) -> Tensor:
-        """Images as the network takes them."""
+        """Images as the network takes them, in memory of their own: it may write over them."""
         if images.dtype != torch.uint8:
-            return images
+            return images.clone()
         mean, std = (torch.tensor(v, device=images.device)[:, None, None]
                      for v in (self.mean, self.std))  # fmt: skip
         return (images.float() / 255 - mean) / std

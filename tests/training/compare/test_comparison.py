@@ -214,6 +214,37 @@ def test_own_network_is_left_as_found() -> None:
         assert_left_as_found(net, lambda: train_compare({"own": net}, **SMALL, on_update=stop))
 
 
+class Centring(nn.Module):
+    """Writes over its images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(192, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x -= 0.5
+        return self.linear(x.flatten(1))
+
+
+def test_images_that_a_network_writes_over_are_left_as_they_are() -> None:
+    data = (
+        torch.rand(16, 3, 8, 8),
+        torch.arange(16) % 3,
+        torch.rand(8, 3, 8, 8),
+        torch.arange(8) % 3,
+    )
+    before = [bytes_of(tensor) for tensor in data]
+    found = train_compare(
+        {"net": Centring()}, data, batch=8, epochs=2, progress=False, device="cpu"
+    )
+    assert [bytes_of(tensor) for tensor in data] == before
+    last = found.curves.iloc[-1]
+    for images, targets, part in ((*data[:2], "train"), (*data[2:], "test")):
+        with torch.no_grad():
+            loss = F.cross_entropy(found.networks["net", 0](images.clone()), targets)
+        assert last[f"{part}_loss"] == pytest.approx(loss.item(), rel=1e-5)
+
+
 def test_a_function_that_draws_from_the_global_state_is_seeded() -> None:
     def build(seed: int) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(192, 10))
