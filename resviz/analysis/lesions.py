@@ -196,16 +196,20 @@ class _Study:
         return measured | {"logit_change": float(change.mean()), "cam_change": self._turned(cam)}
 
     def _said(self, logits: Tensor) -> Tensor | None:
-        """(N,) classes or sides, (N, C) labels, (N, H, W) of a map; None for what says no class."""
-        kind = self._output.kind
+        """(N,) classes or sides, (N, C) labels, (N, H, W) of a map; None for what says no class.
+
+        -1 where it is no number: NaN has an argmax, and is not above 0.
+        """
+        kind, finite = self._output.kind, logits.isfinite()
         if kind == "labels":
-            return logits > 0
+            return (logits > 0).long().masked_fill(~finite, -1)
         if kind == "map":
-            return logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
-        if kind in ("classes", "logit"):
+            said = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
+        elif kind in ("classes", "logit"):
             said = self._output.predicted(self._output.scores(logits))
-            return said.masked_fill(~logits.isfinite().all(1), -1)  # NaN has an argmax
-        return None
+        else:
+            return None
+        return said.long().masked_fill(~finite.all(1), -1)
 
     def _free(self, logits: Tensor) -> Tensor:
         """The logits without what a softmax does not see: their mean over classes."""

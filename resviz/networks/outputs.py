@@ -346,3 +346,12 @@ def describe(value: Any) -> str:
 def widened(tensor: Tensor) -> Tensor:
     """In float32 or better: half precision is for passes, not for what is computed of them."""
     return tensor if tensor.dtype == torch.float64 or tensor.is_complex() else tensor.float()
+
+
+def missed(logits: Tensor, truth: Tensor) -> Tensor:
+    """(N,) 1 where not the true class has the largest of (N, C) logits, else 0; NaN where one is.
+
+    NaN has an argmax: without that a network that diverged would have an error like any other.
+    """
+    wrong = (logits.argmax(1) != truth).to(logits.dtype)
+    return torch.where(logits.isnan().any(1), torch.nan, wrong)

@@ -346,7 +346,9 @@ def test_what_is_no_number_has_no_accuracy():
     torch.manual_seed(0)
     net = Needs().eval()
     with torch.no_grad():
-        own = net(IMAGES).argmax(1)
-    table = lesion_study(net, IMAGES, own, blocks=["block"]).set_index("lesion")
-    assert table.loc["none", "accuracy"] == 100
-    assert table.loc["single", "accuracy"] == 0 and table.loc["single", "unchanged"] == 0
+        own = net(IMAGES)
+    for kind, said in (("classes", own.argmax(1)), ("labels", own > 0)):
+        set_preset(net, Preset("needs", "own", (0.5,) * 3, (0.5,) * 3, output=kind))
+        table = lesion_study(net, IMAGES, said.long(), blocks=["block"]).set_index("lesion")
+        assert table.loc["none", "accuracy"] == 100
+        assert table.loc["single", "accuracy"] == 0 and table.loc["single", "unchanged"] == 0

@@ -27,7 +27,7 @@ from resviz.given import Images, Inputs
 from resviz.hooks import batch_norms, left_as_found
 from resviz.networks.first_call import checked
 from resviz.networks.inputs import check_hookable, check_images
-from resviz.networks.outputs import WORDS, Output, output_of, widened
+from resviz.networks.outputs import WORDS, Output, missed, output_of, widened
 from resviz.preset import Preset
 from resviz.progress import bar
 from resviz.provenance import preset_or_none, provenance
@@ -255,8 +255,7 @@ def _measure(
             if first:
                 _check_logits(logits, truth, output)
             losses.append(F.cross_entropy(logits, truth, reduction="none"))
-            missed = (logits.argmax(1) != truth).to(logits.dtype)
-            wrong.append(torch.where(logits.isnan().any(1), torch.nan, missed))
+            wrong.append(missed(logits, truth))
         loss, error = (torch.cat(each).cpu().double().mean().item() for each in (losses, wrong))
     if first and not torch.isfinite(torch.tensor(loss)):
         raise NonFinite(

@@ -18,7 +18,7 @@ from resviz.analysis.gradients import gradient_norms
 from resviz.arguments import caller
 from resviz.errors import NonFinite
 from resviz.hooks import batch_norms, evaluating, gradients
-from resviz.networks.outputs import logits_of
+from resviz.networks.outputs import logits_of, missed, widened
 from resviz.networks.surgery.copies import copied
 from resviz.preset import set_preset
 from resviz.provenance import preset_or_none
@@ -167,13 +167,13 @@ class Course:
         images, targets = data.train_images[chosen], data.train_targets[chosen]
         if shifts is not None:
             images = shifted(images, shifts)
-        logits = logits_of(self.net(data.inputs(images)))
+        logits = widened(logits_of(self.net(data.inputs(images))))
         loss = F.cross_entropy(logits, targets)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.param_groups[0]["lr"] = self.plan.rate_at(step)
         self._optimiser.step()
-        wrong = (logits.detach().argmax(1) != targets).sum()
+        wrong = missed(logits.detach(), targets).sum()
         seen = torch.full_like(wrong, len(targets))
         self._running += torch.stack([loss.detach() * len(targets), wrong, seen])
 
@@ -234,10 +234,9 @@ class Course:
         with evaluating(self.net):
             parts = zip(torch.split(images, _CHUNK), torch.split(targets, _CHUNK), strict=True)
             for some, wanted in parts:
-                logits = logits_of(self.net(self.data.inputs(some)))
+                logits = widened(logits_of(self.net(self.data.inputs(some))))
                 losses = F.cross_entropy(logits, wanted, reduction="sum")
-                wrong = (logits.argmax(1) != wanted).sum()
-                found += torch.stack([losses, wrong.to(losses)]).cpu()
+                found += torch.stack([losses, missed(logits, wanted).sum()]).cpu()
         return (found[0] / len(targets)).item(), (100 * found[1] / len(targets)).item()
 
     def _probe(self) -> tuple[Tensor, Tensor]:

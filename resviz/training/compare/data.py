@@ -71,9 +71,10 @@ class TrainingData:
         """Tells other data from these: a hash of every number."""
         digest = hashlib.sha256(repr((self.name, self.mean, self.std)).encode())
         for name in _TENSORS:
-            array = np.ascontiguousarray(getattr(self, name).cpu().numpy())
-            digest.update(repr((array.shape, array.dtype)).encode())
-            digest.update(array.data)
+            tensor = getattr(self, name).cpu().contiguous()
+            kind = str(tensor.dtype).removeprefix("torch.")
+            digest.update(f"({tuple(tensor.shape)}, dtype({kind!r}))".encode())
+            digest.update(tensor.flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
 

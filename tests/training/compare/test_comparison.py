@@ -179,7 +179,23 @@ def test_a_network_that_diverges_is_shown_as_such() -> None:
     found = train_compare({"wild": net}, **SMALL, rate=1e30)
     last = found.gradients[found.gradients["epoch"] == 2]
     assert last["grad_norm"].isna().all() and len(last) == 2
-    assert not np.isfinite(found.curves["train_loss"].iloc[-1])
+    losses = ["train_loss", "test_loss", "running_loss"]
+    errors = ["train_error", "test_error", "running_error"]
+    assert found.curves.iloc[-1][losses + errors].isna().all()  # NaN has an argmax
+    assert "training error nan %" in repr(found)
+
+
+def test_half_precision_is_summed_in_single() -> None:
+    x, y = torch.randn(499, 3, 2, 2).bfloat16(), torch.arange(499) % 3
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).bfloat16()
+    found = train_compare({"half": net}, (x, y) * 2, epochs=1, progress=False, device="cpu")
+    with torch.no_grad():
+        logits = found.networks["half", 0](x).float()
+    last = found.curves.iloc[-1]
+    assert last["train_loss"] == pytest.approx(F.cross_entropy(logits, y).item(), rel=1e-5)
+    assert last["train_error"] == pytest.approx(
+        100 * (logits.argmax(1) != y).double().mean().item()
+    )
 
 
 # ---- the networks of the user
