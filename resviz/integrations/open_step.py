@@ -27,12 +27,12 @@ class OpenStep:
     ) -> None:
         """The recorder of a run that begins; one that was left open ends.
 
-        `done` steps lie behind the trainer, by its checkpoint: on resuming, the file goes on after
-        those.
+        `done` steps lie behind the trainer, by its checkpoint: the file goes on after those, or
+        begins with their number.
         """
         self.close()
         known: dict[str, Any] = {"optimizer": optimizers or None, "scaler": scaler}
-        if self.options.get("resume") and done:  # of a run from its beginning nothing is replaced
+        if done:  # of a run from its beginning nothing is replaced
             known["first_step"] = done
         self.recorder = TrainingRecorder(net, self.path, self.every, **known | self.options)
 

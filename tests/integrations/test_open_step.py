@@ -34,3 +34,4 @@ def test_a_run_from_a_checkpoint_keeps_its_numbers(tmp_path: Path) -> None:
     assert train(path, 4, 2) == [0, 2, 4]  # what came after the checkpoint is replaced
     assert train(path, 9, 2, first_step=6) == [0, 2, 4, 6]  # as is asked for
     assert train(path, 0, 2) == [0, 2, 4, 6, 8]  # another run, that goes on with the file
+    assert train(tmp_path / "new", 1000, 3, resume=False) == [1000, 1002]

@@ -97,9 +97,8 @@ class Passes:
         if self._another():
             self.anew()
         inputs = list(tensors_in((args, kwargs)))
-        images = len(inputs[0]) if inputs and inputs[0].ndim else 0
         autocast = _autocast(inputs[0].device.type) if inputs else None
-        passed = ForwardPass(None, images, autocast, _batch_stats(self._net))
+        passed = ForwardPass(None, _images(args, kwargs), autocast, _batch_stats(self._net))
         if self._known:
             output = forward(*args, **kwargs)
         else:
@@ -153,6 +152,17 @@ class Passes:
         through = [each for each in self.forwards if each.backwards & backwards]
         through.append(ForwardPass(None, 0, None, None))  # of a network that calls itself
         return next((each for each in through if each.seen is not None), through[0])
+
+
+def _images(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """Size of the batch: rows of the first tensor; of a list of images (C, H, W) its length."""
+    given = [*args, *kwargs.values()]
+    if given and isinstance(given[0], list):
+        images = given[0]
+        if images and all(isinstance(each, Tensor) and each.ndim == 3 for each in images):
+            return len(images)
+    first = next(tensors_in(given), None)
+    return len(first) if first is not None and first.ndim else 0
 
 
 def _batch_stats(net: nn.Module) -> bool | None:

@@ -34,6 +34,7 @@ from resviz.training.recorder.updates import (
     Updates,
     Use,
     gradients,
+    ids_of,
     rates,
     squares,
 )
@@ -178,7 +179,9 @@ class WatchedStep:
         if self.scaler is None or not self._backwards:
             return False
         gradient = self._gradient()
-        finite = math.isfinite(_total(gradient.before, gradient.scale))
+        own = ids_of(self.optimizers)  # the scaler looks at these alone
+        pairs = zip(self._parameters(), gradient.before, strict=True)
+        finite = all(math.isfinite(square) for p, square in pairs if not own or id(p) in own)
         lowered = float(self.scaler.get_scale()) < gradient.scale
         return not finite or (lowered and not self.updated)
 

@@ -10,7 +10,7 @@ pass that is under way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,12 @@ def _square(tensor: Tensor) -> Number:
 def gradients(parameters: Sequence[nn.Parameter | None]) -> list[Number]:
     """Sums of squares of ``.grad``."""
     return squares([None if parameter is None else parameter.grad for parameter in parameters])
+
+
+def ids_of(optimizers: Iterable[Optimizer]) -> frozenset[int]:
+    """Ids of the parameters that they have."""
+    groups = (group for optimizer in optimizers for group in optimizer.param_groups)
+    return frozenset(id(p) for group in groups for p in group["params"])
 
 
 def rates(optimizers: Sequence[Optimizer]) -> dict[int, float]:
@@ -134,7 +140,7 @@ class Updates:
         """The parameters; inside a backward pass, where each may have its optimiser, its own."""
         if not inside_backward():
             return [*self._parameters()]
-        own = {id(p) for p in _parameters_of(optimizer)}
+        own = ids_of([optimizer])
         return [p if id(p) in own else None for p in self._parameters()]
 
     def _use(self, optimizer: Optimizer, start: Start) -> None:
@@ -142,7 +148,7 @@ class Updates:
         backwards = self._backwards() + inside
         if not backwards:
             return
-        own = frozenset(id(p) for p in _parameters_of(optimizer))
+        own = ids_of([optimizer])
         used, divides = gradients(self._touched(optimizer)), divides_in_kernel(optimizer)
         self.uses.append(Use(backwards, start, used, divides, own, inside))
 
@@ -155,18 +161,13 @@ class Updates:
 
     def _of_others(self, parameter: nn.Parameter) -> Use | None:
         """None for a parameter of an optimiser that made no step."""
-        owned = any(p is parameter for o in self._given for p in _parameters_of(o))
+        owned = id(parameter) in ids_of(self._given)
         return None if owned or not self.uses else self.uses[-1]
-
-
-def _parameters_of(optimizer: Optimizer) -> Iterator[Tensor]:
-    return (p for group in optimizer.param_groups for p in group["params"])
 
 
 def has_any(optimizer: Optimizer, parameters: Sequence[nn.Parameter]) -> bool:
     """True where the optimiser has one of the parameters."""
-    ids = {id(p) for p in parameters}
-    return any(id(p) in ids for p in _parameters_of(optimizer))
+    return not ids_of([optimizer]).isdisjoint(id(p) for p in parameters)
 
 
 def with_inner(optimizers: Sequence[Optimizer]) -> list[Optimizer]:

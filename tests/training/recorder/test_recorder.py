@@ -209,6 +209,29 @@ def test_an_abandoned_recorder_closes_its_file(path: Path) -> None:
 
 
 # ---- true numbers
+class Detector(nn.Module):
+    """Takes a list of images, and returns its loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = small()
+
+    def forward(self, images: list[Tensor], targets: Tensor) -> Tensor:
+        return F.cross_entropy(self.net(torch.stack(images)), targets)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_images_of_a_list_are_counted(path: Path, named: bool) -> None:
+    net, (images, targets) = Detector(), batches(1, size=5)[0]
+    with TrainingRecorder(net, path, 1, optimizer=sgd(net)) as recorder, recorder.step():
+        given: dict[str, Any] = {"images": list(images), "targets": targets}
+        loss = net(**given) if named else net(*given.values())
+        loss.backward()
+        recorder.optimizers[0].step()
+    log = load_training_record(path)
+    assert log.steps["images"].tolist() == [5] and log.at(0).provenance["images"] == 5
+
+
 def test_gradients_are_those_of_the_loop(path: Path) -> None:
     net = small()
     optimizer = sgd(net, 0.25)

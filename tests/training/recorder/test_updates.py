@@ -247,6 +247,22 @@ def test_the_scaler_leaves_out_one_of_two(path: Path, infinite: list[int], fused
     assert row["skipped"] is True and row["updated"] is any(moved)
 
 
+def test_the_scaler_looks_at_what_the_optimiser_has(path: Path) -> None:
+    """A head that is trained alone: what overflows before it leaves out no step."""
+    net, scaler = layers_of(8, 3, 1), torch.amp.GradScaler("cpu", init_scale=4.0)
+    optimizer, before = SGD(net[2].parameters(), 0.1), net[2].weight.detach().clone()
+    net[0].weight.register_hook(lambda grad: grad * float("inf"))
+
+    def loop(step: Any) -> None:
+        scaler.scale(F.cross_entropy(net(REAL), LABELS)).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    row = recorded(net, path, optimizer, loop, scaler=scaler).steps.iloc[0]
+    assert not torch.equal(before, net[2].weight) and scaler.get_scale() == 4
+    assert row["skipped"] is False and row["updated"] is True
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_penalty_with_a_backward_of_its_own(path: Path, first: bool) -> None:
     """On the parameters: it does not come through the network, and is no clipping."""
