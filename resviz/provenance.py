@@ -106,6 +106,19 @@ def untrained(net: nn.Module, weights: str | None) -> bool:
     return norms > 0 or weights == "random"
 
 
+def settings_of(net: nn.Module) -> dict[str, str]:
+    """What modules keep as plain attributes, as a rate of dropout that no repr shows.
+
+    Numbers with a point and switches: whole numbers are often counters, texts names.
+    """
+    return {
+        f"{path}.{name}".removeprefix("."): repr(value)
+        for path, module in net.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, float | bool) and name != "training" and not name.startswith("_")
+    }
+
+
 def _as_made(norm: Any) -> bool:
     start = not bool(norm.running_mean.any()) and bool((norm.running_var == 1).all())
     if norm.weight is None:

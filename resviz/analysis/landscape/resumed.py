@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from resviz.analysis.landscape.surface import LossLandscape, load_landscape
 from resviz.arguments import caller
+from resviz.provenance import settings_of
 
 COLUMNS = ("alpha", "beta", "loss", "error")
 Point = tuple[float, float]
@@ -35,15 +37,21 @@ _SAME = (
 
 
 def fingerprint(net: nn.Module, inputs: Iterable[Tensor], targets: Tensor) -> dict[str, str]:
-    """SHA-256 of the architecture, the weights with buffers, the images and the targets."""
+    """SHA-256 of the architecture, its settings, the weights with buffers, images and targets."""
     kinds = [(path, type(module).__qualname__) for path, module in net.named_modules()]
-    architecture = hashlib.sha256(repr(kinds).encode()).hexdigest()
+    # what a repr shows, a slope or a stride; an address in it differs between processes
+    shown = re.sub(r" at 0x[0-9a-f]+", "", repr(net))
     return {
-        "architecture": architecture,
+        "architecture": _hash(repr(kinds)),
+        "settings": _hash(f"{shown} {settings_of(net)}"),
         "weights": _digest([*net.named_parameters(), *net.named_buffers()]),
         "images": _digest((str(n), tensor) for n, tensor in enumerate(inputs)),
         "targets": _digest([("targets", targets)]),
     }
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
@@ -104,8 +112,11 @@ def _checked(path: Any) -> pathlib.Path | None:
 
 
 def _check_same(path: pathlib.Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    marks = [each.get("fingerprint") or {} for each in (there, here)]
-    differ = [f"other {name}" for name in marks[1] if marks[0].get(name) != marks[1][name]]
+    its, mine = (each.get("fingerprint") or {} for each in (there, here))
+    same = its.get("architecture") == mine["architecture"]
+    if not same or "settings" not in its:  # another one has others; earlier versions kept none
+        its = {**its, "settings": mine["settings"]}
+    differ = [f"other {name}" for name in mine if its.get(name) != mine[name]]
     differ += [
         f"{name} {there.get(name)!r} instead of {here[name]!r}"
         for name in _SAME

@@ -21,7 +21,7 @@ from resviz.hooks import batch_norms, evaluating, gradients
 from resviz.networks.outputs import logits_of, missed, widened
 from resviz.networks.surgery.copies import copied
 from resviz.preset import set_preset
-from resviz.provenance import preset_or_none
+from resviz.provenance import preset_or_none, settings_of
 from resviz.torch_private import buffers_of
 from resviz.training.compare.checkpoint import read, write
 from resviz.training.compare.data import TrainingData, draw_shifts, shifted
@@ -75,7 +75,7 @@ class Course:
         self._seconds = 0.0
         self._done: list[tuple[dict[str, Any], pd.DataFrame | None]] = []
         self._start = self._start_logits()
-        self._start_weights, self._settings = _projected(self.net), _settings(self.net)
+        self._start_weights, self._settings = _projected(self.net), settings_of(self.net)
 
     @property
     def step(self) -> int:
@@ -345,19 +345,6 @@ def _same(one: Tensor, other: Tensor) -> bool:
         return False
     near = (one - other).abs() <= 1e-5 * other[:, 1:]
     return bool((near | (one == other) | (one.isnan() & other.isnan())).all())
-
-
-def _settings(net: nn.Module) -> dict[str, str]:
-    """What modules keep as plain attributes, as a rate of dropout that no repr shows.
-
-    Numbers with a point and switches: whole numbers are often counters, texts names.
-    """
-    return {
-        f"{path}.{name}".removeprefix("."): repr(value)
-        for path, module in net.named_modules()
-        for name, value in vars(module).items()
-        if isinstance(value, float | bool) and name != "training" and not name.startswith("_")
-    }
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:

@@ -337,15 +337,17 @@ def test_a_file_of_other_arguments(tmp_path: Path):
 
     go(small())
     kept = file.read_bytes()
-    trained, renamed, buffers = small(), small(), small()
+    trained, renamed, buffers, finer = small(), small(), small(), small()
     with torch.no_grad():
         trained[4].bias[0] += 1e-6
         buffers[1].running_mean[0] += 1e-6
     renamed[2] = nn.Tanh()
+    finer[1].eps = 1e-3
     for match, call in {
         "with other weights;": lambda: go(trained),
         "other weights; the same": lambda: go(buffers),
-        "other architecture;": lambda: go(renamed),
+        "with other architecture;": lambda: go(renamed),
+        "with other settings;": lambda: go(finer),
         "other images;": lambda: go(small(), IMAGES + 1),
         "other targets;": lambda: go(small(), labels=LABELS.flip(0)),
         "points 3 instead of 5;": lambda: go(small(), points=5),
@@ -360,6 +362,36 @@ def test_a_file_of_other_arguments(tmp_path: Path):
             call()
         assert file.read_bytes() == kept
     go(small(), data="a name is no argument of the numbers", extent=1)
+
+
+class Leaky(nn.Module):
+    """Shows its slope nowhere; and a function, whose address is another in each process."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope, self.linear = slope, nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.leaky_relu(self.linear(x), self.slope)
+
+    def extra_repr(self) -> str:
+        return repr(lambda x: x)
+
+
+def test_a_file_of_other_settings(tmp_path: Path):
+    def go(slope: float) -> LossLandscape:
+        torch.manual_seed(0)
+        net, images = Leaky(slope), torch.ones(2, 3)
+        return loss_landscape(net, images, [0, 1], points=3, dimensions=1, path=file)
+
+    file = tmp_path / "a.resviz"
+    first = go(0.1)
+    assert go(0.1).equals(first)
+    with pytest.raises(ValueError, match="with other settings;"):
+        go(0.9)
+    del first.provenance["fingerprint"]["settings"]
+    first.save(file)  # as earlier versions did
+    assert go(0.1).table.equals(first.table)
 
 
 def test_paths(tmp_path: Path):
