@@ -171,7 +171,7 @@ def cifar10(folder: str | os.PathLike[str]) -> TrainingData:
 
     Raises:
         FileNotFoundError: there are no such files.
-        ValueError: a file with something else in it.
+        ValueError: a file with something else in it, or pictures in a folder of another name.
     """
     root = pathlib.Path(folder).expanduser()
     train, test = (_cifar_part(root, part) for part in ("train", "test"))
@@ -208,30 +208,38 @@ def _from_npz(file: pathlib.Path) -> tuple[Tensor, Tensor]:
 def _from_folder(folder: pathlib.Path) -> tuple[Tensor, Tensor]:
     from PIL import Image
 
-    files = [
-        (path, label)
-        for label, name in enumerate(_CLASSES)
-        if (folder / name).is_dir()
-        for path in sorted((folder / name).iterdir())
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg")
-    ]
+    found = {each.name: _pictures_in(each) for each in sorted(folder.iterdir()) if each.is_dir()}
+    files = [(path, label) for label, name in enumerate(_CLASSES) for path in found.get(name, [])]
     if not files:
         raise FileNotFoundError(
             f"{caller()}: no pictures in {str(folder)!r}; folders named as CIFAR-10's classes"
             f" would be right: {', '.join(_CLASSES)}."
         )
+    strange = [name for name, pictures in found.items() if pictures and name not in _CLASSES]
+    if strange:
+        raise ValueError(
+            f"{caller()}: pictures in {', '.join(strange)} of {str(folder)!r}, which are no classes"
+            f" of CIFAR-10; its names would be right: {', '.join(_CLASSES)}. Rename the folders."
+        )
     pixels = np.stack([np.asarray(Image.open(path).convert("RGB")) for path, _ in files])
     return _cifar_tensors(folder, pixels, np.array([label for _, label in files]))
 
 
+def _pictures_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    endings = (".png", ".jpg", ".jpeg")
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
+
+
 def _cifar_tensors(where: pathlib.Path, pixels: Any, labels: Any) -> tuple[Tensor, Tensor]:
-    if pixels.dtype != np.uint8 or pixels.shape[1:] != (32, 32, 3) or len(pixels) != len(labels):
+    count = len(pixels)
+    fits = pixels.dtype == np.uint8 and pixels.shape[1:] == (32, 32, 3)
+    if not fits or labels.shape not in ((count,), (count, 1)):  # the second as Keras has them
         raise ValueError(
-            f"{caller()}: {str(where)!r} holds images {pixels.dtype} {pixels.shape} and"
-            f" {len(labels)} labels; uint8 (N, 32, 32, 3) and N labels would be right."
+            f"{caller()}: {str(where)!r} holds images {pixels.dtype} {pixels.shape} and labels"
+            f" {labels.shape}; uint8 (N, 32, 32, 3) and a class index for each would be right."
         )
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-    return images, torch.from_numpy(np.asarray(labels).astype(np.int64))
+    return images, torch.from_numpy(labels.reshape(-1).astype(np.int64))
 
 
 def shifted(images: Tensor, draws: tuple[Tensor, Tensor, Tensor]) -> Tensor:

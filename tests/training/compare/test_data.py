@@ -51,14 +51,16 @@ def pixels(n: int) -> Any:
 
 def test_cifar10_from_npz_and_from_pictures(tmp_path: Path) -> None:
     images = pixels(4)
-    np.savez(tmp_path / "train.npz", images=images, labels=np.array([0, 3, 3, 9]))
+    labels = np.array([[0], [3], [3], [9]], np.uint8)  # as Keras has them
+    np.savez(tmp_path / "train.npz", images=images, labels=labels)
     for name, picture in zip(("airplane", "cat", "cat", "truck"), images, strict=True):
         folder = tmp_path / "test" / name
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(folder / f"{len(list(folder.iterdir()))}.png")
     data = training_data("cifar10", tmp_path)
     assert torch.equal(data.train_images, data.test_images)
-    assert data.test_targets.tolist() == [0, 3, 3, 9] and data.augment
+    assert data.train_targets.tolist() == data.test_targets.tolist() == [0, 3, 3, 9]
+    assert data.augment
     by_hand = (images[1, 5, 6, 2] / 255 - 0.4465) / 0.2616  # blue of pixel (5, 6)
     assert float(data.inputs(data.train_images)[1, 2, 5, 6]) == pytest.approx(by_hand, rel=1e-5)
 
@@ -83,12 +85,20 @@ def test_wrong_cifar10(tmp_path: Path) -> None:
     np.savez(tmp_path / "train.npz", pictures=pixels(1))
     with pytest.raises(ValueError, match="holds pictures; 'images' and 'labels'"):
         training_data("cifar10", tmp_path)
-    np.savez(tmp_path / "train.npz", images=pixels(2), labels=np.array([1]))
-    with pytest.raises(ValueError, match="and 1 labels"):
-        training_data("cifar10", tmp_path)
+    for labels in (np.array([1]), np.eye(10)[:2]):
+        np.savez(tmp_path / "train.npz", images=pixels(2), labels=labels)
+        with pytest.raises(ValueError, match=rf"and labels \({len(labels)},.*; uint8"):
+            training_data("cifar10", tmp_path)
     (tmp_path / "train.npz").unlink()
     (tmp_path / "train" / "dragon").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match="no pictures in"):
+        training_data("cifar10", tmp_path)
+    for name in ("cat", "plane"):
+        (tmp_path / "train" / name).mkdir()
+        Image.fromarray(pixels(1)[0]).save(tmp_path / "train" / name / "a.png")
+    with pytest.raises(
+        ValueError, match="pictures in plane of .*: airplane, .* Rename the folders"
+    ):
         training_data("cifar10", tmp_path)
 
 
