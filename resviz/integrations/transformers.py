@@ -62,7 +62,7 @@ class TrainingRecorderCallback(TrainerCallback):  # type: ignore[misc]
         optimizer = getattr(optimizer, "optimizer", optimizer)
         optimizers = [] if optimizer is None else [optimizer]
         self._open.make(net, optimizers, scaler, getattr(state, "global_step", 0))
-        self._hooks = Hooks()
+        self._hooks = Hooks(hidden=True)
         self._hooks.forward(net, self._hear)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **about: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,6 +82,22 @@ def test_equal_to_a_loop_by_hand(micro: int, clip: float, tmp_path: Path):
     for mine, its in zip(model.parameters(), trained.parameters(), strict=True):
         torch.testing.assert_close(mine, its)
     assert not any(module._forward_hooks for module in trained.modules())
+
+
+def test_copies_and_files_made_between_two_steps_have_no_hook(tmp_path: Path):
+    """An average of weights, a checkpoint of the whole model: a hook would bring the recorder."""
+    from resviz.integrations.transformers import TrainingRecorderCallback
+
+    model = Model()
+    sgd = torch.optim.SGD(model.parameters(), 0.1)
+    told: list[Any] = [SimpleNamespace(), SimpleNamespace(epoch=0.0, global_step=0), None]
+    with TrainingRecorderCallback(tmp_path / "run") as recorded:
+        recorded.on_train_begin(*told, model=model, optimizer=sgd)
+        assert model._forward_hooks
+        copied = copy.deepcopy(model)
+        torch.save(model, tmp_path / "model.pt")
+    for other in (copied, torch.load(tmp_path / "model.pt", weights_only=False), model):
+        assert not other._forward_hooks and "__getstate__" not in vars(other)
 
 
 def test_several_gpus_in_one_process_are_refused(tmp_path: Path):
