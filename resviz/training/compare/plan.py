@@ -48,9 +48,12 @@ class Plan:
         """The learning rate of a step, counted from 0: one cycle over the whole training.
 
         L. Smith and N. Topin 2017, https://arxiv.org/abs/1708.07120, as torch's OneCycleLR has it:
-        half a cosine from rate / 25 up to `rate`, then half a cosine down to nearly 0.
+        half a cosine from rate / 25 up to `rate`, then half a cosine down to nearly 0. A single
+        step has `rate`: torch's is at its end with it, and learns nothing.
         """
         last = self.epochs * self.steps - 1
+        if not last:
+            return self.rate
         peak = WARM * (last + 1) - 1
         if step <= peak:
             return _cosine(self.rate / 25, self.rate, step / peak if peak > 0 else 1.0)

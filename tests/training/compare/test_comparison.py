@@ -124,6 +124,10 @@ def test_schedule_is_torchs_one_cycle(total: int) -> None:
             schedule.step()
 
 
+def test_a_single_step_has_the_rate_itself() -> None:
+    assert Plan("", "", 1, 64, 1, 0.3, False, 1).rate_at(0) == 0.3
+
+
 class Watched(nn.Module):
     """A network with dropout that notes what it sees in train mode."""
 
