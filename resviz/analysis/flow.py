@@ -155,7 +155,7 @@ def gradient_flow(
 
     Raises:
         TypeError: variants that are none of the above.
-        ValueError: no variants or seeds; and as :func:`resviz.record`.
+        ValueError: no variants or seeds, two of one name; and as :func:`resviz.record`.
 
     Example:
         >>> import torch
@@ -216,6 +216,8 @@ def _runs(variants: object, seeds: list[int]) -> Iterator[tuple[str, Any, int, A
             f"{caller()}: variants are a {type(variants).__name__}; a dict is right: "
             '{"ResNet-56": {"depth": 56}}.'
         )
+    if len({str(name) for name in variants}) < len(variants):
+        raise ValueError(f"{caller()}: two variants of the same name; one name each.")
     for name, variant in variants.items():
         stepped = isinstance(variant, Mapping) and not any(isinstance(k, str) for k in variant)
         for step, build in variant.items() if stepped else [(0, variant)]:

@@ -201,6 +201,7 @@ def test_steps_that_are_numbers_of_numpy_are_saved(tmp_path):
         ({}, {}, ValueError, "no variants"),
         ([cifar_resnet(8)], {}, TypeError, "variants are a list; a dict"),
         ({"a": 5}, {}, TypeError, "variant 'a' is a int; a network"),
+        ({8: {}, "8": {}}, {}, ValueError, "gradient_flow: two variants of the same name"),
         ({"a": lambda seed: "net"}, {}, TypeError, "variant 'a' is a str; a network"),
         ({"a": {"dept": 8}}, {}, TypeError, "gradient_flow: variant 'a'.*keyword argument 'dept'"),
         (
