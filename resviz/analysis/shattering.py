@@ -250,7 +250,7 @@ def _correlations(
             for number, leaf in enumerate(leaves)
             if leaf.requires_grad and (inputs.listed or inputs.is_of_images(number))
         ]
-        if not floating:
+        if not floating or any(leaf.is_complex() for leaf in floating):
             raise TypeError(
                 f"{caller()}: images of {inputs[0].dtype}, at which nothing can be differentiated; "
                 "floating point numbers are right."
@@ -263,7 +263,11 @@ def _correlations(
                 f"{caller()}: an output of shape {describe(returned)} and no loss; (N, C) logits, "
                 "or loss=a function (output, targets) -> (N,), is right."
             )
-        grads = torch.autograd.grad(per_image.sum(), floating)
+        found = torch.autograd.grad(per_image.sum(), floating, allow_unused=True)
+        grads = tuple(  # a mask that is only compared has none
+            torch.zeros_like(leaf) if gradient is None else gradient
+            for gradient, leaf in zip(found, floating, strict=True)
+        )
     if inputs.listed:
         grads = (torch.stack(grads),)
     rows = torch.cat([g.detach().to(widest(g)).flatten(1) for g in grads], dim=1)

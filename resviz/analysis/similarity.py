@@ -87,6 +87,7 @@ def similarity_study(
         >>> table["layer"].nunique(), round(float(table["cka"].iloc[0]), 6)
         (4, 1.0)
     """
+    layers = layers if isinstance(layers, str) else list(layers)  # asked for twice
     sides = [_Side(net, check_images(net, images), layers)]
     if other is not None:
         more = images if other_images is None else other_images

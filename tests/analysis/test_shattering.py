@@ -247,3 +247,35 @@ def test_left_as_found_after_an_interrupt():
 
     with pytest.raises(KeyboardInterrupt), left_as_found(net):
         gradient_correlation(net, IMAGES, loss=stop, progress=False)
+
+
+def test_an_input_without_a_gradient_counts_for_nothing():
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(12, 3)
+
+        def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return self.fc((x * (mask > 0)).flatten(1).tanh())
+
+    net, images = Masked().eval(), torch.randn(4, 3, 2, 2)
+    masks, targets = torch.ones(4, 1, 1, 1), [0, 1, 2, 0]
+    table = gradient_correlation(net, (images, masks), targets, progress=False)
+
+    def alone(x: torch.Tensor) -> torch.Tensor:
+        return net(x, masks[: len(x)])
+
+    class Alone(nn.Module):
+        forward = staticmethod(alone)
+
+    right = gradient_correlation(Alone(), images, targets, progress=False)
+    assert table["correlation"].tolist() == pytest.approx(right["correlation"].tolist())
+
+
+def test_complex_images_are_refused():
+    class Size(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.abs().flatten(1)
+
+    with pytest.raises(TypeError, match="images of torch.complex64.*floating point numbers"):
+        gradient_correlation(Size(), torch.randn(4, 1, 2, 2).to(torch.complex64), progress=False)

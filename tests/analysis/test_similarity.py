@@ -66,6 +66,12 @@ def test_a_network_against_itself():
     np.testing.assert_allclose(grid, grid.T, rtol=1e-12)
 
 
+def test_layers_of_a_generator_are_those_of_both_networks():
+    one, other = (linear(torch.randn(4, 768)) for _ in range(2))
+    table = similarity_study(one, IMAGES, other, layers=(n for n in ["1"]), progress=False)
+    assert table[["layer", "other_layer"]].values.tolist() == [["1", "1"]]
+
+
 def test_what_was_done_to_either_network_is_said():
     net, other = cifar_resnet(8, seed=0), cifar_resnet(8, seed=1)
     with rv.drop_blocks(net, "layer1.0"), rv.scale_branches(other, 3.0):
