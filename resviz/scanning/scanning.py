@@ -77,8 +77,9 @@ def scan(
             actor for each GPU, or CPU; machines may go and come. Streams are for "local" alone.
         preset: how pictures become inputs, what outputs mean; the network's own if None.
         labels: a class index, or name, for each image, instead of those of the data set; where it
-            names its classes, an index counts those.
-        only: positions in the data set to scan, for a part of it; see :meth:`Scan.merge`.
+            names its classes, an index counts those. Of a Subset: for each of its data set.
+        only: positions in the data set to scan, for a part of it; see :meth:`Scan.merge`. Of a
+            Subset: positions in its data set, by which its images are known everywhere.
         batch_size: images at a time; None: as the loader says, else up to 128, fewer where
             activations are large. Halved where memory does not suffice.
         workers: processes that read; None: as the loader says, else none.

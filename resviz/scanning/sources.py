@@ -68,7 +68,8 @@ class Source:
         preset: how pictures become inputs; None where items are inputs already.
         labels: instead of those of the items.
         renumbered: the class of each label; None: labels are classes.
-        chosen: which positions to scan; None: all.
+        chosen: positions of a subset, in its order; None: all.
+        only: which of them to scan, ascending; None: all.
         size, workers: of batches, and processes that read, as a loader had them.
     """
 
@@ -80,12 +81,17 @@ class Source:
     labels: NDArray[np.int64] | None = None
     renumbered: NDArray[np.int64] | None = None
     chosen: NDArray[np.int64] | None = None
+    only: NDArray[np.int64] | None = None
     size: int | None = None
     workers: int = 0
 
     def positions(self) -> Ints:
         """To scan, ascending."""
-        return np.arange(self.count) if self.chosen is None else np.unique(self.chosen)
+        return self.drawn() if self.only is None else self.only
+
+    def drawn(self) -> Ints:
+        """Of a subset, or of all images, ascending."""
+        return np.arange(self.count) if self.chosen is None else np.sort(self.chosen)
 
     def item(self, position: int) -> tuple[Tensor, int]:
         """(input, label) of one image; whatever the data set raises where it cannot be read."""
@@ -273,10 +279,10 @@ def source_of(
     """
     source = _read(dataset, preset)
     if isinstance(source, Stream):
-        if labels is not None or only is not None:
+        if labels is not None or only is not None or source.chosen is not None:
             raise TypeError(
-                f"{caller()}: labels= or only= with a stream, whose images have no positions of "
-                "their own; a data set with a length would be right."
+                f"{caller()}: labels=, only= or a Subset of a stream, whose images have no "
+                "positions of their own; a data set with a length would be right."
             )
         return source
     if not source.count:
@@ -347,7 +353,15 @@ def _of_subset(subset: Subset[Any], preset: Preset | None) -> Source:
     chosen = np.asarray(subset.indices, np.int64)
     if whole.chosen is not None:
         chosen = whole.chosen[chosen]
-    return _limited(whole, chosen)
+    each, times = np.unique(chosen, return_counts=True)
+    _check_positions(each, whole.count)
+    if len(each) < len(chosen):
+        raise ValueError(
+            f"{caller()}: a Subset with image {each[times > 1][0]} more than once, and images are "
+            "known by their positions in its data set; each once would be right: "
+            "Subset(dataset, sorted(set(indices)))."
+        )
+    return _replaced(whole, chosen=chosen)
 
 
 def _folder(folder: pathlib.Path, preset: Preset | None) -> Source:
@@ -396,8 +410,14 @@ def _files(
 def _labelled(source: Source, labels: Labels) -> Source:
     given = list(labels)
     if len(given) != source.count:
+        of = "" if source.chosen is None else " in the data set of the Subset"
         raise ValueError(
-            f"{caller()}: {len(given)} labels for {source.count} images; one for each."
+            f"{caller()}: {len(given)} labels for {source.count} images{of}; one for each."
+        )
+    if source.chosen is not None and (np.diff(source.chosen) < 0).any():
+        raise ValueError(
+            f"{caller()}: labels= with a Subset in an order of its own; labels of its data set, "
+            "and a Subset in the order of that: Subset(dataset, sorted(indices))."
         )
     if all(isinstance(label, str) for label in given):
         classes = tuple(sorted(set(given)))
@@ -419,12 +439,22 @@ def _labelled(source: Source, labels: Labels) -> Source:
 
 def _limited(source: Source, only: Iterable[int]) -> Source:
     chosen = np.unique(np.asarray(list(only), np.int64))
-    if not len(chosen) or chosen[0] < 0 or chosen[-1] >= source.count:
+    _check_positions(chosen, source.count)
+    outside = np.setdiff1d(chosen, source.drawn())
+    if len(outside):
         raise ValueError(
-            f"{caller()}: positions {list(chosen[:1])} to {list(chosen[-1:])} of {source.count} "
-            f"images; at least one, from 0 to {source.count - 1}."
+            f"{caller()}: only= with image {outside[0]}, which is not in the Subset; positions in "
+            f"its data set would be right, as {source.drawn()[:3].tolist()}."
         )
-    return _replaced(source, chosen=chosen)
+    return _replaced(source, only=chosen)
+
+
+def _check_positions(ascending: Ints, count: int) -> None:
+    if not len(ascending) or ascending[0] < 0 or ascending[-1] >= count:
+        raise ValueError(
+            f"{caller()}: positions {list(ascending[:1])} to {list(ascending[-1:])} of {count} "
+            f"images; at least one, from 0 to {count - 1}."
+        )
 
 
 def _replaced(source: Source, **changes: Any) -> Source:

@@ -62,6 +62,37 @@ def test_a_subset_keeps_the_positions_of_the_whole():
     assert found.images["image"].tolist() == [3, 4, 20]
 
 
+def test_a_subset_of_a_subset_has_the_images_that_it_gives():
+    inner = Subset(pictures(), [20, 3, 4, 11])
+    found = rv.scan(toy(), Subset(inner, [3, 0]), ["channels"], **QUIET)
+    assert found.images["image"].tolist() == [11, 20]
+
+
+def test_a_part_of_a_subset_does_not_leave_it():
+    some = Subset(pictures(), [9, 8, 7, 6])
+    assert rv.scan(toy(), some, ["channels"], only=[8, 7], **QUIET).images["image"].tolist() == [
+        7,
+        8,
+    ]
+    with pytest.raises(ValueError, match=r"image 0, which is not in the Subset; .* as \[6, 7, 8\]"):
+        rv.scan(toy(), some, only=range(3), **QUIET)
+
+
+def test_a_subset_with_an_image_twice_is_refused():
+    with pytest.raises(ValueError, match="a Subset with image 1 more than once, .* each once"):
+        rv.scan(toy(), Subset(pictures(), [2, 1, 1, 1]), **QUIET)
+
+
+def test_labels_of_a_subset_are_those_of_its_data_set():
+    data, labels = pictures(), [1, *[0] * 22]
+    found = rv.scan(toy(), Subset(data, [0, 4]), ["channels"], labels=labels, **QUIET)
+    assert found.images["label"].tolist() == ["class 1", "class 0"]
+    with pytest.raises(ValueError, match="2 labels for 23 images in the data set of the Subset"):
+        rv.scan(toy(), Subset(data, [0, 4]), labels=[1, 0], **QUIET)
+    with pytest.raises(ValueError, match="labels= with a Subset in an order of its own"):
+        rv.scan(toy(), Subset(data, range(22, -1, -1)), labels=labels, **QUIET)
+
+
 def test_overlapping_parts_are_refused():
     data = pictures()
     one, other = (rv.scan(toy(), data, only=only, **QUIET) for only in (range(9), range(8, 12)))
