@@ -16,13 +16,14 @@ from resviz.networks.anatomy.dataflow import Dataflow
 from resviz.networks.anatomy.walk import Walk
 from resviz.recording.statistics import dense, widest
 from resviz.scanning.batch import AdditionBatch
+from resviz.scanning.reducing import lost
 from resviz.torch_private import unwatched
 
 
 @dataclass(eq=False)
 class _Sum:
     addition: Addition
-    values: tuple[Tensor, Tensor, Tensor]  # mean squares and mean product, (N,)
+    values: Tensor  # (3, N) mean squares and mean product
     name: str
     by_image: bool
 
@@ -57,7 +58,7 @@ class Sums:
         """The numbers of the pass, on the host, by the name of the addition."""
         result = {}
         for found in self._found:
-            branch, shortcut, product = torch.stack(found.values).double().cpu().numpy()
+            branch, shortcut, product = found.values.double().cpu().numpy()
             result[found.name] = AdditionBatch(branch, shortcut, product, found.by_image)
         return result
 
@@ -70,12 +71,7 @@ class Sums:
                 known = filter(None, map(self._axes.layout_of, (branch, shortcut)))
                 axis = _axis_of_images(next(known, None), branch, self._images)
             one, other = (_rows(each, axis, self._images) for each in (branch, shortcut))
-            wide = widest(one)
-            values = (
-                torch.linalg.vector_norm(one, dim=2).to(wide).square().mean(1) / one.shape[2],
-                torch.linalg.vector_norm(other, dim=2).to(wide).square().mean(1) / one.shape[2],
-                (one * other).sum(2).to(wide).mean(1) / one.shape[2],
-            )
+            values = _means(one, other)
         by_image = axis is not None or (of_images and self._images == 1)
         self._found.append(_Sum(addition, values, key_of(addition), by_image))
 
@@ -95,6 +91,24 @@ def _axis_of_images(layout: Layout | None, tensor: Tensor, images: int) -> int |
             if axis.atoms and axis.atoms[0].name == IMAGES and axis.atoms[0].size == images:
                 return number if not axis.before and not axis.after else None
     return 0 if tensor.ndim and len(tensor) == images else None
+
+
+def _means(one: Tensor, other: Tensor) -> Tensor:
+    """(3, N) mean squares of two, (N, parts, M) each, and means of their product, in float64."""
+    wide = widest(one)
+    if one.device.type != "cpu":
+        return _means_of(one.to(wide), other.to(wide))
+    found = _means_of(one, other)
+    again = lost(found).any(0)
+    if again.any():
+        found[:, again] = _means_of(one[again].to(wide), other[again].to(wide))
+    return found
+
+
+def _means_of(one: Tensor, other: Tensor) -> Tensor:
+    norms = (torch.linalg.vector_norm(each, dim=2) for each in (one, other))
+    totals = [*(norm.to(widest(one)).square() for norm in norms), (one * other).sum(2)]
+    return torch.stack([total.to(widest(one)).mean(1) for total in totals]) / one.shape[2]
 
 
 def _rows(x: Tensor, axis: int | None, images: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.scanning.batch import AdditionBatch, Peaks, SiteBatch
-from resviz.scanning.reducing import Reduced, as_maps, places_of, reduce
+from resviz.scanning.reducing import Reduced, as_maps, norms_of, places_of, reduce
 from resviz.scanning.sites import Site
 from resviz.scanning.sums import Sums
 from resviz.torch_private import unwatched
@@ -115,7 +115,7 @@ class Watch:
         if self._gradients and output.requires_grad:
 
             def seen(gradient: Tensor) -> None:
-                raw.gradient = torch.linalg.vector_norm(gradient.flatten(1).float(), dim=1)
+                raw.gradient = norms_of(gradient.flatten(1))
 
             self._hooks.gradient(output, seen)
 

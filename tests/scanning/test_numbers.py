@@ -196,6 +196,33 @@ def test_gradient_norms_are_those_of_a_recording(scan, data):
     assert row["grad_norm_max"] == pytest.approx(float(torch.stack(norms).max()), rel=1e-6)
 
 
+@pytest.mark.parametrize(("scale", "dtype"), [(1e-26, torch.float32), (1e-90, torch.float64)])
+def test_gradients_and_branches_that_vanish_are_not_zero(scale, dtype):
+    class Faint(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.branch = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+            self.head = torch.nn.Linear(8, 3)
+
+        def forward(self, x):
+            x = self.stem(x)
+            x = x + self.branch(x) * scale
+            return self.head(x) * scale
+
+    torch.manual_seed(0)
+    net, images = Faint().to(dtype), torch.rand(5, 8, dtype=dtype)
+    found = rv.scan(net, images, ["residuals", "gradients"], "all", batch_size=3, progress=False)
+    norms = [rv.record(net, images[[n]], keep="stem:grad")["stem:grad"] for n in range(5)]
+    expected = torch.stack(norms).double().flatten(1).norm(dim=1)
+    row = found.layers.set_index("layer").loc["stem"]
+    assert 0 < row["grad_norm"] == pytest.approx(float(expected.mean()), rel=1e-5)
+    assert row["grad_norm_max"] == pytest.approx(float(expected.max()), rel=1e-5)
+    branches = rv.residual_branches(net, images)
+    for column in ("branch_rms", "ratio", "cosine"):
+        assert found.blocks[column][0] == pytest.approx(branches[column][0], rel=1e-5)
+    assert np.isfinite(found.blocks["cosine_mean"][0])
+
+
 def test_embedding_holds_mean_activations(scan, maps):
     layer, images, vectors = scan.embedding
     assert (layer, images.tolist()) == ("layer1.1", list(range(23)))
