@@ -63,9 +63,9 @@ def scan(
         net: any ``nn.Module`` that takes one tensor.
         dataset: a torch Dataset of images or of (image, label), a DataLoader, a folder of pictures
             (or of a folder for each class), a list of files, a tensor (N, ...). Pictures are read
-            as the preset says. A loader that shuffles, leaves images out, or puts batches together
-            in its own way, is read as a stream: its images are known by the order in which they
-            came.
+            as the preset says. A loader that shuffles, leaves images out, puts batches together
+            in its own way, or is of a class of your own, is read as a stream: its images are known
+            by the order in which they came.
         measures: "channels", "top", "quantiles", "classes", "correlation", "embedding" (these by
             default), "residuals", "gradients", "faithfulness"; "all".
             :mod:`resviz.scanning.measures.registry` says what each one is.

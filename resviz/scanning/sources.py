@@ -305,18 +305,30 @@ def _read(dataset: Any, preset: Preset | None) -> Source:
         return _of_loader(dataset, preset)
     if isinstance(dataset, IterableDataset):
         return Stream(dataset, _length(dataset), preset=preset)
-    if isinstance(dataset, Subset):
+    if isinstance(dataset, Subset) and _as_torch_has(dataset, "__getitem__", "__getitems__"):
         return _of_subset(dataset, preset)
     if isinstance(dataset, list | tuple) and dataset and isinstance(dataset[0], str | os.PathLike):
         return _files([pathlib.Path(path).expanduser() for path in dataset], preset)
     if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
-        classes = getattr(dataset, "classes", ())
-        names = tuple(map(str, classes)) if isinstance(classes, list | tuple) else ()
-        return Source(dataset, len(dataset), classes=names, preset=preset)
+        return Source(dataset, len(dataset), classes=_class_names(dataset), preset=preset)
     raise TypeError(
         f"{caller()}: a data set of type {type(dataset).__name__}; a torch Dataset, a DataLoader, "
         "a folder, a list of files, or a tensor (N, ...)."
     )
+
+
+def _as_torch_has(given: Subset[Any] | DataLoader[Any], *methods: str) -> bool:
+    """False where a class of the user's own gives other images, transformed for example."""
+    own = Subset if isinstance(given, Subset) else DataLoader
+    return all(getattr(type(given), name) is getattr(own, name) for name in methods)
+
+
+def _class_names(dataset: Any) -> tuple[str, ...]:
+    """Of its labels; a subset has those of its data set."""
+    classes = getattr(dataset, "classes", ())
+    if isinstance(classes, list | tuple) and classes:
+        return tuple(map(str, classes))
+    return _class_names(dataset.dataset) if isinstance(dataset, Subset) else ()
 
 
 def _of_loader(loader: DataLoader[Any], preset: Preset | None) -> Source:
@@ -324,6 +336,7 @@ def _of_loader(loader: DataLoader[Any], preset: Preset | None) -> Source:
     sampler, plain = loader.sampler, type(loader.batch_sampler) is BatchSampler
     ordered = isinstance(sampler, SequentialSampler) and (plain or loader.batch_sampler is None)
     whole = ordered and plain and not loader.drop_last and loader.collate_fn is as_torch_does
+    whole = whole and _as_torch_has(loader, "__iter__")
     if whole and getattr(sampler, "data_source", None) is loader.dataset:
         found = _read(loader.dataset, preset)
         return _replaced(found, size=loader.batch_size, workers=loader.num_workers)

@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+)
 
 import resviz as rv
 from left_as_found import assert_left_as_found
@@ -195,6 +202,36 @@ def test_a_loader_that_leaves_images_out(options):
     given = torch.cat([labels for _, labels in loader])
     found = rv.scan(toy(), loader, ["channels"], progress=False)
     assert found.images["label"].tolist() == [f"class {k}" for k in given.tolist()]
+
+
+class Darker(Subset):
+    """Transforms what it gives, as parts of one split are wont to."""
+
+    def __getitem__(self, n):
+        image, label = super().__getitem__(n)
+        return image / 8, label
+
+    def __getitems__(self, numbers):
+        return [self[n] for n in numbers]
+
+
+class DarkerLoader(DataLoader):
+    def __iter__(self):
+        for images, labels in super().__iter__():
+            yield images / 8, labels
+
+
+@pytest.mark.parametrize("loader", [False, True])
+def test_what_a_subset_or_a_loader_of_another_class_gives(loader):
+    images, labels = pictures().tensors
+    data = Named(("a", "b", "c"), images, labels)
+    given = DarkerLoader(data, batch_size=4) if loader else Darker(data, range(20, 4, -1))
+    found = rv.scan(toy(), given, ["channels"], **QUIET)
+    same = images / 8 if loader else images[range(20, 4, -1)] / 8
+    pd.testing.assert_frame_equal(
+        found.channels, rv.scan(toy(), same, ["channels"], **QUIET).channels
+    )
+    assert loader or found.plan.classes == ("a", "b", "c")
 
 
 class Once(IterableDataset):
