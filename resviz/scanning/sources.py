@@ -451,7 +451,13 @@ def _labelled(source: Source, labels: Labels) -> Source:
 
 
 def _limited(source: Source, only: Iterable[int]) -> Source:
-    chosen = np.unique(np.asarray(list(only), np.int64))
+    given = np.asarray(list(only))
+    if len(given) and given.dtype.kind not in "iu":
+        raise TypeError(
+            f"{caller()}: only= {given[:3].tolist()}...; positions, which are whole numbers. Of a "
+            "mask they are np.flatnonzero(mask)."
+        )
+    chosen = np.unique(given).astype(np.int64)
     _check_positions(chosen, source.count)
     outside = np.setdiff1d(chosen, source.drawn())
     if len(outside):

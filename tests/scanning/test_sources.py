@@ -367,6 +367,8 @@ def test_a_measurement_is_no_class():
         (pictures(), {"top": True}, TypeError, "scan: top True; a whole number"),
         (pictures(), {"amp": "int8"}, ValueError, "scan: amp 'int8'; True, 'bfloat16'"),
         (pictures(), {"only": [30]}, ValueError, "of 23 images; at least one, from 0 to 22"),
+        (pictures(), {"only": [1.9, 3.0]}, TypeError, r"only= \[1.9, 3.0\]...; positions, which"),
+        (pictures(), {"only": torch.arange(23) > 20}, TypeError, "they are np.flatnonzero"),
         (pictures(), {"labels": [1]}, ValueError, "scan: 1 labels for 23 images; one for each"),
         (pictures(), {"path": "no/where.resviz"}, FileNotFoundError, "scan: no folder"),
         (["a.png"], {}, ValueError, "files, and no preset that says how the network wants them"),
@@ -376,6 +378,12 @@ def test_bad_arguments(dataset, options, error, words):
     net = toy()
     with pytest.raises(error, match=words):
         assert_left_as_found(net, lambda: rv.scan(net, dataset, **{"progress": False, **options}))
+
+
+@pytest.mark.parametrize("only", [torch.tensor([4, 2]), (n for n in (2, 4)), np.uint8([2, 4])])
+def test_positions_in_any_form(only):
+    found = rv.scan(toy(), pictures(), ["channels"], only=only, **QUIET)
+    assert found.images["image"].tolist() == [2, 4]
 
 
 def test_asking_for_what_is_not_there():
