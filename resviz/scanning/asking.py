@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ from resviz.scanning.sources import Source, Stream
 from resviz.scanning.sums import key_of
 
 _BATCH, _BYTES = 128, 2**26  # images at most; bytes of the largest activation
+_FIRST = 100  # images that are tried, to know what to expect
 _AMP = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -69,9 +71,8 @@ def prepare(
     if "gradients" in chosen:
         check_differentiable(net, "leave out the measure 'gradients'")
     image, label = first_image(source)
-    known = _known_labels(source)
-    if label < 0 and (known < 0).any():  # the first one has none, others may
-        label = int(known.max())
+    if label < 0:  # the first one has none, others may
+        label = _any_label(source)
     first = check_images(net, image[None])
     sites, seen = choose_sites(net, first, layers)
     output = output_of(preset, first).tensor_or_none(seen.output)
@@ -118,8 +119,8 @@ def first_image(source: Source) -> tuple[torch.Tensor, int]:
     """
     if isinstance(source, Stream):
         return source.item(0)
-    chosen = source.positions()[:100].tolist()
-    tried = dict.fromkeys([*range(min(source.count, 100)), *chosen])
+    chosen = source.positions()[:_FIRST].tolist()
+    tried = dict.fromkeys([*range(min(source.count, _FIRST)), *chosen])
     error: Exception | None = None
     for position in tried:
         try:
@@ -130,6 +131,19 @@ def first_image(source: Source) -> tuple[torch.Tensor, int]:
         f"{caller()}: not one of {len(tried)} images can be read ({error}); images or "
         "tensors would be right."
     ) from error
+
+
+def _any_label(source: Source) -> int:
+    """Of an image that has one; -1: none that is known or, where classes have names, read soon."""
+    known = _known_labels(source)
+    if len(known) or not source.classes or isinstance(source, Stream):
+        return int(known.max(initial=-1)) if (known < 0).any() else -1
+    for position in range(min(source.count, _FIRST)):
+        with suppress(Exception):  # a user's data set may raise anything
+            label = source.item(position)[1]
+            if label >= 0:
+                return label
+    return -1
 
 
 def _sampled(source: Source, sample: int, seed: int) -> tuple[int, ...]:
@@ -158,14 +172,14 @@ def _classes(
     also where there are as many names of labels.
     """
     if label < 0:
-        return source, (), False
+        # one that comes later has no name here, least of all that of an output
+        nothing = np.empty(0, np.int64) if source.classes else source.renumbered
+        return dataclasses.replace(source, renumbered=nothing), (), False
     if source.classes and source.classes == outputs:
         return source, outputs, True
     if not source.classes:
-        known = outputs or tuple(
-            f"class {n}" for n in range(_known_labels(source).max(initial=-1) + 1)
-        )
-        return source, known, bool(outputs)
+        count = _known_labels(source, floats=2).max(initial=-1) + 1
+        return source, outputs or tuple(f"class {n}" for n in range(count)), bool(outputs)
     if not named:
         judged = len(source.classes) == len(outputs)
         return source, source.classes, judged
@@ -201,10 +215,10 @@ def _plain(name: str) -> str:
     return name.casefold().replace("_", " ").replace("-", " ").strip()
 
 
-def _known_labels(source: Source) -> Ints:
+def _known_labels(source: Source, floats: int = 2**31) -> Ints:
     """The labels of all images, where they can be had without reading images."""
     given = source.labels if source.labels is not None else getattr(source.items, "targets", None)
-    return np.empty(0, np.int64) if given is None else classes_of(given, source.count)
+    return np.empty(0, np.int64) if given is None else classes_of(given, source.count, floats)
 
 
 def _batch_size(seen: Survey) -> int:

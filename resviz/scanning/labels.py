@@ -10,20 +10,22 @@ from torch import Tensor
 from resviz.scanning.batch import Ints
 
 
-def classes_of(labels: Any, count: int) -> Ints:
+def classes_of(labels: Any, count: int, floats: int = 2**31) -> Ints:
     """(count,) class indices; -1 where a label is none.
 
-    Whole numbers are classes; 0.0 and 1.0 are, too, as binary cross-entropy wants them, in any
-    shape that holds one for each image. Other numbers are measurements.
+    Whole numbers are classes, 2.0 as well: binary cross-entropy wants 0.0 and 1.0, and a table
+    with gaps has nothing but floats. Any shape will do that holds one for each image. Other
+    numbers are measurements.
 
     Args:
         labels: of so many images, however a data set gives them.
         count: of images.
+        floats: from this one on are measurements, too.
 
     Example:
         >>> import torch
-        >>> classes_of(torch.tensor([[0.0], [1.0], [0.3]]), 3).tolist()
-        [0, 1, -1]
+        >>> classes_of(torch.tensor([[0.0], [2.0], [0.3]]), 3).tolist()
+        [0, 2, -1]
     """
     if isinstance(labels, Tensor):
         labels = labels.detach().cpu()
@@ -33,5 +35,6 @@ def classes_of(labels: Any, count: int) -> Ints:
         return np.full(count, -1)
     found = found.reshape(-1)
     if found.dtype.kind == "f":
-        found = np.where((found == 0) | (found == 1), found, -1)
+        classes = (found >= 0) & (found < floats) & (found == np.floor(found))
+        found = np.where(classes, found, -1)
     return found.astype(np.int64)

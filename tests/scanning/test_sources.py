@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -322,6 +323,37 @@ def test_a_first_image_without_a_label(given):
     found = rv.scan(toy(), data, ["channels"], **options, **QUIET)
     assert found.plan.by == "label" and found.accuracy == 1
     assert found.classes["images"].sum() == 22
+
+
+@pytest.mark.parametrize("last", [22, None])
+def test_a_first_image_without_a_label_where_classes_have_names(last):
+    """Of the first hundred images one has a label, or none."""
+    images, classes = pictures(101).tensors
+    labels = torch.where(torch.arange(101) == (last or 100), classes, -1)
+    data = Named(("cat", "dog", "ship"), images, labels)
+    preset = rv.Preset(classes=("tench", "ship", "dog"))
+    with pytest.warns(rv.ResvizWarning, match="'cat'") if last else nullcontext():
+        found = rv.scan(toy(), data, ["channels"], preset=preset, progress=False)
+    assert found.plan.by == ("label" if last else "prediction")
+    assert found.images["label"][22 if last else 100] == ("dog" if last else "")
+
+
+def test_labels_of_a_table_with_gaps():
+    images, classes = pictures().tensors
+    labels = torch.where(torch.arange(23) == 7, torch.nan, classes.double())
+    found = rv.scan(toy(), TensorDataset(images, labels), ["channels"], **QUIET)
+    known = [n for n in range(23) if n != 7]
+    same = rv.scan(toy(), TensorDataset(images[known], classes[known]), ["channels"], **QUIET)
+    assert found.accuracy == same.accuracy
+    pd.testing.assert_frame_equal(found.classes, same.classes)
+
+
+@pytest.mark.parametrize(("given", "names"), [([7, 8], 9), ([7.0, 9e6], 0), ([0.0, 1.0], 2)])
+def test_numbers_of_a_network_without_classes(given, names):
+    data = TensorDataset(pictures(2).tensors[0], torch.tensor(given))
+    data.targets = given
+    found = rv.scan(toy(), data, ["channels"], preset=rv.Preset(output="none"), **QUIET)
+    assert len(found.plan.classes) == names
 
 
 def test_labels_beyond_the_outputs_are_not_judged():
