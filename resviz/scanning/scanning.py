@@ -82,7 +82,8 @@ def scan(
             Subset: positions in its data set, by which its images are known everywhere.
         batch_size: images at a time; None: as the loader says, else up to 128, fewer where
             activations are large. Halved where memory does not suffice.
-        workers: processes that read; None: as the loader says, else none.
+        workers: processes that read; None: as the loader says, else none. Streams have those of
+            their loader, iterable data sets none.
         path: a ``.resviz`` file that is written after each chunk; where it is there, the scan goes
             on from it.
         chunk: images after which that file is written.

@@ -163,10 +163,15 @@ class Stream(Source):
 
     def batches(self, positions: Ints, size: int, workers: int, pin: bool) -> Iterator[Loaded]:
         """All batches, from the first on; those that are done are for the caller to leave out."""
-        given: Iterable[Any] = self._all() if self._batched or not workers else self.items
+        given: Iterable[Any] = self._all()
         if not self._batched:
-            items = given if isinstance(given, IterableDataset) else _Items(given)
-            given = DataLoader(items, batch_size=size, num_workers=workers, pin_memory=pin)
+            if workers:
+                raise ValueError(
+                    f"{caller()}: workers={workers} with an iterable data set, all of which each "
+                    "of them would read; workers=0, or a DataLoader of it with num_workers and a "
+                    "data set that shares itself out by torch.utils.data.get_worker_info()."
+                )
+            given = DataLoader(_Items(given), batch_size=size, pin_memory=pin)
         at = 0
         for batch in given:
             images, labels = _batch_of(batch)

@@ -403,6 +403,12 @@ def test_a_measurement_is_no_class():
         (pictures(), {"only": torch.arange(23) > 20}, TypeError, "they are np.flatnonzero"),
         (pictures(), {"labels": [1]}, ValueError, "scan: 1 labels for 23 images; one for each"),
         (pictures(), {"path": "no/where.resviz"}, FileNotFoundError, "scan: no folder"),
+        (
+            Endless(),
+            {"workers": 2},
+            ValueError,
+            "workers=2 with an iterable data set, all of which",
+        ),
         (["a.png"], {}, ValueError, "files, and no preset that says how the network wants them"),
     ],
 )
