@@ -82,4 +82,4 @@ def _batches(
                 groups.append((images, inputs, labels))
             elif len(new):
                 groups.append((images[new], inputs[new], labels[new]))
-        yield Loaded(groups)
+        yield Loaded(groups, [each for each in loaded.failed if each[0] not in done])

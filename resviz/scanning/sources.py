@@ -10,9 +10,9 @@ import hashlib
 import itertools
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ from resviz.scanning.labels import classes_of
 # what a user may give as a data set, and as labels of its images
 Data = Dataset[Any] | DataLoader[Any] | Tensor | str | os.PathLike[str] | Sequence[Any]
 Labels = Sequence[int | str] | NDArray[np.generic] | Tensor
+_Tried = tuple[int, Tensor | None, int, str]  # position, image and label, or why there is none
 _IMAGES, _LABELS = ("image", "images", "pixel_values", "img"), ("label", "labels", "target")
 
 
@@ -95,8 +96,15 @@ class Source:
 
     def item(self, position: int) -> tuple[Tensor, int]:
         """(input, label) of one image; whatever the data set raises where it cannot be read."""
-        image, given = parts_of(self.items[position])
-        label = int(classes_of(given, 1)[0] if self.labels is None else self.labels[position])
+        return self.read(
+            self.items[position], None if self.labels is None else int(self.labels[position])
+        )
+
+    def read(self, item: Any, label: int | None = None) -> tuple[Tensor, int]:
+        """(input, label) of what the data set gives; its own label unless there is another."""
+        image, given = parts_of(item)
+        if label is None:
+            label = int(classes_of(given, 1)[0])
         if self.renumbered is not None and label >= 0:
             label = int(self.renumbered[label]) if label < len(self.renumbered) else -1
         return self.tensor(image), label
@@ -156,14 +164,15 @@ class Stream(Source):
 
     def item(self, position: int) -> tuple[Tensor, int]:
         """The first image alone can be had without reading all."""
-        for batch in self._begun[0]:
-            images, labels = _batch_of(batch if self._batched else as_torch_does([batch]))
+        for given in self._begun[0]:
+            if not self._batched:
+                return self.read(given)
+            images, labels = _batch_of(given)
             return images[0], int(labels[0])
         raise ValueError(f"{caller()}: an empty data set; at least one image.")
 
     def batches(self, positions: Ints, size: int, workers: int, pin: bool) -> Iterator[Loaded]:
         """All batches, from the first on; those that are done are for the caller to leave out."""
-        given: Iterable[Any] = self._all()
         if not self._batched:
             if workers:
                 raise ValueError(
@@ -171,9 +180,12 @@ class Stream(Source):
                     "of them would read; workers=0, or a DataLoader of it with num_workers and a "
                     "data set that shares itself out by torch.utils.data.get_worker_info()."
                 )
-            given = DataLoader(_Items(given), batch_size=size, pin_memory=pin)
+            numbered = enumerate(self._all())
+            while items := list(itertools.islice(numbered, size)):
+                yield _collated([_tried(at, partial(self.read, item)) for at, item in items])
+            return
         at = 0
-        for batch in given:
+        for batch in self._all():
             images, labels = _batch_of(batch)
             yield Loaded([(np.arange(at, at + len(images)), images, labels)])
             at += len(images)
@@ -212,31 +224,25 @@ def _batch_of(batch: Any) -> tuple[Tensor, Ints]:
     return images, classes_of(labels, len(images))
 
 
-class _Items(IterableDataset[Any]):
-    """Of an iterator, for a loader."""
-
-    def __init__(self, items: Iterable[Any]) -> None:
-        self._items = items
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._items)
-
-
 class _Reader(Dataset[Any]):
     """Reads by position, and says why where that fails."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    def __getitem__(self, position: int) -> tuple[int, Tensor | None, int, str]:
-        try:
-            image, label = self._source.item(position)
-        except Exception as err:  # noqa: BLE001  # what a user's data set raises is anybody's guess
-            return position, None, -1, " ".join(f"{type(err).__name__}: {err}".split())
-        return position, image, label, ""
+    def __getitem__(self, position: int) -> _Tried:
+        return _tried(position, partial(self._source.item, position))
 
 
-def _collated(items: list[tuple[int, Tensor | None, int, str]]) -> Loaded:
+def _tried(position: int, read: Callable[[], tuple[Tensor, int]]) -> _Tried:
+    try:
+        image, label = read()
+    except Exception as err:  # noqa: BLE001  # what a user's data set raises is anybody's guess
+        return position, None, -1, " ".join(f"{type(err).__name__}: {err}".split())
+    return position, image, label, ""
+
+
+def _collated(items: list[_Tried]) -> Loaded:
     shapes: dict[Any, list[tuple[int, Tensor, int]]] = {}
     failed = []
     for position, image, label, reason in items:

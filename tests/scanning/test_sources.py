@@ -183,6 +183,21 @@ def test_a_stream_is_known_by_its_order(batch):
     pd.testing.assert_frame_equal(found.channels, same.channels)
 
 
+def test_a_stream_of_pictures_is_read_as_the_preset_says():
+    rng = np.random.default_rng(0)
+    given = [Image.fromarray(rng.integers(0, 255, (9, n, 3), np.uint8)) for n in (8, 12, 9, 8)]
+
+    class Shown(IterableDataset):
+        def __iter__(self):
+            yield from zip([*given[:3], "no picture", given[3]], (0, 1, 2, 0, 1), strict=True)
+
+    found = rv.scan(net32(), Shown(), ["channels"], preset=PRESET, **QUIET)
+    same = rv.scan(net32(), [(each, 0) for each in given], ["channels"], preset=PRESET, **QUIET)
+    pd.testing.assert_frame_equal(found.channels, same.channels, rtol=1e-6)
+    assert found.skipped["image"].tolist() == [3]
+    assert found.images["label"].tolist() == ["cat", "dog", "ship", "dog"]
+
+
 def test_a_loader_in_order_is_its_data_set():
     loader = DataLoader(pictures(), batch_size=7)
     found = rv.scan(toy(), loader, progress=False)
