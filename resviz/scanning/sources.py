@@ -96,18 +96,22 @@ class Source:
 
     def item(self, position: int) -> tuple[Tensor, int]:
         """(input, label) of one image; whatever the data set raises where it cannot be read."""
-        return self.read(
-            self.items[position], None if self.labels is None else int(self.labels[position])
-        )
+        labels = None if self.labels is None else self.labels[[position]]
+        return self.read(self.items[position], labels)
 
-    def read(self, item: Any, label: int | None = None) -> tuple[Tensor, int]:
+    def read(self, item: Any, labels: Ints | None = None) -> tuple[Tensor, int]:
         """(input, label) of what the data set gives; its own label unless there is another."""
         image, given = parts_of(item)
-        if label is None:
-            label = int(classes_of(given, 1)[0])
-        if self.renumbered is not None and label >= 0:
-            label = int(self.renumbered[label]) if label < len(self.renumbered) else -1
-        return self.tensor(image), label
+        labels = classes_of(given, 1) if labels is None else labels
+        return self.tensor(image), int(self.counted(labels)[0])
+
+    def counted(self, labels: Ints) -> Ints:
+        """Labels as the plan counts them."""
+        if self.renumbered is None:
+            return labels
+        known = (labels >= 0) & (labels < len(self.renumbered))
+        found: Ints = np.append(self.renumbered, -1)[np.where(known, labels, -1)]
+        return found
 
     def tensor(self, image: Any) -> Tensor:
         """The image as the network takes it."""
@@ -168,7 +172,7 @@ class Stream(Source):
             if not self._batched:
                 return self.read(given)
             images, labels = _batch_of(given)
-            return images[0], int(labels[0])
+            return images[0], int(self.counted(labels)[0])
         raise ValueError(f"{caller()}: an empty data set; at least one image.")
 
     def batches(self, positions: Ints, size: int, workers: int, pin: bool) -> Iterator[Loaded]:
@@ -187,7 +191,7 @@ class Stream(Source):
         at = 0
         for batch in self._all():
             images, labels = _batch_of(batch)
-            yield Loaded([(np.arange(at, at + len(images)), images, labels)])
+            yield Loaded([(np.arange(at, at + len(images)), images, self.counted(labels))])
             at += len(images)
 
     @property
@@ -315,7 +319,7 @@ def _read(dataset: Any, preset: Preset | None) -> Source:
     if isinstance(dataset, DataLoader):
         return _of_loader(dataset, preset)
     if isinstance(dataset, IterableDataset):
-        return Stream(dataset, _length(dataset), preset=preset)
+        return Stream(dataset, _length(dataset), classes=_class_names(dataset), preset=preset)
     if isinstance(dataset, Subset) and _as_torch_has(dataset, "__getitem__", "__getitems__"):
         return _of_subset(dataset, preset)
     if isinstance(dataset, list | tuple) and dataset and isinstance(dataset[0], str | os.PathLike):
@@ -351,7 +355,8 @@ def _of_loader(loader: DataLoader[Any], preset: Preset | None) -> Source:
     if whole and getattr(sampler, "data_source", None) is loader.dataset:
         found = _read(loader.dataset, preset)
         return _replaced(found, size=loader.batch_size, workers=loader.num_workers)
-    return Stream(loader, _given_by(loader), preset=preset, repeats=ordered)
+    names = _class_names(loader.dataset)
+    return Stream(loader, _given_by(loader), classes=names, preset=preset, repeats=ordered)
 
 
 def _given_by(loader: DataLoader[Any]) -> int:

@@ -87,6 +87,17 @@ def test_classes_whose_names_are_alike_are_told_apart(names):
     assert found.classes["images"].tolist() == said().bincount(minlength=3).tolist()
 
 
+def test_a_loader_that_shuffles_has_the_names_of_its_classes():
+    data = Named(("dog", "cat", "ship"), *pictures().tensors)
+    preset = rv.Preset(classes=("cat", "dog", "ship"))
+    loader = DataLoader(data, batch_size=7, shuffle=True)
+    found, same = (
+        rv.scan(toy(), each, ["channels"], preset=preset, **QUIET) for each in (loader, data)
+    )
+    pd.testing.assert_frame_equal(found.classes, same.classes)
+    pd.testing.assert_frame_equal(found.confusion, same.confusion)
+
+
 def test_exact_names_of_classes_come_before_alike_ones():
     other = [2, 0, 1]  # the place of each output among the labels' names
     labels = [other[k] for k in said().tolist()]
