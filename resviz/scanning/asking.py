@@ -229,6 +229,7 @@ def _batch_size(seen: Survey) -> int:
 
 def read_settings(
     net: nn.Module,
+    first: Inputs,
     batch: int,
     amp: object,
     channels_last: object,
@@ -251,4 +252,5 @@ def read_settings(
         raise TypeError(f"{caller()}: channels_last {channels_last!r}; True, False or None.")
     last = bool(channels_last) if channels_last is not None else device.type == "cuda"
     size = whole("batch_size", batch, least=1)
-    return Settings(device, size, dtype, last, on_error == "raise")
+    shape = tuple(first[first.main].shape[1:])
+    return Settings(device, size, dtype, last, on_error == "raise", shape)

@@ -39,6 +39,7 @@ class Settings:
         amp: autocast to this dtype; None: not at all.
         channels_last: memory format of the images.
         strict: stop at an image that cannot be read or gives NaN.
+        shape: of an image that the network takes.
     """
 
     device: torch.device
@@ -46,6 +47,7 @@ class Settings:
     amp: torch.dtype | None = None
     channels_last: bool = False
     strict: bool = False
+    shape: tuple[int, ...] = ()
 
 
 class Runner:
@@ -83,7 +85,8 @@ class Runner:
         """One batch as it was read.
 
         Raises:
-            RuntimeError: with ``strict``, an image that could not be read.
+            RuntimeError: with ``strict``, an image that could not be read, or of a shape that the
+                network does not take.
             NonFinite: with ``strict``, one that gives NaN or infinity.
         """
         for position, reason in loaded.failed:
@@ -105,7 +108,7 @@ class Runner:
         while at < len(images):
             part = slice(at, at + self.batch)
             try:
-                batch = self._measured(images[part], inputs[part], labels[part])
+                batch = self._taken(images[part], inputs[part], labels[part])
             except OutOfMemory:
                 if self.batch == 1 or len(images[part]) == 1:
                     raise
@@ -129,6 +132,24 @@ class Runner:
             one = inputs[row : row + 1].to(self._settings.device)
             measure.judge(self._net, image, one, self._preset)
 
+    def _taken(self, images: Ints, inputs: Tensor, labels: Ints) -> Batch:
+        """One pass; images of a shape that the network does not take are left out."""
+        shape = tuple(inputs.shape[1:])
+        try:
+            return self._measured(images, inputs, labels)
+        except Exception as err:  # what a network raises is anybody's guess
+            if shape == self._settings.shape or isinstance(err, OutOfMemory | NonFinite):
+                raise
+            reason = f"of shape {shape}: {' '.join(f'{type(err).__name__}: {err}'.split())}"
+            if self._settings.strict:
+                raise RuntimeError(
+                    f"{caller()}: the network does not take image {images[0]} ({reason}); images "
+                    f"as {self._settings.shape}. on_error='skip' leaves others out."
+                ) from err
+        for image in images.tolist():
+            self._seen.skip(image, reason)
+        return _nothing()
+
     def _measured(self, images: Ints, inputs: Tensor, labels: Ints) -> Batch:
         """One pass; images that give NaN or infinity are left out, the others measured again."""
         batch = self._passed(images, inputs, labels)
@@ -145,7 +166,7 @@ class Runner:
         for image in bad:
             self._seen.skip(image, "activations that are NaN or infinite")
         if broken.all():
-            return _without(batch)
+            return _nothing()
         kept = np.flatnonzero(~broken)
         return self._measured(images[kept], inputs[kept], labels[kept])
 
@@ -185,9 +206,9 @@ class Runner:
         """The first batch is checked layer by layer, so that errors say what is wrong."""
         if self._checked:
             return
-        self._checked = True
         with torch.no_grad():
             check_pass(self._net, Inputs.of(given.detach()[:1].clone()))
+        self._checked = True
 
     def _autocast(self) -> Any:
         amp, kind = self._settings.amp, self._settings.device.type
@@ -234,7 +255,7 @@ def _broken(batch: Batch) -> NDArray[np.bool_]:
     return ~finite
 
 
-def _without(batch: Batch) -> Batch:
-    """A batch of which nothing is left."""
+def _nothing() -> Batch:
+    """A batch of which no image is left."""
     none = np.empty(0, np.int64)
     return Batch(none, none, none, np.empty(0), [])

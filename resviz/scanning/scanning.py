@@ -89,8 +89,8 @@ def scan(
         chunk: images after which that file is written.
         amp: autocast: True or "bfloat16", "float16". None: no.
         channels_last: memory format of the images; None: on CUDA.
-        on_error: "skip": images that cannot be read, or give NaN, are left out and named in
-            ``skipped``; "raise": stop.
+        on_error: "skip": images that cannot be read, are of a shape that the network does not
+            take, or give NaN, are left out and named in ``skipped``; "raise": stop.
         top: how many images are kept for each channel.
         thumbnails: bytes that pictures of top images may take.
         points: images in the embedding.
@@ -106,7 +106,7 @@ def scan(
         FileNotFoundError: no such folder, or none for `path`.
         ImportError: engine "ray" without Ray.
         NotTraceable: a scripted or compiled network, in which hooks do not fire.
-        RuntimeError, NonFinite: with ``on_error="raise"``, an image that cannot be read, or NaN;
+        RuntimeError, NonFinite: with ``on_error="raise"``, an image that would be left out;
             with "ray", no cluster, or one that fails again and again.
         TypeError: arguments of a wrong type; with "ray", what cannot be pickled.
         ValueError: no such measure, layer or engine, an empty data set, or a `path` that holds
@@ -139,7 +139,7 @@ def scan(
     with torch.random.fork_rng(devices=[], enabled=main):  # loaders and data sets draw
         ready = prepare(net, source, known, measures, layers, many, **limits)
         size = batch_size if batch_size is not None else source.size or ready.batch
-        settings = read_settings(net, size, amp, channels_last, on_error)
+        settings = read_settings(net, ready.first, size, amp, channels_last, on_error)
         about = _about(net, ready, settings, known, engine)
     kept = _Kept(path, ready, about)
     device = ENGINES[engine](

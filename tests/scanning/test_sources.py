@@ -136,6 +136,21 @@ def test_what_cannot_be_read_is_named(folder):
         rv.scan(net, folder, preset=PRESET, on_error="raise", **QUIET)
 
 
+@pytest.mark.parametrize("grey", [1, 6])  # in the first batch, and in a later one
+def test_images_of_a_shape_that_the_network_does_not_take(grey):
+    data = [image for image, _ in pictures(9)]
+    data[grey] = data[grey][:1]
+    net = toy()
+    found = assert_left_as_found(net, lambda: rv.scan(net, data, ["channels"], **QUIET))
+    assert found.skipped["image"].tolist() == [grey]
+    assert found.skipped["reason"][0].startswith("of shape (1, 8, 8): ")
+    clean = [image for image in data if len(image) == 3]
+    same = rv.scan(net, clean, ["channels"], **QUIET)
+    np.testing.assert_allclose(found.channels["mean"], same.channels["mean"], rtol=1e-12)
+    with pytest.raises(RuntimeError, match=rf"image {grey} \(of shape .*; images as \(3, 8, 8\)"):
+        rv.scan(net, data, on_error="raise", **QUIET)
+
+
 def test_images_that_give_nan_are_left_out():
     data = pictures(9)
     data.tensors[0][5] = torch.nan
