@@ -34,7 +34,7 @@ class Scan(ChannelTables):
         seen: the accumulators.
         names: of the images, by position, where they have names: files.
         provenance: network, weights, data set, device, versions; `complete` is False where the
-            scan was interrupted.
+            scan, or a part of it, was interrupted.
     """
 
     plan: Plan
@@ -183,8 +183,11 @@ class Scan(ChannelTables):
         both = Accumulated(self.plan)
         both.load(self.seen.state(), self.seen.skipped)
         both.merge(other.seen)
-        count = int(self.provenance.get("images", 0)) + int(other.provenance.get("images", 0))
-        return Scan(self.plan, both, self.names, {**self.provenance, "images": count})
+        parts = self.provenance, other.provenance
+        images = sum(int(about.get("images", 0)) for about in parts)
+        complete = all(about.get("complete", True) for about in parts)
+        about = {**self.provenance, "images": images, "complete": complete}
+        return Scan(self.plan, both, self.names, about)
 
     @public
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -93,6 +93,14 @@ def test_labels_of_a_subset_are_those_of_its_data_set():
         rv.scan(toy(), Subset(data, range(22, -1, -1)), labels=labels, **QUIET)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_with_a_part_that_was_interrupted_nothing_is_complete(whole):
+    parts = [rv.scan(toy(), pictures(), ["top"], only=only, **QUIET) for only in ([0], [1])]
+    parts[1].provenance["complete"] = whole
+    assert parts[0].merge(parts[1]).provenance["complete"] is whole
+    assert parts[1].merge(parts[0]).provenance["complete"] is whole
+
+
 def test_overlapping_parts_are_refused():
     data = pictures()
     one, other = (rv.scan(toy(), data, only=only, **QUIET) for only in (range(9), range(8, 12)))
