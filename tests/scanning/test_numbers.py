@@ -154,6 +154,18 @@ def test_correlation(scan, maps):
     assert found.is_monotonic_decreasing
 
 
+def test_channels_that_do_not_vary_have_no_correlation():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(4, 4, 3, padding=1))
+    torch.nn.init.zeros_(net[0].weight[1:].detach())
+    torch.nn.init.zeros_(net[1].weight[2:, 0].detach())  # no image reaches these two
+    images = torch.randn(60, 3, 7, 7)
+    scan = rv.scan(net, images, ["correlation"], ["1"], batch_size=7, progress=False)
+    matrix = scan.measured("correlation").matrix(0)
+    assert np.isnan(matrix[2:]).all() and np.isnan(matrix[:, 2:]).all()
+    assert np.isfinite(matrix[:2, :2]).all() and matrix[0, 0] == pytest.approx(1)
+
+
 def test_accuracy_and_confusion(scan, data):
     with torch.no_grad():
         said = toy()(data.tensors[0]).argmax(1)

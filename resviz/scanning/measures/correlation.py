@@ -10,6 +10,7 @@ from resviz.scanning.measures.measure import Accumulator
 from resviz.scanning.plan import Plan
 
 Floats = NDArray[np.float64]
+_ROUNDED = 1e-12  # deviations below this part of the mean are those of adding up in float64
 
 
 class Correlation(Accumulator):
@@ -53,8 +54,10 @@ class Correlation(Accumulator):
 
     def matrix(self, number: int) -> Floats:
         """(C, C) Pearson correlations of one layer; NaN beside a channel that does not vary."""
-        products = self.arrays[f"{number}/products"]
-        scale = np.sqrt(np.outer(np.diag(products), np.diag(products)))
+        n, mean, products = (self.arrays[f"{number}/{k}"] for k in ("n", "mean", "products"))
+        length = np.sqrt(np.diag(products))
+        varies = length > _ROUNDED * np.sqrt(n) * np.abs(mean)
         found = np.full(products.shape, np.nan)
-        np.divide(products, scale, out=found, where=scale > 0)
+        both = np.logical_and.outer(varies, varies)
+        np.divide(products, np.outer(length, length), out=found, where=both)
         return np.clip(found, -1, 1)
