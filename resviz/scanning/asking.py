@@ -147,11 +147,19 @@ def _any_label(source: Source) -> int:
 
 
 def _sampled(source: Source, sample: int, seed: int) -> tuple[int, ...]:
-    """Images of the whole data set, whichever part of it is scanned; of a stream the first."""
+    """Of a Subset, or all images, whichever part of them is scanned; of a stream the first."""
     if isinstance(source, Stream):
         return tuple(range(sample))
-    order = np.argsort(scrambled(np.arange(source.count), seed), kind="stable")[:sample]
-    return tuple(sorted(order.tolist()))
+    images = source.drawn()
+    order = np.argsort(scrambled(images, seed), kind="stable")[:sample]
+    chosen = np.sort(images[order])
+    if not np.isin(chosen, source.positions()).any():
+        warn(
+            f"{caller()}: no image of only= is among the {len(chosen)} of {len(images)} that "
+            f"faithfulness is measured on, {chosen[0]} for example; the parts that have them, a "
+            "larger sample=, or a Subset in place of only= would be right."
+        )
+    return tuple(chosen.tolist())
 
 
 def _additions(seen: Survey) -> tuple[tuple[str, str, str, int], ...]:

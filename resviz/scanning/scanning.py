@@ -94,7 +94,8 @@ def scan(
         top: how many images are kept for each channel.
         thumbnails: bytes that pictures of top images may take.
         points: images in the embedding.
-        sample: images whose maps by `method` "faithfulness" is measured on.
+        sample: images whose maps by `method` "faithfulness" is measured on; of the data set or the
+            Subset, whatever part of it `only` takes.
         method: as :func:`resviz.explain` takes it.
         progress: as everywhere: None, True, False or a function (done, total, what).
         seed: of the samples in the embedding and of faithfulness.

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import Subset
 
 import resviz as rv
 from left_as_found import assert_left_as_found, left_as_found
@@ -228,6 +229,15 @@ def test_on_a_gpu(monkeypatch):
     found = rv.scan(net, data, batch_size=5, **ALL, **QUIET)
     pd.testing.assert_frame_equal(found.channels, plain.channels, rtol=1e-9)
     pd.testing.assert_frame_equal(found.top("layer1.0", 2), plain.top("layer1.0", 2))
+
+
+def test_faithfulness_is_measured_on_images_of_a_subset():
+    net, data = toy(dtype=torch.float32), pictures(400, dtype=torch.float32)
+    few = [17, 3, 250]
+    found = rv.scan(net, Subset(data, few), ["faithfulness"], sample=2, **QUIET).faithfulness
+    assert len(found) == 2 and set(found["image"]) < set(few)
+    with pytest.warns(rv.ResvizWarning, match="no image of only= is among the 2 of 400 that"):
+        assert rv.scan(net, data, ["faithfulness"], sample=2, only=few, **QUIET).faithfulness.empty
 
 
 @pytest.mark.thorough
