@@ -100,7 +100,8 @@ def _lines(scan: Scan) -> list[str]:
     lines = [f"{said}, {len(scan.channels)} channels of {len(scan.layers)} layers"]
     if "dead" in scan.channels:
         dead = scan.channels[scan.channels["dead"]]
-        bound = f"; {3 / images:.2g} of images at most activate each (95 %)" if len(dead) else ""
+        share = dead["active_bound"].max()
+        bound = f"; {share:.2g} of images at most activate each (95 %)" if len(dead) else ""
         lines.append(f"{len(dead)} channels that no image activates{bound}")
     for row in left.head(_NAMED).to_dict("records"):
         lines.append(f"left out: {row['name'] or row['image']} ({row['reason']})")

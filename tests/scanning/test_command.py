@@ -7,10 +7,12 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 import resviz as rv
 from resviz.cli import main
+from resviz.cli.scan import _lines
 
 
 @pytest.fixture
@@ -69,6 +71,15 @@ def interrupted(*args, path, **settings):
     """A scan that ends after its first chunk."""
     path.write_bytes(b"a part")
     raise KeyboardInterrupt
+
+
+def test_the_bound_of_dead_channels_is_a_share():
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.ReLU())
+    torch.nn.init.constant_(net[0].bias, -9)
+    scan = rv.scan(net, torch.rand(2, 3, 8, 8), ["channels"], ["1"], progress=False)
+    assert _lines(scan)[1:] == [
+        "4 channels that no image activates; 0.78 of images at most activate each (95 %)"
+    ]
 
 
 @pytest.mark.parametrize(
