@@ -216,7 +216,21 @@ def _places(names: tuple[str, ...], outputs: tuple[str, ...]) -> list[int]:
             name = spelt(names[n])
             if here[name] == 1 == there[name]:
                 found[n] = at[name]
-    return found
+    return found if len(names) != len(outputs) else _in_order(found, names, outputs)
+
+
+def _in_order(found: list[int], names: tuple[str, ...], outputs: tuple[str, ...]) -> list[int]:
+    """With names that several classes have, where all others stand in the order of the outputs.
+
+    ImageNet has two cranes, one of which torchvision calls "crane bird".
+    """
+    several = Counter(map(_plain, names))
+    same = [
+        several[_plain(name)] > 1 and _plain(output).startswith(_plain(name))
+        for name, output in zip(names, outputs, strict=True)
+    ]
+    filled = [n if place < 0 and same[n] else place for n, place in enumerate(found)]
+    return filled if all(place in (n, -1) for n, place in enumerate(found)) else found
 
 
 def _plain(name: str) -> str:

@@ -339,10 +339,10 @@ def _as_torch_has(given: Subset[Any] | DataLoader[Any], *methods: str) -> bool:
 
 
 def _class_names(dataset: Any) -> tuple[str, ...]:
-    """Of its labels; a subset has those of its data set."""
+    """Of its labels, the first of several words for one; a subset has those of its data set."""
     classes = getattr(dataset, "classes", ())
     if isinstance(classes, list | tuple) and classes:
-        return tuple(map(str, classes))
+        return tuple(str(each[0] if isinstance(each, tuple) and each else each) for each in classes)
     return _class_names(dataset.dataset) if isinstance(dataset, Subset) else ()
 
 

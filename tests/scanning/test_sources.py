@@ -98,6 +98,14 @@ def test_a_loader_that_shuffles_has_the_names_of_its_classes():
     pd.testing.assert_frame_equal(found.confusion, same.confusion)
 
 
+def test_classes_of_several_words_as_imagenet_has_them():
+    names = [("crane",), ("crane",), ("tench", "Tinca tinca")]
+    found = named(said().tolist(), names, ("crane bird", "crane", "tench"))
+    assert found.accuracy == 1 and found.plan.classes == ("crane bird", "crane", "tench")
+    alone = rv.scan(toy(), Named(names, *pictures().tensors), ["channels"], **QUIET)
+    assert set(alone.images["label"]) == {"crane", "tench"}
+
+
 def test_exact_names_of_classes_come_before_alike_ones():
     other = [2, 0, 1]  # the place of each output among the labels' names
     labels = [other[k] for k in said().tolist()]
