@@ -27,7 +27,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import resviz as rv
-from resviz.scanning.sources import Source, source_of
+from resviz.scanning.given import source_of
+from resviz.scanning.sources import Source
 
 MODEL, BATCH = "cifar10-resnet20", 128
 DEFAULT = ("channels", "top", "quantiles", "classes", "correlation", "embedding")

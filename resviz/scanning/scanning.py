@@ -22,9 +22,10 @@ from resviz.scanning.accumulated import Accumulated
 from resviz.scanning.asking import Prepared, prepare, read_settings
 from resviz.scanning.belonging import marks_of
 from resviz.scanning.engines import ENGINES
+from resviz.scanning.given import Data, Labels, source_of
 from resviz.scanning.runner import Settings
 from resviz.scanning.scan import Scan, differences, load_scan
-from resviz.scanning.sources import Data, Labels, Stream, source_of
+from resviz.scanning.sources import Stream
 from resviz.writing import destination
 
 

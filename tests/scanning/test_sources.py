@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -131,6 +132,17 @@ def test_files_in_a_list_and_names_as_labels(folder):
     files = sorted(folder.rglob("*.png"))
     found = rv.scan(net32(), files, preset=PRESET, labels=["dog"] * 3 + ["ship"] * 3, **QUIET)
     assert found.classes["images"].tolist() == [0, 3, 3]
+
+
+def test_names_that_are_none_in_utf_8(folder):
+    """As on a disk of another system: pandas and the file take text alone."""
+    odd = os.fsdecode(b"caf\xe9.png")
+    (folder / "dog" / "1.png").rename(folder / "dog" / odd)
+    (folder / "dog" / f"no {odd}").write_bytes(b"no picture")
+    found = rv.scan(net32(), folder, preset=PRESET, path=folder / "a.resviz", **QUIET)
+    assert "dog/caf\\xe9.png" in found.images["name"].tolist()
+    assert found.skipped["name"].tolist() == ["dog/no caf\\xe9.png"]
+    found.save(folder / "b.resviz")
 
 
 def test_what_cannot_be_read_is_named(folder):
