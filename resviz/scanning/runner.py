@@ -153,18 +153,20 @@ class Runner:
     def _measured(self, images: Ints, inputs: Tensor, labels: Ints) -> Batch:
         """One pass; images that give NaN or infinity are left out, the others measured again."""
         batch = self._passed(images, inputs, labels)
-        broken = _broken(batch)
+        activations, gradients = _broken(batch)
+        broken = activations | gradients
         if not broken.any():
             return batch
         bad = images[broken].tolist()
+        kinds = ["activations" if each else "gradients" for each in activations[broken]]
         if self._settings.strict:
             raise NonFinite(
-                f"{caller()}: activations that are NaN or infinite for image {bad[0]} ({len(bad)} "
+                f"{caller()}: {kinds[0]} that are NaN or infinite for image {bad[0]} ({len(bad)} "
                 f"of {len(images)} in its batch); finite numbers. on_error='skip' leaves such "
                 "images out; rv.record names the layer where it starts."
             )
-        for image in bad:
-            self._seen.skip(image, "activations that are NaN or infinite")
+        for image, kind in zip(bad, kinds, strict=True):
+            self._seen.skip(image, f"{kind} that are NaN or infinite")
         if broken.all():
             return _nothing()
         kept = np.flatnonzero(~broken)
@@ -247,12 +249,13 @@ def _backward(returned: Any, output: Output, leaves: list[Tensor]) -> None:
     torch.autograd.grad(per_image.sum(), leaves, allow_unused=True)
 
 
-def _broken(batch: Batch) -> NDArray[np.bool_]:
-    """(N,) which images give NaN or infinity, in a layer or in what the network says."""
+def _broken(batch: Batch) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(N,) which images give NaN or infinity: in a layer or what the network says; in gradients."""
     found = [np.isfinite(s.mean).all(1) & np.isfinite(s.spread).all(1) for s in batch.sites]
     said = (batch.predictions < 0) | np.isfinite(batch.probabilities)
     finite: NDArray[np.bool_] = np.logical_and.reduce([*found, said])
-    return ~finite
+    steep = [~np.isfinite(s.gradient) for s in batch.sites if s.gradient is not None]
+    return ~finite, np.logical_or.reduce([np.zeros_like(finite), *steep])
 
 
 def _nothing() -> Batch:

@@ -182,6 +182,26 @@ def test_images_that_give_nan_are_left_out():
         rv.scan(toy(), data, on_error="raise", **QUIET)
 
 
+def test_images_whose_gradient_is_nan_are_left_out():
+    class Root(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = torch.nn.Conv2d(3, 4, 1, bias=False), torch.nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.fc(self.conv(x).square().sum((2, 3)).sqrt())
+
+    images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    images[3] = 0  # the root has no slope there
+    found = rv.scan(Root().eval(), images, measures=["gradients"], layers=["conv"], **QUIET)
+    assert found.skipped[["image", "reason"]].values.tolist() == [
+        [3, "gradients that are NaN or infinite"]
+    ]
+    assert np.isfinite(found.layers["grad_norm"]).all()
+    kept = rv.scan(Root().eval(), images, **QUIET)
+    assert kept.skipped.empty
+
+
 def test_nan_after_the_last_layer_that_is_scanned():
     class Unit(torch.nn.Module):
         def __init__(self):
