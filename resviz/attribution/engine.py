@@ -33,6 +33,7 @@ from resviz.errors import LayerRefused
 from resviz.given import Images, Inputs
 from resviz.hooks import Hooks, left_as_found, mixes_images, switch_gradients
 from resviz.networks.anatomy.axes.watch import Axes
+from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.first_call import checked
 from resviz.networks.inputs import check_differentiable, dynamic_int8
 from resviz.networks.outputs import tensor_or_none
@@ -101,6 +102,7 @@ class _Graph:
         self.axes = axes
         self._wanted, self._reshape, self.grad = set(wanted), reshape, grad
         self._about, self.blocks, self._apart = about, blocks, apart
+        self._given: dict[str, list[tuple[Tensor, int]]] = {}  # as it was when the module began
         self.begun: list[Tensor] = []
         self.interrupted = False
         self.refused: dict[Layer, LayerRefused] = {}
@@ -111,9 +113,15 @@ class _Graph:
             if grid is not None:
                 self.grids.append(grid)
 
+    def enter(self, path: str, module: nn.Module, args: Any) -> None:
+        """A module that may be asked for begins."""
+        given = [each for each in tensors_in(args) if not each.is_inference()]
+        self._given[path] = [(each, version(each)) for each in given]
+
     def after(self, path: str, module: nn.Module, args: Any, output: Any) -> Any:
         layer = (path, self.calls[path])
         self.calls[path] += 1
+        given = self._given.pop(path, [])
         if layer not in self._wanted:
             return None
         try:
@@ -127,6 +135,9 @@ class _Graph:
             self.found[layer] = output.detach().clone()
             return None
         self.go_on()
+        if any(each is output and written == version(output) for each, written in given):
+            # what an empty shortcut gives, or dropout in eval: others read that tensor, too
+            output = output.clone()
         if not output.requires_grad:
             output = self._begin(output)
         self.found[layer] = output
@@ -333,6 +344,7 @@ def _output(net: nn.Module, graph: _Graph, layers: Sequence[Layer], hooks: Hooks
     for module in _where_pictures_enter(modules.values()):
         hooks.before_forward(module, graph.before)
     for path in {path for path, _ in layers}:
+        hooks.before_forward(modules[path], partial(graph.enter, path))
         hooks.forward(modules[path], partial(graph.after, path))
     blocks = graph.blocks
     axes = graph.axes.watching(graph.inputs) if layers and blocks is None else nullcontext()

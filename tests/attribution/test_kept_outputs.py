@@ -86,6 +86,39 @@ def test_what_is_kept_may_be_written_over() -> None:
     assert exp.maps["grad_cam", "encoder"].abs().sum() > 0
 
 
+class Shortcut(nn.Module):
+    """A block whose shortcut is an empty Sequential, called before the branch or after it."""
+
+    def __init__(self, first: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.first = nn.Conv2d(3, 4, 3, padding=1), first
+        self.shortcut, self.conv = nn.Sequential(), nn.Conv2d(4, 4, 3, padding=1)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        if self.first:
+            kept = self.shortcut(x)
+            total = kept + self.conv(x)
+        else:
+            total = self.conv(x) + self.shortcut(x)
+        return self.fc(F.relu(total).mean((2, 3)))
+
+
+@pytest.mark.parametrize("layers", [["shortcut"], ["stem", "shortcut", "conv"]])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_layer_that_hands_its_input_on(first: bool, layers: list[str]) -> None:
+    """What the branch makes of the same tensor is no part of it."""
+    net = Shortcut(first).eval()
+    exp = rv.explain(net, IMAGES, 1, layers=layers, relu=False)
+    with torch.no_grad():
+        given = F.relu(net.stem(IMAGES))
+        slope = (given + net.conv(given) > 0) * net.fc.weight[1][:, None, None] / 256
+    expected = (slope.mean((2, 3), keepdim=True) * given).sum(1)
+    torch.testing.assert_close(exp.maps["grad_cam", "shortcut"][:, 0], expected)
+
+
 class Owning(Net):
     """Its first layer gives a buffer."""
 
