@@ -102,6 +102,20 @@ class Scorer:
         return torch.stack(columns, 1)
 
 
+def as_variant(values: Tensor, picture: Tensor) -> Tensor:
+    """Mixed or scaled values as numbers of the picture: whole ones are rounded, in their range.
+
+    Example:
+        >>> as_variant(torch.tensor([99.6, 300.0]), torch.tensor([200, 40], dtype=torch.uint8))
+        tensor([100, 255], dtype=torch.uint8)
+    """
+    dtype = picture.dtype
+    if not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool):
+        limits = torch.iinfo(dtype)
+        values = values.round().clamp(limits.min, limits.max)
+    return values.to(picture)
+
+
 def chunk_for(images: Tensor | Inputs) -> int:
     """How many variants run at once where nobody says."""
     return _CPU_CHUNK if images.device.type == "cpu" else _GPU_CHUNK

@@ -710,3 +710,16 @@ def test_bytes_have_no_gradient(method: str) -> None:
     with pytest.raises(ValueError, match=words), left_as_found(net):
         rv.explain(net, given, 0, methods=method, progress=False)
     assert rv.explain(net, given, 0, layers="relu").maps["grad_cam", "relu"].shape == (1, 1, 6, 6)
+
+
+@pytest.mark.parametrize("method", ["rise", "score_cam"])
+def test_masks_of_bytes_are_no_bytes(method: str) -> None:
+    torch.manual_seed(0)
+    net, given = Bytes().eval(), torch.full((1, 3, 16, 16), 200, dtype=torch.uint8)
+    given[:, :, 4:9, 2:8] = 40
+    options = {"rise": {"masks": 40}} if method == "rise" else {}
+    how: dict[str, Any] = {"methods": method, "options": options, "layers": "relu", "relu": False}
+    ((_, ours),) = rv.explain(net, given, 0, **how).maps.items()
+    ((_, expected),) = rv.explain(net, given.float(), 0, **how).maps.items()
+    span = float(expected.max() - expected.min())
+    torch.testing.assert_close(ours, expected, rtol=0, atol=0.02 * span)  # rounded pixels

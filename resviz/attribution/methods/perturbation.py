@@ -19,12 +19,13 @@ from resviz.attribution.layer import Layer
 from resviz.attribution.methods.closed import ablated
 from resviz.attribution.places import axes_of, is_tokens, resized, size_of
 from resviz.attribution.positions import Reading
-from resviz.attribution.scoring import Scorer
+from resviz.attribution.scoring import Scorer, as_variant
 from resviz.attribution.shared_pass import SharedPass
 from resviz.attribution.subject import blank_of
 from resviz.attribution.weighted_sum import weighted_sum
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.resume import Resume
+from resviz.networks.outputs import widened
 from resviz.progress import bar
 
 _BUDGET = 32 * 2**20  # bytes of activations in one resumed pass
@@ -43,17 +44,18 @@ def score_cam(shared: SharedPass, layer: Layer) -> Tensor:
 def _score_cam(scorer: Scorer, image: int, maps: Tensor) -> Tensor:
     """(T, h, w) from the activations (C, h, w) of one image."""
     picture = scorer.picture(image)
-    size = picture.shape[2:]
+    size, wide = picture.shape[2:], widened(picture).dtype
     flat = maps.flatten(1)
     varied = (flat.amax(1) > flat.amin(1)).nonzero().flatten()
 
     def variants() -> Iterator[Tensor]:
         yield torch.zeros_like(picture)
         for chosen in torch.split(varied, scorer.chunk):
-            masks = resized(maps[chosen, None].to(picture.dtype), size)
+            masks = resized(maps[chosen, None].to(wide), size)
             over = axes_of(masks)
             low = masks.amin(over, keepdim=True)
-            yield picture * ((masks - low) / (masks.amax(over, keepdim=True) - low))
+            masks = (masks - low) / (masks.amax(over, keepdim=True) - low)
+            yield as_variant(picture * masks, picture)
 
     scores = scorer.scores(image, variants(), len(varied) + 1, "score_cam")
     gain = scores.new_zeros(len(maps), scores.shape[1])
@@ -144,8 +146,8 @@ def _behind(picture: Tensor, masks: Tensor, blank: Tensor) -> Tensor:
         masks = masks[:, 0]
     if is_tokens(picture):
         return torch.where(masks > 0, picture, blank)
-    masks = masks.to(picture.dtype)
-    return picture * masks + blank * (1 - masks)
+    masks = masks.to(widened(picture).dtype)
+    return as_variant(picture * masks + blank * (1 - masks), picture)
 
 
 def _random_masks(

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resviz.attribution import places
-from resviz.attribution.scoring import Scorer
+from resviz.attribution.scoring import Scorer, as_variant
+from resviz.networks.outputs import widened
 
 _SIGMA = 10 / 224  # of the blur, over the shorter side
 
@@ -147,7 +148,7 @@ def blurred(images: Tensor) -> Tensor:
     the object: the curve would begin high and could not rise. A signal is smoothed along its
     length, a clip within each frame.
     """
-    result = images.double() if images.dtype == torch.float64 else images.float()
+    result = widened(images)
     axes = [axis for axis in range(1 if images.ndim == 2 else 2, images.ndim)][-2:]
     axes = [axis for axis in axes if images.shape[axis] > 1]
     sigma = _SIGMA * min((images.shape[axis] for axis in axes), default=1)
@@ -160,7 +161,7 @@ def blurred(images: Tensor) -> Tensor:
         rows = F.pad(moved.flatten(0, -2)[:, None], (reach, reach), mode="reflect")
         smooth = F.conv1d(rows, (weights / weights.sum())[None, None])
         result = smooth[:, 0].view(moved.shape).movedim(-1, axis)
-    return result.to(images.dtype)
+    return as_variant(result, images)
 
 
 # ---- curves
@@ -212,7 +213,8 @@ def weighted(picture: Tensor, values: Tensor) -> Tensor:
     """
     positive = values.clamp(min=0)
     largest = positive.max()
-    return picture * (positive / largest if bool(largest > 0) else positive).to(picture)
+    share = positive / largest if bool(largest > 0) else positive
+    return as_variant(picture * share.to(widened(picture)), picture)
 
 
 def drop_of(score: float, left: float) -> float:

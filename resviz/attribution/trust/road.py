@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from resviz.attribution.scoring import as_variant
 from resviz.attribution.trust.removal import Series
 
 _NOISE = 0.01
@@ -87,7 +88,7 @@ def imputed(picture: Tensor, gone: Tensor, noise: Tensor | float = 0.0) -> Tenso
     spread = torch.as_tensor(noise, dtype=torch.float64).expand(picture.shape).flatten(1)
     values = values.clone()
     values[:, missing] = solved + spread[:, missing]
-    return values.view(picture.shape).to(picture)
+    return as_variant(values.view(picture.shape), picture)
 
 
 def _solve(holes: Array, values: Array) -> Array:

@@ -120,6 +120,18 @@ def test_weighted_by_a_map_without_positive_values_is_the_mean_colour() -> None:
     )
 
 
+def test_bytes_are_rounded_not_their_weights() -> None:
+    picture = torch.arange(192, dtype=torch.uint8).view(3, 8, 8)
+    values, gone = torch.rand(8, 8), torch.rand(8, 8) < 0.3
+    for made in (
+        lambda given: weighted(given, values),
+        lambda given: blurred(given[None])[0],
+        lambda given: imputed(given, gone, -100.0),
+    ):
+        expected = made(picture.float()).round().clamp(0, 255).byte()
+        assert torch.equal(made(picture), expected)
+
+
 @pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # in their code
 @pytest.mark.parametrize("kind", ["coarse", "fine", "edges"])
 def test_imputation_agrees_with_grad_cams_road(kind: str) -> None:
