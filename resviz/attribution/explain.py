@@ -29,6 +29,7 @@ from resviz.errors import LayerRefused, warn
 from resviz.given import Images, Inputs
 from resviz.hooks import gradients
 from resviz.images.origin import origins
+from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.inputs import check_hookable, check_images
 from resviz.networks.outputs import Output, output_of, widened
 from resviz.preset import Preset
@@ -141,7 +142,8 @@ def explain(
         shared, last = taken
         asked = stated(asked, shared.scorer)
         maps = maps_of(shared, asked, relu)
-        about = _about(shared, asked, known, relu, layers) | _inputs(subject) | origins(images)
+        about = _about(shared, asked, known, relu, layers) | _inputs(subject)
+        about |= _origins(images, shared.inputs)
         about["layers_refused"] = {key_of(layer): str(why) for layer, why in refused.items()}
         about |= {"channels_last": True} if last else {}
         return _record(shared, maps, known, about, *more)
@@ -167,6 +169,12 @@ def _order(net: nn.Module, inputs: Inputs, asked: Mapping[str, Asked]) -> bool:
 def _inputs(subject: About) -> dict[str, Any]:
     """Of several inputs: how the one was found that maps are about."""
     return {} if subject.alone else {"input_chosen": subject.chosen()}
+
+
+def _origins(images: object, inputs: Inputs) -> dict[str, Any]:
+    """Where the images were in their photographs: told by the tensors that were given."""
+    given = dict(zip(inputs.names, tensors_in(images), strict=False))
+    return origins(given, inputs.names[inputs.main])
 
 
 def _wanted(

@@ -54,7 +54,8 @@ class Explanation:
         provenance: network, weights, device, dtype, versions, layers, options, notes;
             "explained" says which tensor each map belongs to: path, call, shape, how it was read,
             and which in-place operations wrote over it afterwards; "sources" where each image was
-            in its photograph: see :meth:`on_original`.
+            in its photograph, "other_sources" by input, where there are several: see
+            :meth:`on_original`.
     """
 
     maps: Mapping[tuple[str, str], Map]
@@ -212,7 +213,8 @@ class Explanation:
                 "over pictures (N, C, H, W) would be right. upsampled() brings any map to its "
                 "input's size."
             )
-        return placed(list(maps), origins_of(self.provenance, len(maps), sources))
+        about = self._about_input_of(keys[0][1])
+        return placed(list(maps), origins_of(about, len(maps), sources))
 
     def input_of(self, layer: str) -> str | None:
         """Of several inputs, the name of the one that a layer's maps are about; else None."""
@@ -237,6 +239,14 @@ class Explanation:
     def _shape_under(self, layer: str) -> tuple[int, ...]:
         """Of the input that a layer's maps are about."""
         return tuple(self._explained(layer).get("input_shape", self.provenance["input_shape"]))
+
+    def _about_input_of(self, layer: str) -> Mapping[str, Any]:
+        """The record, with places and shape of the input that a layer's maps are about."""
+        own: dict[str, Any] = {"input_shape": self._shape_under(layer)}
+        other = self._other_input(layer)
+        if other is not None:
+            own["sources"] = self.provenance.get("other_sources", {}).get(other, ())
+        return {**self.provenance, **own}
 
     def _explained(self, layer: str) -> Mapping[str, Any]:
         rows = self.provenance.get("explained", ())

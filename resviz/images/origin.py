@@ -157,11 +157,14 @@ def sources_of(images: Tensor) -> tuple[Origin, ...]:
     return origins
 
 
-def origins(images: object) -> dict[str, Any]:
+def origins(inputs: Mapping[str, Tensor], main: str) -> dict[str, Any]:
     """What a record holds of where its images were, if anybody knows.
 
-    Of several inputs the first is the picture.
+    Args:
+        inputs: by name, as they were given.
+        main: the one that maps and pictures are about; places of others are "other_sources".
     """
-    first = images[0] if isinstance(images, tuple | list) and images else images
-    found = sources_of(first) if isinstance(first, Tensor) else ()
-    return {"sources": [origin.to_json() for origin in found]} if found else {}
+    places = {name: [each.to_json() for each in sources_of(t)] for name, t in inputs.items()}
+    found: dict[str, Any] = {name: each for name, each in places.items() if each}
+    own = {"sources": found.pop(main)} if main in found else {}
+    return own | ({"other_sources": found} if found else {})

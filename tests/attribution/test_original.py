@@ -107,6 +107,32 @@ def test_sources_of_images_of_another_size(net: nn.Module) -> None:
         exp.on_original(sources=rv.sources_of(images))
 
 
+class Beside(nn.Module):
+    """Two pictures, each with a layer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = Where(), Where()
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.left(a) + self.right(b)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_each_of_two_pictures_has_its_own_photograph(net: nn.Module, named: bool) -> None:
+    a = rv.load_images(photograph(100, 200, 60, 80), net)
+    b = rv.load_images(photograph(300, 120, 140, 50), net)
+    given: Any = {"a": a, "b": b} if named else (a, b)
+    layers = ["left.conv", "right.conv"]
+    exp = rv.explain(Beside().eval(), given, 1, layers=layers)
+    for layer, images in zip(layers, (a, b), strict=True):
+        expected = explained(net, images).on_original()[0].nan_to_num(9)
+        assert torch.equal(exp.on_original(layer=layer)[0].nan_to_num(9), expected)
+    alone = rv.explain(Beside().eval(), given, 1, layers="right.conv")
+    assert alone.on_original().shape == (1, 1, 300, 120)
+    assert alone.provenance["sources"][0]["size"] == [300, 120]
+
+
 def test_which_map(net: nn.Module) -> None:
     images = rv.load_images(photograph(100, 200, 60, 80), net)
     exp = explained(net, images, methods=["grad_cam", "saliency"])
