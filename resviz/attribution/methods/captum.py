@@ -30,6 +30,7 @@ from resviz.attribution.subject import Subject, opened
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.operations import is_nonlinear, plain
 from resviz.networks.inputs import check_differentiable
+from resviz.networks.outputs import widened
 from resviz.networks.surgery.copies import copied
 from resviz.progress import bar
 from resviz.torch_private import deep_lift_rules, is_activation
@@ -115,7 +116,7 @@ def gradient_shap(
         for noisy, along in _noisy(given.values, samples, noise, seed, scorer.chunk):
             way = noisy - given.origin
             slopes = Saliency(forward).attribute(given.origin + way * along, abs=False)
-            total += (slopes * way).detach().float().sum(0)
+            total += (widened(slopes.detach()) * widened(way)).float().sum(0)
         return given.total(total / samples)
 
     return _each_target(scorer, image, one, samples, "gradient_shap", baseline)
@@ -158,7 +159,7 @@ def guided_grad_cam(shared: SharedPass, layer: Layer) -> Tensor:
     """
     products = []
     for image, cams in enumerate(shared.of_gradients(grad_cam, layer).relu()):
-        guided = _guided(shared.scorer_of(layer), image)
+        guided = widened(_guided(shared.scorer_of(layer), image))
         maps = resized(cams[:, None].to(guided), guided.shape[2:])
         products.append((guided * maps).abs().amax(1))
     return torch.stack(products)

@@ -503,6 +503,22 @@ def test_guided_backprop_and_guided_grad_cam(
             torch.testing.assert_close(exp.maps["guided_grad_cam", "relu2"][n, t], expected)
 
 
+def test_guided_grad_cam_of_half_precision() -> None:
+    """The product of two small numbers is a number."""
+    torch.manual_seed(1)
+    net = nn.Sequential(
+        *(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)),
+    )
+    net, images = net.half().eval(), torch.randn(1, 3, 32, 32).half()
+    methods = ["guided_grad_cam", "grad_cam", "guided_backprop"]
+    exp = rv.explain(net, images, [[0, 1, 2]], methods=methods, layers="3")
+    # Grad-CAM is not negative, so that the largest over the colours is that of the gradient
+    expected = exp.maps["grad_cam", "3"] * exp.maps["guided_backprop", "input"]
+    assert 0 < float(expected.max()) < 1e-4
+    torch.testing.assert_close(exp.maps["guided_grad_cam", "3"], expected, rtol=1e-5, atol=1e-12)
+
+
 def test_gradients_times_the_input_of_a_linear_network(images: Tensor) -> None:
     """There integrated gradients, DeepLIFT and GradientSHAP (in any noise) are x dy/dx."""
     net = Once(nn.Identity).double().eval()
