@@ -13,7 +13,7 @@ from resviz.attribution.places import axes_of
 from resviz.attribution.target import Target, target
 from resviz.attribution.targets import index_of
 from resviz.attribution.weighted_sum import weighted_sum
-from resviz.networks.outputs import Output
+from resviz.networks.outputs import Output, in_full
 from resviz.torch_private import modules_of
 
 _SAME = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
@@ -56,7 +56,8 @@ class AllClasses:
         """
         if logits is None:
             return False
-        found = self._pooled() @ self.weight.T + self.bias
+        with in_full(self.weight):
+            found = self._pooled() @ self.weight.T + self.bias
         wanted = logits.reshape(len(logits), -1).to(found)
         found = found[:, -wanted.shape[1] :]  # of the two sides of a logit the second is the logit
         reach = float((wanted - self.bias[-wanted.shape[1] :]).abs().max())
@@ -85,7 +86,8 @@ class AllClasses:
         """(N,) the logit of a class, or the sum of logits that a target is."""
         terms = self._terms(which)
         bias = sum(weight * self.bias[index] for index, weight in terms)
-        return self._pooled() @ self._weights(which) + bias
+        with in_full(self.weight):
+            return self._pooled() @ self._weights(which) + bias
 
     def _terms(self, which: int | str | Target) -> list[tuple[int, float]]:
         given = which if isinstance(which, Target) else target(which)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -346,6 +347,12 @@ def describe(value: Any) -> str:
 def widened(tensor: Tensor) -> Tensor:
     """In float32 or better: half precision is for passes, not for what is computed of them."""
     return tensor if tensor.dtype == torch.float64 or tensor.is_complex() else tensor.float()
+
+
+def in_full(tensor: Tensor) -> AbstractContextManager[Any]:
+    """Without the user's autocast, which is for passes likewise: it would multiply in half."""
+    kind = tensor.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def missed(logits: Tensor, truth: Tensor) -> Tensor:

@@ -151,6 +151,19 @@ def test_autocast(net: OnceEach, images: Tensor, method: str) -> None:
     assert exp.provenance["autocast"] == "bfloat16"
 
 
+def test_under_autocast_what_follows_the_passes_is_in_full(net: OnceEach, images: Tensor) -> None:
+    """At the last layer Grad-CAM and its kin are one map, and no numbers of bfloat16."""
+    methods = ["grad_cam", "hires_cam", "ablation_cam", "eigen_cam", "score_cam"]
+    with torch.autocast("cpu", torch.bfloat16):
+        exp = rv.explain(net, images, 1, methods=methods, layers=LAYER, relu=False)
+        every = exp.all_classes[1]
+    maps = {name: exp.maps[name, LAYER][:, 0] for name in methods}
+    torch.testing.assert_close(maps["grad_cam"], maps["hires_cam"])
+    torch.testing.assert_close(every, maps["grad_cam"].relu(), rtol=0.02, atol=1e-4)
+    for values in (*maps.values(), every):
+        assert not torch.equal(values, values.bfloat16().float())
+
+
 @pytest.mark.parametrize("method", every_method())
 def test_a_network_made_under_inference_mode(images: Tensor, method: str) -> None:
     """Methods of gradients say why they cannot; the others work, and those on a copy."""

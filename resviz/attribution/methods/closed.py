@@ -9,6 +9,7 @@ from resviz.arguments import caller
 from resviz.attribution.layer import Layer
 from resviz.attribution.places import axes_of
 from resviz.attribution.shared_pass import SharedPass
+from resviz.networks.outputs import in_full
 
 
 def cam(shared: SharedPass, layer: Layer) -> Tensor:
@@ -54,4 +55,5 @@ def ablated(shared: SharedPass, layer: Layer) -> Tensor | None:
     drop = drop * head.activations.mean(axes_of(head.activations)).unsqueeze(1)
     scores = shared.seen.scores[:, : shared.columns].to(drop)
     scale = torch.where(scores == 0, torch.ones_like(scores), scores.abs())
-    return torch.einsum("ntk,nk...->nt...", drop / scale.unsqueeze(2), head.activations)
+    with in_full(drop):
+        return torch.einsum("ntk,nk...->nt...", drop / scale.unsqueeze(2), head.activations)

@@ -25,7 +25,7 @@ from resviz.attribution.subject import blank_of
 from resviz.attribution.weighted_sum import weighted_sum
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.resume import Resume
-from resviz.networks.outputs import widened
+from resviz.networks.outputs import in_full, widened
 from resviz.progress import bar
 
 _BUDGET = 32 * 2**20  # bytes of activations in one resumed pass
@@ -134,7 +134,8 @@ def rise(
             yield _behind(picture, used, blank)
 
     def add(scores: Tensor) -> None:
-        total.add_(torch.einsum("mt,m...->t...", scores.float(), used[:, 0]))
+        with in_full(scores):
+            total.add_(torch.einsum("mt,m...->t...", scores.float(), used[:, 0]))
 
     scorer.scores(image, variants(), masks, "rise", each=add)
     return total / (keep * masks)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from resviz.attribution import places
 from resviz.attribution.scoring import Scorer, as_variant
-from resviz.networks.outputs import widened
+from resviz.networks.outputs import in_full, widened
 
 _SIGMA = 10 / 224  # of the blur, over the shorter side
 
@@ -159,7 +159,8 @@ def blurred(images: Tensor) -> Tensor:
         weights = torch.exp(-(at**2) / (2 * sigma**2))
         moved = result.movedim(axis, -1)
         rows = F.pad(moved.flatten(0, -2)[:, None], (reach, reach), mode="reflect")
-        smooth = F.conv1d(rows, (weights / weights.sum())[None, None])
+        with in_full(rows):
+            smooth = F.conv1d(rows, (weights / weights.sum())[None, None])
         result = smooth[:, 0].view(moved.shape).movedim(-1, axis)
     return as_variant(result, images)
 
