@@ -516,6 +516,31 @@ def test_ablation_with_a_reshape_where_sizes_meet() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "reshape",
+    [lambda t: t.flip(1), lambda t: t[:, 1:3], lambda t: F.pixel_unshuffle(t, 2)],
+    ids=["another order", "some", "space to depth"],
+)
+def test_ablation_with_a_reshape_to_other_channels(reshape: Any) -> None:
+    """Each channel of the maps is weighted by what it does itself."""
+    torch.manual_seed(0)
+    first, then = nn.Conv2d(3, 4, 3, padding=1).double(), nn.Conv2d(4, 4, 3, padding=1).double()
+    last = nn.Sequential(nn.ReLU(), then, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    images = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    settings: dict[str, Any] = {"methods": "ablation_cam", "layers": "0", "relu": False}
+    exp = rv.explain(nn.Sequential(first, last), images, 1, reshape=reshape, **settings)
+    with torch.no_grad():
+        output = first(images)
+        maps, score = reshape(output), last(output)[:, 1]
+        numbers = reshape(torch.arange(output[0].numel()).view(1, 4, 8, 8).double()).long()[0]
+        expected = torch.zeros_like(maps[:, 0])
+        for k, where in enumerate(numbers):
+            without = output.flatten(1).index_fill(1, where.flatten(), 0).view_as(output)
+            weight = (score - last(without)[:, 1]) / score.abs()
+            expected += weight[:, None, None] * maps[:, k]
+    torch.testing.assert_close(exp.maps["ablation_cam", "0"][:, 0], expected)
+
+
 class Mirrored(nn.Module):
     """A network over a picture and over the same one turned round."""
 

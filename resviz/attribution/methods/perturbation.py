@@ -74,27 +74,40 @@ def ablation_cam(shared: SharedPass, layer: Layer) -> Tensor:
     closed = ablated(shared, layer)
     if closed is not None:
         return closed
-    reading, rows = shared.seen.readings[layer], enumerate(shared.activations(layer))
-    parts = [_ablation_cam(shared.scorer, i, maps, layer, reading) for i, maps in rows]
-    return torch.stack(parts)
+    where = _channels(shared.seen.readings[layer], shared.seen.outputs[layer])
+    rows = enumerate(shared.activations(layer))
+    return torch.stack([_ablation_cam(shared.scorer, i, maps, layer, where) for i, maps in rows])
 
 
-def _ablation_cam(
-    scorer: Scorer, image: int, maps: Tensor, layer: Layer, reading: Reading
-) -> Tensor:
-    """(T, h, w) from the activations (C, h, w) of one image."""
+def _channels(reading: Reading, output: Tensor) -> Tensor:
+    """(C, m): where the values of each channel stand in the flattened output for one image.
+
+    Those that the maps leave out, as of class tokens, belong to their channel, unless a reading of
+    the caller's own makes other channels of the output's.
+    """
+    numbers = torch.arange(output.numel(), dtype=torch.float64).view(output.shape)
+    whole = numbers[:1].movedim(reading.channel, 0).flatten(1).long().to(output.device)
+    if reading.own is None:
+        return whole
+    shown = reading.own(numbers)[0].flatten(1).long().to(output.device)
+    channel = shown // math.prod(output.shape[reading.channel + 1 :]) % len(whole)
+    first = channel[:, 0]
+    same = bool((channel == channel[:, :1]).all()) and len(set(first.tolist())) == len(first)
+    return whole[first] if same else shown
+
+
+def _ablation_cam(scorer: Scorer, image: int, maps: Tensor, layer: Layer, where: Tensor) -> Tensor:
+    """(T, h, w) from the activations (C, h, w) of one image; `where`: see :func:`_channels`."""
     resumed = Resume(scorer.net, scorer.inputs.one(image), layer)
     native = resumed.activation
-    flat = native.movedim(reading.channel, 0).flatten(1)
-    alive = flat.any(1).nonzero().flatten()
+    alive = native.flatten()[where].any(1).nonzero().flatten()
     whole = scorer.read(resumed.output, image)  # (1, T)
-    drop = whole.new_zeros(len(flat), whole.shape[1])
+    drop = whole.new_zeros(len(where), whole.shape[1])
     size = native.numel() * native.element_size()
     with bar(len(alive), "ablation_cam", scorer.progress) as shown:
         for chosen in torch.split(alive, max(1, min(_BUDGET // size, 256))):
-            batch = native.repeat(len(chosen), *[1] * (native.ndim - 1))
-            rows = torch.arange(len(chosen), device=chosen.device)
-            batch.movedim(reading.channel, 1)[rows, chosen] = 0
+            batch = native.flatten(1).repeat(len(chosen), 1).scatter_(1, where[chosen], 0)
+            batch = batch.view(-1, *native.shape[1:])
             drop[chosen] = whole - scorer.read(resumed.run(batch), image)
             shown.update(len(chosen))
     scale = torch.where(whole == 0, torch.ones_like(whole), whole.abs())
