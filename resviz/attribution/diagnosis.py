@@ -27,17 +27,18 @@ def evidence(seen: Captured, norms: Norms, aims: Targets) -> dict[str, list[Any]
     """What :func:`findings` look at, as columns with a row per layer, image and target.
 
     dead_channels: share of channels that are 0 at every position. activation_norm, gradient_norm:
-    L2. effect_bound: their product, which no first-order effect of the layer on the score exceeds.
-    output_gradient: largest gradient of the score at the network's output. top_probability: the
-    largest, of outputs that have probabilities. rounding: what rounding the logits and the score
-    itself does to the score.
+    L2, class tokens too. effect_bound: their product, which no first-order effect of the layer on
+    the score exceeds. output_gradient: largest gradient of the score at the network's output.
+    top_probability: the largest, of outputs that have probabilities. rounding: what rounding the
+    logits and the score itself does to the score.
     """
     columns, probability = aims.columns, _top(seen.logits, aims.output)
     eps, size_of_output = _precision(seen.logits)
     columns_of: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     nothing = (seen.scores.new_full((len(seen.scores),), float("nan")),) * 2
     for layer in seen.activations or [PIXELS]:  # the pixels, where no layer was asked for
-        dead, size = _state(norms.activations(layer)) if layer in seen.activations else nothing
+        known = layer in seen.activations
+        dead, size = (_dead(norms.activations(layer)), norms.output(layer)) if known else nothing
         felt = bool(seen.gradients.get(layer))
         for column in range(columns):
             slope = norms.gradient(layer, column) if felt else torch.full_like(size, float("nan"))
@@ -47,8 +48,8 @@ def evidence(seen: Captured, norms: Norms, aims: Targets) -> dict[str, list[Any]
             for image, measured in enumerate(table):
                 if column >= len(aims.indices[image]):
                     continue
-                known = bool(size_of_output) and out[image] == out[image]
-                moved = out[image] * size_of_output[image] if known else 0.0
+                sized = bool(size_of_output) and out[image] == out[image]
+                moved = out[image] * size_of_output[image] if sized else 0.0
                 sure = probability[image] if probability else float("nan")
                 row = [key_of(layer), image, column, *measured, out[image], sure]
                 for name, value in zip(COLUMNS, [*row, eps * (score[image] + moved)], strict=True):
@@ -56,9 +57,9 @@ def evidence(seen: Captured, norms: Norms, aims: Targets) -> dict[str, list[Any]
     return columns_of
 
 
-def _state(channels: Tensor) -> tuple[Tensor, Tensor]:
-    """(share of dead channels, norm), (N,) each, from norms (N, C)."""
-    return (channels == 0).float().mean(1), torch.linalg.vector_norm(channels, dim=1)
+def _dead(channels: Tensor) -> Tensor:
+    """(N,) share of dead channels, from norms (N, C)."""
+    return (channels == 0).float().mean(1)
 
 
 def _top(logits: Tensor | None, output: Output) -> list[float]:
@@ -147,6 +148,13 @@ def _causes(
     for each in about.get("explained", ()):
         if each["layer"] == layer and not each.get("axes_said", True):
             yield "axes by shape", by_shape(each)
+    alone = layer in about.get("by_class_tokens", ())
+    if alone:
+        yield (
+            "no gradient",
+            f"the score reads the class token of {layer} alone: at the positions of the map the "
+            "gradient is exactly 0. An earlier layer, or layers='auto', has a map.",
+        )
     yield from _of_score(row, layer)
     dead, slope = row.get("dead_channels", 0.0), row.get("gradient_norm", float("nan"))
     if dead == 1:
@@ -157,7 +165,7 @@ def _causes(
             f"{dead:.0%} of the channels of {layer} are 0 everywhere on this image; the map rests "
             "on the few others.",
         )
-    elif not bool(values.any()) and slope != 0:
+    elif not bool(values.any()) and slope != 0 and not alone:
         yield _nothing(method, layer, about)
 
 

@@ -213,6 +213,9 @@ def _about(
         "layers": [key_of(layer) for layer in shared.layers],
         "layers_chosen": _chosen(layers),
         "explained": [_explained(shared, layer) for layer in shared.layers],
+        "by_class_tokens": [
+            key_of(x) for x in shared.layers if shared.norms.by_class_tokens(x, shared.columns)
+        ],
         "relu": relu,
         "batch_stats": shared.batch_stats,
         "class_maps": shared.norms.how,

@@ -100,7 +100,8 @@ class Explanation:
     def evidence(self) -> pd.DataFrame:
         """What :meth:`diagnose` looks at: a row per layer, image and target.
 
-        dead_channels (share that is 0 everywhere), activation_norm, gradient_norm, effect_bound
+        dead_channels (share that is 0 at every position), activation_norm and gradient_norm (L2,
+        of all that the layer gave), effect_bound
         (their product), output_gradient (largest gradient of the score at a logit),
         top_probability, rounding (what rounding alone does to the score).
         """

@@ -38,7 +38,7 @@ class Split:
             padded | scaled), image, target, branch and shortcut (sums of the two maps over the
             positions), branch_share (branch over both), branch_rms, shortcut_rms, ratio (branch
             over shortcut, of the tensors), grad_norm (L2 norm of the score's gradient at the
-            block's output).
+            block's output, class tokens too).
     """
 
     maps: Mapping[tuple[str, str], Tensor] = field(default_factory=dict)
@@ -87,7 +87,9 @@ def split(
         for name, part in zip(("branch", "shortcut"), both, strict=True):
             per_target = [weighted_sum(widened(g).mean(axes_of(g)), part) for g in gradients]
             maps[key_of(layer), name] = torch.stack(per_target, 1).cpu()
-        rows += _rows(key_of(layer), parts, gradients, maps)
+        own = reading.own is not None  # of which only what it shows has an axis of images
+        felt = gradients if own else seen.felt[layer][:columns]
+        rows += _rows(key_of(layer), parts, felt, maps)
     return Split(maps, pd.DataFrame(rows))
 
 

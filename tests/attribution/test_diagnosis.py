@@ -120,6 +120,30 @@ def test_no_gradient(net: Small, images: Tensor) -> None:
     assert causes(exp) == ["no gradient"]
 
 
+def test_a_layer_whose_class_token_alone_is_read() -> None:
+    torch.manual_seed(0)
+    net = torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5).eval()
+    nn.init.normal_(net.heads.head.weight)
+    images = torch.randn(2, 3, 32, 32)
+    first, last = (f"encoder.layers.encoder_layer_{number}" for number in (0, 1))
+    with pytest.warns(rv.ResvizWarning, match="the score reads the class token of .*_1 alone: at"):
+        exp = rv.explain(net, images, 0, layers=[first, last], split=True)
+    assert causes(exp) == ["no gradient"] and causes(exp, layer=first) == []
+    split = exp.split().table.set_index(["layer", "image"])
+    for layer in (first, last):
+        kept: list[Tensor] = []
+        module = net.get_submodule(layer)
+        handle = module.register_forward_hook(lambda m, a, out, kept=kept: kept.append(out))
+        (felt,) = torch.autograd.grad(net(images)[:, 0].sum(), kept)
+        handle.remove()
+        rows = exp.evidence[exp.evidence["layer"] == layer]
+        slopes = felt.flatten(1).norm(dim=1)
+        sizes = kept[0].detach().flatten(1).norm(dim=1)
+        assert rows["gradient_norm"].tolist() == pytest.approx(slopes.tolist(), rel=1e-4)
+        assert rows["effect_bound"].tolist() == pytest.approx((slopes * sizes).tolist(), rel=1e-4)
+        assert split.loc[layer, "grad_norm"].tolist() == pytest.approx(slopes.tolist(), rel=1e-4)
+
+
 @pytest.mark.parametrize("method", ["saliency", "smooth_grad", "occlusion", "integrated_gradients"])
 def test_blank_maps_over_the_pixels(net: Small, images: Tensor, method: str) -> None:
     """They have no last ReLU that could hide evidence against the class."""
