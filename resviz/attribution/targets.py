@@ -41,6 +41,7 @@ class Targets:
     Attributes:
         indices: N lists of target indices, -1 for what is no single target.
         names: their names.
+        regions: likewise "predicted", "all" or "mask": the positions of a dense output that count.
         classes: how many the output speaks for; 0 where targets are functions.
     """
 
@@ -48,6 +49,7 @@ class Targets:
         self.given, self.count, self.output = given, count, output or Output()
         self.indices: list[list[int]] = []
         self.names: list[list[str]] = []
+        self.regions: list[list[str]] = []
         self.classes = 0
         self._aims: list[list[tuple[Term, ...] | Function]] = []
 
@@ -82,7 +84,9 @@ class Targets:
 
     def about(self, logits: Tensor | None) -> dict[str, Any]:
         """What a record holds of the output; of targets that are functions, too."""
-        return (self.output.seen(logits) if self._functions() else self.output).about()
+        about = (self.output.seen(logits) if self._functions() else self.output).about()
+        other = any(set(row) - {"predicted"} for row in self.regions)
+        return about | ({"regions": self.regions} if other else {})
 
     def warn_of_probabilities(self, logits: Tensor | None, net: nn.Module, inputs: Inputs) -> None:
         """Warn where what should be logits are probabilities."""
@@ -186,8 +190,12 @@ class Targets:
         scores = self._scored(logits)
         self.classes = scores.shape[1]
         rows = rows_of(self.given, self.count, self.output, scores)
-        self.names = [[self._title(each, scores.shape[1]) for each in row] for row in rows]
+        self.regions = [[_region(each) for each in row] for row in rows]
         aims = [[self._aim(each, scores, image) for each in row] for image, row in enumerate(rows)]
+        self.names = [
+            [self._title(*pair) for pair in zip(*both, strict=True)]
+            for both in zip(rows, aims, strict=True)
+        ]
         self.indices = [[_single(aim) for aim in row] for row in aims]
         most = max(map(len, aims))
         self._aims = [[*row, *row[-1:] * (most - len(row))] for row in aims]
@@ -241,11 +249,16 @@ class Targets:
             f"{caller()}: target {which} with {outputs} classes; 0 to {outputs - 1} would be right."
         )
 
-    def _title(self, given: Target, outputs: int) -> str:
-        named = [
-            (self.output.name(self._index(which, outputs)), weight)
-            for which, weight, _ in given.terms
-        ]
+    def _title(self, given: Target, aim: tuple[Term, ...]) -> str:
+        """As ``"sky"`` where it is predicted, ``"sky (all)"``, ``"sky (mask of 64)"``."""
+        named = []
+        for (_, _, region), term in zip(given.terms, aim, strict=True):
+            name = self.output.name(term.index)
+            if region is not None and not isinstance(region, str) and term.mask is not None:
+                name += f" (mask of {int(term.mask.sum())})"
+            elif isinstance(region, str) and region != "predicted":
+                name += f" ({region})"
+            named.append((name, term.weight))
         return spelled(named)
 
     # ---- contrast
@@ -287,6 +300,15 @@ class Targets:
                 aims.append((Term(index, 1.0), *against))
             new._aims.append(aims)
         return new
+
+
+def _region(given: Target) -> str:
+    """Which positions count: "mask" too where they differ between the terms."""
+    kinds = {
+        "predicted" if where is None else where if isinstance(where, str) else "mask"
+        for _, _, where in given.terms
+    }
+    return kinds.pop() if len(kinds) == 1 else "mask"
 
 
 def _single(aim: tuple[Term, ...] | Function) -> int:

@@ -17,6 +17,7 @@ from resviz.attribution.explanation import Explanation
 from resviz.attribution.places import is_tokens, size_of
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.subject import token_of
+from resviz.attribution.target import Target, target
 from resviz.attribution.targets import Targets
 from resviz.attribution.trust.removal import averaged, per_channel, ranks_of
 from resviz.attribution.trust.rivals import LEAST, NULLS
@@ -306,7 +307,8 @@ def scorer_for(
         now = aims.scores(returned).double().cpu()
     now = aims.blanked(now)
     aims.warn_of_probabilities(aims.output.tensor_or_none(returned), net, inputs)
-    if targets is not None and aims.indices != exp.targets:
+    regions = exp.provenance.get("regions", aims.regions)
+    if targets is not None and (aims.indices, aims.regions) != (exp.targets, regions):
         raise ValueError(
             f"{caller()}: targets {aims.names} and an explanation of {exp.target_names}; the "
             "targets that were explained would be right."
@@ -341,13 +343,26 @@ def _check_pictures(exp: Explanation, inputs: Inputs, preset: Preset | None) -> 
 
 
 def _targets(exp: Explanation, targets: Any, inputs: Inputs, preset: Preset | None) -> Targets:
-    if targets is None and any(-1 in row for row in exp.targets):
-        row = next(number for number, row in enumerate(exp.targets) if -1 in row)
-        name = exp.target_names[row][exp.targets[row].index(-1)]
-        raise ValueError(
-            f"{caller()}: the target {name!r} is no single class, and an explanation does "
-            "not hold it; the same targets as explain got would be right: faithfulness(net, "
-            "images, exp, targets)."
-        )
-    given = exp.targets if targets is None else targets
+    given = _held(exp) if targets is None else targets
     return Targets(given, inputs.count, output_of(preset, inputs))
+
+
+def _held(exp: Explanation) -> list[list[Target]]:
+    """The targets as an explanation holds them.
+
+    Raises:
+        ValueError: a sum, a function or a mask, which it does not hold.
+    """
+    regions = exp.provenance.get("regions") or [[None] * len(row) for row in exp.targets]
+    rows: list[list[Target]] = [[] for _ in exp.targets]
+    for image, row in enumerate(exp.targets):
+        for column, (index, region) in enumerate(zip(row, regions[image], strict=True)):
+            if index == -1 or region == "mask":
+                what = "no single class" if index == -1 else "about a mask"
+                raise ValueError(
+                    f"{caller()}: the target {exp.target_names[image][column]!r} is {what}, and an "
+                    "explanation does not hold it; the same targets as explain got would be right: "
+                    "faithfulness(net, images, exp, targets)."
+                )
+            rows[image].append(target(index, region=region))
+    return rows

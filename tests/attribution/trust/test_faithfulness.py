@@ -229,6 +229,26 @@ def test_dense_outputs_keep_their_region() -> None:
     assert table.attrs["provenance"]["score"] == "score"
 
 
+def test_regions_are_those_that_were_explained() -> None:
+    net, image = Dense(), torch.randn(1, 3, 8, 8)
+    with torch.no_grad():
+        net.top.bias[1] += 0.45
+    mask = torch.zeros(8, 8)
+    mask[:4] = 1
+    whole, part = rv.target(1, region="all"), rv.target(1, region=mask)
+    exp = rv.explain(net, image, [[whole, part, 1]], layers="conv")
+    assert exp.target_names == [["class 1 (all)", "class 1 (mask of 32)", "class 1"]]
+    with pytest.raises(ValueError, match=r"'class 1 \(mask of 32\)' is about a mask, and an expl"):
+        rv.faithfulness(net, image, exp)
+    alone = rv.explain(net, image, whole, layers="conv", relu=False)
+    for targets in (None, whole):
+        table = rv.faithfulness(net, image, alone, targets, checks="deletion", steps=3)
+        assert table["score"][0] == pytest.approx(float(alone.scores), rel=1e-5)
+    for other in (1, part):
+        with pytest.raises(ValueError, match=r"and an explanation of \[\['class 1 \(all\)'\]\]"):
+            rv.faithfulness(net, image, alone, other, checks="deletion", steps=3)
+
+
 @pytest.mark.thorough
 def test_functions_and_differences_are_given_again(net: nn.Module, images: Tensor) -> None:
     def margin(output: Tensor) -> Tensor:
