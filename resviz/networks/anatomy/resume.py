@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from resviz.arguments import caller
@@ -17,7 +18,7 @@ from resviz.networks.anatomy.dataflow import Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
 from resviz.torch_private import modules_of
 
-_SAME = 1e-3  # of the output's rms: other kernels serve other batch sizes
+_SAME, _MOST = 1e-3, 1e-2  # of the output's norm, and of its rms: kernels differ with the batch
 
 
 @dataclass
@@ -84,19 +85,22 @@ class Resume:
         if self._faithful():
             return
         self._finished.clear()
-        if not self._faithful():
+        if not self._faithful(full=True):
             raise RuntimeError(
                 f"{caller()}: {type(self._net).__name__} gives another output when it is run again "
                 f"from {self._layer[0]!r} on; a network that gives the same every time would be "
                 "right. Methods with gradients need one pass only."
             )
 
-    def _faithful(self) -> bool:
+    def _faithful(self, full: bool = False) -> bool:
+        """Whether a pass gives the network's own output; errors of a full one are its own."""
         twice = self.activation.repeat(2, *[1] * (self.activation.ndim - 1))
         try:
             output = self.run(twice)
-        except RuntimeError:
-            return False
+        except Exception:
+            if full:
+                raise
+            return False  # what a module keeps beside what it returns may be missing
         return _close(output, _repeated(self.output, 2, writable=False))
 
     def run(self, activations: Tensor) -> Any:
@@ -207,9 +211,17 @@ def _mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
 
 def _close(output: Any, expected: Any) -> bool:
     pairs = list(zip(tensors_in(output), tensors_in(expected), strict=False))
-    return all(
-        one.shape == other.shape
-        and bool((one.float() - other.float()).abs().max() <= _SAME * other.float().norm())
-        for one, other in pairs
-        if other.numel()
-    )
+    return all(_alike(one, other) for one, other in pairs)
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Equal but for rounding; NaN and infinity where the other has them."""
+    if one.shape != other.shape or not other.numel():
+        return one.shape == other.shape
+    eps = torch.finfo(other.dtype).eps if other.is_floating_point() else 0.0
+    one, other = one.float(), other.float()
+    same = (one == other) | (one.isnan() & other.isnan())
+    off = (one - other).abs().masked_fill(same, 0)
+    room = min(_SAME * other.numel() ** 0.5, max(_MOST, 16 * eps))
+    rms = other.where(other.isfinite(), 0).square().mean().sqrt()
+    return bool(off.max() <= room * rms)

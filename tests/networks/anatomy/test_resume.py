@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from cases import thorough, thorough_but
 from left_as_found import left_as_found
 from resviz.arguments import public_as
-from resviz.networks.anatomy.resume import Resume
+from resviz.networks.anatomy.resume import Resume, _alike
 from resviz.networks.cifar import cifar_resnet
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -441,6 +441,54 @@ def test_an_output_that_holds_no_batch() -> None:
     """Its one filter is no image; the network runs in full, or the filter is left alone."""
     net = FirstAxisIsNoBatch().double().eval()
     assert_equal_to_full_pass(net, (torch.randn(1, 3, 6, 7, dtype=torch.float64),), ("last", 0))
+
+
+class Keeps(nn.Module):
+    """An encoder that keeps its skip beside what it returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.skip = torch.relu(self.conv(x))
+        return nn.functional.avg_pool2d(self.skip, 2)
+
+
+class Skips(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.middle = Keeps(), nn.Conv2d(4, 4, 3, padding=1)
+        self.head = nn.Conv2d(8, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        deep = nn.functional.interpolate(torch.relu(self.middle(self.encoder(x))), scale_factor=2)
+        return self.head(torch.cat([deep, self.encoder.skip], 1))
+
+
+def test_a_skip_that_is_kept_as_an_attribute() -> None:
+    """It is not there when the encoder does not run: the passes run in full."""
+    net, image = Skips().double().eval(), torch.randn(1, 3, 8, 8, dtype=torch.float64)
+    with torch.no_grad():
+        with left_as_found(net):
+            resumed = Resume(net, (image,), ("middle", 0))
+        changed = variants(resumed.activation)
+        with left_as_found(net):
+            ours = resumed.run(changed.clone())
+    expected = replaced(net, (image,), ("middle", 0), changed)
+    torch.testing.assert_close(ours, expected, **EXACT)
+
+
+def test_what_counts_as_the_same_output() -> None:
+    """Of a large output one value counts, too; NaN and infinity are what they are."""
+    output = torch.randn(1, 21, 64, 64)
+    other = output.clone()
+    other[0, 0, 0, :2] += torch.tensor([0.2, 0.0])
+    assert not _alike(other, output)
+    assert _alike(output + 1e-5, output) and not _alike(output[:, 1:], output)
+    output[0, 0, 0, :2] = torch.tensor([torch.nan, -torch.inf])
+    assert _alike(output.clone(), output)
+    assert not _alike(other, output) and not _alike(output, other)
 
 
 def test_parametrised_weights() -> None:
