@@ -83,14 +83,18 @@ def eigen_grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
 
 
 def _first_component(maps: Tensor) -> Tensor:
-    """(n, h, w), float64: U_1 s_1 of the (hw, C) matrix, through its (hw, hw) or (C, C) Gram."""
+    """(n, h, w), float64: U_1 s_1 of the (hw, C) matrix, through its (hw, hw) or (C, C) Gram.
+
+    NaN where the maps hold NaN or infinity.
+    """
     flat = maps.double().flatten(2).transpose(1, 2)  # (n, hw, C)
     wide = flat.shape[1] <= flat.shape[2]
     gram = flat @ flat.transpose(1, 2) if wide else flat.transpose(1, 2) @ flat
-    values, vectors = torch.linalg.eigh(gram)
+    lost = ~gram.isfinite().flatten(1).all(1)  # of which there are no vectors
+    values, vectors = torch.linalg.eigh(gram.masked_fill(lost.view(-1, 1, 1), 0))
     first = vectors[..., -1]  # eigenvalues ascend
     if wide:
         projected = first * values[:, -1:].clamp_min(0).sqrt()
     else:
         projected = (flat @ first.unsqueeze(2)).squeeze(2)
-    return projected.view(len(maps), *maps.shape[2:])
+    return projected.masked_fill(lost[:, None], torch.nan).view(len(maps), *maps.shape[2:])

@@ -164,6 +164,13 @@ def test_under_autocast_what_follows_the_passes_is_in_full(net: OnceEach, images
         assert not torch.equal(values, values.bfloat16().float())
 
 
+@pytest.mark.parametrize("method", ["eigen_cam", "eigen_grad_cam", "ablation_cam"])
+def test_what_is_not_finite_is_named(net: OnceEach, images: Tensor, method: str) -> None:
+    images[0, 0, 0, 0] = torch.nan
+    with pytest.raises(rv.NonFinite, match=f"{method} at 'conv1' holds NaN or infinity"):
+        rv.explain(net, images, 1, methods=method, layers="conv1")
+
+
 @pytest.mark.parametrize("method", every_method())
 def test_a_network_made_under_inference_mode(images: Tensor, method: str) -> None:
     """Methods of gradients say why they cannot; the others work, and those on a copy."""

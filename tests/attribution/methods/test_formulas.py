@@ -569,6 +569,13 @@ def between_0_and_1(maps: Tensor) -> Tensor:
     return (maps - low) / (maps.amax((-2, -1), keepdim=True) - low)
 
 
+def test_eigen_cam_of_large_numbers() -> None:
+    """Whose squares float32 does not hold."""
+    maps = torch.randn(2, 3, 4, 5)
+    expected = METHODS["eigen_cam"].function(maps, None)
+    torch.testing.assert_close(METHODS["eigen_cam"].function(1e25 * maps, None) / 1e25, expected)
+
+
 @pytest.mark.parametrize("name", ["grad_cam", "hires_cam", "xgrad_cam"])
 def test_one_map_at_pooling_and_linear(cifar: nn.Module, name: str) -> None:
     pictures = torch.randn(2, 3, 32, 32, dtype=torch.float64)
