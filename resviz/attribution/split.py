@@ -74,9 +74,10 @@ def split(
     """
     found = _parts(net, inputs, list(seen.activations), batch_stats)
     if not found:
+        named = ", ".join(key_of(x) for x in seen.activations)
+        got = f"none of {named} ends in a residual addition" if named else "no layer is explained"
         raise ValueError(
-            f"{caller()}: split=True, and none of {', '.join(key_of(x) for x in seen.activations)} "
-            "ends in a residual addition; block outputs would be right: layers='blocks'."
+            f"{caller()}: split=True, and {got}; block outputs would be right: layers='blocks'."
         )
     maps: dict[tuple[str, str], Tensor] = {}
     rows: list[dict[str, Any]] = []

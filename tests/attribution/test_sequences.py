@@ -230,6 +230,30 @@ def test_methods_that_cannot_take_ids_say_so(method: str) -> None:
         rv.explain(Bag().eval(), tokens_of(2, 5), methods=method, layers="embedding")
 
 
+class Wave(nn.Module):
+    """A waveform (N, L), or a signal (N, 1, L)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.relu = nn.Conv1d(1, 4, 5, padding=2, stride=2), nn.ReLU()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[:, None] if x.ndim == 2 else x
+        return self.fc(self.relu(self.conv(x)).mean(2))
+
+
+@pytest.mark.parametrize("method", ["score_cam", "guided_grad_cam"])
+def test_a_waveform_is_a_signal_of_one_channel(method: str) -> None:
+    net, given = Wave().eval(), torch.randn(2, 32)
+    ours, expected = (
+        rv.explain(net, each, 1, methods=method, layers="relu", relu=False).maps[method, "relu"]
+        for each in (given, given[:, None])
+    )
+    torch.testing.assert_close(ours, expected)
+
+
 def test_tokens_that_enter_no_embedding() -> None:
     class OneHot(nn.Module):
         def __init__(self) -> None:

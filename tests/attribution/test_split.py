@@ -168,6 +168,8 @@ def test_layers_that_are_no_blocks() -> None:
         rv.explain(net, images, 1, layers=["conv1", "bn1"], split=True)
     mixed = rv.explain(net, images, 1, layers=["conv1", "layer1"], split=True)
     assert {layer for layer, _ in mixed.split().maps} == {"layer1"}
+    with pytest.raises(ValueError, match=r"explain: split=True, and no layer is explained; block"):
+        rv.explain(net, images, 1, methods="saliency", split=True)
     with pytest.raises(ValueError, match=r"explain\(\.\.\., split=True\)"):
         rv.explain(net, images, 1, layers="layer1").split()
     plain = cifar_resnet(8, shortcut="none", seed=0)

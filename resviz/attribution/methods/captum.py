@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from resviz.arguments import caller
 from resviz.attribution.cam import grad_cam
 from resviz.attribution.layer import Layer
-from resviz.attribution.places import resized
+from resviz.attribution.places import resized, size_of
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.shared_pass import SharedPass
 from resviz.attribution.subject import Subject, opened
@@ -160,7 +160,9 @@ def guided_grad_cam(shared: SharedPass, layer: Layer) -> Tensor:
     products = []
     for image, cams in enumerate(shared.of_gradients(grad_cam, layer).relu()):
         guided = widened(_guided(shared.scorer_of(layer), image))
-        maps = resized(cams[:, None].to(guided), guided.shape[2:])
+        maps = resized(cams[:, None].to(guided), size_of(guided))
+        if guided.ndim == 2:  # a table, or a waveform without channels
+            guided = guided[:, None]
         products.append((guided * maps).abs().amax(1))
     return torch.stack(products)
 

@@ -33,9 +33,9 @@ def count(default: int | None) -> Option:
     return Option(default, read)
 
 
-def whole(default: int) -> Option:
-    """A whole number, as a seed."""
-    return Option(default, arguments.whole)
+def seed(default: int) -> Option:
+    """What a random generator starts from."""
+    return Option(default, lambda what, value: arguments.seed(value, what, None))
 
 
 def number(default: float) -> Option:

@@ -44,7 +44,7 @@ def score_cam(shared: SharedPass, layer: Layer) -> Tensor:
 def _score_cam(scorer: Scorer, image: int, maps: Tensor) -> Tensor:
     """(T, h, w) from the activations (C, h, w) of one image."""
     picture = scorer.picture(image)
-    size, wide = picture.shape[2:], widened(picture).dtype
+    size, wide = size_of(picture), widened(picture).dtype
     flat = maps.flatten(1)
     varied = (flat.amax(1) > flat.amin(1)).nonzero().flatten()
 
@@ -55,6 +55,8 @@ def _score_cam(scorer: Scorer, image: int, maps: Tensor) -> Tensor:
             over = axes_of(masks)
             low = masks.amin(over, keepdim=True)
             masks = (masks - low) / (masks.amax(over, keepdim=True) - low)
+            if picture.ndim == 2:  # a table, or a waveform without channels
+                masks = masks[:, 0]
             yield as_variant(picture * masks, picture)
 
     scores = scorer.scores(image, variants(), len(varied) + 1, "score_cam")

@@ -17,7 +17,7 @@ from resviz.attribution.methods.method import (
     MASKED_PIXELS,
     Method,
 )
-from resviz.attribution.methods.options import baseline, count, number, share, size, whole
+from resviz.attribution.methods.options import baseline, count, number, seed, share, size
 from resviz.attribution.targets import Targets
 
 ARXIV = "https://arxiv.org/abs/"
@@ -116,7 +116,7 @@ METHODS = {
             "masks": count(1000),
             "cells": count(7),
             "keep": share(0.5),
-            "seed": whole(0),
+            "seed": seed(0),
             "baseline": baseline(),
         },
         signed=True,
@@ -146,7 +146,7 @@ METHODS = {
         "1 forward and backward per sample",
         "Smilkov et al. 2017",
         ARXIV + "1706.03825",
-        options={"samples": count(25), "noise": size(0.15), "seed": whole(0)},
+        options={"samples": count(25), "noise": size(0.15), "seed": seed(0)},
     ),
     "integrated_gradients": Method(
         captum_methods.integrated_gradients,
@@ -168,7 +168,7 @@ METHODS = {
         options={
             "samples": count(25),
             "noise": size(0.1),
-            "seed": whole(0),
+            "seed": seed(0),
             "baseline": baseline(),
         },
         signed=True,

@@ -254,7 +254,8 @@ class _Checked:
             self.maps.append(self._row(key, image, column, each, scores))
 
     def _seed(self, image: int) -> int:
-        return self.settings.seed * 100_003 + image  # other random maps for each image
+        # other random maps for each image; what a generator takes
+        return (self.settings.seed * 100_003 + image) % 2**63
 
     def _curve_series(self, picture: Tensor, image: int, ranks: Tensor) -> dict[str, Series]:
         base = {name: each[image] for name, each in self.base.items()}

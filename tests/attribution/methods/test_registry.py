@@ -20,7 +20,7 @@ from resviz.attribution.methods.method import (
     Form,
     Method,
 )
-from resviz.attribution.methods.options import Option, count, number, share, size, whole
+from resviz.attribution.methods.options import Option, count, number, seed, share, size
 from resviz.attribution.methods.registry import METHODS
 from resviz.attribution.scoring import Scorer
 from resviz.attribution.shared_pass import SharedPass
@@ -163,12 +163,12 @@ def test_a_method_of_positive_gradients_says_so(
     [
         (count(3), (1, 10**9), (0, -1, True, 1.0, "1", None)),
         (count(None), (1, None), (0, False, "x")),
-        (whole(0), (0, -5, 7), (True, 1.5, None, "0")),
+        (seed(0), (0, -5, 7, 2**64 - 1), (True, 1.5, None, "0", 2**64)),
         (number(0.5), (0, -1.5, 3), (True, "1", None)),
         (size(0.1), (0, 0.0, 2.5), (-0.1, float("nan"), True, None)),
         (share(0.5), (1e-9, 1, 0.5), (0, 0.0, 1.1, True, float("nan"), None)),
     ],
-    ids=["count", "count_or_none", "whole", "number", "size", "share"],
+    ids=["count", "count_or_none", "seed", "number", "size", "share"],
 )
 def test_options_check_their_values(
     option: Option, right: tuple[Any, ...], wrong: tuple[Any, ...]

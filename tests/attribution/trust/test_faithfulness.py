@@ -229,6 +229,11 @@ def test_dense_outputs_keep_their_region() -> None:
     assert table.attrs["provenance"]["score"] == "score"
 
 
+def test_any_seed_that_a_generator_takes(net: nn.Module, images: Tensor) -> None:
+    exp = rv.explain(net, images[:1], 1, methods="layer_cam", layers="layer2")
+    rv.faithfulness(net, images[:1], exp, checks="deletion", steps=2, seed=2**64 - 1)
+
+
 def test_regions_are_those_that_were_explained() -> None:
     net, image = Dense(), torch.randn(1, 3, 8, 8)
     with torch.no_grad():
