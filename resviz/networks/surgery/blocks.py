@@ -180,7 +180,8 @@ def swap_blocks(net: nn.Module, first: str, second: str) -> Iterator[None]:
     """The network with two blocks in each other's place.
 
     Inside, ``first`` is the place: a record's row "layer3.1" is of the block that stands there now.
-    A block that stands in several places is exchanged in all of them.
+    Where the block has a second name, in a module beside the one that holds it, the exchange is
+    made there, too; of several places in one container ``first`` is the only one.
 
     Args:
         net: any network.
@@ -206,9 +207,19 @@ def swap_blocks(net: nn.Module, first: str, second: str) -> Iterator[None]:
         raise ValueError(f"{caller()}: {first!r} and {second!r}; two modules side by side.")
     _check_same_shapes(first, modules[first], second, modules[second])
     pair = {id(modules[first]): modules[second], id(modules[second]): modules[first]}
-    owners = {id(owner): owner for owner in modules.values()}.values()
-    places = [(children_of(owner), name, child) for owner in owners
-              for name, child in children_of(owner).items() if id(child) in pair]  # fmt: skip
+    places = [
+        (children_of(modules[owner]), name, modules[path])
+        for path in (first, second)
+        for owner, _, name in (path.rpartition("."),)
+    ]
+    holders = [id(children) for children, _, _ in places]
+    others = {id(each): each for each in map(children_of, modules.values())}
+    places += [
+        (children, name, child)
+        for children in others.values()
+        for name, child in children.items()
+        if child is not None and id(child) in pair and id(children) not in holders
+    ]
     with _noted(net, f"{first} and {second} swapped"):
         try:
             for children, name, child in places:
