@@ -6,9 +6,10 @@ the network leaves as it came: hooks, training modes, ``requires_grad``, buffers
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from operator import is_
@@ -30,6 +31,9 @@ from resviz.torch_private import (
 
 # DistributedDataParallel averages in a callback of its own that it queues during the backward
 _AFTER_OTHERS = 2
+_OURS = ("forward", "__getstate__")  # attributes that Hooks gives modules, and takes back
+_TORCHS = frozenset(vars(nn.Module()))
+_frames = threading.RLock()
 _READS_ONLY = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)  # in eval mode
 
 
@@ -296,10 +300,25 @@ def _random_devices(net: nn.Module) -> list[int]:
     return sorted({d.index or 0 for d in devices if d.type == "cuda"})
 
 
+def _new_lock() -> None:
+    """In a process that was forked: the thread that had the lock is not there."""
+    global _frames
+    _frames = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
+
+
 @contextmanager
-def _attributes(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Tensors that a forward keeps, as ``self.attention``: else the graph of a pass stays there."""
+def _attributes(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """What a forward keeps, as ``self.attention``: else the graph of a pass stays there.
+
+    All of it, not tensors alone: of a mask and the size that it was made for, the size would stay.
+    Of what it keeps in lists and dictionaries, those with parts of a graph are as they were.
+    """
     before = [(own, dict(own)) for own in map(vars, modules)]
+    held = [(each, each.copy()) for each in _containers(modules)]
     try:
         yield
     finally:
@@ -307,12 +326,29 @@ def _attributes(modules: Iterable[nn.Module]) -> Iterator[None]:
             same = len(own) == len(kept) and all(map(is_, own, kept))
             if same and all(map(is_, own.values(), kept.values())):  # nearly always
                 continue
-            for name in [n for n, t in own.items() if n not in kept and isinstance(t, Tensor)]:
+            for name in [name for name in own if name not in kept and name not in _OURS]:
                 del own[name]
             for name, each in kept.items():
-                now = own.get(name)
-                if now is not each and (isinstance(each, Tensor) or isinstance(now, Tensor)):
+                if name not in _OURS and own.get(name, _OURS) is not each:
                     own[name] = each
+        for now, then in held:
+            if _has_graph(now) and not _has_graph(then):
+                now.clear()
+                now.extend(then) if isinstance(now, list) else now.update(then)
+
+
+def _containers(modules: Iterable[nn.Module]) -> Iterator[Any]:
+    """Lists and dictionaries that modules of the user's own keep."""
+    for module in modules:
+        if not type(module).__module__.startswith("torch.nn."):
+            for name, each in vars(module).items():
+                if type(each) in (list, dict) and name not in _TORCHS:
+                    yield each
+
+
+def _has_graph(container: list[Any] | dict[Any, Any]) -> bool:
+    values = container if isinstance(container, list) else container.values()
+    return any(isinstance(each, Tensor) and each.grad_fn is not None for each in values)
 
 
 @contextmanager
@@ -323,9 +359,13 @@ def left_as_found(
 
     Inside: eval mode (BatchNorm in train mode with `batch_stats`), gradients on or off as `grad`
     says, also under a caller's ``no_grad`` or ``inference_mode``; with `parameters`, frozen
-    parameters can be differentiated. Afterwards modes, hooks, ``requires_grad``, buffers, tensors
-    that modules keep as attributes, the random state of CPU and CUDA, and the gradient mode are as
-    before. ``.grad`` is never touched.
+    parameters can be differentiated. Afterwards modes, hooks, ``requires_grad``, buffers,
+    attributes of modules, the random state of CPU and CUDA, and the gradient mode are as before.
+    ``.grad`` is never touched. What a forward writes in place stays, but for buffers: into a plain
+    attribute, a list, or a weight, as ``Embedding(max_norm=...)`` does.
+
+    One frame at a time: another thread waits, whichever network it has. Two would take each other's
+    modes for the network's own.
     In another thread than the main one the random state is left alone: it belongs to all threads,
     and to put it back would rewind what the others drew meanwhile.
 
@@ -341,6 +381,7 @@ def left_as_found(
         True
     """
     with ExitStack() as stack:
+        stack.enter_context(_frames)
         stack.enter_context(torch.inference_mode(False))
         if threading.current_thread() is threading.main_thread():
             stack.enter_context(torch.random.fork_rng(devices=_random_devices(net)))

@@ -110,6 +110,72 @@ def test_what_modules_keep_of_a_pass_is_theirs(error: type[BaseException] | None
     copy.deepcopy(net)  # which the graph of a pass would not allow
 
 
+class Lazy(nn.Linear):
+    """Makes what it needs for a size when that comes first; keeps what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 2)
+        self.made_for: int | None = None
+        self.flip, self.seen, self.latest = False, list[Tensor](), dict[str, Tensor]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.made_for != len(x):
+            self.scale, self.made_for = torch.arange(1.0, len(x) + 1)[:, None], len(x)
+        self.flip = not self.flip
+        y = super().forward(x) * self.scale * (-1 if self.flip else 1)
+        self.seen.append(y)
+        self.latest["y"] = y
+        return y
+
+
+def test_a_size_and_what_was_made_for_it_stay_together():
+    net, images = nn.Sequential(Lazy()), torch.ones(2, 3)
+    for count in (4, 2):
+        with unchanged(net), left_as_found(net, grad=True):
+            net(torch.ones(count, 3))
+        first, again = net(images), net(images)
+        assert torch.equal(first, -again)  # as if nobody had looked meanwhile
+        net[0].seen.clear(), net[0].latest.clear()
+        copy.deepcopy(net)
+    with torch.no_grad():
+        net(images)
+    assert len(net[0].seen) == 1  # of its own passes it keeps all
+
+
+def test_two_threads_wait_for_one_another():
+    """Else one puts back under the other what that one took for the network's own."""
+    inside, left = threading.Event(), threading.Event()
+
+    class Slow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+            self.register_buffer("scale", torch.ones(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            inside.set()
+            left.wait(0.3)  # what the first one does not see while the second has a frame
+            return self.drop(x) * self.scale
+
+    net, found = Slow().train(), list[Tensor]()
+    scale = net.scale
+
+    def look() -> None:
+        with left_as_found(net):
+            found.append(net(torch.ones(50)))
+        left.set()
+
+    with unchanged(net):
+        threads = [threading.Thread(target=look) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+            assert inside.wait(10)
+        for thread in threads:
+            thread.join(10)
+    assert len(found) == 2 and all(bool((each == 1).all()) for each in found)
+    assert net.training and net.scale is scale
+
+
 def test_gradient_mode(net: nn.Module):
     for outside in (torch.no_grad, torch.enable_grad, torch.inference_mode):
         with outside():

@@ -93,10 +93,14 @@ class Counted(nn.Module):
 
     def __init__(self, net, error=None):
         super().__init__()
-        self.net, self.error, self.passes = net, error, 0
+        self.net, self.error, self.runs = net, error, []
+
+    @property
+    def passes(self):
+        return len(self.runs)
 
     def forward(self, *inputs):
-        self.passes += 1
+        self.runs.append(1)  # a number that it kept would be put back
         output = self.net(*inputs)
         if self.error is not None:
             raise self.error
