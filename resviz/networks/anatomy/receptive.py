@@ -196,7 +196,8 @@ def _has_positions(field: Field, layout: Layout | None) -> bool:
 def _are_whole(atoms: Sequence[Atom], size: int) -> bool:
     if not atoms:
         return size == 1
-    return len(atoms) == 1 and (atoms[0].step, atoms[0].size, atoms[0].total) == (1, size, size)
+    whole = len(atoms) == 1 and (atoms[0].step, atoms[0].size, atoms[0].total) == (1, size, size)
+    return whole and atoms[0].order == ()
 
 
 def _is_map(field: Field, layout: Layout | None) -> bool:
@@ -236,8 +237,11 @@ def _windowed(field: Field, call: _Call) -> Field:
     return field.after(kernel, stride, padding, _pair(out.shape[2:]))
 
 
-def _padded(field: Field, call: _Call) -> Field:
+def _padded(field: Field, call: _Call) -> Field | None:
+    """With what is at the edge; what comes from the other side is in no field."""
     args, kwargs, out = call.args, call.kwargs, call.out
+    if (args[2] if len(args) > 2 else kwargs.get("mode")) == "circular":
+        return None
     widths = list(args[1] if len(args) > 1 else kwargs["pad"]) + [0, 0, 0, 0]
     before = (widths[2], widths[0])
     start = _pair([s - b * d for s, b, d in zip(field.start, before, field.step, strict=True)])

@@ -128,17 +128,20 @@ def _by_resolution(
         return [path.split(".")[0] for path in paths]
     result, current = [], sizes[known[0]]
     for i, (path, shape, size) in enumerate(zip(paths, shapes, sizes, strict=True)):
-        current = size if _is_smaller(size, current) else current
+        said = "H" in axes[i]  # else it may be a matrix of attention, which grows out of nothing
+        current = size if _is_another(size, current, said) else current
         after = path.split(".")[0] if len(shape) == 3 else "head"  # tokens after patches: encoder
         result.append("{}x{}".format(*current) if current and i <= known[-1] else after)
     return result
 
 
-def _is_smaller(size: _Size | None, current: _Size | None) -> bool:
+def _is_another(size: _Size | None, current: _Size | None, grows: bool) -> bool:
+    """A stage is about half as large as the one before, or twice where it `grows`."""
     if size is None or current is None:
         return False
     shares = [one / other for one, other in zip(size, current, strict=True)]
-    return min(shares) <= _SHRUNK and max(shares) <= 1
+    smaller = min(shares) <= _SHRUNK and max(shares) <= 1
+    return smaller or (grows and max(shares) >= 1 / _SHRUNK and min(shares) >= 1)
 
 
 def _size(shape: tuple[int, ...], axes: str) -> _Size | None:

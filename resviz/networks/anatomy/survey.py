@@ -271,7 +271,8 @@ def _table(
     names, shapes, axes = ([row[name] for row in rows] for name in ("layer", "shape", "axes"))
     stages = structure.stages(names, shapes, axes, owners)
     for row, stage in zip(rows, stages, strict=True):
-        own = modules[row["layer"]].parameters(recurse=False)
+        module = modules[row["layer"]]
+        own = module.parameters(recurse=structure.is_leaf(module))  # what makes a weight, too
         row |= {"stage": stage, "block": structure.block_of(row["layer"], paths)}
         row["parameters"] = sum(p.numel() for p in own)
     outputs = [row.pop("output") for row in rows]

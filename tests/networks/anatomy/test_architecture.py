@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
+from torchvision.models import SwinTransformer
 
 import resviz as rv
 from cases import families, thorough
@@ -304,6 +305,23 @@ def test_a_shortcut_around_several_blocks():
     assert list(table["shortcuts"]) == [0, 1, 2, 0]
     assert list(table["shortcut"]) == ["", "identity", "identity", ""]
     assert list(table["shortcut_from"]) == ["", "0", "1.blocks.0 + 0", ""]
+
+
+def test_sizes_of_pictures_that_are_not_square():
+    """As list_layers has the stages; channels may be as many as rows."""
+    net = nn.Sequential(
+        *(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3, padding=1)),
+        *(nn.MaxPool2d(2), nn.Conv2d(4, 4, 3, padding=1), nn.Flatten(), nn.Linear(128, 3)),
+    )
+    table = rv.architecture(net, torch.zeros(1, 3, 16, 32))
+    assert table["size"].tolist() == ["16×32", "8×16", "8×16", "4×8", "4×8", ""]
+    assert table["stage"].tolist() == ["16x32", "8x16", "8x16", "4x8", "4x8", "head"]
+    swin = SwinTransformer([4, 4], 8, [1, 1], [2, 2], [4, 4], num_classes=3)
+    images = torch.zeros(1, 3, 32, 64)
+    sizes = rv.architecture(swin, images).set_index("unit")["size"]
+    assert sizes["features.1.0"] == "8×16" and sizes["features.3.0"] == "4×8"
+    stages = rv.list_layers(swin, images).set_index("layer")["stage"]
+    assert stages["features.1.0"] == "8x16" and stages["features.3.0"] == "4x8"
 
 
 def test_size_and_preset():

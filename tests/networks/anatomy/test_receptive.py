@@ -36,6 +36,8 @@ ELSEWHERE = {
     "pixel_unshuffle": lambda x: F.pixel_unshuffle(x, 2),
     "narrow": lambda x: x.narrow(2, 6, 12),
     "index_select": lambda x: x.index_select(2, torch.arange(SIZE - 1, -1, -1)),
+    "index_select of an order": lambda x: x.index_select(2, (torch.arange(SIZE) * 5) % SIZE),
+    "circular": lambda x: F.pad(x, (1, 1, 1, 1), "circular"),
     "diff": lambda x: torch.diff(x, dim=2),
     "logcumsumexp": lambda x: torch.logcumsumexp(x, 2),
     "grid_sample": turned,

@@ -105,6 +105,14 @@ def test_stages_by_resolution_of_pictures_that_are_not_square():
     assert stages(paths[:6], last) == ["features"] * 6  # nobody knows which axis is which
 
 
+def test_stages_of_a_decoder_grow_again():
+    paths, sizes = [str(i) for i in range(5)], [16, 8, 4, 8, 16]
+    shapes = [(1, 4, s, s) for s in sizes]
+    assert stages(paths, shapes, ["NCHW"] * 5) == [f"{s}x{s}" for s in sizes]
+    attention = [(1, 4, 8, 8), (1, 2, 64, 64), (1, 4, 8, 8)]  # square, and nobody says what it is
+    assert stages(paths[:3], attention, ["NCHW", "N???", "NCHW"]) == ["8x8"] * 3
+
+
 def test_residual_blocks_of_such_names_are_no_stages():
     paths, shapes = ["stem", "block1", "block2", "block3", "fc"], [(1, 4, 8, 8)] * 4 + [(1, 3)]
     assert stages(paths, shapes, residual=["block2", "block3"]) == ["8x8"] * 4 + ["head"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 import resviz as rv
 from left_as_found import left_as_found
-from resviz.networks.anatomy.survey import list_layers
+from resviz.given import Inputs
+from resviz.networks.anatomy.survey import list_layers, survey
 from resviz.networks.cifar import cifar_resnet
 from resviz.preset import set_preset
 from resviz.recording.recorder import record
@@ -48,6 +50,22 @@ def test_columns_and_parameters():
     leaves = table.query("kind == 'leaf'").drop_duplicates("layer")
     assert leaves["parameters"].sum() == sum(p.numel() for p in net.parameters())
     assert set(table["stage"]) == {"stem", "layer1", "layer2", "layer3", "head"}
+
+
+@pytest.mark.parametrize("norm", [weight_norm, spectral_norm])
+def test_what_a_weight_is_made_of_counts_to_its_layer(norm):
+    def net(change) -> nn.Sequential:
+        convolutions = [nn.Conv2d(3, 3, 3, 2, 1, bias=False) for _ in range(3)]
+        return nn.Sequential(*map(change, convolutions))
+
+    images = torch.zeros(1, 3, 16, 16)
+    before, after = (
+        survey(each, Inputs.of(images)) for each in (net(lambda layer: layer), net(norm))
+    )
+    extra = 3 if norm is weight_norm else 0  # a length for each filter
+    parameters = before.table["parameters"] + extra
+    assert after.table["parameters"].tolist() == parameters.tolist()
+    assert after.steps["layer"].tolist() == before.steps["layer"].tolist() != []
 
 
 def test_size_from_the_preset_or_as_told():

@@ -144,18 +144,25 @@ def _pool(
     return f"{_times(kernel)} {kind} pool{_step(_sizes(stride or kernel, count))}"
 
 
-def size_of(shape: Sequence[int], function: str) -> str:
+def size_of(shape: Sequence[int], function: str, axes: str = "") -> str:
     """The positions of an output: "56×56", "197 tokens"; "" where there is one alone.
 
     Args:
         shape: of the output, (N, C, H, W), (N, H, W, C), (N, C, L), (N, tokens, C) or (N, C).
-        function: that weighed it last.
+        function: that weighed it last; tells of the axes where nothing else does.
+        axes: which is which: "NCHW", "NLC"; "" or with "?" where that is not known.
     """
     convolved = function in CONVOLUTIONS or function in POOLS
     if len(shape) < 3:
         return ""
     if len(shape) == 3:
-        return str(shape[2]) if convolved else f"{shape[1]} tokens"
+        last = axes == "NLC" or (axes != "NCL" and not convolved)
+        if last:
+            return f"{shape[1]} tokens"
+        return str(shape[2]) if shape[2] > 1 else ""
+    if "H" in axes and "W" in axes:
+        places = [size for size, axis in zip(shape, axes, strict=True) if axis in "DHW"]
+        return "" if set(places) == {1} else _times(places)
     last = shape[1] == shape[2] != shape[3] and not convolved
     places = shape[1:-1] if last and shape[2] != shape[3] else shape[2:]
     return "" if set(places) == {1} else _times(places)

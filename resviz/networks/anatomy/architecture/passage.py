@@ -13,9 +13,11 @@ from resviz.given import Images
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.additions import Node
 from resviz.networks.anatomy.architecture.labels import ATTENTION, POOLS, is_pool, words
+from resviz.networks.anatomy.axes.axis import letters
+from resviz.networks.anatomy.axes.watch import Axes
 from resviz.networks.anatomy.dataflow import Dataflow, Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
-from resviz.torch_private import operations_of_attention
+from resviz.torch_private import operations_of_attention, unwatched
 
 _CONCATENATIONS = {"cat", "concat", "concatenate"}
 _UNTOUCHED = {  # hand values on as they are, or some of them
@@ -38,6 +40,7 @@ class Call:
         node: number of the last tensor before it started.
         shape: of its output.
         depth: of its output.
+        axes: of its output, "NCHW"; "" where they are not known.
     """
 
     path: str
@@ -48,6 +51,7 @@ class Call:
     node: int
     shape: tuple[int, ...] = ()
     depth: int = 0
+    axes: str = ""
 
 
 @dataclass(eq=False)
@@ -164,11 +168,15 @@ def watch(net: nn.Module, inputs: Images) -> Passage:
     def left(frame: Frame, output: Any) -> None:
         call = flow.running.pop()
         tensor = next(tensors_in(output), None)
-        call.shape = tuple(tensor.shape) if tensor is not None else ()
+        if tensor is not None:
+            with unwatched():
+                layout, call.shape = axes.layout_of(tensor), tuple(tensor.shape)
+            call.axes = letters(layout) if layout else ""
         call.depth = flow.depth_of(output)
 
     with left_as_found(net) as hooks:
-        walk = Walk(net, hooks, entered, left)
+        axes = Axes(net, hooks)
+        walk = Walk(net, hooks, entered, left, axes=axes)
         with counter:
             walk.run_one(inputs, flow)
         total = flow.multiply_adds

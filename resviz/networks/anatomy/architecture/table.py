@@ -189,7 +189,7 @@ def _shortcut_words(unit: Unit) -> dict[str, Any]:
 def _rows(units: list[Unit], projections: set[str]) -> list[dict[str, Any]]:
     paths, shapes = [u.path for u in units], [u.call.shape for u in units]
     residual = [u.path for u in units if {k for k, _ in u.shortcuts} - {"concatenation"}]
-    stages = structure.stages(paths, shapes, residual=residual)
+    stages = structure.stages(paths, shapes, [u.call.axes for u in units], residual)
     return [
         {
             "unit": unit.path,

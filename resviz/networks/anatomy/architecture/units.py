@@ -35,7 +35,7 @@ class Unit:
     def size(self) -> str:
         """Positions of its output."""
         last = [s.function for s in self.steps if s.function not in ATTENTION]
-        return size_of(self.call.shape, last[-1] if last else "")
+        return size_of(self.call.shape, last[-1] if last else "", self.call.axes)
 
 
 def units_of(net: nn.Module, passage: Passage) -> list[Unit]:
