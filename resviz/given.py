@@ -129,9 +129,17 @@ class Inputs:
 
     def _is_mask(self, number: int) -> bool:
         """True for (T, T) beside inputs of T positions: who may attend to whom, for all images."""
+        return self._is_square(number) and len(self.tensors[number]) != self.count
+
+    def _is_square(self, number: int) -> bool:
         shape, main = tuple(self.tensors[number].shape), self.tensors[self.main]
         square = len(shape) == 2 and shape[0] == shape[1] and number != self.main
-        return square and shape[0] != self.count and shape[0] in main.shape[1:]
+        return square and shape[0] in main.shape[1:]
+
+    def _may_be_both(self, number: int) -> bool:
+        """True for a mask of attention beside sequences, as large as one with a row for each."""
+        sequences = self.count > 1 and self.tensors[self.main].ndim == 3
+        return sequences and self._is_square(number) and len(self.tensors[number]) == self.count
 
     @property
     def device(self) -> torch.device:
@@ -162,13 +170,24 @@ class Inputs:
         return self.each(lambda t: t.detach().clone().requires_grad_(_has_slope(t)))
 
     def part(self, images: slice | Tensor) -> Inputs:
-        """Some of the images: a slice, or their numbers."""
+        """Some of the images: a slice, or their numbers.
+
+        Raises:
+            ValueError: beside N images of N positions an input (N, N): with a row for each image,
+                or for each position?
+        """
         whole = self.whole or self
         if self.listed:
             numbers = range(self.count)[images] if isinstance(images, slice) else images.tolist()
             chosen = [self.tensors[number] for number in numbers]
             return replace(self._list_of(chosen), whole=whole)
         chosen = [t[images] if self.is_of_images(n) else t for n, t in enumerate(self.tensors)]
+        if any(whole._may_be_both(n) and len(t) < whole.count for n, t in enumerate(chosen)):
+            raise ValueError(
+                f"{caller()}: an input ({whole.count}, {whole.count}) beside as many images of as "
+                "many positions, with a row for each image or for each position; another number of "
+                "images would be right, which tells."
+            )
         return replace(self, tensors=tuple(chosen), whole=whole)
 
     def one(self, image: int = 0) -> Inputs:

@@ -149,7 +149,19 @@ def test_who_may_attend_to_whom_is_for_all_images():
     assert one[0].shape == (1, 6, 4) and one[1] is mask and one.part(slice(0, 1))[1] is mask
     mine = one.variants(0, torch.rand(5, 6, 4))[1]  # a copy: a network may write over it
     assert mine is not mask and torch.equal(mine, mask)
-    assert Inputs.of((torch.rand(6, 6, 4), torch.zeros(6, 6))).one()[1].shape == (1, 6)
+
+
+def test_a_mask_that_may_have_a_row_for_each_image_or_each_position():
+    sequences, mask = torch.rand(4, 4, 6), torch.zeros(4, 4)
+    inputs = Inputs.of((sequences, mask))
+    assert inputs.run(called)[0] == (sequences, mask)
+    assert inputs.part(slice(0, 4))[1].shape == (4, 4)
+    with pytest.raises(ValueError, match=r"\(4, 4\) beside as many images.*another number of im"):
+        inputs.one()
+    assert Inputs.of((torch.rand(3, 4, 6), mask)).one()[1] is mask
+    ids = torch.zeros(4, 4, dtype=torch.long)  # of tokens alone it is the attention mask, (N, T)
+    assert Inputs.of((ids, mask)).one()[1].shape == (1, 4)
+    assert Inputs.of((torch.rand(4, 4, 8, 8), mask)).one()[1].shape == (1, 4)  # a table
 
 
 def test_as_many_rows_in_each_input():

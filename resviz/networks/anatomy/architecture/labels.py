@@ -164,7 +164,7 @@ def size_of(shape: Sequence[int], function: str, axes: str = "") -> str:
         places = [size for size, axis in zip(shape, axes, strict=True) if axis in "DHW"]
         return "" if set(places) == {1} else _times(places)
     last = shape[1] == shape[2] != shape[3] and not convolved
-    places = shape[1:-1] if last and shape[2] != shape[3] else shape[2:]
+    places = list(shape[1:-1] if last and shape[2] != shape[3] else shape[2:])
     return "" if set(places) == {1} else _times(places)
 
 
