@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 import resviz as rv
@@ -29,6 +30,7 @@ from resviz.cli import console as cli_console
 from resviz.cli import files as cli_files
 from resviz.cli import lab as cli_lab
 from resviz.cli import page as cli_page
+from resviz.cli.found import prediction_lines
 from resviz.networks.zoo import load
 from resviz.views.export import Page
 from resviz.views.payload import Payload
@@ -530,6 +532,13 @@ def test_what_was_found_of_several_pictures(here: Path, capsys):
     assert len(lines) == 12
     assert lines[5] == "and 3 more pictures" and lines[11] == "and 3 more maps"
     assert lines[1].startswith("dog.png: ") and " in dog.png (grad_cam" in lines[7]
+
+
+def test_labels_that_are_equal_by_rounding_are_told_best_first():
+    about = {"output": "labels", "classes": ["cat", "dog", "owl", "fox"]}
+    record = SimpleNamespace(provenance=about, logits=torch.tensor([[18.0, 40, 30, 20]]))
+    told = "a.png: dog 1.00, owl 1.00, fox 1.00 (probability)"
+    assert prediction_lines(record, ["a.png"]) == [told]
 
 
 @pytest.mark.parametrize(

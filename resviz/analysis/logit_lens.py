@@ -36,10 +36,14 @@ _REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 
 @dataclass(frozen=True)
 class _Reading:
-    """What the head says of a block: (N, T) of the targets, (N, C) of all; on the CPU."""
+    """What the head says of a block: (N, T) of the targets, (N, C) of all; on the CPU.
+
+    `first` is what it says above all, (N,).
+    """
 
     scores: Tensor
     numbers: Tensor
+    first: Tensor
 
 
 @public
@@ -238,7 +242,8 @@ class _Head:
         scores = aims.scores(self._passes.output)
         self.output = aims.output.seen(self.logits)
         self.word, numbers = self.output.numbers(self.logits)
-        self.own = _Reading(scores.detach().cpu(), numbers.cpu())
+        first = self.output.ranked(self.logits, numbers)[:, 0]
+        self.own = _Reading(scores.detach().cpu(), numbers.cpu(), first.cpu())
         aims.warn_of_probabilities(self.logits, net, inputs)
         odd = f"an output that is no tensor of {inputs.count} images"
         self.found |= {call: odd for call in wanted if call not in self._states}
@@ -278,17 +283,18 @@ class _Head:
         """What the network says with each of the states in place of its last block's output."""
         count = len(states)
         returned = self._passes.run(torch.cat(list(states)) if count > 1 else states[0])
-        scores, numbers = self._said(returned, count)
-        pairs = zip(scores.chunk(count), numbers.chunk(count), strict=True)
-        return [_Reading(*pair) for pair in pairs]
+        parts = (each.chunk(count) for each in self._said(returned, count))
+        return [_Reading(*each) for each in zip(*parts, strict=True)]
 
-    def _said(self, returned: Any, count: int) -> tuple[Tensor, Tensor]:
-        """(scores of the targets, numbers of all) of `count` times as many images."""
+    def _said(self, returned: Any, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What a :class:`_Reading` holds, of `count` times as many images."""
         given = self.targets.again()
         given = given * count if count > 1 and self.targets.indices and _is_rows(given) else given
         aims = Targets(given, count * self._inputs.count, self.targets.output)
         logits = aims.output.logits(returned).detach()
-        return aims.scores(returned).detach().cpu(), self.output.numbers(logits)[1].cpu()
+        numbers = self.output.numbers(logits)[1]
+        first = self.output.ranked(logits, numbers)[:, 0]
+        return aims.scores(returned).detach().cpu(), numbers.cpu(), first.cpu()
 
 
 def _is_rows(given: Any) -> bool:
@@ -326,7 +332,7 @@ def _numbers(
     of_target = float(numbers[index]) if index >= 0 else math.nan
     first, label = math.nan, ""
     if head.word != "value":
-        best = int(numbers.argmax())
+        best = int(found.first[image])
         first, label = float(numbers[best]), head.output.name(best)
     values = (of_target, float(found.scores[image, column]), label, first)
     return dict(zip(names, values, strict=True)) | {"reads": True, "why": ""}

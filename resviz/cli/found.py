@@ -35,9 +35,10 @@ def prediction_lines(record: Any, names: Sequence[str]) -> list[str]:
     random = about.get("untrained") or about.get("weights") == "random"
     untrained = ", of untrained weights" if random else ""
     lines = []
-    for name, numbers in zip(names[:_PICTURES], said.numbers, strict=False):
-        order = range(len(numbers)) if said.word == "value" else (-numbers).argsort(kind="stable")
-        best = [f"{said.names[at]} {said.words(numbers[at])}" for at in list(order)[:_NAMED]]
+    for image, name in enumerate(names[:_PICTURES]):
+        numbers = said.numbers[image]
+        order = range(len(numbers)) if said.word == "value" else said.ranked[image]
+        best = [f"{said.names[at]} {said.words(numbers[at])}" for at in order[:_NAMED]]
         lines.append(f"{name}: {', '.join(best)} ({said.word}{untrained})")
     return lines + _more(len(names) - _PICTURES, "picture")
 

@@ -131,6 +131,17 @@ class Output:
         said = nn.functional.one_hot(sure.argmax(1), sure.shape[1])
         return "share", said.flatten(1, -2).float().mean(1)
 
+    def ranked(self, logits: Tensor, numbers: Tensor) -> Tensor:
+        """(N, T) targets, best first: by score, since rounding makes probabilities equal.
+
+        Args:
+            logits: the output.
+            numbers: as :meth:`numbers` gives them; of a map the only ones that rank.
+        """
+        scores = self.scores(logits)
+        known = scores if scores.ndim == numbers.ndim else numbers
+        return known.argsort(dim=1, descending=True, stable=True)
+
     def warn_of_probabilities(
         self, logits: Tensor, again: Callable[[], Tensor] | None = None
     ) -> None:

@@ -62,11 +62,11 @@ def predict(
     output.warn_of_probabilities(logits, lambda: output.with_graph(net, inputs))
     column, values = _said(output, logits)
     _check_names(output, preset, values.shape[1])
-    best = values.cpu().topk(min(top, values.shape[1]), dim=1)
+    best = output.ranked(logits, values)[:, :top]
     rows = [
         (image, rank, index, output.name(index), value)
         for image, (indices, numbers) in enumerate(
-            zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            zip(best.tolist(), values.gather(1, best).tolist(), strict=True)
         )
         for rank, (index, value) in enumerate(zip(indices, numbers, strict=True), 1)
     ]

@@ -24,6 +24,7 @@ class Said:
         names: of the targets.
         numbers: (N, T); NaN where the network gave no number.
         scores: (N, T), what a gradient is of; None for a map.
+        ranked: (N, T) targets, best first; where numbers are equal by rounding alone, too.
         units: of values.
     """
 
@@ -32,6 +33,7 @@ class Said:
     names: list[str]
     numbers: Floats
     scores: Floats | None
+    ranked: npt.NDArray[np.int64]
     units: str = ""
 
     def words(self, number: float) -> str:
@@ -52,12 +54,13 @@ def said_of(output: Output, logits: Any) -> Said | None:
         return None
     scores = _numbers(output.scores(logits))
     word, values = output.numbers(logits)
+    ranked = output.ranked(logits, values).cpu().numpy()
     names = [output.name(index) for index in range(scores.shape[1])]
     if scores.ndim == 4:
         shares = _numbers(values)
         shares[np.isnan(scores.reshape(len(scores), -1)).any(axis=1)] = np.nan
-        return Said(output.kind, "share", names, shares, None)
-    return Said(output.kind, word, names, _numbers(values), scores, output.units)
+        return Said(output.kind, "share", names, shares, None, ranked)
+    return Said(output.kind, word, names, _numbers(values), scores, ranked, output.units)
 
 
 def _numbers(tensor: Tensor) -> Floats:

@@ -159,7 +159,7 @@ def foremost(rec: Any) -> int:
     said = said_by(rec)
     if said is None or said.kind == "values":
         return 0
-    return int(said.numbers[0].argmax())
+    return int(said.ranked[0, 0])
 
 
 def with_explanation(
@@ -183,7 +183,7 @@ def _seen(net: Any, images: Any, target: int, preset: Any, rec: Any) -> Any:
     Of the class that is meant, which comes first, and of those that are predicted above all.
     """
     said = said_by(rec)
-    best = [] if said is None else np.argsort(-said.numbers[0], kind="stable")[:FOREMOST].tolist()
+    best = [] if said is None else said.ranked[0, :FOREMOST].tolist()
     try:
         return lens_of(net, images, [list(dict.fromkeys([target, *best]))], preset, rec)
     except (ValueError, TypeError, RuntimeError):

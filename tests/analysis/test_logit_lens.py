@@ -174,6 +174,15 @@ def test_what_an_output_means(outputs: int, preset: dict[str, Any], column: str,
     assert table.attrs["output"] == preset["output"]
 
 
+def test_labels_that_are_equal_by_rounding():
+    net = Bare(nn.Linear(8, 3))
+    with torch.no_grad():
+        net.head.bias.copy_(torch.tensor([30.0, 60, 40]))
+    labels = rv.Preset("own", "own", (0.5,) * 3, (0.5,) * 3, output="labels")
+    table = logit_lens(net, IMAGES, preset=labels)
+    assert set(table["label"]) == {"label 1"} and set(table["index"]) == {1}
+
+
 def test_a_function_as_target():
     net = cifar_resnet(8, seed=0)
     table = logit_lens(net, IMAGES, lambda output: output[:, 1] - output[:, 0])

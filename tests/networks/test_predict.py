@@ -87,6 +87,26 @@ def test_all_classes_in_order_of_probability(net: nn.Module, images: Tensor) -> 
             assert probability == pytest.approx(expected[image, index].item(), abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("logits", "about", "order"),
+    [
+        ([200.0, 20, 50, 40, 30, -4, 60], {}, [0, 6, 2, 3, 4, 1, 5]),
+        ([18.0, 40, 30, 25, 2], {"output": "labels"}, [1, 2, 3, 0, 4]),
+        ([18.0, 40, 40, 18, 50], {"output": "labels"}, [4, 1, 2, 0, 3]),
+    ],
+    ids=["classes", "labels", "equal ones"],
+)
+def test_probabilities_that_are_equal_by_rounding(
+    logits: list[float], about: dict[str, Any], order: list[int]
+) -> None:
+    """In float32 a sigmoid is 1 from 17.4 on, a softmax 0 from 104 below the largest on."""
+    net, said = Constant(torch.tensor([logits])), preset((), **about)
+    table = rv.predict(net, torch.zeros(1, 3, 4, 4), top=7, preset=said)
+    assert table["index"].tolist() == order
+    assert table.probability.is_monotonic_decreasing
+    assert rv.predict(net, torch.zeros(1, 3, 4, 4), 1, said)["index"].tolist() == order[:1]
+
+
 def test_five_by_default_and_names_where_nobody_knows_them(images: Tensor) -> None:
     net = cifar_resnet(8, seed=0)
     table = rv.predict(net, images)

@@ -747,6 +747,21 @@ def test_without_a_block_what_is_said_has_a_name(
         assert now[index] == pytest.approx(cut[index], rel=1e-5)
 
 
+def test_the_first_of_labels_that_are_equal_by_rounding() -> None:
+    """Recorded, explained, and the first of the largest numbers that the browser gets."""
+    net, images = Heads(3).eval(), torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        net.head.bias.copy_(torch.tensor([30.0, 60, 40]))
+    view = explore(net, images, preset=preset_of_kind("labels"))
+    session = view.view._session
+    explained = session.explained(net, session.current.moment)
+    assert explained.exp.targets == [[1]] and explained.rec.targets.tolist() == [1]
+    assert explained.lens["index"].drop_duplicates().tolist() == [1, 2, 0]
+    payload = view.payload()
+    numbers = payload.array(payload.meta["scene"]["numbers"])
+    assert int(numbers.argmax()) == 1 and numbers == pytest.approx(1, abs=1e-7)
+
+
 def test_what_has_no_number_to_follow_is_refused_with_the_way_out() -> None:
     net, images = Heads(5).eval(), torch.rand(1, 3, 16, 16)
     message = r"^explore: an output of shape \(1, 5\), and no number .*explore_feature_maps\("

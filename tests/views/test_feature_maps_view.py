@@ -16,7 +16,7 @@ import resviz as rv
 from resviz.attribution.head import AllClasses
 from resviz.networks.cifar import cifar_resnet
 from resviz.views.payload import Payload
-from resviz.views.widgets.feature_maps import explore_feature_maps
+from resviz.views.widgets.feature_maps import MapsView, explore_feature_maps
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -96,6 +96,17 @@ def test_what_is_not_finite(rec: Any) -> None:
     assert codes[0, 0, 0, 0] == codes[0, 1, 0, 0] == 255 and (codes[0, 2] == 255).all()
     assert np.isfinite([layer["low"], layer["high"]]).all()
     json.dumps(payload.meta, allow_nan=False)
+
+
+def test_labels_that_are_equal_by_rounding(rec: Any, head: Any) -> None:
+    """The larger logit is first, in what is sent and in the static picture's weights."""
+    logits = torch.zeros_like(rec.logits)
+    logits[:, 2], logits[:, 4], logits[:, 7] = 20, 40, 30
+    about = {**rec.provenance, "output": "labels"}
+    view = MapsView(dataclasses.replace(rec, logits=logits, provenance=about))
+    for shown in view.payload().meta["networks"][0]["images"]:
+        assert [each["index"] for each in shown["predicted"]][:3] == [4, 7, 2]
+    assert view._foremost(0) == 4
 
 
 @pytest.mark.parametrize("output", ["classes", "values", "labels"])

@@ -136,7 +136,7 @@ class MapsView(View):
         """The class that the network says first of the chosen photograph."""
         said = said_by(self._records[number])
         image = self._images[number][int(self.selection.get("image") or 0)]
-        return 0 if said is None else int(np.argmax(said.numbers[image]))
+        return 0 if said is None else int(said.ranked[image, 0])
 
     def answer(self, what: str, request: dict[str, Any]) -> Answered:
         """The last layer's weights for a class; the images that a channel answers to most."""

@@ -63,14 +63,13 @@ def _shown_images(said: Said | None, images: list[int]) -> list[dict[str, Any]]:
             label = f"image {image}: not finite"
             shown.append({"number": image, "label": label, "predicted": []})
             continue
-        best = np.argsort(-row, kind="stable")[:_NAMED]
         predicted = [
             {
                 "index": int(index),
                 "label": said.names[index],
                 "probability": round(float(row[index]), 4),
             }
-            for index in best
+            for index in said.ranked[image, :_NAMED]
         ]
         first = predicted[0]
         label = f"image {image}: {first['label']} {said.words(row[first['index']])}"

@@ -194,4 +194,14 @@ def _finite(value: Any) -> float | None:
 
 
 def _numbers(packing: Packing, said: Said | None) -> dict[str, Any] | None:
-    return None if said is None else packing.add(said.numbers[0].astype(np.float32))
+    """What is said, (T,): the largest is that of the target that is said first.
+
+    The browser takes the first of equal ones: those that rounding alone made equal are sent as a
+    hair less.
+    """
+    if said is None:
+        return None
+    numbers, first = said.numbers[0].astype(np.float32), said.ranked[0, 0]
+    equal = (numbers[:first] == numbers[first]) & (numbers[:first] != 0)
+    numbers[:first][equal] = np.nextafter(numbers[first], np.float32(-np.inf))
+    return packing.add(numbers)
