@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -17,6 +18,7 @@ from resviz.attribution.trust.faithfulness import faithfulness
 from resviz.errors import quiet
 from resviz.networks.inputs import check_images
 from resviz.networks.surgery.copies import copied
+from resviz.recording.said import said_by
 from resviz.sessions.explaining import altered
 from resviz.sessions.weights import lasting, state_of
 
@@ -207,7 +209,7 @@ class Maps:
             values = (
                 self._of_head(image, key[0], chosen) if at_head else self.map_of(self.wanted(asked))
             )
-            return self._single(image, key, values, self._name(chosen))
+            return self._single(image, key, values, self._name(chosen), self._score(image, chosen))
         if recorded is None:
             raise ValueError(f"{_CALLER}: no {key[0]} at {key[1]} for this target in the record.")
         return recorded
@@ -218,7 +220,8 @@ class Maps:
         if position is None or key not in self.exp.maps:
             return None
         name = self.exp.target_names[image][position]
-        return self._single(image, key, self.exp.maps[key][image][position], name)
+        values = self.exp.maps[key][image][position]
+        return self._single(image, key, values, name, float(self.exp.scores[image, position]))
 
     def _position(self, image: int, chosen: Mapping[str, Any]) -> int | None:
         """Of the chosen target among the image's recorded ones."""
@@ -245,20 +248,43 @@ class Maps:
         named = [chosen.get("class"), chosen.get("contrast")]
         return " - ".join(self._classes[int(each)] for each in named if each is not None)
 
-    def _single(self, image: int, key: tuple[str, str], values: Any, name: str) -> Any:
-        exp = self.exp
+    def _score(self, image: int, chosen: Mapping[str, Any]) -> float:
+        """What the chosen map explains; NaN where the record does not say it."""
+        said = said_by(self.exp)
+        if said is None or said.scores is None:
+            return math.nan
+        scores, contrast = said.scores[image], chosen.get("contrast")
+        of_contrast = 0.0 if contrast is None else scores[int(contrast)]
+        return float(scores[int(chosen["class"])] - of_contrast)
+
+    def _single(
+        self, image: int, key: tuple[str, str], values: Any, name: str, score: float
+    ) -> Any:
         return dataclasses.replace(
-            exp,
+            self.exp,
             maps={key: values[None, None]},
             targets=[[-1]],
             target_names=[[name]],
-            scores=exp.scores[image : image + 1, :1],
+            scores=self.exp.scores.new_full((1, 1), score),
             logits=None,
-            pictures=None if exp.pictures is None else exp.pictures[image : image + 1],
             heads=(),
             parts=None,
             channels={},
+            **self._under(image),
         )
+
+    def _under(self, image: int) -> dict[str, Any]:
+        """What maps of one image lie over, whichever input they are about."""
+
+        def cut(given: Any) -> Any:
+            if isinstance(given, Mapping):
+                return {name: cut(each) for name, each in given.items()}
+            return None if given is None else given[image : image + 1]
+
+        fields = ("pictures", "other_pictures", "inputs", "other_inputs")
+        about = {**self.exp.provenance, "images": 1}
+        about |= {name: cut(about[name]) for name in ("sources", "other_sources") if name in about}
+        return {name: cut(getattr(self.exp, name)) for name in fields} | {"provenance": about}
 
 
 def _ticks(tick: Callable[[int], None]) -> Callable[[int, int, str], None]:

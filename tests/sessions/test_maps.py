@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -98,6 +99,46 @@ def test_any_class_at_the_head(maps: Maps, exp: Any) -> None:
     which = rv.target(7) - rv.target(5)
     assert torch.equal(grad_cam, exp.all_classes.map(which, relu=False)[0])
     torch.testing.assert_close(cam, grad_cam * 64)
+
+
+class Two(nn.Module):
+    """Two pictures, each with a layer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.left, self.right = (nn.Conv2d(3, 4, 3, padding=1) for _ in range(2))
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        maps = self.left(a).relu(), self.right(b).relu()
+        return self.head(torch.cat([each.mean((2, 3)) for each in maps], 1))
+
+
+@pytest.mark.parametrize("image", [0, 1])
+@pytest.mark.parametrize("layer", ["left", "right"])
+def test_of_one_image_all_is_of_that_image(image: int, layer: str) -> None:
+    """What lies under the map, of either input, and the score of what it explains."""
+    net, inputs = Two().eval(), (torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
+    preset = rv.Preset("two", "own", (0.0,) * 3, (1.0,) * 3, 8, 8)
+    layers = ["left", "right"]
+    exp = rv.explain(net, inputs, [[0, 1]] * 2, methods="grad_cam", layers=layers, preset=preset)
+    sources = {"sources": ["a0", "a1"], "other_sources": {"b": ["b0", "b1"]}}
+    exp = dataclasses.replace(exp, provenance={**exp.provenance, **sources})
+    maps = Maps(exp, ["x", "y", "z"], None, net, inputs, preset)
+    scores = exp.logits[image].tolist()
+    wanted = [
+        ({"class": 1}, scores[1]),
+        ({"class": 2}, scores[2]),
+        ({"class": 2, "contrast": 0}, scores[2] - scores[0]),
+    ]
+    for chosen, score in wanted:
+        shown = maps.shown(image, {"method": "grad_cam", "layer": layer} | chosen)
+        assert shown.scores.tolist() == [[pytest.approx(score, rel=1e-5)]]
+        assert torch.equal(shown.pictures_of(layer), exp.pictures_of(layer)[image : image + 1])
+        about = shown.provenance
+        assert about["images"] == 1 and about["sources"] == [f"a{image}"]
+        assert about["other_sources"] == {"b": [f"b{image}"]}
 
 
 def test_measuring_ends_when_nobody_waits(maps: Maps, net: nn.Module) -> None:
