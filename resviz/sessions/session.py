@@ -45,9 +45,9 @@ class Session:
         self._keep: Sequence[str] = KEEP
         self._additions: list[Addition] | None = None  # found where one is first needed
         self._scenes: dict[Moment, Scene] = {}
-        self._weights = state_of(self.net)
         self.generation = 0
         self.current = self._first()
+        self._weights = state_of(self.net)  # now: the first pass may make buffers
 
     def _first(self) -> Scene:
         """The first photograph; what is kept of the network is decided by its layers."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from resviz.networks.surgery.copies import copied
-from resviz.torch_private import version
+from resviz.torch_private import versions_of
 
 _SAMPLE = 64  # values of each tensor
 
@@ -25,11 +25,12 @@ def lasting(net: Any) -> Any:
 def state_of(net: Any) -> tuple[object, ...]:
     """Changes when a weight does: where each tensor lies, how often it was written to, a sample.
 
-    What is written by way of ``.data`` is not counted by torch: hence the sample, which an average
-    of weights or a sign changes.
+    torch does not count what is written by way of ``.data``, or to a tensor that was made under
+    ``inference_mode``: hence the sample, which an average of weights or a sign changes.
     """
     tensors = [*net.parameters(), *net.buffers()]
-    return tuple((t.data_ptr(), version(t)) for t in tensors), _sampled(tensors)
+    versions = versions_of(tensors)
+    return tuple((t.data_ptr(), versions[id(t)]) for t in tensors), _sampled(tensors)
 
 
 def _sampled(tensors: Sequence[Tensor]) -> bytes:

@@ -421,6 +421,37 @@ def test_every_change_of_weights_is_seen(images: torch.Tensor, preset: rv.Preset
     assert ask(view, sent, "generation", generation=1)["generation"] == 1
 
 
+class Positions(nn.Module):
+    """Makes a buffer in its first pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = cifar_resnet(8, seed=0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not hasattr(self, "places"):
+            self.register_buffer("places", torch.ones(1, 1, *x.shape[2:]), persistent=False)
+        return self.net(x * self.places)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_buffer_that_the_first_pass_makes(
+    images: torch.Tensor, preset: rv.Preset, before: bool
+) -> None:
+    """Nothing else, and under `inference_mode` torch does not count what is written to it."""
+    net = Positions().eval()
+    if before:
+        with torch.inference_mode():
+            net(images)
+    view = explore(net, images, preset=preset)
+    sent = listen(view)
+    assert ask(view, sent, "generation", generation=0)["generation"] == 0
+    assert ask(view, sent, "scene", **scene(1))["scene"]["generation"] == 0
+    with torch.no_grad():
+        net.net.conv1.weight.mul_(2)
+    assert ask(view, sent, "generation", generation=0)["generation"] == 1
+
+
 def test_a_question_about_a_scene_that_is_kept_no_more(view: Any) -> None:
     sent = listen(view)
     ask(view, sent, "scene", **scene(1))
