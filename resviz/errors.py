@@ -87,6 +87,15 @@ def _package(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
+def words_of(error: BaseException) -> str:
+    """What an error says to a reader: of the system's the file and what is wrong with it."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])  # str() of a KeyError is in quotes
+    return str(error) or type(error).__name__
+
+
 def closest(name: str, options: Iterable[str], n: int = 2) -> str:
     """The n options most like `name`, quoted, for the end of an error message.
 

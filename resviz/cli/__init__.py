@@ -22,7 +22,7 @@ from typing import NoReturn
 
 from resviz.cli.command_line import parser
 from resviz.cli.console import Console, Stop, flush_stdout
-from resviz.errors import ResvizWarning
+from resviz.errors import ResvizWarning, words_of
 
 _COMMANDS = {
     "explore": "resviz.cli.explore",
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _explain_failure(console, options.debug, str(stop))
         return stop.code
     except _EXPECTED as err:
-        _explain_failure(console, options.debug, _words(err))
+        _explain_failure(console, options.debug, words_of(err))
         return 1
     except Exception as err:  # noqa: BLE001  # the last place where a user can be told
         more = "This is a defect in resviz; --debug shows where."
@@ -92,14 +92,6 @@ def _explain_failure(console: Console, debug: bool, words: str) -> None:
     if debug:
         console.write(traceback.format_exc())
     console.error(words)
-
-
-def _words(err: BaseException) -> str:
-    if isinstance(err, OSError) and err.strerror:
-        return f"{err.filename}: {err.strerror}" if err.filename else err.strerror
-    if isinstance(err, KeyError) and err.args:
-        return str(err.args[0])  # str() of a KeyError is in quotes
-    return str(err) or type(err).__name__
 
 
 @contextmanager

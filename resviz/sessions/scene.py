@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resviz.analysis.logit_lens import lens_of
-from resviz.errors import UnknownOutput
+from resviz.errors import UnknownOutput, words_of
 from resviz.networks.anatomy.additions import Addition
 from resviz.networks.anatomy.survey import stage_ends
 from resviz.networks.anatomy.telling import telling
@@ -173,7 +173,7 @@ def with_explanation(
         try:
             exp = explained(net, images, targets, preset, scene.rec.layers, every_block=True)
         except (ValueError, TypeError, RuntimeError) as error:
-            return dataclasses.replace(scene, why=str(error.args[0]).removeprefix(f"{CALLER}: "))
+            return dataclasses.replace(scene, why=words_of(error).removeprefix(f"{CALLER}: "))
     return dataclasses.replace(scene, exp=exp)
 
 

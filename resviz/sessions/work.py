@@ -9,6 +9,8 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Protocol
 
+from resviz.errors import words_of
+
 _EVERY = 0.1  # seconds between two messages of progress
 
 
@@ -118,6 +120,6 @@ class Work(threading.Thread):
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - a thread's error reaches nobody else
-            text = str(error.args[0] if error.args else error)
+            text = words_of(error)
             return lambda asker: asker.failed(self.number, text)
         return lambda asker: asker.answered(self.number, fields, buffers)

@@ -20,6 +20,7 @@ class Plain(View):
     """Answers "quick" at once and "slow" when it is told to go on; has itself as a part."""
 
     module = "feature_maps.js"
+    error: Exception
 
     def __init__(self, within: View | None = None) -> None:
         self.within, self.go = within, threading.Event()
@@ -34,6 +35,8 @@ class Plain(View):
         return WeightAnswer({"class": 7}), [b"1"]
 
     def job(self, what: str, request: dict[str, Any]) -> Job | None:
+        if what == "broken":
+            return Job(self.breaks, 1, "steps:")
         if what != "slow":
             return None
 
@@ -44,6 +47,9 @@ class Plain(View):
             return WeightAnswer({"class": 8}), []
 
         return Job(make, 2, "steps:")
+
+    def breaks(self, _: Work) -> Answered:
+        raise self.error
 
     def part(self, name: str, scene: int) -> View:
         if self.within is None or scene != 3:
@@ -107,6 +113,25 @@ def test_a_question_to_a_part_that_is_not_there(scene: Any) -> None:
     (failed,) = sent  # what asks nothing gets nothing
     assert failed["view"] == "inner"
     assert failed["content"]["type"] == "error" and failed["content"]["id"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("record: no."), "record: no."),
+        (KeyError("layer4"), "layer4"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (MemoryError(), "MemoryError"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_went_wrong_in_long_work_is_told(error: Exception, words: str) -> None:
+    view = Plain()
+    view.error, host = error, Host(view)
+    sent = listen(host)
+    say(host, type="ask", id="a", what="broken")
+    view._works["broken"].join(20)
+    assert sent == [{"type": "error", "id": "a", "text": words}]
 
 
 def test_the_newest_long_question_goes_on() -> None:

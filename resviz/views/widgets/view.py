@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from resviz.arguments import Progress
+from resviz.errors import words_of
 from resviz.sessions.work import Asker, Job, Work
 from resviz.views.export import Page, cuts_none
 from resviz.views.figure import Figure, summary
@@ -90,7 +91,7 @@ class View:
             job = self.job(what, request)
             answered = self.answer(what, request) if job is None else None
         except _CALLERS as error:
-            to.failed(number, str(error.args[0] if error.args else error))
+            to.failed(number, words_of(error))
             return
         if answered is not None:
             to.answered(number, *answered)
