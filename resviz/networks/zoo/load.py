@@ -58,11 +58,12 @@ def load_model(
             running code from it, or `.safetensors`).
         device: "cuda", "mps", "cpu", "cuda:1"; None takes the first of cuda, mps, cpu there is.
         fallback: the network to take, with a warning and its own preset, where the weights cannot
-            be had now.
+            be had now. For names alone, as is seed.
         progress: show a bar while downloading.
         seed: for weights="random". None starts from the global random state as it is, so that two
             calls in a row give the same weights. Either way that state stays as it was.
-        classes: names of the outputs, for a file or random weights: the head gets as many.
+        classes: names of the outputs, for a file or random weights: the head gets as many. Of your
+            own network, and of a preset that has none: their names alone.
         preset: replaces the one of the weights. A file of your own named "resnet50" is otherwise
             taken to want what torchvision's first weights want.
 
@@ -74,7 +75,8 @@ def load_model(
         FileNotFoundError: no such weights file.
         ImportError: a network of timm or transformers, which is not installed.
         ValueError: unknown network, weights or device; a file that is damaged, holds code, or does
-            not fit (the first missing, unexpected and misshapen keys are listed).
+            not fit (the first missing, unexpected and misshapen keys are listed). Or classes that
+            no preset keeps, or one has by other names; seed or fallback for your own network.
         TypeError: `network` is neither a name nor a network, or an option is of another type.
 
     Example:
@@ -84,10 +86,10 @@ def load_model(
     """
     where = _device(device)
     seed = _check_options(fallback, progress, seed, classes, preset)
+    preset = _named(preset, classes)
     if isinstance(network, nn.Module):
-        if preset is not None:
-            check_channels(network, preset)
-        net, own_preset = _own(network, weights, classes)
+        _check_own(network, fallback, seed, classes, preset)
+        net, own_preset = _own(network, weights, None if preset is not None else classes)
     else:
         _check_name(network)
         try:
@@ -125,6 +127,23 @@ def _check_options(
     if preset is not None:
         check_preset(preset)
     return None if seed is None else arguments.seed(seed, least=None)
+
+
+def _named(preset: Preset | None, classes: Sequence[str] | None) -> Preset | None:
+    """The preset that was passed, with the names that were passed beside it."""
+    if preset is None or classes is None:
+        return preset
+    if preset.classes and preset.classes != tuple(classes):
+        raise ValueError(
+            f"{caller()}: classes {_first(classes)} and a preset with {_first(preset.classes)}; "
+            "the same in both, or in one of them. Leave classes out."
+        )
+    return replace(preset, classes=tuple(classes))
+
+
+def _first(classes: Sequence[str]) -> str:
+    names = [repr(name) for name in classes]
+    return ", ".join(names[:3]) + (f", ... ({len(names)} in all)" if len(names) > 3 else "")
 
 
 def _are_names(classes: object) -> bool:
@@ -221,6 +240,29 @@ def _kind_of(weights: object) -> str:
     return "file" if path_like or os.path.isfile(weights) else "name"
 
 
+def _check_own(
+    net: nn.Module,
+    fallback: str | None,
+    seed: int | None,
+    classes: Sequence[str] | None,
+    preset: Preset | None,
+) -> None:
+    """Raise ValueError for what a network that is there cannot follow."""
+    for what, value in {"fallback": fallback, "seed": seed}.items():
+        if value is not None:
+            raise ValueError(
+                f"{caller()}: {what} {value!r} for a network of your own; {what} with the name of "
+                "one. Leave it out."
+            )
+    if preset is not None:
+        check_channels(net, preset)
+    elif classes is not None and getattr(net, "resviz_preset", None) is None:
+        raise ValueError(
+            f"{caller()}: classes {_first(classes)} for this {type(net).__name__}, which has no "
+            "preset; one to keep them. Pass preset=rv.Preset(..., classes=[...])."
+        )
+
+
 def _own(
     net: nn.Module, weights: str | os.PathLike[str], classes: Sequence[str] | None
 ) -> tuple[nn.Module, Preset | None]:
@@ -231,10 +273,10 @@ def _own(
             "or a file. Initialise it before you pass it."
         )
     preset = getattr(net, "resviz_preset", None)
+    if preset is not None and classes is not None:
+        preset = replace(preset, classes=tuple(classes))
     if kind == "file":
         file = pathlib.Path(weights)
         fill(net, read_state(file), file.name)
         preset = replace(preset, weights=file.name) if preset is not None else None
-    if preset is not None and classes is not None:
-        preset = replace(preset, classes=tuple(classes))
     return net, preset

@@ -7,6 +7,7 @@ import pathlib
 import pickle
 import urllib.error
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -430,6 +431,33 @@ def test_weights_by_name_are_not_for_ones_own_network() -> None:
     for weights in ("random", "IMAGENET1K_V1"):
         with pytest.raises(ValueError, match=r"^load_model: weights .* for a network of your own"):
             rv.load_model(Own(), weights)
+
+
+def test_classes_stand_in_the_preset_that_holds() -> None:
+    names = ["cat", "dog"]
+    for network in (Own(), "cifar10-resnet20"):
+        weights = "default" if isinstance(network, nn.Module) else "random"
+        net = load(network, weights, preset=PRESET, classes=names)
+        assert rv.preset_of(net) == replace(PRESET, classes=("cat", "dog"))
+        assert set(rv.predict(net, torch.rand(1, 3, 16, 16))["label"]) == {"cat", "dog"}
+        named = rv.preset_of(net)
+        assert rv.preset_of(load(network, weights, preset=named, classes=names)) == named
+        with pytest.raises(ValueError, match=r"'cat', 'cow' and a preset with 'cat', 'dog'"):
+            load(network, weights, preset=named, classes=["cat", "cow"])
+
+
+def test_what_a_network_of_ones_own_cannot_follow(tmp_path: pathlib.Path) -> None:
+    net = Own()
+    torch.save(Own().state_dict(), tmp_path / "own.pt")
+    weights = [bytes_of(p) for p in net.parameters()]
+    for options, said in [
+        ({"classes": ["cat", "dog"]}, "'cat', 'dog' for this Own, which has no preset;.*rv.Preset"),
+        ({"seed": 0}, "0 for a network of your own; seed with the name of one"),
+        ({"fallback": "cifar10-resnet20"}, "'cifar10-resnet20' for a network of your own; fal"),
+    ]:
+        with pytest.raises(ValueError, match=f"^load_model: {next(iter(options))} {said}"):
+            load(net, tmp_path / "own.pt", **options)
+    assert [bytes_of(p) for p in net.parameters()] == weights
 
 
 # --- other mistakes
