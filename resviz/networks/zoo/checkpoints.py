@@ -139,7 +139,8 @@ def fill(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
 
     Raises:
         ValueError: keys are missing, unexpected or of another shape; the first of each are listed.
-            Or they fit under several prefixes, or hold whole numbers for weights.
+            Or they fit under several prefixes, hold whole or complex numbers for weights, or two
+            values for one tensor.
     """
     own = net.state_dict()
     prefix, beside = _prefix(state, own, name), []
@@ -162,6 +163,7 @@ def fill(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
             "A network with another head: pass classes=[...], or the network itself."
         )
     _check_floating(net, state, name)
+    _check_tied(net, state, name)
     net.load_state_dict(with_versions_of(state, own), strict=False)
     if beside or prefix.replace(PARALLEL, ""):
         left = f"; {_listed('left out', beside)}" if beside else ""
@@ -169,15 +171,38 @@ def fill(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
 
 
 def _check_floating(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    """Raise ValueError for int8 and the like, whose scales lie elsewhere."""
+    """Raise ValueError for int8 and the like, whose scales lie elsewhere, and complex numbers."""
     floating = [k for k, p in net.named_parameters() if p.is_floating_point() and k in state]
-    whole = [k for k in floating if not (state[k].is_floating_point() or state[k].is_complex())]
+    split = [key for key in floating if state[key].is_complex()]
+    if split:
+        raise ValueError(
+            f"{caller()}: the weights {name!r} hold {state[split[0]].dtype} for {split[0]!r} and "
+            f"{len(split) - 1} others; real numbers would be right, as the imaginary part would be "
+            "lost. Make the network complex, or save what it is to have."
+        )
+    whole = [key for key in floating if not state[key].is_floating_point()]
     if whole:
         raise ValueError(
             f"{caller()}: the weights {name!r} hold {state[whole[0]].dtype} for {whole[0]!r} and "
             f"{len(whole) - 1} others; floating point would be right, as weights of whole numbers "
             "mean nothing without their scales. Save them dequantised."
         )
+
+
+def _check_tied(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Raise ValueError for two values of what is one parameter, of which the last would win."""
+    first: dict[nn.Parameter, str] = {}
+    for key, parameter in net.named_parameters(remove_duplicate=False):
+        other = first.setdefault(parameter, key) if key in state else key
+        if other == key:
+            continue
+        values = state[key].to(parameter.dtype), state[other].to(parameter.dtype)
+        if not torch.allclose(*values, rtol=0, atol=0, equal_nan=True):
+            raise ValueError(
+                f"{caller()}: the weights {name!r} hold two values for {other!r} and {key!r}, one "
+                f"parameter of this {type(net).__name__}; one value. Nothing was loaded. Untie "
+                "them in the network, or save what both are to be."
+            )
 
 
 def _prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor], name: str) -> str:

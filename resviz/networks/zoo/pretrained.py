@@ -17,7 +17,7 @@ import torchvision
 from torch import Tensor, nn
 
 from resviz.arguments import caller
-from resviz.errors import WeightsUnavailable, closest
+from resviz.errors import WeightsUnavailable, closest, warn
 from resviz.networks.zoo.checkpoints import fill, read_state
 from resviz.networks.zoo.packaged import packaged_files
 from resviz.preset import Preset
@@ -141,7 +141,9 @@ def torchvision_network(
     """An architecture of torchvision with random weights or those of a file, without network.
 
     A file that still has the name under which torchvision offers it gets the preset that belongs
-    to it; any other, and random weights, that of torchvision's first weights.
+    to it; any other, and random weights, that of torchvision's first weights. GoogLeNet and
+    Inception v3 scale their input a second time with torchvision's weights alone: of other files a
+    warning says so.
 
     Args:
         name: one of :func:`torchvision_names`.
@@ -174,8 +176,17 @@ def torchvision_network(
         net = torchvision.models.get_model(name, weights=None, **options)
     if state:
         fill(net, state, source)
+        if name in WITH_AUXILIARY_HEADS and known is None:
+            _warn_of_scaling(name, source)
     preset = preset_of_entry(name, known or entries[0], source)
     return net, preset if classes is None else replace(preset, classes=tuple(classes))
+
+
+def _warn_of_scaling(name: str, source: str) -> None:
+    warn(
+        f"{caller()}: whether {name!r} scales its input itself is not in {source!r}; here it does "
+        "not. For weights fine-tuned from torchvision's, which do: net.transform_input = True."
+    )
 
 
 def _renamed(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -121,6 +121,30 @@ def test_whole_numbers_are_no_weights(state: dict[str, Tensor], tmp_path: pathli
     loaded(state, tmp_path)
 
 
+def test_complex_numbers_are_no_real_weights(
+    state: dict[str, Tensor], tmp_path: pathlib.Path
+) -> None:
+    state["0.weight"] = state["0.weight"] * 1j
+    with pytest.raises(ValueError, match="hold torch.complex64 for '0.weight' and 0 others; real"):
+        loaded(state, tmp_path)
+
+
+def test_two_values_for_one_parameter_are_refused(tmp_path: pathlib.Path) -> None:
+    tied, untied = (nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)) for _ in range(2))
+    tied[1].weight = tied[0].weight
+    before = tied[0].weight.clone()
+    torch.save(untied.state_dict(), tmp_path / "file.pth")
+    with pytest.raises(ValueError, match=r"two values for '0\.weight' and '1\.weight', one param"):
+        rv.load_model(tied, tmp_path / "file.pth", device="cpu")
+    assert torch.equal(tied[0].weight, before)
+    with torch.no_grad():
+        untied[0].weight[0] = torch.nan
+        untied[1].weight.copy_(untied[0].weight)
+    torch.save(untied.state_dict(), tmp_path / "file.pth")
+    rv.load_model(tied, tmp_path / "file.pth", device="cpu")
+    assert torch.equal(tied[1].weight[1], untied[0].weight[1])
+
+
 NUMBERS = {
     "float64": np.float64(0.9),
     "float32": np.float32(0.9),

@@ -306,6 +306,21 @@ def test_a_file_for_a_torchvision_network(tmp_path: pathlib.Path) -> None:
         rv.load_model("resnet18", tmp_path / "mine.pth", device="cpu")
 
 
+def test_a_switch_that_is_not_in_the_file_is_named(tmp_path: pathlib.Path) -> None:
+    """GoogLeNet scales its input with torchvision's weights, and those fine-tuned from them."""
+    source = torchvision.models.googlenet(
+        aux_logits=False, transform_input=True, init_weights=False, num_classes=2
+    )
+    file = tmp_path / "mine.pth"
+    torch.save(source.state_dict(), file)
+    said = r"'googlenet' scales its input itself is not in 'mine.pth'.*net.transform_input = True"
+    with pytest.warns(rv.ResvizWarning, match=f"^load_model: whether {said}"):
+        net = load("googlenet", file, classes=["cat", "dog"])
+    net.transform_input = True
+    images = torch.rand(1, 3, 64, 64)
+    assert torch.equal(net(images), source.eval()(images))
+
+
 def test_a_mismatch_lists_the_first_of_each(tmp_path: pathlib.Path, trained: nn.Module) -> None:
     state = dict(trained.state_dict())
     for key in ("conv1.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight", "linear.bias"):
