@@ -88,8 +88,8 @@ def loss_landscape(
 
     Raises:
         TypeError: arguments of a wrong type, or a network that gives no logits.
-        ValueError: values out of range, no weights to move, or a `path` with a landscape of other
-            arguments; the message says which.
+        ValueError: values out of range, inputs for several numbers of images, no weights to move,
+            or a `path` with a landscape of other arguments; the message says which.
         NonFinite: the network's own loss is NaN or infinite. Farther points may be.
         NotTraceable: a scripted or compiled network.
 
@@ -102,6 +102,8 @@ def loss_landscape(
     plan = _Plan.checked(points, extent, dimensions, directions, batch_stats, seed, batch)
     check_hookable(net)
     inputs = check_images(net, images)
+    if len(inputs.lengths) > 1:  # parts of them, of `batch` images, would be of other lengths
+        raise inputs.uneven()
     _check_output(output_of(preset_or_none(net, None)))
     labels = _check_targets(targets, inputs)
     _check_batch_stats(net, len(labels), plan)

@@ -636,6 +636,29 @@ def test_images_that_the_network_writes_over_stay_as_they_are() -> None:
     assert own == pytest.approx(truth, rel=1e-5)
 
 
+class Placed(nn.Module):
+    """Positions (T,), or (1, T), of all images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place, self.head = nn.Embedding(8, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor, places: Tensor) -> Tensor:
+        return self.head((x + self.place(places)).relu().mean(1))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 128])
+def test_inputs_that_are_not_of_images_are_not_cut(batch: int) -> None:
+    torch.manual_seed(0)
+    net, x, places = Placed().eval(), torch.randn(6, 8, 6), torch.arange(8)
+    labels, options = torch.arange(6) % 3, {"points": 3, "dimensions": 1, "progress": False}
+    with pytest.raises(ValueError, match=r"^loss_landscape: inputs for \[6, 8\] images.*one row"):
+        loss_landscape(net, (x, places), labels, batch=batch, **options)
+    found = loss_landscape(net, (x, places[None]), labels, batch=batch, **options)
+    truth = F.cross_entropy(net(x, places), labels).item()
+    assert found.centre["loss"] == pytest.approx(truth, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("output", "targets", "words"),
     [("values", [[0.5], [1.5]], "values"), ("labels", [[0, 1], [1, 0]], "independent labels")],
