@@ -8,7 +8,7 @@ for a second pass after one that failed, and at once only where a failure would 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -44,35 +44,42 @@ def checked(net: nn.Module, inputs: Inputs, said: bool = True) -> Iterator[None]
         yield
         return
     before = _at_once(net, inputs)
+    found: list[Exception] = []
     with Hooks() as hooks:
         if before:
-            _watch(net, hooks, inputs)
+            _watch(net, hooks, inputs, found)
         try:
             yield
         except _FAILURES as error:
             failure = error
         else:
             return
-    if not before and not isinstance(failure, _SAID):
-        _say(net, inputs)
+    if failure not in found and not isinstance(failure, _SAID):
+        _say(net, inputs, failure)
     raise failure
 
 
 def check_pass(net: nn.Module, inputs: Inputs) -> None:
     """A pass for the sake of its errors."""
-    with Hooks() as hooks:
-        _watch(net, hooks, inputs)
+    with checked(net, inputs):
         inputs.run(net)
 
 
-def _say(net: nn.Module, inputs: Inputs) -> None:
-    """Raise what a layer has to say of the inputs; nothing where none has."""
+def _say(net: nn.Module, inputs: Inputs, failure: Exception) -> None:
+    """Raise what a layer has to say of the inputs; nothing where none has, or a pass succeeds."""
     found: list[Exception] = []
-    with Hooks() as hooks, suppress(Exception):
+    with Hooks() as hooks:
         _watch(net, hooks, inputs, found)
-        inputs.run(net)
-    for error in found:
-        raise error from None
+        try:
+            inputs.run(net)
+        except Exception as error:  # noqa: BLE001  # of the first pass, which is raised then
+            again = error
+        else:
+            return
+    if again in found:
+        raise again from None
+    for guess in found:
+        raise guess from failure
 
 
 def _at_once(net: nn.Module, inputs: Inputs) -> bool:
@@ -86,13 +93,11 @@ def _at_once(net: nn.Module, inputs: Inputs) -> bool:
     return any(
         len(module.kernel_size) + 2 in missing
         for module in modules_of(net).values()
-        if isinstance(module, _CONVOLUTIONS)
+        if isinstance(module, _CONVOLUTIONS) and _is_plain(module)
     )
 
 
-def _watch(
-    net: nn.Module, hooks: Hooks, inputs: Inputs, found: list[Exception] | None = None
-) -> None:
+def _watch(net: nn.Module, hooks: Hooks, inputs: Inputs, found: list[Exception]) -> None:
     """Check what reaches each layer in the passes over `inputs`, as long as `hooks` last."""
     for path, module in modules_of(net).items():
         if isinstance(module, _CHECKED):
@@ -101,15 +106,19 @@ def _watch(
 
 
 def _check(
-    module: nn.Module, args: Any, *, path: str, inputs: Inputs, found: list[Exception] | None
+    module: nn.Module, args: Any, *, path: str, inputs: Inputs, found: list[Exception]
 ) -> None:
+    """Raise what a layer has to say, and note it in `found`.
+
+    One with a forward of its own may know better what it takes: noted alone, as a guess.
+    """
     try:
         with unwatched():  # the shapes that are asked for here are no step of the network's
             _check_call(module, args, inputs, path)
     except (TypeError, ValueError) as error:
-        if found is not None:
-            found.append(error)
-        raise
+        found.append(error)
+        if _is_plain(module):
+            raise
 
 
 def _check_call(module: nn.Module, args: tuple[Any, ...], inputs: Inputs, path: str) -> None:
@@ -159,7 +168,8 @@ def _unpacked(module: nn.Module, taken: Any) -> TypeError:
 
 def _is_plain(module: nn.Module) -> bool:
     """True for torch's own forward, whose demands are known."""
-    return any(type(module).forward is kind.forward for kind in _CHECKED)
+    own = "forward" in vars(module)
+    return not own and any(type(module).forward is kind.forward for kind in _CHECKED)
 
 
 # ---- the images themselves

@@ -88,6 +88,63 @@ def test_layers_of_their_own_are_left_alone():
     assert len(rv.predict(net, torch.rand(2, 2, 4))) == 4
 
 
+class Gray(nn.Conv2d):
+    """Makes its own channels."""
+
+    def forward(self, x):
+        return super().forward(x.repeat(1, 3, 1, 1))
+
+
+class Audio(nn.Conv2d):
+    """Makes its own axis of channels."""
+
+    def forward(self, x):
+        return super().forward(x[:, None])
+
+
+class Same(nn.Conv2d):
+    """As torch's own, with a forward of its own."""
+
+    def forward(self, x):
+        return super().forward(x)
+
+
+def ended(conv, features=4):
+    pooled = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(conv, nn.BatchNorm2d(4, affine=False), pooled, nn.Linear(features, 3))
+
+
+@pytest.mark.parametrize(
+    ("conv", "shape"), [(Gray(3, 4, 3), (4, 1, 8, 8)), (Audio(1, 4, 3), (4, 8, 8))]
+)
+def test_a_convolution_that_makes_its_channels_is_left_alone(conv, shape):
+    images = torch.rand(shape)
+    assert len(rv.record(ended(conv), images, gradients=False).layers)
+    assert len(rv.scan(ended(conv), images, progress=False).images) == 4
+    with pytest.raises(ValueError, match=r"of which layer '3' .Linear. gets \(\d, 4\)"):
+        rv.record(ended(conv, features=5), images)
+
+
+class Places(nn.Embedding):
+    """Of tokens it reads the shape alone."""
+
+    def forward(self, tokens):
+        return super().forward(torch.arange(tokens.shape[1]))[None].expand(len(tokens), -1, -1)
+
+
+def test_an_embedding_of_positions_is_left_alone():
+    net = nn.Sequential(Places(4, 2), nn.Flatten(), nn.Linear(6, 2))
+    assert len(rv.record(net, IDS + 90, gradients=False).layers)
+
+
+def test_of_a_forward_of_its_own_a_guess_after_a_pass_that_failed():
+    for images in (torch.rand(2, 4, 8, 8), torch.rand(2, 1, 8, 8)):
+        with pytest.raises(ValueError, match=r"images of shape .*; \(N, 3, H, W\) would be right"):
+            rv.record(nn.Sequential(Same(3, 4, 3)), images)
+    with pytest.raises(ValueError, match=r"images of shape \(3, 8, 8\).*images\[None\]"):
+        rv.record(ended(Same(3, 4, 3)), torch.rand(3, 8, 8))
+
+
 class Counted(nn.Module):
     """Notes its passes, and may fail of its own."""
 
