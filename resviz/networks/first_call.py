@@ -159,11 +159,22 @@ def _check_alone(module: nn.Module, taken: Tensor, path: str) -> None:
 
 def _unpacked(module: nn.Module, taken: Any) -> TypeError:
     kind = "dictionary" if isinstance(taken, dict) else type(taken).__name__
+    right = "a tensor (N, C, H, W) would be right: torch.stack(images)"
+    if _is_batch(module, taken):
+        right = "its tensor would be right: images[0]"
     return TypeError(
-        f"{caller()}: images are a {kind}, and {type(module).__name__} gets it as it is; a "
-        "tensor (N, C, H, W) would be right: torch.stack(images), or the keywords of the "
-        "network's forward."
+        f"{caller()}: images are a {kind}, and {type(module).__name__} gets it as it is; {right}, "
+        "or the keywords of the network's forward."
     )
+
+
+def _is_batch(module: nn.Module, taken: Any) -> bool:
+    """True for a batch of all axes as the one thing in a list, as a DataLoader may give it."""
+    if isinstance(taken, dict) or len(taken) != 1 or not isinstance(taken[0], Tensor):
+        return False
+    if isinstance(module, _CONVOLUTIONS):
+        return taken[0].ndim == len(module.kernel_size) + 2
+    return taken[0].ndim > 1
 
 
 def _is_plain(module: nn.Module) -> bool:

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import resviz as rv
 
@@ -143,6 +144,15 @@ def test_of_a_forward_of_its_own_a_guess_after_a_pass_that_failed():
             rv.record(nn.Sequential(Same(3, 4, 3)), images)
     with pytest.raises(ValueError, match=r"images of shape \(3, 8, 8\).*images\[None\]"):
         rv.record(ended(Same(3, 4, 3)), torch.rand(3, 8, 8))
+
+
+def test_the_batch_of_a_loader_is_taken_out_of_its_list():
+    net = nn.Sequential(nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(12, 3))
+    loader = DataLoader(TensorDataset(torch.rand(4, 1, 8)), batch_size=4)
+    with pytest.raises(TypeError, match=r"^predict: images are a list.*right: images\[0\], or"):
+        rv.predict(net, next(iter(loader)))
+    with pytest.raises(TypeError, match=r"would be right: torch.stack\(images\)"):
+        rv.predict(nn.Conv2d(3, 4, 3), [torch.rand(3, 8, 8)])
 
 
 class Counted(nn.Module):
