@@ -48,7 +48,7 @@ def hub_network(
 
     Raises:
         ImportError: the library is not installed.
-        ValueError: no such network or weights, or settings that no preset has.
+        ValueError: no such network or weights, one of another kind, or settings that no preset has.
         WeightsUnavailable: neither on this machine nor to be downloaded now.
     """
     prefix, _, rest = name.partition("/")
@@ -161,21 +161,36 @@ def _transformers(
     try:
         config = transformers.AutoConfig.from_pretrained(rest, **options)
     except Exception as err:  # whatever its hub and its cache raise
+        if _is_of_kind(err):
+            raise _no_classifier(name, err) from err
         what = "settings, which say what the network is,"
         raise _unavailable(name, what, err, "or 'hf/' and a folder that has them") from err
     try:
         net = auto.from_config(config) if kind != "name" else auto.from_pretrained(rest).float()
     except Exception as err:
-        if kind != "name":
-            raise ValueError(
-                f"{caller()}: {name!r} does not classify images ({type(err).__name__}); a network "
-                "that does. Pass any other itself."
-            ) from err
+        if kind != "name" or _is_of_kind(err):
+            raise _no_classifier(name, err) from err
         raise _unavailable(name, "weights", err, "weights='random' or a file") from err
     try:
         return net, transformers.AutoImageProcessor.from_pretrained(rest)
     except (OSError, ValueError, KeyError):
         return net, None
+
+
+def _is_of_kind(err: Exception) -> bool:
+    """True where the files are here, and transformers makes no classifier of images of them.
+
+    What its hub says of files that are nowhere is an OSError, at times a ValueError too.
+    """
+    return isinstance(err, ValueError) and not isinstance(err, OSError)
+
+
+def _no_classifier(name: str, err: Exception) -> ValueError:
+    first = (str(err).splitlines() or [""])[0][:200]
+    return ValueError(
+        f"{caller()}: {name!r} does not classify images, or not as transformers knows it "
+        f"({type(err).__name__}: {first}); a network that does. Pass any other itself."
+    )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -160,6 +161,40 @@ def test_transformers_with_random_weights_or_a_file(folder: pathlib.Path) -> Non
         "y",
         "z",
     )
+
+
+class Raises:
+    """A class of transformers that makes nothing."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    def from_pretrained(self, *_: Any, **__: Any) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.parametrize("where", ["settings", "weights"])
+def test_what_is_no_classifier_is_not_taken_for_missing(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stub(error: Exception) -> None:
+        bars = SimpleNamespace(logging=SimpleNamespace(is_progress_bar_enabled=lambda: False))
+        parts = [error, None] if where == "settings" else [None, error]
+        names = ("AutoConfig", "AutoModelForImageClassification")
+        made = dict(zip(names, map(Raises, parts), strict=True))
+        monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(utils=bars, **made))
+
+    class Absent(FileNotFoundError, ValueError):
+        """As of its hub."""
+
+    stub(ValueError("Unrecognized configuration class BertConfig\nOne of ..."))
+    with pytest.raises(ValueError, match=r"'hf/a/b' does not classify images.*class BertConfig\)"):
+        load("hf/a/b", fallback="cifar10-resnet20")
+    for error in (OSError("no connection"), Absent("nowhere")):
+        stub(error)
+        with pytest.raises(rv.WeightsUnavailable, match=f"the {where}.* could not be downloaded"):
+            load("hf/a/b")
 
 
 def test_transformers_offline(transformers: Any) -> None:
