@@ -219,7 +219,8 @@ def _pair_table(order: Tensor, values: list[float], same: Mapping[str, object]) 
 def _row(net: ShatteringNetwork, inputs: int, seed: int) -> dict[str, object]:
     """One random network at its own inputs, which come from the seed too."""
     width = net.head.in_features
-    generator = torch.Generator().manual_seed(2**40 + seed)  # not the stream of the weights
+    own = (2**40 + seed) % 2**64  # not the stream of the weights
+    generator = torch.Generator().manual_seed(own)
     x = torch.randn(inputs // 2 * 2, width, generator=generator)
     found = torch.tensor(_correlations(net, Inputs.of(x), None, "logit", False)[0])
     spread = found.std(correction=1) if len(found) > 1 else torch.tensor(math.nan)

@@ -79,6 +79,14 @@ def test_seeds_of_networks():
     assert weights.std().item() == pytest.approx(math.sqrt(2 / 256), rel=0.02)
 
 
+@pytest.mark.parametrize("seed", [1_800_000_000_000_000_000, 2**64 - 1])
+def test_seeds_as_large_as_a_generator_takes(seed: int):
+    net = shattering_network(2, width=4, seed=seed)
+    assert net(torch.zeros(1, 4)).shape == (1, 1)
+    table = shattering_study([2], ["plain"], width=4, inputs=3, seeds=[seed], progress=False)
+    assert table["correlation"].notna().all()
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "words"),
     [

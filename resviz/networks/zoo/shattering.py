@@ -72,7 +72,7 @@ class ShatteringNetwork(nn.Module):
 
 
 def _gate(seed: int, number: int) -> RandomGate:
-    return RandomGate((seed + 1) * 1_000_003 + number)
+    return RandomGate(((seed + 1) * 1_000_003 + number) % 2**64)  # what a generator takes
 
 
 @public
