@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -75,23 +76,46 @@ def read_targets(targets: Any, logits: Tensor, output: Output) -> Tensor:
 
 
 def _marks(targets: Any, logits: Tensor) -> Tensor:
-    """(N, C) of 0 to 1 for labels, from such a tensor or from lists of the labels of each image."""
-    count, labels = logits.shape
-    rows = targets if isinstance(targets, list | tuple) else None
-    if rows is not None and all(isinstance(row, list | tuple) for row in rows):
+    """(N, C) of 0 to 1 for labels, from such numbers or from lists of the labels of each image."""
+    labels = logits.shape[1]
+    rows = targets if isinstance(targets, list | tuple) else []
+    indices = _label_indices(rows, labels)
+    if indices is not None:
         marks = torch.zeros(len(rows), labels)
-        for image, row in enumerate(rows):
-            indices = _tensor(row, "label indices are integers").long()
-            _check_range(indices, labels)
-            marks[image, indices] = 1
+        for image, row in enumerate(indices):
+            _check_range(row, labels)
+            marks[image, row] = 1
     else:
-        marks = _tensor(targets, f"({count}, {labels}) of 0 and 1").float()
+        marks = _tensor(targets, f"{tuple(logits.shape)} of 0 and 1").float()
     if marks.shape != logits.shape:
         raise ValueError(
             f"{caller()}: targets of shape {tuple(marks.shape)} for labels {tuple(logits.shape)}; "
             "0 or 1 for every label, or a list of label indices for each image, would be right."
         )
     return _between(marks).to(logits.device)
+
+
+def _label_indices(rows: Sequence[Any], labels: int) -> list[Tensor] | None:
+    """Lists of the labels of each image; None for marks, and what is no list of lists.
+
+    Raises:
+        ValueError: lists that may be either.
+    """
+    if not rows or not all(isinstance(row, list | tuple) for row in rows):
+        return None
+    found = [_tensor(row, "label indices are integers") for row in rows]
+    if any(row.is_floating_point() or row.dtype == torch.bool for row in found if len(row)):
+        return None
+    if any(row.ndim != 1 or len(set(row.tolist())) < len(row) for row in found):
+        return None
+    if all(len(row) == labels and set(row.tolist()) <= {0, 1} for row in found):
+        if labels == 1 and any(map(bool, found)):  # there is no label 1
+            return None
+        raise ValueError(
+            f"{caller()}: targets such as {rows[0]!r} of {labels} labels, which may be marks or "
+            f"indices; a tensor {(len(rows), labels)} of 0 and 1 would be right."
+        )
+    return [row.long() for row in found]
 
 
 def _sides(targets: Any, logits: Tensor) -> Tensor:
@@ -128,13 +152,16 @@ def _positions(targets: Any, logits: Tensor) -> Tensor:
     """(N, H, W) class indices, or 0 to 1 for the one channel."""
     chosen = _tensor(targets, "a class for every position")
     size = (len(logits), *logits.shape[2:])
-    if logits.shape[1] == 1 and chosen.numel() == logits.numel():
-        return _between(chosen.float().reshape(size)).to(logits.device)
-    if tuple(chosen.shape) != size or chosen.is_floating_point():
+    one = logits.shape[1] == 1
+    if one and chosen.shape == logits.shape:
+        chosen = chosen[:, 0]
+    if tuple(chosen.shape) != size or (chosen.is_floating_point() and not one):
         raise ValueError(
             f"{caller()}: targets of shape {tuple(chosen.shape)}, {chosen.dtype}, for a map "
-            f"{tuple(logits.shape)}; integers {size} would be right."
+            f"{tuple(logits.shape)}; {'0 to 1' if one else 'integers'} {size} would be right."
         )
+    if one:
+        return _between(chosen.float()).to(logits.device)
     _check_range(chosen, logits.shape[1])
     return chosen.to(logits.device, torch.int64)
 

@@ -51,7 +51,14 @@ CASES: list[tuple[str, nn.Module, dict[str, Any], Any, str, Any]] = [
     ("labels", head(3), {"output": "labels"}, None, "logit", lambda z: z.amax(1)),
     ("labels", head(3), {"output": "labels"}, MARKS, "bce", lambda z: _bce(z, MARKS)),
     ("labels", head(3), {"output": "labels"}, MARKS.bool(), "bce", lambda z: _bce(z, MARKS)),
-    ("labels", head(3), {"output": "labels"}, [[0, 2], [1]], "bce", lambda z: _bce(z, MARKS)),
+    *(
+        ("labels", head(3), {"output": "labels"}, rows, "bce", lambda z: _bce(z, MARKS))
+        for rows in ([[0, 2], [1]], MARKS.tolist(), MARKS.bool().tolist(), MARKS.double().tolist())
+    ),
+    (
+        *("labels", head(2), {"output": "labels"}, [[0.25, 0.75], [1.0, 0.0]], "bce"),
+        lambda z: _bce(z, torch.tensor([[0.25, 0.75], [1.0, 0.0]])),
+    ),
     ("logit", head(1), {"output": "logit"}, None, "logit", lambda z: z[:, 0].abs()),
     ("logit", head(1), {"output": "logit"}, [1, 0], "bce", lambda z: _bce(z, MARKS[:, :1])),
     ("logit", head(1), {"output": "logit"}, torch.tensor([[1.0], [0.0]]), "bce", None),
@@ -71,7 +78,10 @@ CASES: list[tuple[str, nn.Module, dict[str, Any], Any, str, Any]] = [
         lambda z: F.cross_entropy(z, PIXELS, reduction="none").mean((1, 2)),
     ),
     ("map", dense(1), {}, None, "logit", lambda z: z[:, 0].abs().mean((1, 2))),
-    ("map", dense(1), {}, PIXELS.clamp(max=1), "bce", lambda z: _bce(z[:, 0], PIXELS.clamp(max=1))),
+    *(
+        ("map", dense(1), {}, marks, "bce", lambda z: _bce(z[:, 0], PIXELS.clamp(max=1)))
+        for marks in (PIXELS.clamp(max=1), PIXELS.clamp(max=1)[:, None])
+    ),
     ("unsaid", head(1), {}, None, "logit", lambda z: z[:, 0]),
     ("unsaid", head(1, squeeze=True), {}, None, "logit", lambda z: z),
 ]
@@ -139,6 +149,7 @@ def test_the_score_of_a_given_target() -> None:
         (head(3), {"output": "labels"}, [2, 0], None, "0 or 1 for every label, or a list of label"),
         (head(3), {"output": "labels"}, MARKS * 2, None, "targets from 0 to 2; 0 to 1"),
         (head(3), {"output": "labels"}, [[0, 3], [1]], None, "target 3 with 3 classes"),
+        (head(2), {"output": "labels"}, [[0, 1], [1, 0]], None, "2 labels, which may be marks or"),
         (head(3), {}, MARKS, None, r"one class index per image would be right, or a preset that"),
         (head(1), {"output": "logit"}, [1, 2], None, "targets from 1 to 2; 0 to 1"),
         (head(1), {"output": "logit"}, [1], None, "0 or 1 for each"),
@@ -146,6 +157,7 @@ def test_the_score_of_a_given_target() -> None:
         (head(3), {"output": "values"}, [1.0, 2.0], None, "the same shape would be right"),
         (dense(3), {}, [[1, 2], [0, 1]], None, r"integers \(2, 4, 4\) would be right"),
         (dense(3), {}, PIXELS + 1, None, "target 3 with 3 classes"),
+        (dense(1), {}, MARKS.new_ones(4, 4, 2), None, r"map \(2, 1, 4, 4\); 0 to 1 \(2, 4, 4\)"),
         (head(3), {"output": "none"}, None, None, "no loss; .* gradients=False"),
         (head(3), {"output": "map"}, None, None, r"output 'map' in the preset, and the network"),
         (head(3), {"output": "logit"}, None, None, "output 'logit' in the preset, and the net"),
