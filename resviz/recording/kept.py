@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,15 @@ _FEW = 4
 _WRONG = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 
 
+class _Output(NamedTuple):
+    """A clone of what a layer gave."""
+
+    layer: str
+    call: int
+    clone: Tensor
+    axes: str
+
+
 @dataclass
 class Kept:
     """The request and, as the pass goes on, the clones.
@@ -39,6 +49,7 @@ class Kept:
     Attributes:
         found: the clones, by key and call.
         orders: which axis of each is which, by key and call.
+        stems: the layer before each of what may be the first block, by its path.
     """
 
     wanted: set[str]
@@ -49,6 +60,9 @@ class Kept:
     final: torch.device | None = None  # after it
     found: dict[str, dict[int, Tensor]] = field(default_factory=lambda: defaultdict(dict))
     orders: dict[tuple[str, int], str] = field(default_factory=dict)
+    stems: dict[str, _Output] = field(default_factory=dict)
+    _last: _Output | None = None
+    _in_stem: bool = True
 
     def end_on(self, device: str | torch.device | None, dtype: torch.dtype | None) -> None:
         """Where the clones end up; those for the CPU are moved after the pass, as that waits."""
@@ -67,16 +81,43 @@ class Kept:
     def store(self, key: str, call: int, tensor: Tensor, axes: str = "") -> None:
         """A clone of `tensor`, in the device and dtype asked for, and which axis is which."""
         self.orders[key, call] = axes
+        self.found[key][call] = self._clone(tensor)
+
+    def _clone(self, tensor: Tensor) -> Tensor:
         value = dense(tensor.detach())
         dtype = self.dtype if self.dtype is not None and value.is_floating_point() else value.dtype
         device = self.device if self.device is not None else value.device
-        self.found[key][call] = value.to(device=device, dtype=dtype, copy=True)
+        return value.to(device=device, dtype=dtype, copy=True)
 
-    def drop_parts_of_blocks(self, blocks: Iterable[str], stem: str | None) -> None:
-        """Under "blocks", what looked like a block but is a part of one is not kept."""
-        if self.every_block:
-            asked = {*self.wanted, *blocks, stem}
-            self.found = {k: calls for k, calls in self.found.items() if ":" in k or k in asked}
+    # ---- under "blocks"
+    def saw_layer(self, layer: str, call: int, tensor: Tensor, axes: str) -> None:
+        """What a layer gave, which is the stem where the first block comes next."""
+        if self.every_block and self._in_stem:
+            self._last = _Output(layer, call, self._clone(tensor), axes)
+
+    def may_enter_block(self, path: str) -> None:
+        """What may be the first block starts to run."""
+        if self._last is not None:
+            self.stems.setdefault(path, self._last)
+
+    def left_block(self, path: str) -> None:
+        """A block has run: no layer behind the first one is the stem."""
+        if path in self.stems:
+            self._in_stem, self._last = False, None
+
+    def settle_blocks(self, blocks: Iterable[str]) -> None:
+        """The stem is kept; what looked like a block but is a part of one is not."""
+        if not self.every_block:
+            return
+        first = next((path for path in self.stems if path in {*blocks}), None)
+        asked = {*self.wanted, *blocks}
+        found = {k: calls for k, calls in self.found.items() if ":" in k or k in asked}
+        if first is not None and self.stems[first].layer not in found:
+            layer, call, clone, axes = self.stems[first]
+            found = {layer: {call: clone}, **found}
+            self.orders[layer, call] = axes
+        self.found = found
+        self.stems.clear()
 
     def tensors(self) -> dict[str, Tensor]:
         """All kept tensors by key; ``path#call`` where a module ran several times."""

@@ -47,7 +47,6 @@ class MeasuredPass:
 
     Attributes:
         seen: of the latest pass.
-        stem: the last layer before the first block, where "blocks" are kept.
         of_images: a gradient is read where no parameter lies behind: it is there only as long as
             the backward goes on to the images.
     """
@@ -64,7 +63,6 @@ class MeasuredPass:
         include: Collection[str] = (),
     ) -> None:
         self.seen = Seen()
-        self.stem: str | None = None
         self.of_images = False
         self._parameters = {id(parameter) for parameter in net.parameters()} if gradients else set()
         self._axes = Axes(net, hooks) if axes else None
@@ -85,7 +83,7 @@ class MeasuredPass:
         before, after = self._before_addition, self._after_addition
         flow = self._flow = Dataflow(before, after, self._include)
         self._told.clear()
-        self.stem, self.of_images = None, False
+        self.of_images = False
         self.seen = Seen([], [], flow.parameter_depths, flow.weights, flow.projections, flow.gates)
         try:
             output = self._walk.around(forward, inputs, flow)
@@ -98,12 +96,8 @@ class MeasuredPass:
 
     # ---- layers
     def _entered(self, frame: Frame, args: Any) -> None:
-        if frame.block and self._kept.every_block and self.stem is None and self.seen.layers:
-            last = next((row for row in reversed(self.seen.layers) if row.kind == "leaf"), None)
-            if last is not None and args and isinstance(args[0], Tensor):
-                self.stem = last.layer
-                with unwatched():
-                    self._kept.store(last.layer, last.call, args[0], self._letters(args[0]))
+        if frame.block:
+            self._kept.may_enter_block(frame.path)
 
     def _left(self, frame: Frame, output: Any) -> None:
         tensor = next(tensors_in(output), None)
@@ -153,11 +147,20 @@ class MeasuredPass:
 
     def _keep(self, frame: Frame, tensor: Tensor, axes: str) -> None:
         path, call, kept = frame.path, frame.call, self._kept
+        if frame.leaf:
+            kept.saw_layer(path, call, tensor, axes)
+        elif frame.block and self._is_over(path):
+            kept.left_block(path)
         if kept.wants(path) or (frame.block and kept.every_block):
             kept.store(path, call, tensor, axes)
         if kept.wants(f"{path}:grad") and tensor.requires_grad:
             self._hooks.gradient(tensor, lambda g: kept.store(f"{path}:grad", call, g, axes))
             self._reads_at(tensor.grad_fn)
+
+    def _is_over(self, path: str) -> bool:
+        """What ran, and may be a block, is one: it adds, or is a part of no other."""
+        adds = any(row.residual and row.block == path for row in self.seen.additions)
+        return adds or not any(frame.block for frame in self._walk.running)
 
     def _measure(self, tensor: Tensor) -> _Known:
         """Statistics of a tensor; the same tensor in the same state is measured once."""

@@ -44,7 +44,6 @@ class _Passed:
     """What the passes gave, and its tables as far as they need the network."""
 
     seen: Seen
-    stem: str | None
     layers: pd.DataFrame
     residuals: pd.DataFrame
     parameters: pd.DataFrame
@@ -188,7 +187,7 @@ def record(
     with left_as_found(net, **frame) as hooks:
         measured = MeasuredPass(net, kept, hooks, backward, include=kinds)
         passed = _passes(net, inputs, measured, asked)
-        kept.drop_parts_of_blocks(tables.block_paths(passed.seen), passed.stem)
+        kept.settle_blocks(tables.block_paths(passed.seen))
     check_kept(kept, passed.layers, passed.seen)
     if not allow_nonfinite:
         check_finite(passed.layers)
@@ -231,7 +230,6 @@ def _passes(net: nn.Module, inputs: Inputs, measured: MeasuredPass, asked: _Aske
     residuals = tables.residuals(measured.seen, layers)
     return _Passed(
         measured.seen,
-        measured.stem,
         layers,
         residuals,
         tables.parameters(net, measured.seen, layers, beside.read, grad_norms),

@@ -397,6 +397,20 @@ def test_without_blocks_the_ends_of_the_stages_are_kept():
     assert rv.explore_feature_maps(rec).payload().buffer
 
 
+def test_the_stem_is_what_its_layer_gave():
+    net, images = toys.net_of(toys.Block), torch.rand(2, 3, 8, 8)
+    for keep in ("blocks", ["stem", "blocks"]):
+        rec = rv.record(net, images, keep=keep)
+        assert rec.keys() == ["stem", "block"]
+        assert torch.equal(rec["stem"], net.stem(images))  # a torch.relu follows it
+
+
+def test_a_layer_that_normalises_is_no_stem():
+    net = nn.Sequential(nn.Identity(), cifar_resnet(8, seed=0))
+    stem, *blocks = rv.record(net, IMAGES, gradients=False, keep="blocks").keys()
+    assert blocks == [f"1.layer{i}.0" for i in (1, 2, 3)] and stem.startswith("1.")
+
+
 class OfTwo(Convolutions):
     """Made for two images and no other number."""
 
