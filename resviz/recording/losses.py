@@ -69,14 +69,11 @@ def choose(returned: Any, targets: Any, loss: str | Loss | None, output: Output)
     if targets is not None and loss is None and output.kind == UNSAID:
         read_targets(targets, logits, output)  # which says what is missing
     name = loss or ("logit" if targets is None else _default(output, logits))
-    if output.kind not in KINDS[name]:
-        more = ""
-        if output.kind in (UNSAID, "classes"):  # what is taken where nobody says
-            more = f" If the output means something else, a preset says so: {HOW_TO_SAY}."
+    _check_fits(name, output, logits)
+    if targets is None and name == "mse":
         raise ValueError(
-            f"{caller()}: loss {name!r} of {WORDS[output.kind]}; one of "
-            f"{', '.join(n for n, kinds in KINDS.items() if output.kind in kinds)}, or a function."
-            + more
+            f"{caller()}: loss 'mse' without targets; the true values as targets would be right. "
+            "Or loss='logit'."
         )
     if targets is None:
         chosen = _said(logits, output)
@@ -94,8 +91,7 @@ def known_targets(returned: Any, targets: Any, output: Output) -> Chosen:
         return Chosen(None, None, "")
     if targets is not None:
         return Chosen(read_targets(targets, logits, output), None, "")
-    says = output.kind in ("classes", "labels", "logit")
-    return Chosen(_said(logits, output) if says else None, None, "")
+    return Chosen(_said_of_images(logits, output), None, "")
 
 
 def _check_name(loss: object) -> None:
@@ -106,6 +102,24 @@ def _check_name(loss: object) -> None:
             f"{caller()}: loss {loss!r}; one of {', '.join(KINDS)}, or a function "
             "(output, targets) -> (N,)."
         )
+
+
+def _check_fits(name: str, output: Output, logits: Tensor) -> None:
+    """Refuse a loss that the output does not have."""
+    names = [each for each, kinds in KINDS.items() if output.kind in kinds]
+    what = WORDS[output.kind]
+    if output.kind == "map":
+        channels = logits.shape[1]
+        names.remove("cross_entropy" if channels == 1 else "bce")
+        what += f" of {channels} channel{'s' * (channels > 1)}"
+    if name in names:
+        return
+    more = ""
+    if output.kind in (UNSAID, "classes"):  # what is taken where nobody says
+        more = f" If the output means something else, a preset says so: {HOW_TO_SAY}."
+    raise ValueError(
+        f"{caller()}: loss {name!r} of {what}; one of {', '.join(names)}, or a function.{more}"
+    )
 
 
 def _default(output: Output, logits: Tensor) -> str:
@@ -121,8 +135,8 @@ def _own(returned: Any, targets: Any, loss: Loss, output: Output) -> Chosen:
     given = targets
     if targets is not None:
         given = _own_targets(targets, logits)
-    elif logits is not None and logits.ndim == 2 and logits.shape[1] > 1:
-        given = logits.detach().argmax(1)
+    elif logits is not None:
+        given = _said_of_images(logits, output.seen(logits))
     whole = widened(returned) if isinstance(returned, Tensor) else returned
     per_image = loss(whole, given)
     count = None if logits is None else len(logits)
@@ -160,6 +174,11 @@ def _said(logits: Tensor, output: Output) -> Tensor:
         return output.predicted(scores)
     one = scores.shape[1] == 1
     return (scores.detach()[:, 0] > 0).long() if one else scores.detach().argmax(1)
+
+
+def _said_of_images(logits: Tensor, output: Output) -> Tensor | None:
+    """(N,) the class, label or side that the network says; None of an output without those."""
+    return _said(logits, output) if output.kind in ("classes", "labels", "logit") else None
 
 
 def _logit(logits: Tensor, chosen: Tensor, output: Output) -> Tensor:

@@ -158,6 +158,9 @@ def test_the_score_of_a_given_target() -> None:
         (dense(3), {}, [[1, 2], [0, 1]], None, r"integers \(2, 4, 4\) would be right"),
         (dense(3), {}, PIXELS + 1, None, "target 3 with 3 classes"),
         (dense(1), {}, MARKS.new_ones(4, 4, 2), None, r"map \(2, 1, 4, 4\); 0 to 1 \(2, 4, 4\)"),
+        (head(1), {"output": "values"}, None, "mse", "loss 'mse' without targets; the true values"),
+        (dense(1), {}, None, "cross_entropy", "of a map of 1 channel; one of logit, bce, or a fun"),
+        (dense(3), {}, PIXELS, "bce", "of a map of 3 channels; one of logit, cross_entropy, or a"),
         (head(3), {"output": "none"}, None, None, "no loss; .* gradients=False"),
         (head(3), {"output": "map"}, None, None, r"output 'map' in the preset, and the network"),
         (head(3), {"output": "logit"}, None, None, "output 'logit' in the preset, and the net"),
@@ -200,6 +203,20 @@ def test_it_is_called_with_what_the_network_returns() -> None:
         rv.record(net, IMAGES)
     named = rv.record(net, IMAGES, preset=preset(logits="scores"))
     assert named.logits is not None and named.logits.shape == (2, 2)
+
+
+def test_without_targets_it_gets_what_the_network_says() -> None:
+    """A class, a label, a side; of values nothing is the largest, and features say nothing."""
+
+    def given(net: nn.Module, **about: Any) -> Any:
+        return rv.record(net, IMAGES, None, lambda z, _: z[:, 0], preset=preset(**about)).targets
+
+    z, y = head(3)(IMAGES), head(1)(IMAGES)
+    assert torch.equal(given(head(3)), z.argmax(1))
+    assert torch.equal(given(head(3), output="labels"), z.argmax(1))
+    assert torch.equal(given(head(1), output="logit"), (y[:, 0] > 0).long())
+    assert given(head(3), output="values") is None and given(head(3), output="none") is None
+    assert given(head(1)) is None
 
 
 def test_targets_of_its_own_are_handed_on_as_they_are() -> None:
