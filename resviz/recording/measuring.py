@@ -23,6 +23,8 @@ from resviz.recording.split import NOT_REACHED, WITHOUT_AUTOGRAD, GradientSplit
 from resviz.recording.statistics import Measured, Number, mean_product, mean_square, measure
 from resviz.torch_private import leads_to, unwatched, version
 
+_PARTS = ("grad_branch", "grad_shortcut")  # of a gradient, at the tensor both operands come from
+
 
 class _Known(NamedTuple):
     """A tensor that was measured, in that state, and the rows that wait for its gradient."""
@@ -72,6 +74,7 @@ class MeasuredPass:
         self._gradient: tuple[weakref.ref[Tensor], int, Number] | None = None  # measured last
         self._flow, self._include = Dataflow(), include
         self._told: list[Addition] = []
+        self._root_axes = ""  # of the addition that was told last
 
     def run(self, inputs: Images) -> Any:
         """The forward pass; what the network returned."""
@@ -202,6 +205,10 @@ class MeasuredPass:
             if self._kept.wants_part(addition.name, part):
                 axes = self._letters(tensor)
                 self._kept.store(f"{addition.name}:{part}", addition.call, tensor, axes)
+        self._root_axes = ""
+        if self._gradients and any(self._kept.wants(f"{addition.name}:{part}") for part in _PARTS):
+            root = self._flow.tensor_of(addition.root)
+            self._root_axes = "" if root is None else self._letters(root)
         self.seen.additions.append(row)
         self._told.append(addition)
 
@@ -216,10 +223,12 @@ class MeasuredPass:
             row.reason = (lambda: reason) if self._gradients else None
             return
 
-        def parts(branch: Tensor, shortcut: Tensor) -> None:
-            for part, gradient in (("grad_branch", branch), ("grad_shortcut", shortcut)):
+        root_axes = self._root_axes
+
+        def parts(*gradients: Tensor) -> None:
+            for part, gradient in zip(_PARTS, gradients, strict=True):
                 if kept.wants(f"{name}:{part}"):
-                    kept.store(f"{name}:{part}", call, gradient, axes)
+                    kept.store(f"{name}:{part}", call, gradient, root_axes)
 
         split = GradientSplit(addition, self._hooks, row.split, parts)
         if addition.root.edge is not None:

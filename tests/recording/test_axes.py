@@ -55,6 +55,22 @@ def test_tables_and_kept_tensors_say_it(rec: Any) -> None:
     assert {axes for key, axes in rec.axes.items() if key not in first} == {"NHWC"}
 
 
+class TurnedBefore(Turning):
+    """The block turns what it is given before it adds."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.conv(x).permute(0, 2, 3, 1))
+        x = x.permute(0, 3, 1, 2) + self.same(self.norm(x).permute(0, 3, 1, 2))
+        return self.fc(x.mean((2, 3)))
+
+
+def test_parts_of_a_gradient_lie_as_the_input_of_the_block_does() -> None:
+    keep = [f"add:grad_{part}" for part in ("branch", "shortcut", "sum")]
+    rec = rv.record(TurnedBefore(), torch.randn(2, 3, 4, 6), keep=keep)
+    found = [(rec.axes[key], tuple(rec[key].shape)) for key in keep]
+    assert found == [("NHWC", (2, 4, 6, 8))] * 2 + [("NCHW", (2, 8, 4, 6))]
+
+
 def test_views_read_it(rec: Any) -> None:
     for key, first in (("conv", True), ("norm", False), (("act", 0), True), (("act", 1), False)):
         maps = rec[key] if first else rec[key].permute(0, 3, 1, 2)

@@ -185,6 +185,11 @@ class Dataflow(TorchFunctionMode):
                 return None if node.constant else node
         return None
 
+    def tensor_of(self, node: Node) -> Tensor | None:
+        """The tensor of a node; None where it is gone, or was written into."""
+        known = reversed(self._nodes.values())
+        return next((tensor() for tensor, each in known if each is node), None)
+
     def depth_of(self, value: Any) -> int:
         """Weighted layers on the longest path from the input to this tensor."""
         node = self.node_of(value)
