@@ -18,7 +18,7 @@ from resviz.hooks import left_as_found
 from resviz.networks.anatomy.structure import has_blocks, may_be_block
 from resviz.networks.anatomy.sums import FAMILY_NAMES
 from resviz.networks.anatomy.survey import stage_ends, survey
-from resviz.recording.statistics import dense
+from resviz.recording.statistics import Number, dense, read
 from resviz.torch_private import modules_of
 
 PARTS = ("branch", "shortcut", "sum", "grad_branch", "grad_shortcut", "grad_sum")
@@ -49,6 +49,7 @@ class Kept:
     Attributes:
         found: the clones, by key and call.
         orders: which axis of each is which, by key and call.
+        largest: magnitude in each that is kept in another dtype than its own, by key and call.
         stems: the layer before each of what may be the first block, by its path.
     """
 
@@ -60,12 +61,23 @@ class Kept:
     final: torch.device | None = None  # after it
     found: dict[str, dict[int, Tensor]] = field(default_factory=lambda: defaultdict(dict))
     orders: dict[tuple[str, int], str] = field(default_factory=dict)
+    largest: dict[tuple[str, int], Number] = field(default_factory=dict)
     stems: dict[str, _Output] = field(default_factory=dict)
     _last: _Output | None = None
     _in_stem: bool = True
 
     def end_on(self, device: str | torch.device | None, dtype: torch.dtype | None) -> None:
-        """Where the clones end up; those for the CPU are moved after the pass, as that waits."""
+        """Where the clones end up; those for the CPU are moved after the pass, as that waits.
+
+        Raises:
+            TypeError, ValueError: `dtype` is none of torch's floating ones.
+        """
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            wrong = ValueError if isinstance(dtype, torch.dtype) else TypeError
+            raise wrong(
+                f"{caller()}: keep_dtype {dtype!r}; a floating dtype of torch, such as "
+                "torch.bfloat16, would be right."
+            )
         self.final = torch.device(device) if device is not None else None
         self.device = self.final if self.final != torch.device("cpu") else None
         self.dtype = dtype
@@ -81,11 +93,13 @@ class Kept:
     def store(self, key: str, call: int, tensor: Tensor, axes: str = "") -> None:
         """A clone of `tensor`, in the device and dtype asked for, and which axis is which."""
         self.orders[key, call] = axes
-        self.found[key][call] = self._clone(tensor)
+        self.found[key][call] = self._clone(key, call, tensor)
 
-    def _clone(self, tensor: Tensor) -> Tensor:
+    def _clone(self, key: str, call: int, tensor: Tensor) -> Tensor:
         value = dense(tensor.detach())
         dtype = self.dtype if self.dtype is not None and value.is_floating_point() else value.dtype
+        if dtype != value.dtype and value.numel():
+            self.largest[key, call] = torch.linalg.vector_norm(value, torch.inf)
         device = self.device if self.device is not None else value.device
         return value.to(device=device, dtype=dtype, copy=True)
 
@@ -93,7 +107,7 @@ class Kept:
     def saw_layer(self, layer: str, call: int, tensor: Tensor, axes: str) -> None:
         """What a layer gave, which is the stem where the first block comes next."""
         if self.every_block and self._in_stem:
-            self._last = _Output(layer, call, self._clone(tensor), axes)
+            self._last = _Output(layer, call, self._clone(layer, call, tensor), axes)
 
     def may_enter_block(self, path: str) -> None:
         """What may be the first block starts to run."""
@@ -149,8 +163,25 @@ def announce_size(net: nn.Module, inputs: Inputs, kept: Kept) -> None:
     if size > _MUCH:
         warn(
             f"{caller()}: the kept tensors take about {size / 2**30:.1f} GiB; fewer layers, fewer "
-            "images or keep_dtype=torch.float16 take less."
+            "images or keep_dtype=torch.bfloat16 take less."
         )
+
+
+def warn_of_range(kept: Kept) -> None:
+    """Warn where the dtype asked for has no place for the numbers that are kept."""
+    if kept.dtype is None:
+        return
+    range_ = torch.finfo(kept.dtype)
+    keys = [(key, call) for key, call in kept.largest if call in kept.found.get(key, ())]
+    for (key, _), largest in zip(keys, read([kept.largest[k] for k in keys]), strict=True):
+        too_large = range_.max < largest < torch.inf
+        if too_large or 0 < largest < range_.tiny:
+            kept_as = "infinity" if too_large else "zeros, or of few digits"
+            warn(
+                f"{caller()}: {key!r} reaches {largest:.2g}, in {kept.dtype} {kept_as}; "
+                "keep_dtype=torch.bfloat16, as small and with float32's range, would be right."
+            )
+            return
 
 
 def want_stage_ends(net: nn.Module, inputs: Inputs, kept: Kept) -> None:

@@ -27,7 +27,13 @@ from resviz.recording.checks import (
     check_gradients,
     check_kept,
 )
-from resviz.recording.kept import Kept, announce_size, read_keep, want_stage_ends
+from resviz.recording.kept import (
+    Kept,
+    announce_size,
+    read_keep,
+    want_stage_ends,
+    warn_of_range,
+)
 from resviz.recording.losses import Chosen, Loss, choose, known_targets
 from resviz.recording.measuring import MeasuredPass
 from resviz.recording.norms import NormsBeside, norms
@@ -146,7 +152,8 @@ def record(
             ":grad_sum"), gradients ("layer4:grad").
         keep_device: where kept tensors end up. "cpu": moved there after the pass; another device,
             or None for the network's own.
-        keep_dtype: dtype of kept tensors; None for their own.
+        keep_dtype: floating dtype of kept tensors; None for their own. Warns where it has no place
+            for them: small gradients are zeros in float16.
         preset: how the images were made, for the pictures in the record; the network's own if None.
         allow_nonfinite: record NaN and infinite activations instead of raising.
         include: kinds of sums that are not residual, to be recorded too: "fusion", "inner",
@@ -189,6 +196,7 @@ def record(
         passed = _passes(net, inputs, measured, asked)
         kept.settle_blocks(tables.block_paths(passed.seen))
     check_kept(kept, passed.layers, passed.seen)
+    warn_of_range(kept)
     if not allow_nonfinite:
         check_finite(passed.layers)
     about = provenance(net, inputs, known, batch_stats=batch_stats, statistics=how(inputs.device))

@@ -266,6 +266,29 @@ def test_half_precision_halves_the_announced_memory(net, monkeypatch: pytest.Mon
         record(net, images, keep="layer1.0")
 
 
+@pytest.mark.parametrize(
+    ("layer", "factor", "key", "words"),
+    [("stem", 1e6, "stem", "infinity"), ("head", 1e-9, "stem:grad", "zeros, or of few digits")],
+)
+def test_a_dtype_without_a_place_for_the_numbers(images, layer, factor, key, words):
+    net = toys.net_of(toys.Block)
+    with torch.no_grad():
+        net.get_submodule(layer).weight.mul_(factor)
+    expected = record(net, images, keep=key)[key]
+    message = rf"^record: '{key}' reaches .*float16 {words}; keep_dtype=torch.bfloat16"
+    with pytest.warns(ResvizWarning, match=message):
+        record(net, images, keep=key, keep_dtype=torch.float16)
+    found = record(net, images, keep=key, keep_dtype=torch.bfloat16)[key]  # no warning
+    torch.testing.assert_close(found.float(), expected, rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "error"), [(torch.int8, ValueError), ("float16", TypeError), (float, TypeError)]
+)
+def test_a_dtype_that_is_not_floating(net, images, dtype, error):
+    assert "torch.bfloat16" in refused(error, net, images, keep="layer1.0", keep_dtype=dtype)
+
+
 def test_a_network_for_one_batch_size_only():
     """Announcing the memory must not run the network on another batch than the caller's."""
 
