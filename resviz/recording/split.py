@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from resviz.hooks import Hooks
 from resviz.networks.anatomy.additions import Addition, Node
+from resviz.networks.anatomy.operations import plain
 from resviz.recording.statistics import Number, mean_squares_and_product
 from resviz.torch_private import is_of_leaf, made_at
 
@@ -21,6 +23,7 @@ NAMES = ("grad_branch_ms", "grad_shortcut_ms", "grad_product")
 # why a gradient is not divided
 NOT_REACHED = "the loss sends no gradient here"
 ZERO = "the gradient is zero"
+DETACHED = "both operands are detached from the tensor that they come from"
 WITHOUT_AUTOGRAD = (
     "it is computed without autograd, as by a reentrant checkpoint; use_reentrant=False would be "
     "right there"
@@ -50,17 +53,21 @@ class GradientSplit:
         self._parts: list[Tensor | None] = [None, None]
         root, self._factor = addition.root, addition.factor
         self._identity = addition.shortcut is root
-        sides = [_inputs(addition.branch, root)]
-        if not self._identity:
-            sides.append(_inputs(addition.shortcut, root))
+        operands = (addition.branch, addition.shortcut)[: 2 - self._identity]
+        sides = [_inputs(operand, root) for operand in operands]
+        cut = [
+            not side and _is_detached(operand, root)
+            for side, operand in zip(sides, operands, strict=True)
+        ]
         self._takers = [len(side) for side in sides] + [1] * self._identity
         self._waiting = [0, 0]
         apart = (
-            all(sides)
+            all(side or without for side, without in zip(sides, cut, strict=True))
+            and any(self._takers)
             and not (self._identity and self._factor is None)
             and not (len(sides) == 2 and sides[0].keys() & sides[1].keys())
         )
-        self._apart = "" if apart else _reason(addition)
+        self._apart = "" if apart else DETACHED if all(cut) else _reason(addition)
         if apart:
             for number, side in enumerate(sides):
                 for (node, _), index in side.items():
@@ -83,6 +90,8 @@ class GradientSplit:
         For an identity it is the shortcut's part.
         """
         self._values.clear()
+        if self._apart:
+            return
         self._waiting, self._parts = self._takers.copy(), [None, None]
         if self._identity and self._factor is not None:
             self._add(1, gradient if self._factor == 1 else gradient * self._factor)
@@ -96,7 +105,10 @@ class GradientSplit:
             self._parts[side] = gradient if known is None else known + gradient
         if any(self._waiting):
             return
-        branch, shortcut = self._parts
+        branch, shortcut = (
+            part if takers or gradient is None else torch.zeros_like(gradient)  # a detached side
+            for part, takers in zip(self._parts, self._takers, strict=True)
+        )
         self._parts = [None, None]
         if branch is None or shortcut is None or branch.shape != shortcut.shape:
             return
@@ -124,6 +136,25 @@ def _inputs(operand: Node, root: Node) -> dict[tuple[Any, int], int]:
                 seen.add(before)
                 queue.append(before)
     return found
+
+
+def _is_detached(operand: Node, root: Node) -> bool:
+    """True where a detach lies on every way from `root` to `operand`: its part is exactly zero."""
+    if operand is root or root.edge is None:
+        return False
+    waiting, seen, detached = [operand], {operand.index}, False
+    while waiting:
+        node = waiting.pop()
+        if plain(node.operation) == "detach":
+            detached = True
+            continue
+        for parent in node.parents:
+            if parent is root:
+                return False
+            if parent.index > root.index and parent.index not in seen:
+                seen.add(parent.index)
+                waiting.append(parent)
+    return detached
 
 
 def _edges(operand: Node) -> list[tuple[Any, int]]:

@@ -230,6 +230,23 @@ def test_a_share_that_is_not_there_has_a_reason():
     assert recorded(lambda s, x: x + s.two(x)).residuals["grad_reason"].tolist() == [""]
     without = recorded(lambda s, x: x + s.two(x), gradients=False).residuals
     assert without["grad_reason"].isna().all()
+    table = recorded(lambda s, x: x.detach() + s.two(x.detach())).residuals
+    assert "both operands are detached" in table["grad_reason"].item()
+
+
+@pytest.mark.parametrize(
+    ("block", "part", "share"),
+    [
+        (lambda s, x: x.detach() + s.two(x), "shortcut", 1),
+        (lambda s, x: x + s.two(x.detach()), "branch", 0),
+        (lambda s, x: s.point(x) + s.two(x.detach().relu()), "branch", 0),
+    ],
+    ids=["shortcut", "branch", "branch beside a projection"],
+)
+def test_the_part_of_a_detached_side_is_zero(block, part: str, share: int):
+    row = recorded(block).residuals.iloc[0]
+    assert (row[f"grad_{part}_rms"], row["grad_branch_share"], row["grad_reason"]) == (0, share, "")
+    assert row["grad_branch_rms"] + row["grad_shortcut_rms"] > 0
 
 
 @pytest.mark.parametrize("name", ["x - f(x)", "stack sum", "stack mean", "rsub", "lerp", "addcmul"])
