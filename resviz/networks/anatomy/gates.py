@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from resviz.networks.anatomy.additions import Node
+from resviz.networks.anatomy.judging import comes_without
 
 _PRODUCTS = {"mul", "mul_", "multiply", "multiply_", "__mul__", "__rmul__", "__imul__"}
 
@@ -26,14 +27,29 @@ class Gate(NamedTuple):
 
 
 def gate_of(product: Node) -> Gate | None:
-    """The gate in a product; None where it has none, as where both operands have one size."""
+    """The gate in a product; None where it has none, as where both operands have one size.
+
+    Those of one position all have: there the gate is what was pooled of the other.
+    """
     if product.operation not in _PRODUCTS or len(product.parents) != 2:
         return None
     gate, gated = sorted(product.parents, key=lambda node: node.numel)
-    if gate.numel == gated.numel or gated.numel != product.numel:
+    if gated.numel != product.numel:
         return None
+    if gate.numel == gated.numel:
+        return _gate_at_one_position(product)
     way = _way_back(gate, gated)
     return Gate(gated, way) if way else None
+
+
+def _gate_at_one_position(product: Node) -> Gate | None:
+    if len(product.shape) < 3 or sum(size > 1 for size in product.shape[1:]) > 1:
+        return None
+    for gate, gated in (product.parents, product.parents[::-1]):
+        way = _way_back(gate, gated)
+        if way and not comes_without(gate, gated, "reduce", "pool"):
+            return Gate(gated, way)
+    return None
 
 
 def _way_back(node: Node, root: Node) -> list[Node]:

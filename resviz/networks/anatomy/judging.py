@@ -188,7 +188,7 @@ class _Way:
         """
         branch, up = self.operands[self.branch], "upsample" in self.steps
         apart = bool(self.weights) or "sum" in self.steps
-        if apart and up == _comes_without(branch, self.mark.node, "upsample"):
+        if apart and up == comes_without(branch, self.mark.node, "upsample"):
             return True
         return not up and self._from_above()
 
@@ -344,12 +344,12 @@ def between(root: Node, operand: Node) -> Iterator[Node]:
                 waiting.append(parent)
 
 
-def _comes_without(operand: Node, root: Node, step: str) -> bool:
-    """True where some way from the root to an operand is without a step."""
+def comes_without(operand: Node, root: Node, *steps: str) -> bool:
+    """True where some way from the root to an operand is without any of these steps."""
     seen, waiting = {operand.index}, [operand]
     while waiting and len(seen) < _LIMIT:
         node = waiting.pop()
-        if node.step == step:
+        if node.step in steps:
             continue
         for parent in node.parents:
             if parent is root:

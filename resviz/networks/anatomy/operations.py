@@ -99,8 +99,9 @@ def step_of(
 
     "layout" (the same values), "sum", "scale", "norm", "activation", "pad", "pool", "subsample"
     (every second position), "crop" (more than half along each axis), "slice" (less), "upsample",
-    "reduce" (to one position), "mix" (products of activations, attention, permutations),
-    "depthwise" and "weight" (a linear map with weights of its own); anything else is "scale".
+    "reduce" (to one position, but by no window of two or three), "mix" (products of activations,
+    attention, permutations), "depthwise" and "weight" (a linear map with weights of its own);
+    anything else is "scale".
 
     Args:
         name: of the function.
@@ -123,7 +124,7 @@ def step_of(
     if step != "reduce":
         return step
     several = sum(size > 1 for size in after[1:]) > 1  # channels, and positions that are left
-    return "pool" if several else step
+    return "pool" if several or _has_small_window(name, args) else step
 
 
 _STEPS = {
@@ -149,6 +150,13 @@ def _is_depthwise(name: str, args: Sequence[Any], first: Sequence[int]) -> bool:
         return False
     channels = first[1 - weight.ndim] if len(first) >= weight.ndim - 1 else 1
     return weight.shape[1] == 1 and channels > 1
+
+
+def _has_small_window(name: str, args: Sequence[Any]) -> bool:
+    """A pooling by two or three, which is no global one however few positions it finds."""
+    window = args[1] if name.startswith(("avg_pool", "max_pool")) and len(args) > 1 else None
+    sizes = window if isinstance(window, list | tuple) else (window,)
+    return all(isinstance(size, int) and size <= 3 for size in sizes)
 
 
 def _slice(args: Sequence[Any], before: Sequence[int], after: Sequence[int]) -> str:

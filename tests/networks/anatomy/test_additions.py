@@ -361,6 +361,13 @@ def test_pooling_beside_a_class_token_carries_all_of_the_root(projects: bool, ki
     assert rec.residuals[["addition", "kind"]].values.tolist() == [["add", kind]]
 
 
+@pytest.mark.parametrize("size", [8, 2])
+def test_a_pooled_projection_is_one_of_one_position_too(size: int):
+    net = Parts(lambda s, x: s.point(F.avg_pool2d(x, 2)) + s.down(s.two(x)))
+    table = record(net.eval(), IMAGES[..., :size, :size]).residuals
+    assert table["kind"].tolist() == ["projection"]
+
+
 def test_what_is_cut_and_only_in_part_joined_again_is_no_shortcut():
     assert len(record(Pooling(False, "first alone").eval(), torch.randn(2, 9, 6)).residuals) == 0
 
