@@ -64,12 +64,12 @@ def test_every_coincidence_of_sizes(sizes: tuple[int, int, int]) -> None:
     assert axes_of(nn.Sequential(conv, Step(lambda t: t.mT)), x) == "NCWH"
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
 def test_frames_of_a_video_folded_into_the_batch() -> None:
     net = nn.Sequential(nn.Flatten(0, 1), nn.Conv2d(3, 4, 3))
     assert axes_of(net, torch.randn(5, 2, 3, 8, 9)) == "?CHW"
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
 def test_a_scripted_function_keeps_the_axes_of_what_has_its_shape() -> None:
     same = torch.jit.script(swish)
     last = Step(lambda t: same(t.permute(0, 2, 3, 1)))
