@@ -42,8 +42,9 @@ pytestmark = pytest.mark.browser
 
 def reach(lab: Any, name: str, place: str) -> View:
     """From the cell of a view to a place in it, by Tab."""
-    cell = lab.page.locator(".jp-Notebook-cell").nth(1 + VIEWS.index(name))
-    cell.locator(".jp-InputPrompt").click()
+    prompts = lab.page.locator(".jp-Notebook-cell .jp-InputPrompt")
+    prompts.last.click()  # a cell that is active leaves the focus where it is, in its view
+    prompts.nth(1 + VIEWS.index(name)).click()
     lab.page.keyboard.press("Escape")  # command mode
     for _ in range(40):
         lab.page.keyboard.press("Tab")
