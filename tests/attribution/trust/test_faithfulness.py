@@ -365,8 +365,10 @@ def test_the_words_state_the_test(net: nn.Module, images: Tensor, exp: rv.Explan
     assert table.attrs["provenance"]["rivals"] == 19
 
 
-def beats_noise(net: nn.Module, images: Tensor, layer: str) -> None:
-    """Asserts that Grad-CAM beats random maps; one put in by hand does not, as the words say."""
+def against_noise(net: nn.Module, images: Tensor, layer: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of Grad-CAM and of a random map put in by hand, with `lead`: insertion minus deletion,
+    less that of random maps.
+    """
     exp = rv.explain(net, images, methods="grad_cam", layers=layer)
     shape = exp.maps["grad_cam", layer].shape
     noise = torch.rand(shape, generator=torch.Generator().manual_seed(1))
@@ -374,24 +376,26 @@ def beats_noise(net: nn.Module, images: Tensor, layer: str) -> None:
     checks = ["deletion", "insertion", "randomisation"]
     table = rv.faithfulness(net, images, mixed, checks=checks, steps=10)
     print(*table["words"], sep="\n")
-    good, bad = (rows for _, rows in table.groupby("method", sort=False))
-    assert good["words"].str.endswith("passes both checks").sum() >= 2
-    assert bad["words"].str.endswith("than a random map").all()
-    assert bad["words"].str.contains("no better|not clearly better|worse").all()
-    assert (good["insertion"] - good["deletion"]).mean() > (
-        good["insertion_random"] - good["deletion_random"]
-    ).mean() + 0.2
+    apart = table["insertion"] - table["deletion"]
+    random = table["insertion_random"] - table["deletion_random"]
+    good, bad = (
+        rows for _, rows in table.assign(lead=apart - random).groupby("method", sort=False)
+    )
+    return good, bad
 
 
 @pytest.mark.thorough
 def test_real_maps_beat_random_ones(testdata: Path) -> None:
-    """On CIFAR-10."""
+    """On 20 images of CIFAR-10; a random map would be called better on one of them."""
     net = rv.load_model("cifar10-resnet20", device="cpu")
     stored = np.load(testdata / "cifar10" / "cifar10_test_lossless_502.npz")
     preset = rv.preset_of(net)
     mean, std = (torch.tensor(each).view(3, 1, 1) for each in (preset.mean, preset.std))
-    pixels = torch.from_numpy(stored["images"][:70:30]).permute(0, 3, 1, 2).float() / 255
-    beats_noise(net, (pixels - mean) / std, "layer3")
+    pixels = torch.from_numpy(stored["images"][:500:25]).permute(0, 3, 1, 2).float() / 255
+    good, bad = against_noise(net, (pixels - mean) / std, "layer3")
+    assert good["lead"].mean() > 3 * good["lead"].sem()
+    assert good["words"].str.endswith("passes both checks").sum() >= 4  # by chance in 1.6 %
+    assert bad["words"].str.endswith("passes both checks").sum() <= 3
 
 
 @pytest.mark.slow
@@ -399,7 +403,11 @@ def test_real_maps_beat_random_ones(testdata: Path) -> None:
 def test_real_maps_of_photographs_beat_random_ones(use_torch_home: Path, testdata: Path) -> None:
     net = rv.load_model("resnet18", weights="IMAGENET1K_V1", device="cpu")
     images = rv.load_images(sorted((testdata / "imagenet").glob("*.jpg"))[7:100:40], net)
-    beats_noise(net, images, "layer4")
+    good, bad = against_noise(net, images, "layer4")
+    assert good["lead"].mean() > 0.2
+    assert good["words"].str.endswith("passes both checks").sum() >= 2
+    assert bad["words"].str.endswith("than a random map").all()
+    assert bad["words"].str.contains("no better|not clearly better|worse").all()
 
 
 # ---- errors

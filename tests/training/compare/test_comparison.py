@@ -654,12 +654,12 @@ def test_degradation_on_digits() -> None:
 
 
 def test_degradation_in_the_logs_of_the_packaged_networks() -> None:
-    """CIFAR-10, 12 epochs: plain-56 trains worse than plain-20, ResNet-56 better than ResNet-20."""
+    """CIFAR-10, 40 epochs: plain-56 trains worse than plain-20, ResNet-56 better than ResNet-20."""
     last = {
         name: rv.training_log(f"cifar10-{name}").iloc[-1]["train_error"]
         for name in ("plain20", "plain56", "resnet20", "resnet56")
     }
-    assert last["plain56"] > last["plain20"] + 20
+    assert last["plain56"] > last["plain20"] + 5
     assert last["resnet56"] < last["resnet20"] < last["plain20"]
 
 
