@@ -248,6 +248,14 @@ def drop_hook_table(tensor: Tensor) -> None:
     tensor._backward_hooks = None
 
 
+def drop_backward_hooks(net: nn.Module) -> None:
+    """Take all that is called in backward passes from the modules of a network."""
+    for module in net.modules():
+        module._backward_hooks.clear()
+        module._backward_pre_hooks.clear()
+        module._is_full_backward_hook = None  # of both kinds, old and full, one may be set again
+
+
 def norms(tensors: Sequence[Tensor], dtype: torch.dtype) -> Sequence[Tensor]:
     """L2 norms, each summed in `dtype`: one fused kernel on a GPU, where a loop launches many.
 

@@ -364,6 +364,17 @@ def test_a_leaf_gets_a_table_of_hooks_with_its_first_and_keeps_it():
 
 
 @seen("torch", "2.15.0")
+def test_hooks_of_backward_passes_are_dropped():
+    net, called = nn.Sequential(nn.ReLU()), []
+    net[0].register_full_backward_hook(lambda *_: called.append("full"))
+    net[0].register_full_backward_pre_hook(lambda *_: called.append("before"))
+    private.drop_backward_hooks(net)
+    net[0].register_full_backward_hook(lambda *_: called.append("later"))
+    net(torch.ones(1, requires_grad=True)).sum().backward()
+    assert called == ["later"]
+
+
+@seen("torch", "2.15.0")
 def test_norms_of_several_tensors_in_a_dtype():
     tensors = [torch.tensor([3.0, 4.0]), torch.full((2, 8), 2.0)]
     assert [norm.tolist() for norm in private.norms(tensors, torch.float32)] == [5.0, 8.0]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -656,6 +657,49 @@ def test_deep_lift_of_functions_that_it_would_take_for_linear(
 
     with pytest.raises(ValueError, match=rf"has calls of {name}\(\), which are no modules"):
         rv.explain(Curved().eval(), images, 1, methods="deep_lift")
+
+
+class Scaled(nn.Module):
+    """Known activation functions, and `last` over what they give."""
+
+    def __init__(self, last: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv, self.relu, self.head = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(4, 5)
+        self.last, self.gate = last, nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.conv(x))
+        return self.head((x * self.gate(self.last(x))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("last", [lambda x: x, nn.GroupNorm(2, 4)], ids=["gate", "norm"])
+def test_deep_lift_that_does_not_sum_to_the_difference(
+    images: Tensor, last: Callable[[Tensor], Tensor]
+) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(ValueError, match=r"deep_lift, and the map of image 0 sums to .* rises by"):
+        rv.explain(Scaled(last).eval(), images, 1, methods="deep_lift")
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: x.clamp(min=0), lambda x: x.clamp_(0), lambda x: F.threshold(x, 0, 0)]
+)
+def test_guided_backprop_of_relus_by_another_name(
+    images: Tensor, function: Callable[[Tensor], Tensor]
+) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), Called(function), nn.Flatten()).eval()
+    with pytest.raises(ValueError, match="the network has 1 ReLUs that are no modules"):
+        rv.explain(net, images, 1, methods="guided_backprop")
+    bounded = nn.Sequential(*net[:2], Called(lambda x: x.clamp(max=6)), nn.Flatten()).eval()
+    assert rv.explain(bounded, images, 1, methods="guided_backprop").maps
+
+
+class Called(nn.Module):
+    """A function."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.forward = function  # type: ignore[method-assign]
 
 
 class Spectral(nn.Module):

@@ -142,6 +142,19 @@ def test_success(net: OnceEach, images: Tensor, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", every_method())
+def test_hooks_that_watch_change_no_map(net: OnceEach, images: Tensor, method: str) -> None:
+    """Of every kind: Captum's DeepLIFT took a ReLU with a hook of its own for a linear layer."""
+    expected = explain(net, images, method).maps
+    net.relu1.register_full_backward_hook(lambda module, grad_in, grad_out: None)
+    net.relu1.register_full_backward_pre_hook(lambda module, grad_out: None)
+    net.conv2.register_forward_hook(_keep)
+    net.relu2.register_forward_pre_hook(_keep_before)
+    maps = explain(net, images, method).maps
+    for key, values in expected.items():
+        torch.testing.assert_close(maps[key], values)
+
+
+@pytest.mark.parametrize("method", every_method())
 def test_images_that_require_gradients(net: OnceEach, images: Tensor, method: str) -> None:
     images.requires_grad_()
     with unchanged(net, images):

@@ -28,14 +28,18 @@ from resviz.attribution.scoring import Scorer
 from resviz.attribution.shared_pass import SharedPass
 from resviz.attribution.subject import Subject, opened
 from resviz.hooks import left_as_found
-from resviz.networks.anatomy.operations import is_nonlinear
+from resviz.networks.anatomy.operations import is_nonlinear, plain
 from resviz.networks.inputs import check_differentiable
 from resviz.networks.outputs import widened
 from resviz.networks.surgery.copies import copied
 from resviz.progress import bar
-from resviz.torch_private import deep_lift_rules, is_activation
+from resviz.torch_private import deep_lift_rules, drop_backward_hooks, is_activation
 
 Forward = Callable[[Tensor], Tensor]
+
+_INCOMPLETE = 0.01  # of what the score rises by
+_FINE = 1e-3  # of what is added up: TF32 on a GPU
+_RELU = "a ReLU by another name"  # x.clamp(min=0)
 
 
 def saliency(scorer: Scorer, image: int) -> Tensor:
@@ -168,7 +172,8 @@ def deep_lift(scorer: Scorer, image: int) -> Tensor:
 
     Raises:
         ValueError: a module that runs several times, as ReLUs of residual blocks do: the rule needs
-            each to run once; or activation functions that Captum has no rule for.
+            each to run once; activation functions that Captum has no rule for; or something else
+            that keeps the map from summing to the rise of the score.
     """
     from captum.attr import DeepLift
 
@@ -183,10 +188,35 @@ def deep_lift(scorer: Scorer, image: int) -> Tensor:
         )
 
     def one(scored: nn.Module, picture: Tensor) -> Tensor:
+        drop_backward_hooks(scored)  # Captum leaves a module alone that has one
         found = DeepLift(scored).attribute(picture, baselines=torch.zeros_like(picture))
         return found if found.ndim == 2 else found.sum(1)
 
-    return _on_a_copy(scorer, image, one, "deep_lift")
+    maps = _on_a_copy(scorer, image, one, "deep_lift")
+    if not any(isinstance(module, nn.Softmax) for module in scorer.net.modules()):
+        _check_sums(scorer, image, maps)  # which is normalised: section 3.6 there
+    return maps
+
+
+def _check_sums(scorer: Scorer, image: int, maps: Tensor) -> None:
+    """Raise where DeepLIFT's maps (T, H, W) are not what the score is above the baseline's."""
+    given = scorer.picture(image)
+    ends = scorer.scores(image, [torch.zeros_like(given), given], 2, "deep_lift").double()
+    flat, rise = maps.double().flatten(1), ends[1] - ends[0]
+    kind = maps.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else maps.dtype
+    fine = max(_FINE, 4 * torch.finfo(dtype).eps)
+    room = _INCOMPLETE * rise.abs() + fine * (flat.abs().sum(1) + ends.abs().sum(0))
+    wrong = (flat.sum(1) - rise).abs() > room
+    if bool(wrong.any()):
+        column = int(wrong.int().argmax())
+        raise ValueError(
+            f"{caller()}: deep_lift, and the map of image {image} sums to "
+            f"{float(flat[column].sum()):.3g} where the score rises by {float(rise[column]):.3g}; "
+            "a network without what the rule does not cover (norms of the image itself, products "
+            "of activations as in gates, softmax, attention) would be right. integrated_gradients "
+            "has no such limit."
+        )
 
 
 def _check_activations(net: nn.Module, functions: Counter[str]) -> None:
@@ -275,7 +305,7 @@ def _guided(scorer: Scorer, image: int) -> Tensor:
     from captum.attr import GuidedBackprop
 
     calls, functions = _watched(scorer, image)
-    functional = functions["relu"] + functions["relu_"]
+    functional = functions["relu"] + functions["relu_"] + functions[_RELU]
     relus = {p for p, m in scorer.net.named_modules() if isinstance(m, nn.ReLU)} & set(calls)
     if not relus or functional:
         got = f"{functional} ReLUs that are no modules" if functional else "no ReLU modules"
@@ -303,7 +333,9 @@ class _Functions(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if not self.within:
-            self.calls[getattr(func, "__name__", "")] += 1
+            name = getattr(func, "__name__", "")
+            self.calls[name] += 1
+            self.calls[_RELU] += _cuts_at_0(plain(name), *args[1:], **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
     def enter(self, *_: Any) -> None:
@@ -313,6 +345,15 @@ class _Functions(TorchFunctionMode):
     def leave(self, *_: Any) -> None:
         """It has run."""
         self.within -= 1
+
+
+def _cuts_at_0(name: str, *args: Any, **kwargs: Any) -> bool:
+    """Whether a call is a ReLU: x.clamp(min=0), F.threshold(x, 0, 0)."""
+    bounds = [each for each in [*args, *kwargs.values()] if isinstance(each, int | float)]
+    if name.lstrip("_") == "threshold":
+        return bounds[:2] == [0, 0]
+    least = name in ("clamp", "clip", "clamp_min") and "max" not in kwargs
+    return least and bounds == [0] and args[:1] != (None,)
 
 
 def _watched(scorer: Scorer, image: int) -> tuple[Counter[str], Counter[str]]:

@@ -195,7 +195,7 @@ METHODS = {
         captum_methods.deep_lift,
         CAPTUM,
         "input",
-        "1 forward and backward per target; no module may run twice",
+        "1 forward and backward per target, 2 forward; no module may run twice",
         "Shrikumar et al. 2017",
         ARXIV + "1704.02685",
         tokens=False,

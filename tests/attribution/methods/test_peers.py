@@ -337,9 +337,20 @@ def test_captum_guided(resnet: nn.Module) -> None:
     assert gap(exp.maps["guided_grad_cam", "layer3"][:, 0], theirs.abs().amax(1).detach()) < EXACT
 
 
+class Plain(Small):
+    """The same without a square, which DeepLIFT has no rule for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.relu2(self.conv2(self.relu1(self.conv1(x)))).mean((2, 3)))
+
+
 def test_captum_deep_lift(small: nn.Module, images: Tensor) -> None:
-    exp = rv.explain(small, images, [1, 3], methods="deep_lift", layers=["relu2"], progress=False)
-    theirs = captum.DeepLift(copy.deepcopy(small)).attribute(
+    net = Plain().eval()
+    net.load_state_dict(small.state_dict())
+    exp = rv.explain(net, images, [1, 3], methods="deep_lift", layers=["relu2"], progress=False)
+    with pytest.raises(ValueError, match="deep_lift, and the map of image 0 sums to"):
+        rv.explain(small, images, [1, 3], methods="deep_lift")
+    theirs = captum.DeepLift(net).attribute(
         images, torch.zeros_like(images), target=torch.tensor([1, 3])
     )
     assert gap(exp.maps["deep_lift", "input"][:, 0], theirs.sum(1).detach()) < EXACT
