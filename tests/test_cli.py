@@ -534,6 +534,13 @@ def test_what_was_found_of_several_pictures(here: Path, capsys):
     assert lines[1].startswith("dog.png: ") and " in dog.png (grad_cam" in lines[7]
 
 
+def test_a_small_probability_is_not_told_as_none():
+    about = {"output": "labels", "classes": ["cat", "dog", "owl"]}
+    record = SimpleNamespace(provenance=about, logits=torch.tensor([[9.0, -5.4, -200]]))
+    told = "a.png: cat 1.00, dog < 0.01, owl 0.00 (probability)"
+    assert prediction_lines(record, ["a.png"]) == [told]
+
+
 def test_labels_that_are_equal_by_rounding_are_told_best_first():
     about = {"output": "labels", "classes": ["cat", "dog", "owl", "fox"]}
     record = SimpleNamespace(provenance=about, logits=torch.tensor([[18.0, 40, 30, 20]]))

@@ -91,7 +91,8 @@ ENTRIES: list[tuple[str, str, str, str]] = [
     (
         "plot_depth_profile",
         "A profile along depth",
-        "Gradient norms of every layer, with exact zeros in a strip of their own.",
+        "Gradient norms at the weights of each convolution. Exact zeros would stand in a strip of "
+        "their own.",
         """
         recs = {"ResNet-56": rec, "plain-56": rv.record(plain, images)}
         rv.plot_depth_profile(recs, y="grad_norm", rows="Conv2d")
@@ -198,7 +199,7 @@ ENTRIES: list[tuple[str, str, str, str]] = [
     (
         "plot_paths",
         "Gradient by path length",
-        "Short paths carry it (Veit et al. 2016).",
+        "Paths shorter than the average carry nearly all of it (Veit et al. 2016).",
         "rv.plot_paths(rv.path_study(net, many[:8], samples=4, progress=False))",
     ),
     (

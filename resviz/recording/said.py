@@ -37,10 +37,10 @@ class Said:
     units: str = ""
 
     def words(self, number: float) -> str:
-        """A number of it: "0.93", "4.2 years"."""
+        """A number of it: "0.93", "< 0.01", "4.2 years"."""
         if self.word == "value":
             return f"{number:.3g} {self.units}".rstrip()
-        return f"{number:.2f}"
+        return "< 0.01" if 0 < number < 0.005 else f"{number:.2f}"
 
 
 def said_by(record: Any) -> Said | None:
