@@ -27,6 +27,7 @@ from resviz.attribution.trust.removal import Series, ranks_of, resized, steps_of
 LEVEL = 0.05  # of the test: how often a random map is called clearly better
 LEAST = 19  # rivals: with fewer no rank reaches the level
 _SHARES = (1 / 7, 2 / 7, 4 / 7)  # of the pixels, where curves are compared
+REACH = "over the first 4/7 of the curves"  # an area goes on to their end
 NULLS = {"noise": "random maps of its resolution", "spectrum": "random maps as smooth as it"}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from resviz.attribution.trust.randomisation import LIMIT
-from resviz.attribution.trust.rivals import LEVEL, NULLS, together
+from resviz.attribution.trust.rivals import LEVEL, NULLS, REACH, together
 
 # what is said of a map that falls short of random ones, or of most
 _SHORT = {
@@ -126,8 +126,8 @@ def _rank_words(row: Mapping[str, Any], rivals: int, null: str) -> list[str]:
         return []
     behind = rivals + 1 - round(p_random * (rivals + 1))
     return [
-        f"ahead of {behind} of {rivals} {NULLS[null]} (rank test, one-sided, p {p_random:.3f}, "
-        f"level {LEVEL})"
+        f"ahead of {behind} of {rivals} {NULLS[null]} (rank test, one-sided, {REACH}, "
+        f"p {p_random:.3f}, level {LEVEL})"
     ]
 
 
@@ -154,13 +154,14 @@ def summaries(table: pd.DataFrame, better: Sequence[str], rivals: int, null: str
         known = rows["_better"] != ""
         if known.any():
             clearly = int((rows["_better"] == "clearly").sum())
-            ahead = clearly + int((rows["_better"] == "hardly").sum())
+            hardly = int((rows["_better"] == "hardly").sum())
             count = int(known.sum())
             ranks = _all_words(rows[known], rivals, null)
             worse = int((rows["_better"] == "worse").sum())
             moot = int(rows["_better"].isin(["still", "moot"]).sum())
             facts.append(
-                f"better than a random map on {ahead} of {count}, clearly on {clearly}"
+                f"clearly better than a random map on {clearly} of {count}"
+                f"{f', not clearly on {hardly} more' if hardly else ''}"
                 f"{f', worse on {worse}' if worse else ''}"
                 f"{f', on {moot} too little apart to matter' if moot else ''} {ranks}"
             )
@@ -174,6 +175,7 @@ def summaries(table: pd.DataFrame, better: Sequence[str], rivals: int, null: str
 
 def _all_words(rows: pd.DataFrame, rivals: int, null: str) -> str:
     """The test, and its result over all images."""
-    about = f"one-sided rank test of each against {rivals} {NULLS[null]}, level {LEVEL}"
+    test = f"one-sided rank test of each, {REACH}, against"
+    about = f"{test} {rivals} {NULLS[null]}, level {LEVEL}"
     groups = [each.tolist() for _, each in rows.groupby("image")["p_random"]]
     return f"(over all p {together(groups):.2g}; {about})"

@@ -338,7 +338,7 @@ def test_a_difference_that_no_one_would_notice_is_none() -> None:
     )
     table = pd.DataFrame([{"method": "layer_cam", "layer": "a", "image": 0} | row] * 3)
     (line,) = summaries(table, ["still", "moot", "clearly"], 39, "noise").values()
-    assert "better than a random map on 1 of 3, clearly on 1, on 2 too little apart" in line
+    assert "clearly better than a random map on 1 of 3, on 2 too little apart" in line
     assert standing(moves | {"deletion": 0.9}, True) == "clearly"
     assert standing(row | {"score": 0.01}, True) == "clearly"  # its room is said already
     assert standing(row, False) == "clearly"  # a score has units that nobody knows
@@ -355,12 +355,14 @@ def test_the_words_state_the_test(net: nn.Module, images: Tensor, exp: rv.Explan
     table = rv.faithfulness(net, images, exp, checks=["deletion", "insertion"], rivals=19)
     for row in table.to_dict("records"):
         behind = 20 - round(row["p_random"] * 20)
-        said = f"ahead of {behind} of 19 random maps of its resolution (rank test, one-sided, p "
-        assert f"{said}{row['p_random']:.3f}, level 0.05)" in row["words"]
+        said = f"ahead of {behind} of 19 random maps of its resolution (rank test, one-sided, "
+        said += f"over the first 4/7 of the curves, p {row['p_random']:.3f}, level 0.05)"
+        assert said in row["words"]
     for line in table.attrs["words"].values():
         assert "(over all p " in line
         assert line.endswith(
-            "; one-sided rank test of each against 19 random maps of its resolution, level 0.05)"
+            "; one-sided rank test of each, over the first 4/7 of the curves, against 19 random "
+            "maps of its resolution, level 0.05)"
         )
     assert table.attrs["provenance"]["rivals"] == 19
 

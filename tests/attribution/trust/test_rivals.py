@@ -150,7 +150,7 @@ def test_evidence_known_by_construction(null: str) -> None:
     assert table["words"][0].endswith("better than a random map")
     assert table["words"][1].endswith(": worse than a random map")
     assert (
-        "better than a random map on 0 of 1, clearly on 0, worse on 1 ("
+        "clearly better than a random map on 0 of 1, worse on 1 ("
         in (table.attrs["words"]["bad at pixels"])
     )
 
