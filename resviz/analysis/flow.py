@@ -264,7 +264,7 @@ def _keyed(frame: pd.DataFrame, keys: Mapping[str, Any]) -> pd.DataFrame:
 
 def _measured(rec: Any) -> dict[str, pd.DataFrame]:
     weights = rec.parameters[rec.parameters["weighted"]].rename(columns={"norm": "weight_norm"})
-    columns = ["layer", "parameter", "type", "depth", "stage", "projection"]
+    columns = ["layer", "parameter", "type", "depth", "stage", "projection", "gate"]
     weights = weights.sort_values("depth", kind="stable")
     return {
         "weights": weights[[*columns, "grad_norm", "weight_norm", "shape"]].reset_index(drop=True),

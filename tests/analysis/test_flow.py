@@ -157,6 +157,31 @@ def test_growth_by_hand():
     assert float(scaled_shortcuts(2.0)(5)) == 32
 
 
+class Gated(nn.Module):
+    """A residual block with squeeze-and-excitation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 2, 1), nn.ReLU(), nn.Conv2d(2, 3, 1), nn.Sigmoid()
+        )
+
+    def forward(self, x):
+        out = self.conv(x).relu()
+        return x + out * self.gate(out)
+
+
+def test_gates_stand_beside_the_line():
+    net = nn.Sequential(*[Gated() for _ in range(3)], nn.Flatten(), nn.Linear(192, 4))
+    flow = gradient_flow({"gated": net}, IMAGES[:, :, :8, :8], progress=False)
+    gates = flow.weights.loc[flow.weights["gate"], "layer"].tolist()
+    assert gates == [f"{block}.gate.{layer}" for block in range(3) for layer in (1, 3)]
+    line = rv.plot_gradient_flow(flow, ["weights"]).data
+    points = [len(one.x) for one in line if one.mode == "lines+markers"]
+    assert points == [4]  # three convolutions and the head
+
+
 @pytest.mark.thorough
 def test_builders_twins_and_steps(use_torch_home):
     import torchvision
