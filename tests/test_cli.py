@@ -865,6 +865,22 @@ def test_lab_without_jupyterlab(here: Path, monkeypatch, capsys):
     assert names(here) == []
 
 
+@pytest.mark.parametrize(
+    ("root", "code", "options", "told"),
+    [
+        (True, 1, [], True),
+        (True, 1, ["--jupyter=--allow-root"], False),
+        (True, 0, [], False),
+        (False, 1, [], False),
+    ],
+)
+def test_lab_as_root(here: Path, monkeypatch, capsys, root, code, options, told):
+    monkeypatch.setattr(cli_lab, "_is_root", lambda: root)
+    monkeypatch.setattr(cli_lab, "_run", lambda *_: code)
+    assert cli.main(["lab", *options]) == code
+    assert ("--jupyter=--allow-root lets it" in capsys.readouterr().err) == told
+
+
 def test_lab_hands_on_options_and_exit_code(here: Path, fake_jupyter):
     done = shell("lab", "mine", "--jupyter=--fail", env=fake_jupyter)
     assert done.returncode == 7, done.stderr

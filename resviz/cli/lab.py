@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import os
 import pathlib
 import shutil
 import signal
@@ -39,7 +40,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     command += [f"--LabApp.default_url=/lab/tree/{FIRST}"]
     command += ["--no-browser"] if options.no_browser else []
     command += [f"--port={options.port}"] if options.port else []
-    return _run([*command, *options.jupyter], options.folder)
+    code = _run([*command, *options.jupyter], options.folder)
+    if code == 1 and _is_root() and "--allow-root" not in options.jupyter:
+        console.note(
+            "JupyterLab does not run as root; --jupyter=--allow-root lets it, in a container."
+        )
+    return code
 
 
 # ---- copying
@@ -100,6 +106,10 @@ def copy(folder: pathlib.Path, console: Console) -> None:
 
 
 # ---- running
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
 def _run(command: list[str], folder: pathlib.Path) -> int:
     process = subprocess.Popen(command, cwd=folder)
     try:

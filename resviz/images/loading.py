@@ -209,8 +209,10 @@ def _in_folder(path: pathlib.Path) -> list[pathlib.Path]:
     pictures = [file for file in files if file.suffix.lower() in SUFFIXES]
     found = pictures or [file for file in files if file.suffix.lower() == ARRAYS]
     if not found:
+        inner = sorted(f.name for f in path.iterdir() if f.is_dir() and not f.name.startswith("."))
+        further = f" Folders in it: {len(inner)}; name one, as {inner[0]!r}." if inner else ""
         raise ValueError(
             f"{caller()}: no picture in folder {os.fspath(path)!r}; files that end in "
-            f"{', '.join(SUFFIXES)}, or {ARRAYS}."
+            f"{', '.join(SUFFIXES)}, or {ARRAYS}.{further}"
         )
     return found

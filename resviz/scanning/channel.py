@@ -140,7 +140,8 @@ class ChannelTables:
         Returns:
             A row per channel, those that stand out most first: ``layer``, ``channel``,
             ``class_mean`` and ``others_mean`` of the mean activation, ``effect``: their difference
-            in standard deviations over the images; ``selectivity``.
+            in standard deviations over the images; ``selectivity`` (NaN where a class has a
+            negative mean).
 
         Raises:
             KeyError: no such class or layer.

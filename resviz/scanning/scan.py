@@ -51,8 +51,9 @@ class Scan(ChannelTables):
         ``min``, ``max``, ``zero_fraction``, ``active_images`` (with a value other than 0 anywhere
         in the map), ``active_bound`` (of their share, the upper bound at 95 %: Clopper & Pearson
         1934), ``dead`` (no image was active); of "quantiles": ``median``, of each image's maximum;
-        of "classes": ``selectivity`` (Morcos et al. 2018: 0, all classes alike, to 1, one alone),
-        ``best_class`` with the largest mean activation; of "top": ``top_image``.
+        of "classes": ``selectivity`` (Morcos et al. 2018: 0, all classes alike, to 1, one alone;
+        NaN where a class has a negative mean), ``best_class`` with the largest mean activation; of
+        "top": ``top_image``.
         """
         return tables.channels(self.seen)
 

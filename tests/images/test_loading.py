@@ -484,6 +484,9 @@ def test_folders_and_lists_without_pictures(tmp_path: pathlib.Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(ValueError, match=r"^load_images: no picture in folder .*; files that end"):
         rv.load_images(tmp_path, preset=AS_IT_IS)
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(ValueError, match=r"Folders in it: 1; name one, as 'cat'\.$"):
+        rv.load_images(tmp_path, preset=AS_IT_IS)
     for source in ([], np.zeros((0, 4, 4, 3), np.uint8)):
         with pytest.raises(ValueError, match=r"^load_images: no sources; "):
             rv.load_images(source, preset=AS_IT_IS)
