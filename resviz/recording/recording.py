@@ -24,7 +24,8 @@ class Recording:
     """One recorded pass. Made by :func:`resviz.record`; nothing in it refers to the network.
 
     Attributes:
-        layers: a row per leaf-module call and per block output, in order of execution.
+        layers: a row per leaf-module call (attention is one) and per block output, in order of
+            execution.
             ``axes`` says which axis of ``shape`` is which, as the layers have it: "NCHW", "NHWC"
             (channels last), "NLC" (tokens), "?" for an axis of which none says anything.
             ``mean``, ``std``, ``rms``, ``norm``, ``min``, ``max`` are over the whole output tensor

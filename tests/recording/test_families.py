@@ -63,8 +63,9 @@ def capture(net: nn.Module, images: Tensor, paths: list[str]) -> dict[tuple[str,
     found: dict[tuple[str, int], Tensor] = {}
     calls: Counter[str] = Counter()
 
-    def hook(path: str, output: Tensor) -> None:
-        found[path, calls[path]] = output.detach().clone()
+    def hook(path: str, output: Tensor | tuple[Tensor, ...]) -> None:
+        first = output[0] if isinstance(output, tuple) else output  # of attention
+        found[path, calls[path]] = first.detach().clone()
         calls[path] += 1
 
     handles = [
@@ -85,7 +86,7 @@ def leaf_calls(net: nn.Module, images: Tensor) -> Counter[str]:
             lambda m, a, out, p=path: calls.update([p] if isinstance(out, Tensor | tuple) else [])
         )
         for path, module in net.named_modules()
-        if not list(module.children())
+        if not list(module.children()) or isinstance(module, nn.MultiheadAttention)
     ]
     with torch.no_grad():
         net(images)
@@ -182,6 +183,28 @@ def test_keep_blocks_keeps_the_stem_and_the_blocks_of_the_table(name: str):
     assert len(kept) == len(blocks) + 1, set(kept) - set(blocks)
     captured = capture(net, images, blocks)
     assert all(torch.equal(rec[block], captured[block, 0]) for block in blocks)
+
+
+def test_attention_is_a_layer():
+    """Its only child holds a weight and never runs."""
+    torch.manual_seed(0)
+    net = nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True), 2
+    ).eval()
+    images = torch.randn(3, 5, 8)
+    rec = record(net, images, targets=None, loss=lambda out, _: out.square().sum((1, 2)))
+    paths = [f"layers.{n}.self_attn" for n in range(2)]
+    rows = rec.layers.set_index("layer").loc[paths]
+    assert rows["kind"].eq("leaf").all() and rows["shape"].tolist() == [(3, 5, 8)] * 2
+    assert rows["depth"].tolist() == [2, 6]  # two projections each, then two linear layers
+    outputs = []
+    for path in paths:
+        net.get_submodule(path).register_forward_hook(lambda m, a, out: outputs.append(out[0]))
+    out = net(images)
+    grads = torch.autograd.grad(out.square().sum(), outputs)
+    for row, output, grad in zip(rows.itertuples(), outputs, grads, strict=True):
+        assert row.rms == pytest.approx(output.square().mean().sqrt().item(), rel=1e-5)
+        assert row.grad_norm == pytest.approx(grad.norm().item(), rel=1e-5)
 
 
 @pytest.mark.slow

@@ -17,8 +17,11 @@ _STAGE = re.compile(r"^(layer|stage|denseblock|block)_?\d+$")
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """True for a module without children; what its weight is computed with is none."""
-    if next(module.children(), None) is None:
+    """True for a module without children; what its weight is computed with is none.
+
+    ``nn.MultiheadAttention`` has one in name, which only holds a weight and never runs.
+    """
+    if next(module.children(), None) is None or isinstance(module, nn.MultiheadAttention):
         return True
     return len(children_of(module)) == 1 and is_parametrized(module)
 
