@@ -90,3 +90,19 @@ def test_the_gallery_has_every_figure_and_view(monkeypatch: pytest.MonkeyPatch) 
     public = set(re.findall(r" as ((?:plot|explore)\w*)", stub))
     assert {name for name, *_ in gallery.ENTRIES} == public
     sys.modules.pop("gallery")
+
+
+def test_a_progress_bar_is_not_on_the_page_of_a_notebook(tmp_path: Path) -> None:
+    """What a saved notebook keeps of it is the moment when it was shown: as if it had stopped."""
+    import nbformat
+
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}}
+    bar = view | {"text/plain": "training:  15%|#4        | 4/27 [00:01<00:07,  3.20it/s]"}
+    shown = {"text/plain": "a share of 15%"}
+    cell = nbformat.v4.new_code_cell("1")
+    cell.outputs = [nbformat.v4.new_output("display_data", data) for data in (bar, shown)]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# One"), cell])
+    nbformat.write(notebook, tmp_path / "one.ipynb")
+    title, _, files = _making("notebook_pages").notebook_files(tmp_path / "one.ipynb")
+    text = files[0][1]
+    assert title == "One" and "a share of 15%" in text and "4/27" not in text
