@@ -133,8 +133,10 @@ def save_html(
     Args:
         view_or_figure: what an ``explore_*`` or ``plot_*`` function returned.
         path: of the file, ``~`` for home, ending in ``.html``; written over if it is there.
-        lesions: of a view of :func:`resviz.explore`: every block is cut, one at a time, so that
-            readers of the page can cut them, too. Takes about four passes for each block.
+        lesions: of a view of :func:`resviz.explore`: every block is cut, one at a time, for the
+            photograph and class that it shows, at first the first photograph and what is predicted
+            of it: readers of the page can cut these, too. Other photographs, classes and several
+            blocks need a running kernel. Takes about four passes for each block.
         progress: how far that is, and the scenes of such a page: None shows a bar over what takes
             more than a second, False never; or a function (done, total, what).
 

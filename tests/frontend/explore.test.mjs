@@ -167,6 +167,16 @@ test("what a cut does to a class, place by place", () => {
   assert.deepEqual([0, 1, 2].map((at) => state.foremostWithout(without, at)), [-1, 1, 0]);
 });
 
+test("what is not on a page: how one with blocks cut is written, or which cuts this one has", () => {
+  const header = { photographs: [{ name: "one.png" }, { name: "two.png" }], classes: ["cat", "dog"] };
+  assert.match(state.missingWords([], header), /running kernel; .*lesions=True/);
+  const cuts = [moment(0, 1, ["a"]), moment(0, 1, ["b"])];
+  assert.equal(state.missingWords(cuts, header), "This page has blocks cut, one at a time, of photograph one.png (class dog); anything else needs a running kernel.");
+  const seen = [...cuts, moment(1, null, ["a", "b"])]; // looked at before the page was saved
+  assert.equal(state.missingWords(seen, header), "This page has blocks cut, of photograph one.png (class dog), two.png; anything else needs a running kernel.");
+  assert.match(state.missingWords(cuts, { ...header, classes: [] }), /of photograph one.png; /);
+});
+
 // ---- the spine
 const BLOCKS = (count) => Array.from({ length: count }, (_, index) => ({ stage: `layer${Math.floor((4 * index) / count)}` }));
 

@@ -141,8 +141,9 @@ class Host(anywidget.AnyWidget, Generic[V]):
 
         Args:
             path: of the file.
-            lesions: of :func:`resviz.explore`: cut every block, one at a time, for the page: its
-                readers can do so, too. Takes about four passes of the network for each block.
+            lesions: of :func:`resviz.explore`: cut every block, one at a time, for the photograph
+                and class that are shown, at first the first photograph and what is predicted of
+                it: readers of the page can do so, too. Takes about four passes for each block.
             progress: how far it is; see :func:`resviz.save_html`.
         """
         save_html(self, path, lesions=lesions, progress=progress)

@@ -125,7 +125,7 @@ class View:
         """What :func:`resviz.save_html` needs.
 
         Args:
-            lesions: whether each block is cut for the page, one at a time.
+            lesions: whether each block is cut for the page, one at a time, for what is shown.
             progress: how far it is.
         """
         payload = self.page_payload(lesions, progress)

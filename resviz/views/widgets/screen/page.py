@@ -40,7 +40,7 @@ def page_payload(
         session: computes what is not there yet.
         sending: describes it.
         pages: the explanation of a scene.
-        lesions: whether each block is cut for the page, one at a time.
+        lesions: whether each block is cut, one at a time, for the photograph that is shown.
         progress: how far it is.
         strongest: the images of a scan.
     """

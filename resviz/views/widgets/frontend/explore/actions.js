@@ -3,7 +3,7 @@
 import { element } from "../controls.js";
 import { draw, schedule } from "./drawing.js";
 import { meantClass, placeAtDepth } from "./scenes.js";
-import { afterCut, askedClass, canCut, isThere, oldKeyWords, placeAfter, stateAfter } from "./state.js";
+import { afterCut, askedClass, canCut, isThere, missingWords, oldKeyWords, placeAfter, stateAfter } from "./state.js";
 
 const PUBLISHED = ["image", "class", "depth", "channel", "curve", "method", "contrast", "opacity"];
 
@@ -44,7 +44,7 @@ function want(view, next) {
   if (!header) return;
   const moved = next.image !== state.image || next.off.length !== state.off.length || next.off.some((name) => !state.off.includes(name));
   if (!shell.live && moved && !isThere(store, next)) {
-    return shell.say("This photograph, or this block cut, needs a running kernel; this page has none. save_html(path, lesions=True) writes one with blocks cut.");
+    return shell.say(missingWords(store.cuts(), header));
   }
   view.state = next;
   schedule(view);

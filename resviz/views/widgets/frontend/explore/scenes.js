@@ -133,6 +133,8 @@ export function createScenes() {
     addScene: (moment, told, view) => kept(scenes, momentKey(moment), sceneOf(told, view)),
     addExplained: (moment, told, view) => kept(explained, momentKey(moment), explainedOf(told, view)),
     addWithout: (moment, told, view) => without.set(passKey(moment), withoutOf(told, view)),
+    /** The scenes with blocks cut. */
+    cuts: () => [...scenes.values()].filter(({ off }) => off.length),
     images: () => [...new Set([...scenes.values()].map((scene) => scene.image))],
   };
 }

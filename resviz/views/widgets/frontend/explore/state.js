@@ -41,6 +41,14 @@ export function afterCut(state, name, meant) {
 /** Whether a scene of this photograph and these blocks is at hand. */
 export const isThere = (store, state) => Boolean(store.scene(state) ?? store.scene({ ...state, class: null }));
 
+/** Why a page does not show what is asked for, and which cuts it has instead. */
+export function missingWords(cuts, { photographs, classes }) {
+  if (!cuts.length) return "This photograph, or this block cut, needs a running kernel; this page has none. save_html(path, lesions=True) writes one with blocks cut.";
+  const said = ({ image, class: index }) => photographs[image].name + (classes[index] ? ` (class ${classes[index]})` : "");
+  const how = cuts.every(({ off }) => off.length < 2) ? ", one at a time" : "";
+  return `This page has blocks cut${how}, of photograph ${[...new Set(cuts.map(said))].join(", ")}; anything else needs a running kernel.`;
+}
+
 /** Whether a place can be cut: with a kernel any, on a page those that were cut for it. */
 export function canCut({ shell, store, state, last }, place) {
   if (shell.live || !place?.additions.length) return true;
