@@ -234,14 +234,14 @@ test("an axis of sizes: exact zeros have a strip of their own", () => {
 test("an axis of sizes of which one is negative is no log axis", () => {
   assert.deepEqual(shape.axisOf([-2, 0, 6], true), { low: -2, high: 6, log: false, zeros: false });
   assert.deepEqual(shape.axisOf([-2, -1], false), { low: -2, high: 0, log: false, zeros: false });
-  near(shape.heightOf(0, shape.axisOf([-2, 6], true)), 138 - 72 / 4);
+  near(shape.heightOf(0, shape.axisOf([-2, 6], true)), 138 - 64 / 4);
 });
 
 test("an axis of one value, of nothing, of zeros alone", () => {
   const one = shape.axisOf([100], true);
   near(one.low, 1.85);
   near(one.high, 2.15);
-  near(shape.heightOf(100, one), 102);
+  near(shape.heightOf(100, one), 106);
   const nothing = { low: 0, high: 1, log: false, zeros: false };
   assert.deepEqual(shape.axisOf([null, null], true), nothing);
   assert.deepEqual(shape.axisOf([], false), nothing);
@@ -269,7 +269,7 @@ test("ticks are round, at least two, and lie on the axis", () => {
 test("a curve has gaps where nothing was measured", () => {
   const layout = shape.spineLayout([{}, {}, {}, {}, {}], 592);
   const path = shape.curvePath([1, 3, null, 2, NaN], { low: 0, high: 4, log: false }, layout);
-  assert.equal(path, "M96.0,120.0L196.0,84.0M396.0,102.0");
+  assert.equal(path, "M96.0,122.0L196.0,90.0M396.0,106.0");
   assert.equal(shape.curvePath([null], { low: 0, high: 1, log: false }, layout), "");
 });
 

@@ -57,6 +57,27 @@ FRAME = """async (key) => {
 }"""
 
 
+# the marks under the words at the cursor: boxes, circles, and points of lines every half pixel
+COVERED = """() => {
+  const words = document.querySelector('.rv-spine-cursor text').getBoundingClientRect();
+  const isIn = ({ left, right, top, bottom }) =>
+    left < words.right && right > words.left && top < words.bottom && bottom > words.top;
+  const all = [...document.querySelectorAll('.rv-spine-svg :is(path, circle, rect, text)')];
+  const marks = all.filter((n) => !n.matches('.rv-spine-stage, .rv-spine-cursor *'));
+  const pointsOf = (path) => {
+    const [at, found] = [path.getScreenCTM(), []];
+    for (let far = 0; far <= path.getTotalLength(); far += 0.5) {
+      const { x, y } = path.getPointAtLength(far).matrixTransform(at);
+      found.push({ left: x - 1, right: x + 1, top: y - 1, bottom: y + 1 });
+    }
+    return found;
+  };
+  return marks
+    .filter((n) => (n.tagName === 'path' ? pointsOf(n) : [n.getBoundingClientRect()]).some(isIn))
+    .map((n) => `${n.tagName} ${n.getAttribute('class') ?? ''}`);
+}"""
+
+
 @pytest.fixture
 def live(chromium: Any, net: Any, images: torch.Tensor, preset: rv.Preset) -> Iterator[Live]:
     """A living view of two photographs, drawn, explained, every block cut once."""
@@ -75,6 +96,15 @@ def page_file(
 ) -> Path:
     file = tmp_path_factory.mktemp("explore") / "explore.html"
     explore(net, images[:2], preset=preset, names=["one.png", "two.png"]).save_html(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def sure_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a network that is sure of its class, also without most of its blocks."""
+    net = rv.load_model("cifar10-resnet56", device="cpu")
+    file = tmp_path_factory.mktemp("sure") / "explore.html"
+    explore(net, rv.load_images(SAMPLES / "chelsea.png", net)).save_html(file, progress=False)
     return file
 
 
@@ -409,6 +439,21 @@ def test_a_large_channel_stays_where_others_are_passed_over(page: View) -> None:
     assert channel in page.text(".rv-channel-large-name") or "not among these" in page.text(
         ".rv-channel-facts"
     )
+
+
+@pytest.mark.parametrize("width", [480, 1000, 1400])
+@pytest.mark.parametrize("curve", ["gradient norm", "branch / shortcut"])
+def test_the_words_at_the_cursor_cover_no_mark(
+    opened: Callable[..., Any], sure_file: Path, curve: str, width: int
+) -> None:
+    page = opened(sure_file, DRAWN, viewport={"width": width, "height": 900})
+    assert page.at.locator(".rv-spine-without").count() == 27
+    choice = page.labelled("curve")
+    choice.select_option(choice.locator("option", has_text=curve).first.get_attribute("value"))
+    for keys in (["End"], ["[", "[", "["], ["["] * 10, ["Home"]):
+        page.press(*keys)
+        page.page.wait_for_timeout(50)
+        assert page.page.evaluate(COVERED) == []
 
 
 def test_what_is_disabled_says_why_where_it_is_pressed(page: View) -> None:

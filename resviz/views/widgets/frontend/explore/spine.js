@@ -5,6 +5,7 @@ import {
   SPINE_BLOCKS,
   SPINE_CURVE,
   SPINE_HEIGHT,
+  SPINE_WORDS,
   arcPath,
   axisOf,
   axisTicks,
@@ -59,7 +60,7 @@ export function createSpine({ on }) {
 }
 
 function createCursor() {
-  const words = svgElement("text", { y: SPINE_CURVE.top + 2 });
+  const words = svgElement("text", { y: SPINE_WORDS });
   const line = svgElement("line", { x1: 0, x2: 0, y1: 16, y2: SPINE_CURVE.zero + 4 });
   return { node: svgElement("g", { class: "rv-spine-cursor" }, line, words), words };
 }

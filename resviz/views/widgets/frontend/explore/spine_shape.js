@@ -3,8 +3,9 @@
 const SPINE_LEFT = 46;
 const SPINE_RIGHT = 46;
 export const SPINE_HEIGHT = 154;
-export const SPINE_BLOCKS = { top: 38, height: 18 }; // of the boxes
-export const SPINE_CURVE = { top: 66, bottom: 138, zero: 149 }; // zero: the strip of exact zeros
+export const SPINE_BLOCKS = { top: 36, height: 18 }; // of the boxes
+export const SPINE_WORDS = 65; // base line of the words at the cursor: between the boxes and what is drawn below, over neither
+export const SPINE_CURVE = { top: 74, bottom: 138, zero: 149 }; // zero: the strip of exact zeros
 
 /** { places: [{ x, from, to, width }], stages: [{ name, from, to }], left, right }. */
 export function spineLayout(places, width) {
