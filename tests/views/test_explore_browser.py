@@ -475,6 +475,24 @@ def test_methods_as_small_maps(page: View) -> None:
     assert page.chosen("method") == names[4]
 
 
+@pytest.mark.parametrize("width", [780, 1000, 1400])
+def test_names_of_methods_are_told_apart(
+    opened: Callable[..., Any], page_file: Path, width: int
+) -> None:
+    """None is cut: with less room letters are smaller, with least "_cam" goes."""
+    page = opened(page_file, DRAWN, viewport={"width": width, "height": 700})
+    names = page.at.locator(".rv-map-tile-name")
+    rooms = names.evaluate_all("all => all.map((one) => [one.scrollWidth, one.clientWidth])")
+    assert len(rooms) == 5 and all(needed <= room for needed, room in rooms), rooms
+    shown = names.all_inner_texts()
+    assert len(set(shown)) == 5 and shown[:2] == (
+        ["grad", "grad_pp"] if width == 780 else ["grad_cam", "grad_cam_pp"]
+    )
+    tiles = page.at.locator(".rv-map-tile")
+    titles = tiles.evaluate_all("all => all.map((one) => one.title)")
+    assert titles[1].startswith("grad_cam_pp: ")
+
+
 def test_the_search_begins_with_the_most_probable(page: View) -> None:
     bars = page.at.locator(".rv-class-bar .rv-class-name").all_inner_texts()
     field = page.labelled("all classes")

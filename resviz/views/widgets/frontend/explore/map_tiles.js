@@ -51,7 +51,8 @@ function mapTile(onChoose) {
       key = entry.key;
       node.setAttribute("aria-pressed", String(chosen));
       if (node.title !== entry.title || words.textContent !== entry.label) {
-        [node.title, words.textContent] = [entry.title, entry.label];
+        node.title = entry.title;
+        words.replaceChildren(...entry.label.split(/(_cam)(?=_|$)/).map((part, at) => (at % 2 ? element("span", { class: "rv-map-tile-cam" }, part) : part)));
         node.setAttribute("aria-label", entry.title);
       }
       if (drawn === image) return;
