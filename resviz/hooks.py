@@ -34,7 +34,6 @@ _AFTER_OTHERS = 2
 _OURS = ("forward", "__getstate__")  # attributes that Hooks gives modules, and takes back
 _TORCHS = frozenset(vars(nn.Module()))
 _frames = threading.RLock()
-_READS_ONLY = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)  # in eval mode
 
 
 class _Instead:
@@ -255,17 +254,16 @@ def _modes(modules: Iterable[nn.Module], batch_stats: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _buffers(modules: Iterable[nn.Module], batch_stats: bool) -> Iterator[None]:
+def _buffers(modules: Iterable[nn.Module]) -> Iterator[None]:
     """The block works on copies of the buffers; the network gets its own back.
 
     Its own are not written at all, which would break a graph the caller has not used yet; nor
-    would version counters tell of it, as BatchNorm's kernels do not raise them. torch's own
-    BatchNorm writes to its buffers in train mode alone: in eval mode they need no copies.
+    would version counters tell of it, as BatchNorm's kernels do not raise them. Not even in eval
+    mode: a forward may call ``train()``, as of Monte Carlo dropout.
     """
     own = [
         (buffers_of(module), name, buffer)
         for module in modules
-        if batch_stats or type(module) not in _READS_ONLY
         for name, buffer in buffers_of(module).items()
         if buffer is not None
     ]
@@ -387,7 +385,7 @@ def left_as_found(
             stack.enter_context(torch.random.fork_rng(devices=_random_devices(net)))
         modules = list(modules_of(net).values())
         stack.enter_context(_modes(modules, batch_stats))
-        stack.enter_context(_buffers(modules, batch_stats))
+        stack.enter_context(_buffers(modules))
         stack.enter_context(_attributes(modules))
         if parameters:
             stack.enter_context(_requires_grad(net))

@@ -248,6 +248,17 @@ def drop_hook_table(tensor: Tensor) -> None:
     tensor._backward_hooks = None
 
 
+def has_forward_hooks(module: nn.Module) -> bool:
+    """Whether something is called with what a module returns."""
+    return bool(module._forward_hooks or torch.nn.modules.module._global_forward_hooks)
+
+
+def hooks_of(module: nn.Module) -> list[dict[int, Any]]:
+    """Functions that are called with what goes in and out, forward and backward: by id."""
+    forward = module._forward_hooks, module._forward_pre_hooks
+    return [*forward, module._backward_hooks, module._backward_pre_hooks]
+
+
 def drop_backward_hooks(net: nn.Module) -> None:
     """Take all that is called in backward passes from the modules of a network."""
     for module in net.modules():

@@ -339,3 +339,24 @@ def test_copies_and_files_have_no_hidden_hooks(net: nn.Module):
 def test_batch_norms():
     net = nn.Sequential(nn.BatchNorm1d(2), nn.LayerNorm(2), nn.BatchNorm3d(2), nn.SyncBatchNorm(2))
     assert batch_norms(net) == [net[0], net[2], net[3]]
+
+
+class MonteCarlo(nn.Module):
+    """Goes to training mode in its own forward, as Monte Carlo dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.train()
+        return self.norm(x)
+
+
+def test_statistics_of_a_network_that_goes_to_training_mode() -> None:
+    net = MonteCarlo()
+    mean, count = net.norm.running_mean, net.norm.num_batches_tracked
+    with left_as_found(net):
+        net(torch.randn(4, 3) + 5)
+    assert net.norm.running_mean is mean and not mean.any()
+    assert net.norm.num_batches_tracked is count and int(count) == 0

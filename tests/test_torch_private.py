@@ -364,6 +364,26 @@ def test_a_leaf_gets_a_table_of_hooks_with_its_first_and_keeps_it():
 
 
 @seen("torch", "2.15.0")
+def test_hooks_of_a_module():
+    module = nn.Linear(1, 1)
+    assert not private.has_forward_hooks(module) and not any(private.hooks_of(module))
+    function = lambda *_: None  # noqa: E731
+    for register in (
+        module.register_forward_hook,
+        module.register_forward_pre_hook,
+        module.register_full_backward_hook,
+        module.register_full_backward_pre_hook,
+    ):
+        register(function)
+    assert [list(each.values()) for each in private.hooks_of(module)] == [[function]] * 4
+    assert private.has_forward_hooks(module)
+    handle = torch.nn.modules.module.register_module_forward_hook(function)
+    assert private.has_forward_hooks(nn.Linear(1, 1))
+    handle.remove()
+    assert not private.has_forward_hooks(nn.Linear(1, 1))
+
+
+@seen("torch", "2.15.0")
 def test_hooks_of_backward_passes_are_dropped():
     net, called = nn.Sequential(nn.ReLU()), []
     net[0].register_full_backward_hook(lambda *_: called.append("full"))

@@ -635,6 +635,40 @@ def test_deep_lift_sums_to_the_difference_of_the_score(net: OnceEach, images: Te
         explain(functional, images, "deep_lift")
 
 
+class Twice(nn.Module):
+    """Each ReLU reads what another one, or a sum, reads too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+        self.relu, self.again, self.third = nn.ReLU(), nn.ReLU(), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = x - 0.4 * self.relu(x)
+        return self.fc(self.third(self.again(x)).mean((2, 3)))
+
+
+def test_deep_lift_of_activations_that_share_what_they_read(images: Tensor) -> None:
+    """Against the rule by hand: f(x) - f(0) over x - 0, for each activation."""
+    net = Twice().double().eval()
+    images = images.double()
+
+    def rule(a: Tensor, b: Tensor) -> Tensor:
+        step = a - b
+        return torch.where(step.abs() < 1e-12, (a > 0).double(), (a.relu() - b.relu()) / step)
+
+    with torch.no_grad():
+        one, zero = net.conv(images), net.conv(torch.zeros_like(images))
+        factor = 1 - 0.4 * rule(one, zero)
+        one, zero = one - 0.4 * one.relu(), zero - 0.4 * zero.relu()
+        factor = factor * rule(one, zero) * rule(one.relu(), zero.relu())
+        weight = net.fc.weight[1].view(1, 4, 1, 1) * factor / one[0, 0].numel()
+        expected = (nn.functional.conv_transpose2d(weight, net.conv.weight) * images).sum(1)
+    exp = rv.explain(net, images, 1, methods="deep_lift", layers="third")
+    torch.testing.assert_close(exp.maps["deep_lift", "input"][:, 0], expected)
+
+
 @pytest.mark.parametrize(
     ("function", "name"),
     [

@@ -155,6 +155,18 @@ def test_hooks_that_watch_change_no_map(net: OnceEach, images: Tensor, method: s
 
 
 @pytest.mark.parametrize("method", every_method())
+def test_the_default_type_changes_no_map(net: OnceEach, images: Tensor, method: str) -> None:
+    expected = explain(net, images, method).maps
+    torch.set_default_dtype(torch.float64)
+    try:
+        maps = explain(net, images, method).maps
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for key, values in expected.items():
+        torch.testing.assert_close(maps[key], values, check_dtype=False)
+
+
+@pytest.mark.parametrize("method", every_method())
 def test_images_that_require_gradients(net: OnceEach, images: Tensor, method: str) -> None:
     images.requires_grad_()
     with unchanged(net, images):

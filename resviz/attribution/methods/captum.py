@@ -129,14 +129,16 @@ def _noisy(
 
     Or (m, C, L) with (m, 1, 1), and so on.
 
-    Drawn on the CPU, sample by sample: the same on every device and for every chunk.
+    Drawn on the CPU, sample by sample, in float32: the same on every device, for every chunk and
+    whatever torch's default type is.
     """
     random = torch.Generator().manual_seed(seed)
     size = noise * float(picture.max() - picture.min())
     drawn: list[tuple[Tensor, Tensor]] = []
     for number in range(samples):
-        shift = torch.randn(picture.shape, generator=random) * size
-        drawn.append((shift, torch.rand([1] * picture.ndim, generator=random)))
+        shift = torch.randn(picture.shape, generator=random, dtype=torch.float32) * size
+        along_it = torch.rand([1] * picture.ndim, generator=random, dtype=torch.float32)
+        drawn.append((shift, along_it))
         if len(drawn) == chunk or number == samples - 1:
             shifts, along = (torch.cat(part) for part in zip(*drawn, strict=True))
             yield picture + shifts.to(picture), along.to(picture)
@@ -289,6 +291,8 @@ def _on_a_copy(
         for module in net.modules():
             if hasattr(module, "inplace"):
                 module.inplace = False  # type: ignore[assignment]
+            if is_activation(module):
+                module.register_forward_pre_hook(_apart)
         picture = scorer.picture(image).clone()
         columns = range(scorer.targets.columns)
         with bar(len(columns), what, scorer.progress) as shown:
@@ -298,6 +302,11 @@ def _on_a_copy(
                 maps.append(one(scored, picture.clone()).detach())
                 shown.update()
     return torch.cat(maps)
+
+
+def _apart(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A tensor of its own for an activation: Captum's hooks on it are on nothing else then."""
+    return tuple(each.clone() if isinstance(each, Tensor) else each for each in args)
 
 
 def _guided(scorer: Scorer, image: int) -> Tensor:

@@ -177,7 +177,8 @@ def _random_masks(
     """Chunks (m, 1, H, W) of `count` masks: see :func:`rise`."""
     cell = [-(-side // cells) for side in size]
     # all of it at once, on the CPU: the same on every device and for every chunk
-    grids = (torch.rand(count, 1, *[cells] * len(size), generator=random) < keep).float()
+    shape = (count, 1, *[cells] * len(size))
+    grids = (torch.rand(shape, generator=random, dtype=torch.float32) < keep).float()
     shifts = [torch.randint(0, side, (count,), generator=random).tolist() for side in cell]
     starts = list(zip(*shifts, strict=True))
     for first in range(0, count, chunk):

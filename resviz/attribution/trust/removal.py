@@ -101,7 +101,7 @@ def random_ranks(
     As coarse and as smooth as the map they stand beside, so that smoothness alone wins nothing.
     """
     random = torch.Generator().manual_seed(seed)
-    drawn = resized(torch.rand(count, *grid, generator=random), size)
+    drawn = resized(torch.rand(count, *grid, generator=random, dtype=torch.float32), size)
     return [order(each) for each in drawn]
 
 

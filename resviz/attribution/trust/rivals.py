@@ -57,7 +57,8 @@ def rivals_of(values: Tensor, count: int, seed: int) -> Tensor:
 
 def noise(grid: tuple[int, ...], count: int, seed: int) -> Tensor:
     """(count, ...) random maps on a grid: uniform noise, as the draws of the curves are."""
-    return torch.rand(count, *grid, generator=torch.Generator().manual_seed(seed))
+    random = torch.Generator().manual_seed(seed)
+    return torch.rand(count, *grid, generator=random, dtype=torch.float32)
 
 
 def compared_at(steps: int) -> list[int]:

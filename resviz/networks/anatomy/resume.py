@@ -16,7 +16,7 @@ from resviz.given import Images, Inputs
 from resviz.hooks import left_as_found
 from resviz.networks.anatomy.dataflow import Frame, tensors_in
 from resviz.networks.anatomy.walk import Walk
-from resviz.torch_private import modules_of
+from resviz.torch_private import has_forward_hooks, modules_of
 
 _SAME, _MOST = 1e-3, 1e-2  # of the output's norm, and of its rms: kernels differ with the batch
 
@@ -109,9 +109,11 @@ class Resume:
         The network may write over `activations`.
         """
         count = len(activations)
-        replay = _Replay(self._layer, activations, self._finished, self._writable)
+        paths = {self._layer[0], *(path for path, _ in self._finished)}
+        hooked = {path for path in paths if has_forward_hooks(self._modules[path])}
+        replay = _Replay(self._layer, activations, self._finished, self._writable, hooked)
         with left_as_found(self._net) as hooks:
-            for path in {self._layer[0], *(path for path, _ in self._finished)}:
+            for path in paths:
                 hooks.instead(self._modules[path], partial(replay.instead, path))
                 hooks.forward(self._modules[path], partial(replay.after, path))
             writable = self._writable or count == 1
@@ -154,9 +156,10 @@ class _Replay:
         activations: Tensor,
         finished: dict[tuple[str, int], _Finished],
         writable: bool,
+        hooked: Collection[str],
     ) -> None:
         self._layer, self._activations = layer, activations
-        self._finished, self._writable = finished, writable
+        self._finished, self._writable, self._hooked = finished, writable, hooked
         self._calls: Counter[str] = Counter()
         self._given: dict[str, list[Any]] = defaultdict(list)
 
@@ -174,7 +177,11 @@ class _Replay:
         else:
             given = None
         self._given[path].append(given)
-        return forward(*args, **kwargs) if given is None else given
+        if given is None:
+            return forward(*args, **kwargs)
+        if path in self._hooked and (self._writable or call == self._layer):
+            return _mapped(given, torch.clone)  # hooks may write to it; views of one image refuse
+        return given
 
     def after(self, path: str, module: nn.Module, args: Any, output: Any) -> Any:
         """After hooks of the user's, which had their say in the first pass already."""

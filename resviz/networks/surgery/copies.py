@@ -8,16 +8,19 @@ from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from resviz.torch_private import modules_of
+from resviz.torch_private import hooks_of, modules_of
+
+_TORCHS = frozenset(vars(nn.Module()))  # names; a forward of its own is none
 
 
 def copied(net: nn.Module) -> nn.Module:
-    """A deep copy, whose forwards run the copy.
+    """A deep copy, whose forwards, hooks and functions run the copy.
 
     ``copy.deepcopy`` takes functions as they are: in its copy of a network after
     ``forward = net.forward; net.forward = lambda x: forward(x / 255)`` the original would run.
+    Weights that hooks of old-style ``weight_norm`` and pruning compute anew are copied as they are.
 
     Raises:
         Exception: whatever ``copy.deepcopy`` raises.
@@ -32,13 +35,27 @@ def copied(net: nn.Module) -> nn.Module:
         >>> twin(torch.ones(1, 1)).item()
         1.0
     """
-    made: dict[int, Any] = {}
+    held = (each for module in modules_of(net).values() for each in vars(module).values())
+    computed = [each for each in held if isinstance(each, Tensor) and not each.is_leaf]
+    made: dict[int, Any] = {id(each): each.detach().clone() for each in computed}
     twin = copy.deepcopy(net, made)
     for module in modules_of(twin).values():
-        own = vars(module)
-        if "forward" in own:
-            own["forward"] = _about_copies(own["forward"], made)
+        own = {name: each for name, each in vars(module).items() if name not in _TORCHS}
+        _rebind([own, *hooks_of(module)], made, set())
+        vars(module).update(own)
     return twin
+
+
+def _rebind(held: Any, made: dict[int, Any], seen: set[int]) -> None:
+    """Put functions about copies in place of others, in dictionaries and lists and those inside."""
+    if not isinstance(held, dict | list) or id(held) in seen:
+        return
+    seen.add(id(held))
+    for key, each in list(held.items() if isinstance(held, dict) else enumerate(held)):
+        _rebind(each, made, seen)
+        about = _about_copies(each, made)
+        if about is not each:
+            held[key] = about
 
 
 def _about_copies(value: Any, made: dict[int, Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -507,7 +508,7 @@ def test_bad_maps(
 def test_a_network_that_cannot_be_copied(images: Tensor) -> None:
     net = cifar_resnet(8, seed=0)
     exp = rv.explain(net, images, [1, 2], methods="layer_cam", layers="layer2")
-    net.held = net.conv1.weight * 2  # a tensor with a graph, which deepcopy refuses
+    net.held = threading.Lock()  # which deepcopy refuses
     with pytest.raises(RuntimeError, match="faithfulness: the network cannot be copied"):
         rv.faithfulness(net, images, exp, steps=2)
     assert len(rv.faithfulness(net, images, exp, steps=2, checks="deletion")) == 2

@@ -386,6 +386,15 @@ def test_hooks_of_the_users_that_change_outputs(where: str) -> None:
     assert_equal_to_full_pass(net, (image,), ("block", 1))
 
 
+@pytest.mark.parametrize("where", ["stem", "block", "relu"])
+def test_hooks_of_the_users_that_write_in_place(where: str) -> None:
+    """What they wrote in the first pass is in what the modules returned: no second time."""
+    net = Reused().double().eval()
+    net.get_submodule(where).register_forward_hook(lambda module, args, output: output.add_(1e-3))
+    image = torch.randn(1, 3, 6, 7, dtype=torch.float64)
+    assert_equal_to_full_pass(net, (image,), ("block", 1))
+
+
 class SeveralInputsAndOutputs(nn.Module):
     """Two inputs; a branch that returns a dict, a tuple and a constant."""
 

@@ -86,6 +86,55 @@ def test_a_copy_runs_its_own_layers(replace: Callable[[nn.Module], None]) -> Non
     torch.testing.assert_close(net(IMAGES), before)
 
 
+def in_an_attribute(net: nn.Module) -> None:
+    first = net[0]
+    net.functions = {"shifted": [lambda x: first.bias.view(-1, 1, 1) + x[:, :1]]}
+    net[0].register_forward_hook(lambda module, args, out: net.functions["shifted"][0](args[0]))
+
+
+def in_a_hook(net: nn.Module) -> None:
+    net.adapter = nn.Conv2d(3, 4, 3)
+    adapter = net.adapter
+    net[0].register_forward_hook(lambda module, args, out: out + adapter(args[0]))
+
+
+class FirstFour(nn.Sequential):
+    def forward(self, x: Tensor) -> Tensor:
+        return self[3](self[2](self[1](self[0](x))))
+
+
+@pytest.mark.parametrize("add", [in_an_attribute, in_a_hook])
+def test_functions_held_by_a_copy_run_the_copy(add: Callable[[nn.Module], None]) -> None:
+    torch.manual_seed(0)
+    net = FirstFour(*network())
+    add(net)
+    twin = copied(net)
+    before = twin(IMAGES)
+    torch.testing.assert_close(before, net(IMAGES))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+    torch.testing.assert_close(twin(IMAGES), before)
+    twin(IMAGES).sum().backward()
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_what_holds_itself_is_copied() -> None:
+    net = network()
+    net.loop = loop = [lambda x: net[1](x)]
+    loop.append(loop)
+    twin = copied(net)
+    assert twin.loop[1] is twin.loop and twin.loop is not loop
+
+
+def test_weights_that_hooks_compute_are_copied() -> None:
+    net = network()
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        nn.utils.weight_norm(net[0])
+    net(IMAGES).sum().backward()  # its weight is a result now, which deepcopy refuses
+    torch.testing.assert_close(copied(net)(IMAGES), net(IMAGES))
+
+
 def test_a_function_of_nothing_that_was_copied_stays_itself() -> None:
     net = network()
     net.forward = lambda x: x.mean((1, 2, 3), keepdim=True)
