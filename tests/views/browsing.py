@@ -102,7 +102,8 @@ class View:
         self.labelled(label).select_option(label=option)
 
     def chosen(self, label: str) -> str:
-        return str(self.labelled(label).locator("option:checked").inner_text())
+        chosen = self.labelled(label).locator("option:checked")
+        return str(chosen.text_content())  # what is out of sight has no inner text
 
     def search(self, label: str, typed: str) -> None:
         self.labelled(label).fill(typed)

@@ -35,6 +35,7 @@ CELLS = [
     "None  # what Lab.execute fills",
 ]
 VIEWS = ("feature_maps", "residuals", "gradients", "explanation")
+SHOWN = "(maps, anatomy, depths, reasons)"
 ALL_RUN = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]
   .every((prompt) => /\\[\\d+\\]/.test(prompt.textContent))"""
 ALL_DRAWN = """() => document.querySelectorAll('.rv-view').length === 4
@@ -150,6 +151,7 @@ class Lab:
         page.evaluate("() => void window.jupyterapp.commands.execute('notebook:run-all-cells')")
         page.wait_for_function(ALL_RUN, timeout=120_000)
         page.wait_for_function(ALL_DRAWN, timeout=30_000)
+        page.evaluate(EXECUTE, "starts = [(one, one.selection) for one in " + SHOWN + "]")
         return page
 
     def _listen(self, socket: Any) -> None:
@@ -164,7 +166,7 @@ class Lab:
             self.asked.append(text)
 
     def refresh(self) -> None:
-        """Open the notebook again where a test left it without its kernel or a view."""
+        """As at the start: open again where a test left it without its kernel or a view."""
         if (
             self.forgotten
             or not self.kernels()
@@ -172,6 +174,8 @@ class Lab:
         ):
             self.page.close()
             self.page = self._opened()
+        else:
+            self.execute("for one, start in starts: one.selection = start")
         self.forgotten = False
         self.wrong.clear()
 
