@@ -18,6 +18,9 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update"),
 ]
 LOCAL = ("file:", "data:", "blob:")
+FRAMES = """() => new Promise(
+  (done) => { requestAnimationFrame(() => requestAnimationFrame(done)); },
+)"""  # until what was scrolled into sight is laid out
 PIXELS = """canvas => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   let text = "";
@@ -90,6 +93,7 @@ class View:
     def text(self, where: str) -> str:
         found = self.at.locator(where).first
         found.scroll_into_view_if_needed()  # JupyterLab lays out no cell off the screen
+        self.page.evaluate(FRAMES)
         return str(found.inner_text())
 
     def labelled(self, label: str) -> Any:

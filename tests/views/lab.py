@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from views.browsing import View, watch
+from views.browsing import FRAMES, View, watch
 
 SAMPLES = Path(__file__).parents[2] / "sample_images"
 PHOTOGRAPHS = ("chelsea.png", "rocket.jpg")
@@ -209,6 +209,7 @@ class Lab:
         """A view, scrolled into sight."""
         view = View(self.page, self.page.locator(".rv-view").nth(VIEWS.index(name)))
         view.at.scroll_into_view_if_needed()
+        self.page.evaluate(FRAMES)
         return view
 
     def text(self) -> str:
