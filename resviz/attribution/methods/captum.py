@@ -286,13 +286,13 @@ def _on_a_copy(
     scorer: Scorer, image: int, one: Callable[[nn.Module, Tensor], Tensor], what: str
 ) -> Tensor:
     """The same for methods that put hooks on the network: those go on a copy."""
-    with left_as_found(scorer.net, grad=True), _quiet():
+    with left_as_found(scorer.net, grad=True) as hooks, _quiet():
         net = copied(scorer.net)
         for module in net.modules():
             if hasattr(module, "inplace"):
                 module.inplace = False  # type: ignore[assignment]
             if is_activation(module):
-                module.register_forward_pre_hook(_apart)
+                hooks.before_forward(module, _apart)
         picture = scorer.picture(image).clone()
         columns = range(scorer.targets.columns)
         with bar(len(columns), what, scorer.progress) as shown:
