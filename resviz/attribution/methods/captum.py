@@ -137,8 +137,8 @@ def _noisy(
     drawn: list[tuple[Tensor, Tensor]] = []
     for number in range(samples):
         shift = torch.randn(picture.shape, generator=random, dtype=torch.float32) * size
-        along_it = torch.rand([1] * picture.ndim, generator=random, dtype=torch.float32)
-        drawn.append((shift, along_it))
+        place = torch.rand([1] * picture.ndim, generator=random, dtype=torch.float32)
+        drawn.append((shift, place))
         if len(drawn) == chunk or number == samples - 1:
             shifts, along = (torch.cat(part) for part in zip(*drawn, strict=True))
             yield picture + shifts.to(picture), along.to(picture)
