@@ -253,6 +253,11 @@ def has_forward_hooks(module: nn.Module) -> bool:
     return bool(module._forward_hooks or torch.nn.modules.module._global_forward_hooks)
 
 
+def has_backward_hooks(module: nn.Module) -> bool:
+    """Whether something is called with the gradient at what a module is given."""
+    return bool(module._backward_hooks)
+
+
 def hooks_of(module: nn.Module) -> list[dict[int, Any]]:
     """Functions that are called with what goes in and out, forward and backward: by id."""
     forward = module._forward_hooks, module._forward_pre_hooks

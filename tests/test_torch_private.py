@@ -367,6 +367,7 @@ def test_a_leaf_gets_a_table_of_hooks_with_its_first_and_keeps_it():
 def test_hooks_of_a_module():
     module = nn.Linear(1, 1)
     assert not private.has_forward_hooks(module) and not any(private.hooks_of(module))
+    assert not private.has_backward_hooks(module)
     function = lambda *_: None  # noqa: E731
     for register in (
         module.register_forward_hook,
@@ -376,7 +377,7 @@ def test_hooks_of_a_module():
     ):
         register(function)
     assert [list(each.values()) for each in private.hooks_of(module)] == [[function]] * 4
-    assert private.has_forward_hooks(module)
+    assert private.has_forward_hooks(module) and private.has_backward_hooks(module)
     handle = torch.nn.modules.module.register_module_forward_hook(function)
     assert private.has_forward_hooks(nn.Linear(1, 1))
     handle.remove()

@@ -38,6 +38,7 @@ from resviz.networks.first_call import checked
 from resviz.networks.inputs import check_differentiable, dynamic_int8
 from resviz.networks.outputs import tensor_or_none
 from resviz.torch_private import (
+    has_backward_hooks,
     is_of_inference,
     modules_of,
     operation_of,
@@ -75,8 +76,8 @@ class Captured:
     felt: dict[Layer, list[Tensor]] = field(default_factory=dict)
 
 
-class _Interrupted(Exception):
-    """The network itself switched gradients on, and off again behind the first layer asked for."""
+class _GraphMissing(Exception):
+    """What the network computed of a layer's output has no graph that leads back to it."""
 
 
 class _Graph:
@@ -92,6 +93,7 @@ class _Graph:
         about: Mapping[Layer, int],
         blocks: BlocksOfPass | None = None,
         apart: bool = False,
+        whole: bool = False,
     ) -> None:
         self.found: dict[Layer, Tensor] = {}
         self.handed: dict[Layer, Tensor] = {}
@@ -101,10 +103,10 @@ class _Graph:
         self.inputs = inputs
         self.axes = axes
         self._wanted, self._reshape, self.grad = set(wanted), reshape, grad
-        self._about, self.blocks, self._apart = about, blocks, apart
+        self._about, self.blocks, self._apart, self.whole = about, blocks, apart, whole
         self._given: dict[str, list[tuple[Tensor, int]]] = {}  # as it was when the module began
         self.begun: list[Tensor] = []
-        self.interrupted = False
+        self.missing = False
         self.refused: dict[Layer, LayerRefused] = {}
 
     def before(self, module: nn.Module, args: Any) -> None:
@@ -139,6 +141,8 @@ class _Graph:
             # what an empty shortcut gives, or dropout in eval: others read that tensor, too
             output = output.clone()
         if not output.requires_grad:
+            # the module itself, or a hook on it, made another tensor of it: self.auxiliary = f(out)
+            self.missing |= self.axes.was_read(output)
             output = self._begin(output)
         self.found[layer] = output
         handed = self.handed[layer] = output.clone()
@@ -157,13 +161,13 @@ class _Graph:
 
     def go_on(self) -> None:
         """Gradients are on from the first layer to the scores, unless the network switches them."""
-        self.interrupted = self.was_interrupted()
+        self.missing = self.is_missing()
         switch_gradients(True)
 
-    def was_interrupted(self) -> bool:
-        """The network switched them off behind a layer."""
+    def is_missing(self) -> bool:
+        """The network read a layer before the graph began, or switched gradients off behind it."""
         begun = self.grad and bool(self.found)
-        return self.interrupted or (begun and not torch.is_grad_enabled())
+        return self.missing or (begun and not torch.is_grad_enabled())
 
     def end(self) -> None:
         """Leave tensors that the network keeps as they were."""
@@ -281,27 +285,31 @@ def capture(
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
 
-    def once(apart: bool = False, grad: bool = False) -> Captured:
-        with left_as_found(net, grad=grad, batch_stats=batch_stats) as hooks:
+    def once(apart: bool = False, whole: bool = False) -> Captured:
+        """Apart: what is handed on shares no memory. Whole: the graph begins at the images."""
+        frame = left_as_found(net, grad=whole, batch_stats=batch_stats, parameters=whole)
+        with frame as hooks:
             given = Inputs.of(inputs)
             axes = Axes(net, hooks)
             watched = BlocksOfPass(net, hooks, axes) if blocks else None
             places = about or {}
-            graph = _Graph(axes, layers, given, reshape, backward, places, watched, apart)
+            graph = _Graph(axes, layers, given, reshape, backward, places, watched, apart, whole)
             try:
                 output = _output(net, graph, layers, hooks)
-                if not grad and graph.was_interrupted():
-                    raise _Interrupted
+                if not whole and graph.is_missing():
+                    raise _GraphMissing
                 logits, scores = tensor_or_none(output, part), scores_of(output)
                 mixed = given.count > 1 and (batch_stats or mixes_images(net))
                 return _captured(net, graph, layers, output, logits, scores, unreached, mixed)
             finally:
                 graph.end()
 
+    modules = modules_of(net)
+    hooked = backward and any(has_backward_hooks(modules[path]) for path, _ in layers)
     try:
-        return once()
-    except _Interrupted:
-        return once(grad=True)
+        return once(whole=hooked)  # a hook on a layer is called with the gradient before it, too
+    except _GraphMissing:
+        return once(whole=True)
     except RuntimeError as error:
         if not writes_into_leaf(error):
             raise
@@ -340,7 +348,9 @@ def _captured(
 def _output(net: nn.Module, graph: _Graph, layers: Sequence[Layer], hooks: Hooks) -> Any:
     """What the network returns for copies of the inputs, watched; with a graph of autograd."""
     modules = modules_of(net)
-    graph.inputs = graph.inputs.copies()
+    inputs = graph.inputs
+    # clones of the leaves: the network may write over what it is given
+    graph.inputs = inputs.leaves().each(torch.clone) if graph.whole else inputs.copies()
     for module in _where_pictures_enter(modules.values()):
         hooks.before_forward(module, graph.before)
     for path in {path for path, _ in layers}:

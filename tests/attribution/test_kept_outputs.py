@@ -86,6 +86,87 @@ def test_what_is_kept_may_be_written_over() -> None:
     assert exp.maps["grad_cam", "encoder"].abs().sum() > 0
 
 
+class Cube(torch.autograd.Function):
+    """One of the user's own, in NumPy: no torch function runs inside."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.from_numpy(x.detach().numpy() ** 3)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return 3 * ctx.saved_tensors[0] ** 2 * gradient
+
+
+class Tapped(nn.Module):
+    """An encoder that makes a second tensor of what it gives, in one of several ways."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.aside = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 1)
+        self.way, self.kept = way, list[Tensor]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x.mul_(0.5)
+        out = F.relu(self.conv(x))
+        if self.way == "list":
+            self.kept[:] = [self.aside(out)]
+        elif self.way == "joined":
+            self.side = self.aside(torch.cat([out.mul(0.5), out], 1)[:, 3:9])
+        elif self.way == "function":
+            self.side = Cube.apply(out)
+        elif self.way == "attribute":
+            self.side = self.aside(out)
+        return F.dropout(out, training=self.training)
+
+
+class TwoHeads(nn.Module):
+    """Reads that second tensor far behind the encoder."""
+
+    def __init__(self, way: str, frozen: bool) -> None:
+        super().__init__()
+        self.encoder = Tapped(way)
+        self.middle, self.fc = nn.Conv2d(6, 6, 3, padding=1), nn.Linear(6, 4)
+        if way == "hook":
+            self.encoder.register_forward_hook(self.keep)
+        self.requires_grad_(not frozen)
+
+    @staticmethod
+    def keep(module: nn.Module, args: object, out: Tensor) -> None:
+        module.side = module.aside(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        deep = torch.tanh(self.middle(self.encoder(x.clone())))
+        side = self.encoder.kept[0] if self.encoder.way == "list" else self.encoder.side
+        return self.fc((deep + 3 * torch.tanh(side)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("way", ["attribute", "list", "joined", "function", "hook"])
+def test_a_layer_of_whose_output_more_is_made_inside(way: str, frozen: bool) -> None:
+    """Its score depends on the layer by both ways; an auxiliary head is one."""
+    net = TwoHeads(way, frozen).eval()
+    maps = grad_cam(net, IMAGES, "encoder")
+    expected = by_hand(net.requires_grad_(True), IMAGES, "encoder")
+    torch.testing.assert_close(maps, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("layers", [["1"], ["1", "3"], ["3"]])
+def test_a_backward_hook_that_changes_gradients(layers: list[str]) -> None:
+    """It is called with the gradient in front of its layer, as in a backward pass of the user's."""
+    torch.manual_seed(0)
+    body = [nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 3), nn.ReLU()]
+    net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4)).eval()
+    for number in (1, 3):
+        net[number].register_full_backward_hook(lambda module, into, out: (into[0] * 2,))
+    exp = rv.explain(net, IMAGES, 1, layers=layers, relu=False)
+    for layer in layers:
+        maps = exp.maps["grad_cam", layer][:, 0]
+        torch.testing.assert_close(maps, by_hand(net, IMAGES, layer), rtol=1e-5, atol=1e-7)
+
+
 class Shortcut(nn.Module):
     """A block whose shortcut is an empty Sequential, called before the branch or after it."""
 

@@ -15,7 +15,8 @@ from resviz.hooks import Hooks
 from resviz.networks.anatomy.axes.axis import Layout, given, unknown
 from resviz.networks.anatomy.axes.call import Call, Rule
 from resviz.networks.anatomy.axes.rules import of_layouts, plain, rule_of
-from resviz.torch_private import modules_of, scripted_functions_seen
+from resviz.networks.anatomy.dataflow import tensors_in
+from resviz.torch_private import modules_of, scripted_functions_seen, versions_of
 
 _MOST = 4096  # answers, and layouts, that are kept
 _Told = tuple[Layout, object]  # the object stands for the layout in questions
@@ -42,6 +43,7 @@ class Axes(TorchFunctionMode):
     def __init__(self, net: nn.Module, hooks: Hooks) -> None:
         super().__init__()
         self._known: dict[int, tuple[weakref.ref[Tensor], _Told]] = {}
+        self._read: dict[int, int] = {}  # id(tensor) -> its version when a function read it
         for module in modules_of(net).values():
             own = not type(module).__module__.startswith("torch.nn.")
             if own and next(module.children(), None) is None:
@@ -61,11 +63,16 @@ class Axes(TorchFunctionMode):
                 yield
         finally:
             self._known.clear()
+            self._read.clear()
 
     def layout_of(self, value: Any) -> Layout | None:
         """The axes of a tensor; None where nothing that was seen made it."""
         told = self._told(value) if isinstance(value, Tensor) else None
         return None if told is None else told[0]
+
+    def was_read(self, tensor: Tensor) -> bool:
+        """Another tensor was computed of this one, as it is now."""
+        return versions_of((tensor,)).items() <= self._read.items()
 
     def _told(self, tensor: Tensor) -> _Told | None:
         entry = self._known.get(id(tensor))
@@ -101,6 +108,7 @@ class Axes(TorchFunctionMode):
         if kwargs:
             named = tuple(name for name, each in kwargs.items() if isinstance(each, Tensor))
             given += [kwargs[name] for name in named]
+        self._note_read(given or tensors_in(args), made)
         if made[0] is out:
             question = (name, out.shape, named, *map(self._token_in, given))
             answer = _answers.get(question)
@@ -113,6 +121,14 @@ class Axes(TorchFunctionMode):
             self._note_result(call, rule, tensor, number)
         if made[0] is out and of_layouts(rule):
             self._keep(question, list(map(self.layout_of, given)), self._told(out))
+
+    def _note_read(self, given: Iterable[Tensor], made: list[Tensor]) -> None:
+        """Who was read; what is new was not, whatever stood at its address before."""
+        versions = versions_of(given)
+        for tensor in made:
+            if versions.pop(id(tensor), None) is None:
+                self._read.pop(id(tensor), None)
+        self._read.update(versions)
 
     def _token_in(self, tensor: Tensor) -> object:
         """What stands for its layout."""
