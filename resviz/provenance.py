@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -97,13 +98,11 @@ def provenance(
 
 def untrained(net: nn.Module, weights: str | None) -> bool:
     """True where every BatchNorm is as it was made; without any, for random weights by name."""
-    norms = 0
-    for module in modules_of(net).values():
-        if isinstance(module, AnyBatchNorm) and module.running_mean is not None:
-            norms += 1
-            if not _as_made(module):
-                return False
-    return norms > 0 or weights == "random"
+    kept = [n for n in modules_of(net).values() if isinstance(n, AnyBatchNorm)]
+    norms = [norm for norm in kept if norm.running_mean is not None]
+    if not norms:
+        return weights == "random"
+    return _as_made(norms[:1]) and _as_made(norms)  # of a trained network the first one tells
 
 
 def settings_of(net: nn.Module) -> dict[str, str]:
@@ -119,12 +118,22 @@ def settings_of(net: nn.Module) -> dict[str, str]:
     }
 
 
-def _as_made(norm: Any) -> bool:
-    start = not bool(norm.running_mean.any()) and bool((norm.running_var == 1).all())
-    if norm.weight is None:
-        return start
-    trivial = bool(((norm.weight == 1) | (norm.weight == 0)).all()) and not bool(norm.bias.any())
-    return start and trivial
+def _as_made(norms: Sequence[Any]) -> bool:
+    """No statistics, a weight of ones (a branch's last may start at 0) and no bias."""
+    weighted = [norm for norm in norms if norm.weight is not None]
+    return (
+        _hold([norm.running_mean for norm in norms], 0)
+        and _hold([norm.running_var for norm in norms], 1)
+        and _hold([norm.weight for norm in weighted], 0, 1)
+        and _hold([norm.bias for norm in weighted], 0)
+    )
+
+
+def _hold(tensors: Iterable[Tensor], *values: float) -> bool:
+    """Nothing but these values."""
+    flat = [tensor.detach().flatten().cpu() for tensor in tensors]
+    together = torch.cat(flat) if flat else torch.empty(0)
+    return bool(torch.stack([together == value for value in values]).any(0).all())
 
 
 def _bands(preset: Preset | None) -> dict[str, Any]:

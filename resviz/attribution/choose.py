@@ -19,6 +19,7 @@ from resviz.networks.anatomy.dataflow import tensors_in
 from resviz.networks.anatomy.survey import Survey, survey
 from resviz.networks.outputs import Output
 from resviz.networks.surgery.copies import copied
+from resviz.torch_private import modules_of
 
 Taken = TypeVar("Taken")
 _TRIED = 12  # passes over all images, before "auto" gives up
@@ -65,7 +66,8 @@ def read_layers(
         raise TypeError(f"{caller()}: layers {layers!r}; a path, (path, call), or a list of those.")
     if not chosen:
         raise ValueError(f"{caller()}: no layers; a path such as 'layer4', or layers='auto'.")
-    return list(dict.fromkeys(_read_layer(net, layer) for layer in chosen))
+    paths = [path for path in modules_of(net) if path]
+    return list(dict.fromkeys(_read_layer(net, layer, paths) for layer in chosen))
 
 
 def first_taken(
@@ -99,7 +101,7 @@ def _is_layer(value: object) -> bool:
     return pair and isinstance(value[0], str) and isinstance(value[1], int)  # type: ignore[index]
 
 
-def _read_layer(net: nn.Module, layer: object) -> Layer:
+def _read_layer(net: nn.Module, layer: object, paths: Sequence[str]) -> Layer:
     if isinstance(layer, str):
         before, _, number = layer.rpartition("#")
         path, call = (before, int(number)) if number.isdigit() and before else (layer, 0)
@@ -107,7 +109,6 @@ def _read_layer(net: nn.Module, layer: object) -> Layer:
         path, call = layer  # type: ignore[misc]
     else:
         raise TypeError(f"{caller()}: layer {layer!r}; a path, or (path, call).")
-    paths = [name for name, _ in net.named_modules() if name]
     if path not in paths:
         raise ValueError(
             f"{caller()}: no layer {path!r} in {type(net).__name__}; closest: "

@@ -80,6 +80,10 @@ class _GraphMissing(Exception):
     """What the network computed of a layer's output has no graph that leads back to it."""
 
 
+class _WrittenOver(Exception):
+    """The network wrote over a layer's output, which was handed on as it was."""
+
+
 class _Graph:
     """Hooks that start the autograd graph at the first layer asked for."""
 
@@ -94,6 +98,7 @@ class _Graph:
         blocks: BlocksOfPass | None = None,
         apart: bool = False,
         whole: bool = False,
+        cloned: bool = True,
     ) -> None:
         self.found: dict[Layer, Tensor] = {}
         self.handed: dict[Layer, Tensor] = {}
@@ -103,7 +108,9 @@ class _Graph:
         self.inputs = inputs
         self.axes = axes
         self._wanted, self._reshape, self.grad = set(wanted), reshape, grad
-        self._about, self.blocks, self._apart, self.whole = about, blocks, apart, whole
+        self._about, self.blocks = about, blocks
+        self._apart, self.whole, self._cloned = apart, whole, cloned
+        self._versions: dict[Layer, int] = {}  # of what was handed on as it was
         self._given: dict[str, list[tuple[Tensor, int]]] = {}  # as it was when the module began
         self.begun: list[Tensor] = []
         self.missing = False
@@ -145,6 +152,9 @@ class _Graph:
             self.missing |= self.axes.was_read(output)
             output = self._begin(output)
         self.found[layer] = output
+        if not self._cloned:
+            self._versions[layer] = version(output)
+            return output
         handed = self.handed[layer] = output.clone()
         return handed
 
@@ -168,6 +178,12 @@ class _Graph:
         """The network read a layer before the graph began, or switched gradients off behind it."""
         begun = self.grad and bool(self.found)
         return self.missing or (begun and not torch.is_grad_enabled())
+
+    def check_unwritten(self, layers: Iterable[Layer]) -> None:
+        """Raise _WrittenOver where one that was handed on as it was is another now."""
+        for layer in layers:
+            if self._versions.get(layer, version(self.found[layer])) != version(self.found[layer]):
+                raise _WrittenOver
 
     def end(self) -> None:
         """Leave tensors that the network keeps as they were."""
@@ -285,15 +301,21 @@ def capture(
         ValueError: a layer that never ran, has no positions, or does not reach a target.
     """
 
-    def once(apart: bool = False, whole: bool = False) -> Captured:
-        """Apart: what is handed on shares no memory. Whole: the graph begins at the images."""
+    def once(apart: bool = False, whole: bool = False, cloned: bool = True) -> Captured:
+        """Apart: what is handed on shares no memory. Whole: the graph begins at the images.
+
+        Not cloned: a layer's output is handed on as it is, and must not be written over.
+        """
         frame = left_as_found(net, grad=whole, batch_stats=batch_stats, parameters=whole)
         with frame as hooks:
             given = Inputs.of(inputs)
             axes = Axes(net, hooks)
             watched = BlocksOfPass(net, hooks, axes) if blocks else None
             places = about or {}
-            graph = _Graph(axes, layers, given, reshape, backward, places, watched, apart, whole)
+            graph = _Graph(
+                *(axes, layers, given, reshape, backward, places, watched),
+                *(apart, whole, cloned),
+            )
             try:
                 output = _output(net, graph, layers, hooks)
                 if not whole and graph.is_missing():
@@ -306,14 +328,24 @@ def capture(
 
     modules = modules_of(net)
     hooked = backward and any(has_backward_hooks(modules[path]) for path, _ in layers)
-    try:
-        return once(whole=hooked)  # a hook on a layer is called with the gradient before it, too
-    except _GraphMissing:
+    if hooked:  # a hook on a layer is called with the gradient before it, too
         return once(whole=True)
-    except RuntimeError as error:
-        if not writes_into_leaf(error):
-            raise
-    return once(apart=True)
+    # hardly a network writes over what a block gave, and clones of many are dear
+    ways: list[Callable[[], Captured]] = [once, partial(once, apart=True)]
+    if blocks and backward:
+        ways.insert(0, partial(once, cloned=False))
+    for way in ways:
+        try:
+            return way()
+        except _GraphMissing:
+            return once(whole=True)
+        except _WrittenOver:
+            continue
+        except RuntimeError as error:
+            if not writes_into_leaf(error):
+                raise
+            failure = error
+    raise failure
 
 
 def _captured(
@@ -327,6 +359,7 @@ def _captured(
     mixed: bool,
 ) -> Captured:
     layers = graph.choose(layers)
+    graph.check_unwritten(layers)
     written = graph.written()
     felt = graph.grad and bool(layers or isinstance(output, Tensor))
     found = _felt(net, graph.found, scores, logits, unreached, mixed) if felt else ({}, [])

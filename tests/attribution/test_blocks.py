@@ -132,3 +132,38 @@ def test_a_block_that_runs_three_times_is_three_blocks() -> None:
     one = rv.explain(net, images, 1, layers=[("block", 2)], relu=False)
     both = exp.maps["grad_cam", "block#2"], one.maps["grad_cam", "block#2"]
     torch.testing.assert_close(*both, rtol=1e-5, atol=1e-7)
+
+
+class _Overwritten(nn.Module):
+    """What a block gave is written over: in the network, by the next block, or through a view."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.head = nn.Conv2d(3, 4, 1), nn.Linear(4, 3)
+        self.a, self.b, self.how = _Squeezed(), _Squeezed(), how
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(self.first(x))
+        if self.how == "first":
+            x.relu_()
+        x = self.b(x)
+        if self.how == "last":
+            x.relu_()
+        if self.how == "view":
+            x[:, 1:3].add_(3)
+        if self.how == "shape":
+            x.squeeze_(0)
+            x.unsqueeze_(0)
+        return self.head(x.sigmoid().mean((2, 3)))
+
+
+@pytest.mark.parametrize("how", ["first", "last", "view", "shape"])
+def test_what_a_block_gave_is_written_over(how: str) -> None:
+    """As the layers by name, each handed on as a clone."""
+    net, images = _Overwritten(how).eval(), torch.randn(1, 3, 8, 8)
+    found = rv.explain(net, images, 1, methods=METHODS, layers="blocks", relu=False)
+    named = rv.explain(net, images, 1, methods=METHODS, layers=["a", "b"], relu=False)
+    assert list(found.maps) == list(named.maps)
+    for key, maps in named.maps.items():
+        torch.testing.assert_close(found.maps[key], maps, rtol=1e-5, atol=1e-7)

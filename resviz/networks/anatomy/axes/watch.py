@@ -108,7 +108,7 @@ class Axes(TorchFunctionMode):
         if kwargs:
             named = tuple(name for name, each in kwargs.items() if isinstance(each, Tensor))
             given += [kwargs[name] for name in named]
-        self._note_read(given or tensors_in(args), made)
+        self._note_read(given or list(tensors_in(args)), made)
         if made[0] is out:
             question = (name, out.shape, named, *map(self._token_in, given))
             answer = _answers.get(question)
@@ -122,12 +122,15 @@ class Axes(TorchFunctionMode):
         if made[0] is out and of_layouts(rule):
             self._keep(question, list(map(self.layout_of, given)), self._told(out))
 
-    def _note_read(self, given: Iterable[Tensor], made: list[Tensor]) -> None:
+    def _note_read(self, given: Iterable[Tensor], made: Iterable[Tensor]) -> None:
         """Who was read; what is new was not, whatever stood at its address before."""
         versions = versions_of(given)
         for tensor in made:
-            if versions.pop(id(tensor), None) is None:
-                self._read.pop(id(tensor), None)
+            number = id(tensor)
+            if number in versions:  # written in place, or handed on
+                del versions[number]
+            else:
+                self._read.pop(number, None)
         self._read.update(versions)
 
     def _token_in(self, tensor: Tensor) -> object:
