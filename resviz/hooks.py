@@ -26,6 +26,7 @@ from resviz.torch_private import (
     buffers_of,
     drop_hook_table,
     has_no_hook_table,
+    hooks_of,
     modules_of,
 )
 
@@ -34,6 +35,7 @@ _AFTER_OTHERS = 2
 _OURS = ("forward", "__getstate__")  # attributes that Hooks gives modules, and takes back
 _TORCHS = frozenset(vars(nn.Module()))
 _frames = threading.RLock()
+_ours: set[int] = set()  # numbers of the hooks on modules that are set now
 
 
 class _Instead:
@@ -132,7 +134,9 @@ class Hooks:
         trace: TracebackType | None,
     ) -> None:
         while self._handles:
-            self._handles.pop().remove()
+            handle = self._handles.pop()
+            handle.remove()
+            _ours.discard(getattr(handle, "id", -1))
         while self._untouched:
             drop_hook_table(self._untouched.pop())
         while self._replaced:
@@ -152,6 +156,7 @@ class Hooks:
 
     def _of(self, module: nn.Module, handle: Any) -> None:
         self._handles.append(handle)
+        _ours.add(handle.id)
         if self._hidden:
             self._hide(module).add(handle.id)
 
@@ -219,6 +224,24 @@ class Hooks:
             after_this_backward(call)
 
         queue(_AFTER_OTHERS)
+
+
+def hung_on(module: nn.Module) -> tuple[int, ...]:
+    """What others have hung on a module: numbers of hooks, and the id of a forward set on it.
+
+    Example:
+        >>> net = nn.ReLU()
+        >>> _ = net.register_forward_hook(lambda module, args, output: output + 1)
+        >>> with Hooks() as hooks:
+        ...     hooks.forward(net, lambda module, args, output: None)
+        ...     len(hung_on(net)), len(net._forward_hooks)
+        (1, 2)
+    """
+    numbers = [number for table in hooks_of(module) for number in table if number not in _ours]
+    forward = module.__dict__.get("forward")
+    while isinstance(forward, _Instead):
+        forward = forward.own
+    return tuple(numbers) if forward is None else (*numbers, id(forward))
 
 
 def batch_norms(net: nn.Module) -> list[nn.Module]:

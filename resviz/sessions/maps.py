@@ -17,10 +17,10 @@ from resviz.attribution.target import target
 from resviz.attribution.trust.faithfulness import faithfulness
 from resviz.errors import quiet
 from resviz.networks.inputs import check_images
-from resviz.networks.surgery.copies import copied
+from resviz.networks.state import state_of
+from resviz.networks.surgery.copies import copied, lasting
 from resviz.recording.said import said_by
 from resviz.sessions.explaining import altered
-from resviz.sessions.weights import lasting, state_of
 
 HEAD_METHODS = ("grad_cam", "hires_cam", "cam")  # what a class's weights alone determine
 CHECKS = ("deletion", "insertion")
@@ -114,7 +114,7 @@ class Maps:
             )
         if self._weights != state_of(self._net):
             raise ValueError(
-                f"{_CALLER}: the weights have changed since these maps were made; the cell that "
+                f"{_CALLER}: the network has changed since these maps were made; the cell that "
                 "made them, run again, explains the network as it is."
             )
         image, outputs = int(request["image"]), len(self._classes)

@@ -8,7 +8,9 @@ from typing import Any
 
 from resviz.arguments import Progress
 from resviz.networks.anatomy.additions import Addition
+from resviz.networks.state import state_of
 from resviz.networks.surgery.altering import additions_of
+from resviz.networks.surgery.copies import lasting
 from resviz.progress import bar
 from resviz.sessions.scene import (
     KEEP,
@@ -20,7 +22,6 @@ from resviz.sessions.scene import (
     with_explanation,
     without_each,
 )
-from resviz.sessions.weights import lasting, state_of
 
 _KEPT = 512 * 2**20  # bytes of tensors in scenes that may be asked for again
 
@@ -28,7 +29,7 @@ _KEPT = 512 * 2**20  # bytes of tensors in scenes that may be asked for again
 class Session:
     """What a view computes with while it is open.
 
-    Scenes stay while there is room, and as long as no weight of the network changes.
+    Scenes stay while there is room, and as long as the network stays as it is.
 
     Args:
         net: the network; whoever computes beside a cell hands in a copy of it instead.
@@ -37,7 +38,7 @@ class Session:
 
     Attributes:
         current: the scene that is shown.
-        generation: how often the weights were found to be others.
+        generation: how often the network was found to be another.
     """
 
     def __init__(self, net: Any, images: Sequence[Any], preset: Any) -> None:
@@ -79,8 +80,8 @@ class Session:
         while len(self._scenes) > 1 and sum(s.size for s in self._scenes.values()) > _KEPT:
             self._scenes.pop(next(iter(self._scenes)))
 
-    def forget_other_weights(self) -> None:
-        """Drop what was recorded before a weight changed: it is of another network."""
+    def forget_another_network(self) -> None:
+        """Drop what was recorded before a weight, hook or module changed."""
         if self._weights != state_of(self.net):
             self._scenes, self._weights = {}, state_of(self.net)
             self._additions = None

@@ -73,7 +73,7 @@ test("what is of other weights is asked for again, the scene first", async () =>
   await screen.answer({ explanation: { generation: 2 } }); // they changed once more
   await pause();
   assert.deepEqual(screen.waiting(), ["scene"]);
-  assert.match(screen.said.at(-1), /weights have changed/);
+  assert.match(screen.said.at(-1), /network has changed/);
 });
 
 test("of a network that trains all the while what comes is shown", async () => {

@@ -210,7 +210,7 @@ def test_of_other_weights_nothing_is_added(
     question = GOOD | {"part": "signed", "method": "layer_cam", "class": 3}
     view._received(view, {"type": "ask", "id": "f", "what": what, **question}, [])
     ((content, _),) = sent
-    assert content["type"] == "error" and "the weights have changed" in content["text"]
+    assert content["type"] == "error" and "the network has changed" in content["text"]
 
 
 @pytest.mark.thorough

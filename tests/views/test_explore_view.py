@@ -21,6 +21,7 @@ from torch import nn
 import resviz as rv
 from cases import crossed, thorough
 from left_as_found import left_as_found
+from resviz.hooks import Hooks
 from resviz.networks.cifar import cifar_resnet
 from resviz.networks.signals import signals_resnet
 from resviz.sessions.scene import Moment
@@ -394,7 +395,7 @@ def test_answers_say_that_the_weights_changed(images: torch.Tensor, preset: rv.P
         net.conv1.weight.mul_(0.5)
     wanted = {"class": 1, "contrast": None, "method": "grad_cam", "layer": "layer3.0"}
     failed = ask(view, sent, "map", moment=scene(), part="positive", **wanted)
-    assert failed["type"] == "error" and "weights have changed" in failed["text"]
+    assert failed["type"] == "error" and "network has changed" in failed["text"]
     assert ask(view, sent, "without", **scene())["without"]["generation"] == 1
     assert ask(view, sent, "scene", **scene())["scene"]["generation"] == 1
 
@@ -419,6 +420,43 @@ def test_every_change_of_weights_is_seen(images: torch.Tensor, preset: rv.Preset
         net.bn1.running_mean.data.add_(1)
     assert ask(view, sent, "generation", generation=0)["generation"] == 1
     assert ask(view, sent, "generation", generation=1)["generation"] == 1
+
+
+@pytest.mark.parametrize("how", ["hook", "module", "attribute", "forward", "block"])
+def test_every_change_of_the_network_is_seen(
+    images: torch.Tensor, preset: rv.Preset, how: str
+) -> None:
+    """No weight is another, and what was measured is of another network."""
+    net = cifar_resnet(8, seed=0).eval()
+    net.scale = 1.0
+    net.linear.register_forward_hook(lambda module, args, output: output * net.scale)
+    view = explore(net, images, preset=preset)
+    sent = listen(view)
+    ask(view, sent, "explanation", **scene())
+    assert ask(view, sent, "generation", generation=0)["generation"] == 0
+    with Hooks() as hooks:  # of a pass that runs beside
+        hooks.forward(net.layer2, lambda *_: None)
+        hooks.instead(net.layer3, lambda forward, x: forward(x))
+        assert ask(view, sent, "generation", generation=0)["generation"] == 0
+    before = view.view._session.current.rec.logits
+    if how == "hook":
+        net.layer1.register_forward_hook(lambda module, args, output: output * 2)
+    elif how == "module":
+        net.layer1[0] = nn.Sequential(net.layer1[0], nn.Tanh())
+    elif how == "attribute":
+        net.scale = 2.0
+    elif how == "forward":
+        own = net.layer1.forward
+        net.layer1.forward = lambda x: own(x).tanh()
+    else:
+        net.layer1[0] = nn.Tanh()
+    answer = ask(view, sent, "scene", **scene())
+    assert ask(view, sent, "generation", generation=0)["generation"] == 1
+    assert ask(view, sent, "generation", generation=1)["generation"] == 1
+    if how in ("module", "block"):
+        assert "no additions at 'layer1.0' any more" in answer["text"]
+    else:
+        assert not torch.equal(view.view._session.current.rec.logits, before)
 
 
 class Positions(nn.Module):

@@ -46,6 +46,14 @@ def copied(net: nn.Module) -> nn.Module:
     return twin
 
 
+def lasting(net: Any) -> Any:
+    """The network; of one inside ``drop_blocks`` or ``scale_branches`` a copy.
+
+    A view outlives that block, after which the network is another one.
+    """
+    return copied(net) if getattr(net, "resviz_changes", ()) else net
+
+
 def _rebind(held: Any, made: dict[int, Any], seen: set[int]) -> None:
     """Put functions about copies in place of others, in dictionaries and lists and those inside."""
     if not isinstance(held, dict | list) or id(held) in seen:

@@ -44,7 +44,7 @@ def page_payload(
         progress: how far it is.
         strongest: the images of a scan.
     """
-    session.forget_other_weights()  # a page is of one network
+    session.forget_another_network()  # a page is of one network
     session.show(session.explained(session.net, session.current.moment))
     packing = Packing()
     meta: dict[str, Any] = {"header": sending.header(packing)}

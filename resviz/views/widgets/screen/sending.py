@@ -74,11 +74,25 @@ class Sending:
         }
 
     def scene(self, packing: Packing, scene: Scene) -> dict[str, Any]:
-        """A recorded scene, under the next number."""
+        """A recorded scene, under the next number.
+
+        Raises:
+            ValueError: the network has lost blocks that are shown.
+        """
+        self._check_places(scene)
         number = next(self._numbers)
         self._shown[number] = scene.moment
         told = scene_data(packing, scene, number, self.places)
         return told | {"generation": self._session.generation}
+
+    def _check_places(self, scene: Scene) -> None:
+        found = {place.name: place.additions for place in places_of(scene.rec)}
+        lost = [p.name for p in self.places if not set(p.additions) <= set(found.get(p.name, ()))]
+        if lost and not scene.moment.off:
+            raise ValueError(
+                f"explore: the network has no additions at {lost[0]!r} any more; the cell that "
+                "made this view, run again, shows it as it is."
+            )
 
     def explained(
         self, packing: Packing, scene: Scene, page: ExplanationPage | None, compact: bool = False

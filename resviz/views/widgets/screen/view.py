@@ -143,7 +143,7 @@ class ExploreView(View):
     def answer(self, what: str, request: dict[str, Any]) -> Answered:
         """All channels of the scene; or a photograph that was dropped in: it joins the others."""
         if what == "generation":
-            self._session.forget_other_weights()
+            self._session.forget_another_network()
             return GenerationAnswer(generation=self._session.generation), []
         if what == "map":
             return self._explained(request["moment"]).answer(what, _of_one(request))
@@ -171,12 +171,12 @@ class ExploreView(View):
 
     def _kept(self, request: Mapping[str, Any]) -> Scene:
         """The scene that a question is about, which the browser shows."""
-        self._session.forget_other_weights()
+        self._session.forget_another_network()
         scene = self._session.find(self._moment(request))
         if scene is None:
             raise ValueError(
-                f"{_CALLER}: this scene is kept no more, as where weights have changed; choose the "
-                "photograph again."
+                f"{_CALLER}: this scene is kept no more, as where the network has changed; choose "
+                "the photograph again."
             )
         return scene
 
@@ -202,7 +202,7 @@ class ExploreView(View):
 
     def _on_scene(self, what: str, moment: Moment) -> Job:
         net, session, sending = Watched(self._session.net), self._session, self._sending
-        session.forget_other_weights()
+        session.forget_another_network()
         generation = {"generation": session.generation}
 
         def make(work: Work) -> Answered:

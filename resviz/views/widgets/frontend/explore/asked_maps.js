@@ -27,7 +27,7 @@ async function askMap({ shell, shown, arrived, look }, maps, { key, ...wanted })
   const answer = await shell.ask("map", { ...wanted, part: "positive", moment });
   if (!answer) {
     known.delete(key);
-    look(); // it may be that the weights changed
+    look(); // it may be that the network changed
   } else {
     const [height, width] = answer.content.shape;
     const bytes = answer.buffers[0];

@@ -58,7 +58,7 @@ async function load(asking) {
   asking.timer = 0;
   asking.turn += 1;
   const [mine, moment] = [asking.turn, momentNow(asking)];
-  if (store.scene(moment) && store.explained(moment) && !(await isOfTheseWeights(asking, mine))) return;
+  if (store.scene(moment) && store.explained(moment) && !(await isOfThisNetwork(asking, mine))) return;
   if (!store.scene(moment) && !(await ask(asking, "scene", moment, mine))) return;
   if (mine !== asking.turn) return;
   if (!store.explained(moment) && !(await ask(asking, "explanation", moment, mine))) return;
@@ -68,17 +68,17 @@ async function load(asking) {
 }
 
 /** Whether what is here is of the network as it is; else all of it is asked for again. */
-async function isOfTheseWeights(asking, mine) {
+async function isOfThisNetwork(asking, mine) {
   const answer = await asking.shell.ask("generation", { generation: asking.store.generation() });
   return mine === asking.turn && !(answer && isRenewed(asking, answer.content.generation));
 }
 
-/** The answer of other weights is of no use beside what is here; but of a network that trains all the while it is all there is. */
+/** The answer of another network is of no use beside what is here; but of a network that trains all the while it is all there is. */
 function isRenewed(asking, generation) {
   if (!asking.store.renewed(generation)) return false;
   asking.renewals += 1;
   if (asking.renewals > MOST_RENEWALS) return false;
-  asking.shell.say("The weights have changed: all of it is measured again.");
+  asking.shell.say("The network has changed: all of it is measured again.");
   later(asking, 0);
   return true;
 }

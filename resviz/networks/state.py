@@ -1,4 +1,4 @@
-"""Whether a network is still the one that was measured: its weights, and what was done to it."""
+"""Whether a network is still the one that was measured: its weights, modules, hooks, settings."""
 
 from __future__ import annotations
 
@@ -8,18 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resviz.networks.surgery.copies import copied
-from resviz.torch_private import versions_of
+from resviz.hooks import hung_on
+from resviz.torch_private import modules_of, versions_of
 
 _SAMPLE = 64  # values of each tensor
-
-
-def lasting(net: Any) -> Any:
-    """The network; of one inside ``drop_blocks`` or ``scale_branches`` a copy.
-
-    A view outlives that block, after which the network is another one.
-    """
-    return copied(net) if getattr(net, "resviz_changes", ()) else net
+_PLAIN = {bool, int, float, str, type(None)}
 
 
 def state_of(net: Any) -> tuple[object, ...]:
@@ -27,10 +20,27 @@ def state_of(net: Any) -> tuple[object, ...]:
 
     torch does not count what is written by way of ``.data``, or to a tensor that was made under
     ``inference_mode``: hence the sample, which an average of weights or a sign changes.
+    It changes, too, with what the modules are, what is hung on them and how they are set.
     """
     tensors = [*net.parameters(), *net.buffers()]
     versions = versions_of(tensors)
-    return tuple((t.data_ptr(), versions[id(t)]) for t in tensors), _sampled(tensors)
+    modules = tuple(_state_of_module(path, each) for path, each in modules_of(net).items())
+    return tuple((t.data_ptr(), versions[id(t)]) for t in tensors), _sampled(tensors), modules
+
+
+def _state_of_module(path: str, module: nn.Module) -> tuple[object, ...]:
+    """Modes are left out: every pass sets them."""
+    settings = [
+        (name, value)
+        for name, value in vars(module).items()
+        if name != "training" and name[0] != "_" and _is_setting(value)
+    ]
+    return path, id(module), type(module), hung_on(module), repr(settings)
+
+
+def _is_setting(value: object) -> bool:
+    """True for a number, a switch or a name, and a tuple of those: a stride."""
+    return type(value) in _PLAIN or (isinstance(value, tuple) and set(map(type, value)) <= _PLAIN)
 
 
 def _sampled(tensors: Sequence[Tensor]) -> bytes:
