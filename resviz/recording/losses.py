@@ -11,7 +11,7 @@ from torch import Tensor
 
 from resviz.arguments import caller
 from resviz.networks.outputs import HOW_TO_SAY, UNSAID, WORDS, Output, widened
-from resviz.recording.targets import read_targets, scored_targets
+from resviz.recording.targets import as_tensor, read_targets, scored_targets
 
 Loss = Callable[[Any, Any], Tensor]  # (output, targets) -> (N,)
 
@@ -148,7 +148,7 @@ def _own(returned: Any, targets: Any, loss: Loss, output: Output) -> Chosen:
 def _own_targets(targets: Any, logits: Tensor | None) -> Any:
     """As given, as a tensor where they are numbers, beside the output."""
     try:
-        given = torch.as_tensor(targets)
+        given = as_tensor(targets)
     except (TypeError, ValueError, RuntimeError):
         return targets
     return given if logits is None else given.to(logits.device)

@@ -166,9 +166,18 @@ def _positions(targets: Any, logits: Tensor) -> Tensor:
     return chosen.to(logits.device, torch.int64)
 
 
+def as_tensor(targets: Any) -> Tensor:
+    """``torch.as_tensor``; of one that was made under ``inference_mode`` a copy.
+
+    A loss saves its targets for the backward pass, which torch refuses for those.
+    """
+    found = torch.as_tensor(targets)
+    return found.clone() if found.is_inference() else found
+
+
 def _tensor(targets: Any, right: str) -> Tensor:
     try:
-        return torch.as_tensor(targets)
+        return as_tensor(targets)
     except (TypeError, ValueError, RuntimeError) as err:
         raise TypeError(f"{caller()}: targets {targets!r}; {right}.") from err
 

@@ -11,6 +11,7 @@ import gc
 import warnings
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -156,6 +157,16 @@ def test_a_callers_mode_changes_no_number(context: str, net: nn.Module, images: 
         assert other.residuals.equals(plain.residuals)
         assert other.parameters.equals(plain.parameters)
     assert not any(t.is_inference() for t in (rec.logits, rec.loss, inside.logits, inside.loss))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_targets_made_under_inference_mode(own: bool, net: nn.Module, images: Tensor):
+    """A loss saves its targets for the backward pass, which torch refuses for such tensors."""
+    loss = partial(nn.functional.cross_entropy, reduction="none") if own else None
+    with torch.inference_mode():
+        targets = torch.arange(len(images)) % 2
+    plain = record(net, images, targets.tolist(), loss=loss)
+    assert record(net, images, targets, loss=loss).layers.equals(plain.layers)
 
 
 @pytest.mark.parametrize("function", RECORDERS)

@@ -111,7 +111,8 @@ class Resume:
         count = len(activations)
         paths = {self._layer[0], *(path for path, _ in self._finished)}
         hooked = {path for path in paths if has_forward_hooks(self._modules[path])}
-        replay = _Replay(self._layer, activations, self._finished, self._writable, hooked)
+        own = self._layer, activations, self._finished, self._writable
+        replay = _Replay(*own, hooked, self._modules.values())
         with left_as_found(self._net) as hooks:
             for path in paths:
                 hooks.instead(self._modules[path], partial(replay.instead, path))
@@ -157,10 +158,13 @@ class _Replay:
         finished: dict[tuple[str, int], _Finished],
         writable: bool,
         hooked: Collection[str],
+        modules: Collection[nn.Module],
     ) -> None:
         self._layer, self._activations = layer, activations
         self._finished, self._writable, self._hooked = finished, writable, hooked
+        self._modules = modules
         self._calls: Counter[str] = Counter()
+        self._full = not finished  # nothing is skipped: what modules keep is made anew
         self._given: dict[str, list[Any]] = defaultdict(list)
 
     def instead(self, path: str, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -179,9 +183,18 @@ class _Replay:
         self._given[path].append(given)
         if given is None:
             return forward(*args, **kwargs)
+        if self._full:
+            self._keep_instead(forward(*args, **kwargs), given)
         if path in self._hooked and (self._writable or call == self._layer):
             return _mapped(given, torch.clone)  # hooks may write to it; views of one image refuse
         return given
+
+    def _keep_instead(self, output: Any, given: Any) -> None:
+        """Where a module keeps what it returns, as U-Nets do, it keeps the variants."""
+        for module in self._modules:
+            own = vars(module)
+            for name in [name for name, each in own.items() if each is output]:
+                own[name] = given
 
     def after(self, path: str, module: nn.Module, args: Any, output: Any) -> Any:
         """After hooks of the user's, which had their say in the first pass already."""

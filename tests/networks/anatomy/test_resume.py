@@ -357,6 +357,41 @@ def test_a_forward_that_depends_on_values(layer: tuple[str, int]) -> None:
         torch.testing.assert_close(resumed.run(value.clone()), expected, **EXACT)
 
 
+class KeepsWhatItGives(nn.Module):
+    """A U-Net's encoder: what it gives is read from where it keeps it, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.middle = Encoder(), nn.Conv2d(4, 4, 3, padding=1)
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        deep = self.middle(self.encoder(x)).tanh()
+        return self.fc((deep + self.encoder.features * self.encoder.scale).mean((2, 3)))
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.features, self.scale = self.conv(x).relu(), 0.5
+        return self.features
+
+
+def test_a_layer_that_keeps_what_it_returns() -> None:
+    """The variants stand there as well: they are in place of the tensor, wherever it is read."""
+    net = KeepsWhatItGives().double().eval()
+    image = torch.randn(1, 3, 6, 7, dtype=torch.float64)
+    resume = Resume(net, (image,), ("encoder", 0))
+    many = variants(resume.activation)
+    with torch.no_grad():
+        expected = net.fc((net.middle(many).tanh() + many * 0.5).mean((2, 3)))
+    torch.testing.assert_close(resume.run(many.clone()), expected, **EXACT)
+    assert not hasattr(net.encoder, "features")
+
+
 class CountsItsPasses(Reused):
     """Runs its stem differently on the second pass: no replay can be right from the first."""
 
