@@ -12,6 +12,8 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import os
+import pathlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -226,6 +228,28 @@ def name(what: str, value: object, meaning: str = "a string") -> str:
     if not isinstance(value, str):
         raise TypeError(f"{caller()}: {what} {value!r}; {meaning}.")
     return value
+
+
+def path(what: str, value: object) -> pathlib.Path:
+    """Where a path of the user's leads: home for ``~``.
+
+    Raises:
+        FileNotFoundError: the home of somebody whom the system does not know.
+        TypeError: no path.
+
+    Example:
+        >>> path("file", "runs/one.resviz").name
+        'one.resviz'
+    """
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        raise TypeError(
+            f"{caller()}: {what} is a {type(value).__name__}; a string or a pathlib.Path would be "
+            "right."
+        )
+    try:
+        return pathlib.Path(value).expanduser()
+    except RuntimeError as err:
+        raise FileNotFoundError(f"{caller()}: no home folder for {str(value)!r}.") from err
 
 
 def choice(what: str, value: object, options: Iterable[str], instead: str = "") -> str:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from resviz import arguments
 from resviz.arguments import caller
 from resviz.writing import destination, whole_file
 
@@ -72,7 +73,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or holds something else than `kind`.
     """
-    path = os.path.expanduser(path)
+    path = arguments.path("path", path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{caller()}: no file {os.fspath(path)!r}.")
     try:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from resviz import arguments
 from resviz.arguments import caller
 
 
@@ -30,20 +31,12 @@ def destination(path: object, endings: Sequence[str] = ()) -> pathlib.Path:
         Traceback (most recent call last):
         ValueError: resviz: 'cat.jpg' ends in '.jpg'; .html or .png would be right.
     """
-    if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
-        raise TypeError(
-            f"{caller()}: path is a {type(path).__name__}; a string or a pathlib.Path would be "
-            "right."
-        )
-    named = pathlib.Path(path)
+    named = arguments.path("path", path)
     ending = named.suffix
     if endings and ending.lower() not in endings:
         has = f"ends in {ending!r}" if ending else "has no ending"
         raise ValueError(f"{caller()}: {str(named)!r} {has}; {_listed(endings)} would be right.")
-    try:
-        target = pathlib.Path(os.path.realpath(named.expanduser()))
-    except RuntimeError as err:  # "~somebody" whom the system does not know
-        raise FileNotFoundError(f"{caller()}: no home folder for {str(named)!r}.") from err
+    target = pathlib.Path(os.path.realpath(named))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{caller()}: no folder {str(target.parent)!r}; make it first.")
     if target.is_dir():

@@ -17,6 +17,7 @@ from torch.serialization import (
     safe_globals,
 )
 
+from resviz import arguments
 from resviz.arguments import caller
 from resviz.errors import warn
 from resviz.torch_private import is_of_more_than_weights, with_versions_of
@@ -38,7 +39,7 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, holds code, or holds no weights.
     """
-    file = pathlib.Path(path).expanduser()
+    file = arguments.path("weights", path)
     if not file.is_file():
         raise FileNotFoundError(f"{caller()}: no weights file {os.fspath(path)!r}. Check the path.")
     try:

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from resviz import arguments
 from resviz.arguments import Progress, caller, public
 from resviz.arguments import seeds as seeds_of
 from resviz.errors import warn
@@ -296,7 +297,7 @@ def _keyed(run: Course, epoch: int, table: pd.DataFrame) -> pd.DataFrame:
 
 # ---- checkpoint
 def _home(checkpoint: str | os.PathLike[str]) -> pathlib.Path:
-    home = pathlib.Path(checkpoint).expanduser()
+    home = arguments.path("checkpoint", checkpoint)
     if home.exists() and not home.is_dir():
         raise ValueError(
             f"{caller()}: checkpoint {str(home)!r} is a file; a folder would be right."

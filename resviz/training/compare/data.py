@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from resviz import arguments
 from resviz.arguments import caller, public, whole
 
 _CLASSES = (
@@ -173,7 +174,7 @@ def cifar10(folder: str | os.PathLike[str]) -> TrainingData:
         FileNotFoundError: there are no such files.
         ValueError: a file with something else in it, or pictures in a folder of another name.
     """
-    root = pathlib.Path(folder).expanduser()
+    root = arguments.path("folder", folder)
     train, test = (_cifar_part(root, part) for part in ("train", "test"))
     return TrainingData("CIFAR-10", *train, *test, augment=True, mean=_MEAN, std=_STD)
 

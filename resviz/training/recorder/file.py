@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from resviz import storage
+from resviz import arguments, storage
 from resviz.arguments import caller
 from resviz.errors import warn
 
@@ -57,7 +57,7 @@ def read(path: str | os.PathLike[str]) -> Content:
         FileNotFoundError: there is no such file.
         ValueError: something else than a training record, or damaged before its last line.
     """
-    path = os.path.expanduser(path)
+    path = arguments.path("path", path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{caller()}: no file {os.fspath(path)!r}.")
     with open(path, "rb") as file:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resviz import arguments
 from resviz.arguments import caller, number, public, public_as, whole
 from resviz.errors import warn
 from resviz.hooks import Hooks
@@ -125,7 +125,7 @@ class TrainingRecorder:
         self.parts = Parts.read(layers, self.net)
         first = None if first_step is None else whole("first_step", first_step, least=0)
         self.rank, self.world_size = _rank()
-        self.path = pathlib.Path(path).expanduser()
+        self.path = arguments.path("path", path)
         self.number = first or 0
         self._active = self._warned = self._closed = False
         self._writer: training_file.Writer | None = None
